@@ -1,0 +1,1 @@
+"""codistill: networks that learn together."""
