@@ -1,0 +1,203 @@
+"""How peers are executed: one network by itself, or like networks as one stack.
+
+A group holds the parameters of its peers and runs them; which group a peer is in is nobody else's business.
+"""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils import _pytree as pytree
+
+from codistill.batch import PerPeer
+from codistill.cohort.taps import tapped
+
+Rows = Sequence[int]
+Raw = tuple[Tensor, dict[str, Tensor]]
+
+
+class Leaf(NamedTuple):
+    """A tensor that a group holds: of one peer, or of several with a leading peer dim."""
+
+    peers: tuple[int, ...]
+    name: str
+    tensor: Tensor
+    stacked: bool
+
+
+def logits_of(output: Any) -> Tensor:
+    """The logits in what a network returns: a tensor, or an object with ``.logits``."""
+    logits = getattr(output, "logits", output)
+    if not isinstance(logits, Tensor):
+        raise TypeError(f"a network returned a {type(output).__name__}; it has to return logits or have .logits")
+    return logits
+
+
+def call(net: nn.Module, state: dict[str, Tensor] | None, inputs: Any, taps: Sequence[str]) -> Raw:
+    """One forward pass: positional for a tensor or a tuple, by keyword for a mapping."""
+    args, kwargs = ((), dict(inputs)) if isinstance(inputs, dict) else ((inputs,), {})
+    if isinstance(inputs, tuple):
+        args = inputs
+    with tapped(net, taps) as features:
+        output = net(*args, **kwargs) if state is None else functional_call(net, state, args, kwargs)
+    return logits_of(output), features
+
+
+class Group(nn.Module, ABC):
+    """Peers that are executed at once.
+
+    Attributes:
+        peers: their numbers in the cohort.
+        turn: when they are updated, where peers take turns.
+    """
+
+    def __init__(self, peers: Sequence[int], turn: int) -> None:
+        super().__init__()
+        self.peers, self.turn = tuple(peers), turn
+
+    @abstractmethod
+    def run(self, x: Any, rows: Rows, taps: Sequence[str], keep_buffers: bool) -> Raw:
+        """Logits and features ``[len(rows), B, ...]`` of some of the peers.
+
+        Args:
+            x: inputs for all, or a `PerPeer` whose leading dim is that of ``rows``.
+            rows: which peers, by their place in the group.
+            taps: features to return.
+            keep_buffers: leave batch statistics and other buffers as they are.
+        """
+
+    @abstractmethod
+    def leaves(self) -> Iterator[Leaf]:
+        """Parameters, then buffers."""
+
+    @abstractmethod
+    def network(self, row: int) -> nn.Module:
+        """One peer as an ordinary module."""
+
+    @abstractmethod
+    def take(self, rows: Rows) -> "Group":
+        """A copy of some of the peers, numbered from 0."""
+
+
+class Single(Group):
+    """One network, run as it is."""
+
+    def __init__(self, net: nn.Module, peer: int, turn: int) -> None:
+        super().__init__((peer,), turn)
+        self.net = net
+
+    def run(self, x: Any, rows: Rows, taps: Sequence[str], keep_buffers: bool) -> Raw:
+        if isinstance(x, PerPeer):
+            x = pytree.tree_map(lambda t: t[0], x.inputs)
+        state = {name: b.clone() for name, b in self.net.named_buffers()} if keep_buffers else None
+        logits, features = call(self.net, state, x, taps)
+        return logits.unsqueeze(0), {name: f.unsqueeze(0) for name, f in features.items()}
+
+    def leaves(self) -> Iterator[Leaf]:
+        for name, tensor in (*self.net.named_parameters(), *self.net.named_buffers()):
+            yield Leaf(self.peers, name, tensor, stacked=False)
+
+    def network(self, row: int) -> nn.Module:
+        return self.net
+
+    def take(self, rows: Rows) -> "Single":
+        return Single(copy.deepcopy(self.net), 0, self.turn)
+
+
+class Stack(Group):
+    """Like networks as one: parameters with a leading peer dim, `torch.func.vmap` over them.
+
+    Dropout draws a mask of its own for every peer, so where there is dropout the numbers differ from a loop's.
+    """
+
+    def __init__(self, nets: Sequence[nn.Module], peers: Sequence[int], turn: int) -> None:
+        super().__init__(peers, turn)
+        # In a list, so that its empty parameters are not taken for ours.
+        self._skeleton = [copy.deepcopy(nets[0]).to("meta")]
+        parameters = [dict(net.named_parameters()) for net in nets]
+        buffers = [dict(net.named_buffers()) for net in nets]
+        self._names = tuple(parameters[0])
+        self._buffer_names = tuple(buffers[0])
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.stack([p[name].detach() for p in parameters]), parameters[0][name].requires_grad)
+            for name in self._names
+        )
+        for number, name in enumerate(self._buffer_names):
+            self.register_buffer(f"buffer{number}", torch.stack([b[name] for b in buffers]))
+
+    def _buffers_by_name(self) -> dict[str, Tensor]:
+        return {name: self.get_buffer(f"buffer{number}") for number, name in enumerate(self._buffer_names)}
+
+    def train(self, mode: bool = True) -> "Stack":
+        self._skeleton[0].train(mode)
+        super().train(mode)
+        return self
+
+    def run(self, x: Any, rows: Rows, taps: Sequence[str], keep_buffers: bool) -> Raw:
+        weights = dict(zip(self._names, self.weights, strict=True))
+        buffers = self._buffers_by_name()
+        whole = list(rows) == list(range(len(self.peers)))
+        if not whole:
+            index = torch.tensor(rows, device=self.weights[0].device)
+            weights = {name: w[index] for name, w in weights.items()}
+        written = buffers if whole and not keep_buffers else {n: b[list(rows)].clone() for n, b in buffers.items()}
+
+        def one(w: dict[str, Tensor], b: dict[str, Tensor], inputs: Any) -> Raw:
+            return call(self._skeleton[0], {**w, **b}, inputs, taps)
+
+        own = isinstance(x, PerPeer)
+        logits, features = torch.vmap(one, in_dims=(0, 0, 0 if own else None), randomness="different")(
+            weights, written, x.inputs if own else x
+        )
+        if not whole and not keep_buffers:
+            for name, b in buffers.items():
+                b[list(rows)] = written[name]
+        return logits, features
+
+    def leaves(self) -> Iterator[Leaf]:
+        for name, tensor in (*zip(self._names, self.weights, strict=True), *self._buffers_by_name().items()):
+            yield Leaf(self.peers, name, tensor, stacked=True)
+
+    def network(self, row: int) -> nn.Module:
+        net = copy.deepcopy(self._skeleton[0]).to_empty(device=self.weights[0].device)
+        own = dict(net.named_parameters()) | dict(net.named_buffers())
+        with torch.no_grad():
+            for leaf in self.leaves():
+                own[leaf.name].copy_(leaf.tensor[row])
+        return net
+
+    def take(self, rows: Rows) -> "Stack":
+        nets = [self.network(row) for row in rows]
+        return Stack(nets, range(len(nets)), self.turn)
+
+
+def alike(a: nn.Module, b: nn.Module) -> bool:
+    """Whether two networks differ in nothing but the values of their parameters and buffers."""
+
+    def form(net: nn.Module) -> list[tuple[Any, ...]]:
+        tensors = (*net.named_parameters(), *net.named_buffers())
+        return [(name, t.shape, t.dtype, t.requires_grad) for name, t in tensors]
+
+    return type(a) is type(b) and repr(a) == repr(b) and form(a) == form(b)
+
+
+def arrange(nets: Sequence[nn.Module], execute: str, turns: Sequence[int]) -> list[Group]:
+    """The groups of a cohort: with ``stack``, like networks of one turn together; with ``loop``, each by itself."""
+    bundles: list[list[int]] = []
+    for i in range(len(nets)):
+        for bundle in bundles if execute == "stack" else ():
+            if turns[bundle[0]] == turns[i] and alike(nets[bundle[0]], nets[i]):
+                bundle.append(i)
+                break
+        else:
+            bundles.append([i])
+    return [
+        Stack([nets[i] for i in bundle], bundle, turns[bundle[0]])
+        if len(bundle) > 1
+        else Single(nets[bundle[0]], bundle[0], turns[bundle[0]])
+        for bundle in bundles
+    ]

@@ -1,0 +1,52 @@
+"""Features by submodule name: what comes out of ``"stage2"``, or what goes into ``"stage3.4.relu:input"``."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from codistill.names import UnknownName
+
+
+def _keep(store: dict[str, Tensor], tap: str, value: Any) -> None:
+    if tap in store:
+        raise ValueError(f"feature {tap!r}: this submodule runs twice in one forward pass; tap one that runs once")
+    value = value[0] if isinstance(value, tuple) else value
+    if not isinstance(value, Tensor):
+        raise TypeError(f"feature {tap!r} is a {type(value).__name__}, not a tensor; tap a submodule that gives one")
+    store[tap] = value.clone()  # an in-place activation may write over it
+
+
+def _hook(store: dict[str, Tensor], tap: str, of_input: bool) -> Callable[..., None]:
+    if of_input:
+        return lambda _module, inputs: _keep(store, tap, inputs)
+    return lambda _module, _inputs, output: _keep(store, tap, output)
+
+
+@contextmanager
+def tapped(net: nn.Module, taps: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """A dict that the forward passes inside fill with the features of these names.
+
+    Raises:
+        UnknownName: a submodule that the network does not have, with the nearest that it has.
+        ValueError: a submodule ran twice, or not at all.
+    """
+    store: dict[str, Tensor] = {}
+    handles = []
+    modules = dict(net.named_modules()) if taps else {}
+    try:
+        for tap in taps:
+            name, _, side = tap.partition(":")
+            if name not in modules or side not in ("", "input", "output"):
+                raise UnknownName(f"submodule of {type(net).__name__}", name, filter(None, modules))
+            register = (
+                modules[name].register_forward_pre_hook if side == "input" else modules[name].register_forward_hook
+            )
+            handles.append(register(_hook(store, tap, side == "input")))
+        yield store
+    finally:
+        for handle in handles:
+            handle.remove()
+    if missing := [tap for tap in taps if tap not in store]:
+        raise ValueError(f"feature {missing[0]!r}: this submodule did not run in the forward pass")

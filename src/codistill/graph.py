@@ -1,0 +1,227 @@
+"""Who learns from whom: weights W[student, source], and the two verbs over them.
+
+    along:  sum over j of W_ij D(source_j, student_i)
+    blend:  sum over j of W_ij p_j
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor
+
+from codistill.losses.average import average
+from codistill.losses.divergence import Divergence, scale
+from codistill.losses.posterior import log_posterior
+from codistill.names import UnknownName
+
+Rule = Callable[[int, int], Tensor]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Weights ``W[student, source]``, known once the numbers of students and sources are.
+
+    ``blocks`` independent copies stand side by side: peers 0..p-1 are the first, p..2p-1 the second, and nothing
+    crosses between them. So one cohort may hold the same experiment for many seeds.
+    """
+
+    rule: Rule
+    name: str
+    blocks: int = 1
+
+    def repeat(self, blocks: int) -> "Graph":
+        """This graph for each of so many blocks of peers."""
+        return replace(self, blocks=self.blocks * blocks)
+
+    def block(self, students: int, sources: int) -> Tensor:
+        """W of one block, ``[students / blocks, sources / blocks]``."""
+        if students % self.blocks or sources % self.blocks:
+            raise ValueError(
+                f"graph {self.name!r} has {self.blocks} blocks, which {students} students and {sources} sources "
+                "do not fill evenly"
+            )
+        return self.rule(students // self.blocks, sources // self.blocks)
+
+    def matrix(self, students: int, sources: int | None = None) -> Tensor:
+        """The whole W, ``[students, sources]``."""
+        sources = students if sources is None else sources
+        return torch.block_diag(*[self.block(students, sources)] * self.blocks)
+
+
+def _complete(students: int, sources: int, total: str) -> Tensor:
+    w = torch.ones(students, sources).fill_diagonal_(0.0)
+    return w / max(sources - 1, 1) if total == "mean" else w
+
+
+def _ring(students: int, sources: int) -> Tensor:
+    w = torch.zeros(students, sources)
+    for i in range(students):
+        w[i, (i + 1) % sources] = 1.0
+    return w if sources > 1 else w.zero_()
+
+
+def _star(students: int, sources: int) -> Tensor:
+    w = torch.zeros(students, sources)
+    w[1:, 0] = 1.0
+    w[0, 1:] = 1.0 / max(sources - 1, 1)
+    return w
+
+
+def _given(students: int, sources: int, rows: tuple[tuple[float, ...], ...]) -> Tensor:
+    w = torch.tensor(rows)
+    if w.shape != (students, sources):
+        raise ValueError(f"the graph's matrix is {tuple(w.shape)}, the cohort needs ({students}, {sources})")
+    return w
+
+
+def complete(peers: str = "mean") -> Graph:
+    """Everybody from everybody else: W_ij = 1/(P-1), the paper's; ``peers="sum"``: W_ij = 1, the released code's."""
+    if peers not in ("mean", "sum"):
+        raise ValueError(f"peers={peers!r}: choose 'mean' (the paper) or 'sum' (the released code)")
+    return Graph(partial(_complete, total=peers), "complete")
+
+
+def ring() -> Graph:
+    """Each from the next: W[i, i+1] = 1. Between students and as many teachers: nobody from its own number."""
+    return Graph(_ring, "ring")
+
+
+def star() -> Graph:
+    """All from peer 0, and peer 0 from the mean of the others."""
+    return Graph(_star, "star")
+
+
+def none() -> Graph:
+    """Nobody from anybody: independent networks."""
+    return Graph(torch.zeros, "none")
+
+
+def everyone() -> Graph:
+    """Each from the mean of all sources, its own number included: the graph from frozen teachers."""
+    return Graph(lambda students, sources: torch.full((students, sources), 1.0 / sources), "everyone")
+
+
+def matrix(rows: Sequence[Sequence[float]]) -> Graph:
+    """The weights themselves, ``rows[student][source]``."""
+    return Graph(partial(_given, rows=tuple(tuple(map(float, row)) for row in rows)), "matrix")
+
+
+_NAMED: dict[str, Callable[[], Graph]] = {
+    "complete": complete,
+    "ring": ring,
+    "star": star,
+    "none": none,
+    "everyone": everyone,
+}
+
+
+def named(graph: "str | Graph | Sequence[Sequence[float]]") -> Graph:
+    """A graph from its name, its matrix, or itself."""
+    if isinstance(graph, Graph):
+        return graph
+    if not isinstance(graph, str):
+        return matrix(graph)
+    if graph not in _NAMED:
+        raise UnknownName("graph", graph, _NAMED)
+    return _NAMED[graph]()
+
+
+@lru_cache(maxsize=64)
+def _weights(graph: Graph, students: int, sources: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return graph.block(students, sources).to(device, dtype)
+
+
+@lru_cache(maxsize=64)
+def _edges(
+    graph: Graph, students: int, sources: int, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Students, sources and weights of the edges that weigh something."""
+    w = graph.matrix(students, sources)
+    i, j = w.nonzero(as_tuple=True)
+    return i.to(device), j.to(device), w[i, j].to(device, dtype)
+
+
+def _mix(graph: Graph, values: Tensor, students: int) -> Tensor:
+    """sum over j of W_ij values_j, block by block: ``[P_source, ...]`` -> ``[P_student, ...]``.
+
+    Block by block and not with the whole matrix: 0 * nan is nan, and a peer that diverges is nobody else's affair.
+    """
+    w = _weights(graph, students, len(values), values.dtype, values.device)
+    mixed = torch.einsum("pq,nq...->np...", w, values.unflatten(0, (graph.blocks, -1)))
+    return mixed.flatten(0, 1)
+
+
+def along(
+    graph: Graph,
+    divergence: Divergence,
+    *,
+    students: Tensor,
+    sources: Tensor,
+    task: str = "classes",
+    temperature: float = 1.0,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """sum over j of W_ij T^2 D(source_j, student_i), mean over samples.
+
+    Args:
+        graph: W.
+        divergence: D. Where it is linear in the source (forward KL), P divergences are computed and not one per edge,
+            from the blended source; the value is the true one all the same.
+        students: logits ``[P, B, ..., C]`` of those who learn.
+        sources: logits ``[Q, B, ..., C]`` of those who are imitated, or ``[P, Q, B, ..., C]`` where each student has
+            its own batch. Detach them: `Cohort.share` does.
+        task: see `log_posterior`.
+        temperature: T, on both sides.
+        mask: ``[B, ...]`` or ``[P, B, ...]``, the samples that count.
+
+    Returns: ``[P]``, nats.
+    """
+    own = sources.dim() == students.dim() + 1
+    count = sources.shape[1] if own else len(sources)
+    if not own and sources.shape[-1] != students.shape[-1]:
+        raise ValueError(f"students have {students.shape[-1]} classes and their sources {sources.shape[-1]}")
+    i, j, w = _edges(graph, len(students), count, students.dtype, students.device)
+    if divergence.linear and not own and len(i) > len(students):
+        log_p = log_posterior(sources, task, temperature)
+        p = log_p.exp()
+        blended = _mix(graph, p, len(students))
+        negative_entropy = _mix(graph, (p * log_p).sum(-1), len(students))
+        cross = -(blended * log_posterior(students, task, temperature)).sum(-1)
+        return average(scale(negative_entropy + cross, task, temperature), mask)
+    values = divergence(
+        students=students[i], sources=sources[i, j] if own else sources[j], task=task, temperature=temperature
+    )
+    values = values * w.view(-1, *[1] * (values.dim() - 1))
+    total = values.new_zeros(len(students), *values.shape[1:]).index_add(0, i, values)
+    return average(total, mask)
+
+
+def blend(
+    graph: Graph,
+    *,
+    logits: Tensor | None = None,
+    posteriors: Tensor | None = None,
+    students: int | None = None,
+    task: str = "classes",
+    temperature: float = 1.0,
+) -> Tensor:
+    """sum over j of W_ij p_j, as probabilities.
+
+    Args:
+        graph: W.
+        logits: ``[Q, B, ..., C]``; made posteriors at ``temperature`` first. Or
+        posteriors: probabilities, taken as they are (a temperature is never applied twice).
+        students: P, where it is not Q.
+
+    Returns: ``[P, B, ..., C]`` (``[..., C, 2]`` for Bernoulli tasks).
+    """
+    if (logits is None) == (posteriors is None):
+        raise ValueError("blend takes either logits= or posteriors=")
+    if posteriors is None:
+        posteriors = log_posterior(logits, task, temperature).exp()  # type: ignore[arg-type]
+    return _mix(graph, posteriors, students or len(posteriors))
+
+
+__all__ = ["Graph", "along", "blend", "complete", "everyone", "matrix", "named", "none", "ring", "star"]

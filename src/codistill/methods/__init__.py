@@ -1,0 +1,112 @@
+"""Methods: each an equation over the outputs of a cohort, one to a file; the folder is the list."""
+
+import inspect
+import warnings
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from codistill import names
+from codistill.batch import Batch
+from codistill.cohort import Cohort, View
+from codistill.graph import Graph
+from codistill.names import Spec
+
+Peers = Cohort | View
+Terms = dict[str, Tensor]
+
+
+class IdenticalPeers(UserWarning):
+    """Peers that are to teach each other start with the same weights."""
+
+
+class Method(nn.Module, ABC):
+    """What is minimised.
+
+    A method that has parameters makes them in `prepare`; state that moves, moves in `after_step` alone and is
+    kept in buffers, so that it is in every checkpoint.
+
+    Attributes:
+        graph: who learns from whom; None where nobody learns from peers.
+    """
+
+    graph: Graph | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._checked = False
+
+    @abstractmethod
+    def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
+        """Named terms, each ``[P]``, or a scalar where it belongs to no peer; their sum is what is minimised.
+
+        Args:
+            cohort: the peers.
+            batch: what they learn from.
+            progress: how much of the training is done, 0 to 1; None where nobody knows.
+        """
+
+    def prepare(self, cohort: Peers, batch: Batch) -> None:
+        """Once, before the optimizer is built: taps, connectors, tables."""
+
+    def start_epoch(self, epoch: int) -> None:
+        """Before the first step of an epoch."""
+
+    def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
+        """After the weights have moved: the only place where state moves."""
+
+    def __call__(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
+        if not self._checked and self.graph is not None:
+            self._checked = True
+            warn_of_identical(cohort, self.graph)
+        terms: Terms = super().__call__(cohort, batch, progress)
+        return terms
+
+
+def warn_of_identical(cohort: Peers, graph: Graph) -> None:
+    """Warn of peers with the same weights that an edge joins: their divergence is 0, they teach each other nothing."""
+    w = graph.matrix(len(cohort))
+    for i, j in w.nonzero().tolist():
+        a, b = cohort.peer_state(i), cohort.peer_state(j)
+        if i != j and a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a):
+            warnings.warn(
+                f"peers {j} and {i} start with identical weights, so they have nothing to teach each other: "
+                "build each network with a seed of its own (not by a deep copy)",
+                IdenticalPeers,
+                stacklevel=3,
+            )
+            return
+
+
+def get(spec: str, **settings: Any) -> Method:
+    """A method from its spec, ``dml:weight=0.5,temperature=3``; ``module:Name`` is the user's own.
+
+    Args:
+        spec: name and options.
+        settings: more options, in Python.
+
+    Raises:
+        UnknownName: no such method, with the nearest valid names.
+        ValueError: an option that the method does not have, or a value that it refuses.
+    """
+    parsed = Spec.parse(spec)
+    cls, args = names.find(__name__, parsed)
+    options = {**parsed.options, **settings}
+    valid = list(inspect.signature(cls).parameters)
+    for option in options:
+        if option not in valid:
+            raise names.UnknownName(f"option of method {parsed.name!r}", option, valid)
+    method = cls(*args, **options)
+    if not isinstance(method, Method):
+        raise TypeError(f"{spec!r} is a {type(method).__name__}, not a Method")
+    return method
+
+
+def number(setting: str, value: float, low: float = 0.0, high: float = float("inf")) -> float:
+    """The value, if it is a number from low to high; else a ValueError that names the setting."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+        limits = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+        raise ValueError(f"{setting}={value!r}: give a number {limits}")
+    return value
