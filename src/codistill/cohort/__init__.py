@@ -86,9 +86,10 @@ class Cohort(nn.Module):
 
     @cached_property
     def _place(self) -> dict[int, tuple[Group, int]]:
-        return {peer: (group, row) for group in self._groups() for row, peer in enumerate(group.peers)}
+        return {peer: (group, row) for group in self.parts() for row, peer in enumerate(group.peers)}
 
-    def _groups(self) -> list[Group]:
+    def parts(self) -> list[Group]:
+        """The groups that peers are executed in."""
         return list(self.groups)  # type: ignore[arg-type]
 
     # The peers ------------------------------------------------------------------------------------------------------
@@ -121,7 +122,7 @@ class Cohort(nn.Module):
 
     def leaves(self) -> Iterator[Leaf]:
         """Every tensor of the peers, parameters and buffers, as it is held."""
-        for group in self._groups():
+        for group in self.parts():
             yield from group.leaves()
 
     def peer_state(self, peer: int) -> dict[str, Tensor]:
@@ -249,7 +250,7 @@ class Cohort(nn.Module):
     def _copy(self, peers: Sequence[int]) -> "Cohort":
         groups: list[Group] = []
         order: list[int] = []
-        for group in self._groups():
+        for group in self.parts():
             rows = [row for row, peer in enumerate(group.peers) if peer in peers]
             if rows:
                 groups.append(group.take(rows))

@@ -3,7 +3,7 @@
 import inspect
 import warnings
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +29,15 @@ class Method(nn.Module, ABC):
     kept in buffers, so that it is in every checkpoint.
 
     Attributes:
+        title: its name in tables.
+        mutual: whether peers learn from each other, so that their number matters.
+        gradient_of: a method with the very same gradient, where there is one.
         graph: who learns from whom; None where nobody learns from peers.
     """
 
+    title: ClassVar[str]
+    mutual: ClassVar[bool] = False
+    gradient_of: ClassVar[str | None] = None
     graph: Graph | None = None
 
     def __init__(self) -> None:
@@ -47,6 +53,13 @@ class Method(nn.Module, ABC):
             batch: what they learn from.
             progress: how much of the training is done, 0 to 1; None where nobody knows.
         """
+
+    def repeat(self, blocks: int) -> "Method":
+        """Make this the method of so many independent blocks of peers side by side, each with the method's graph."""
+        for name, value in vars(self).items():
+            if isinstance(value, Graph):
+                setattr(self, name, value.repeat(blocks))
+        return self
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         """Once, before the optimizer is built: taps, connectors, tables."""
@@ -80,6 +93,18 @@ def warn_of_identical(cohort: Peers, graph: Graph) -> None:
             return
 
 
+def find(spec: str) -> type[Method]:
+    """The class of a method's spec.
+
+    Raises:
+        UnknownName: no such method, with the nearest valid names.
+    """
+    cls, _ = names.find(__name__, Spec.parse(spec))
+    if not (isinstance(cls, type) and issubclass(cls, Method)):
+        raise TypeError(f"{spec!r} is {cls!r}, not a Method")
+    return cls
+
+
 def get(spec: str, **settings: Any) -> Method:
     """A method from its spec, ``dml:weight=0.5,temperature=3``; ``module:Name`` is the user's own.
 
@@ -92,16 +117,13 @@ def get(spec: str, **settings: Any) -> Method:
         ValueError: an option that the method does not have, or a value that it refuses.
     """
     parsed = Spec.parse(spec)
-    cls, args = names.find(__name__, parsed)
+    cls, (_, args) = find(spec), names.find(__name__, parsed)
     options = {**parsed.options, **settings}
     valid = list(inspect.signature(cls).parameters)
     for option in options:
         if option not in valid:
             raise names.UnknownName(f"option of method {parsed.name!r}", option, valid)
-    method = cls(*args, **options)
-    if not isinstance(method, Method):
-        raise TypeError(f"{spec!r} is a {type(method).__name__}, not a Method")
-    return method
+    return cls(*args, **options)
 
 
 def number(setting: str, value: float, low: float = 0.0, high: float = float("inf")) -> float:

@@ -13,6 +13,8 @@ class Alone(Method):
     baselines that a method which softens posteriors has to beat.
     """
 
+    title = "Alone"
+
     def __init__(self, label_smoothing: float = 0.0, confidence_penalty: float = 0.0) -> None:
         super().__init__()
         self.label_smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)

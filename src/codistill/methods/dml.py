@@ -23,6 +23,9 @@ class DML(Method):
     We differ: the mean over the batch where the paper writes a sum, as its released code does.
     """
 
+    title = "DML"
+    mutual = True
+
     def __init__(
         self,
         weight: float = 1.0,

@@ -16,6 +16,10 @@ class DMLEnsemble(Method):
     learnt. The paper explains a difference by the entropy of the averaged teacher; we do not.
     """
 
+    title = "DML_e"
+    mutual = True
+    gradient_of = "dml"
+
     def __init__(self, weight: float = 1.0, temperature: float = 1.0, graph: str | Graph | None = None) -> None:
         super().__init__()
         self.graph: Graph = complete() if graph is None else named(graph)

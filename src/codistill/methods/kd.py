@@ -24,6 +24,8 @@ class KD(Method):
             ``[students][teachers]``.
     """
 
+    title = "KD"
+
     def __init__(
         self,
         teacher: Cohort,

@@ -1,0 +1,145 @@
+"""Files from the network: resumed, checked against their hash, and put in place only when whole."""
+
+import hashlib
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+
+PIECE = 1 << 16  # bytes read at a time
+PATIENCE = 30  # seconds without an answer
+
+
+def fetch(
+    url: str, dest: Path, *, md5: str | None = None, sha256: str | None = None, progress: bool = True
+) -> Path:
+    """Download ``url`` to ``dest``, which is there only once it is whole and its hash is right.
+
+    What arrives is kept in ``dest`` + ``.part``, and a later call goes on from there; a server that cannot do
+    that is asked for everything again. A file that is there, with the right hash, is not fetched again.
+
+    Args:
+        url: Where it is.
+        dest: Where it goes; its folder is made.
+        md5: Expected hash of the file, in hexadecimal.
+        sha256: As `md5`.
+        progress: Show a bar on stderr.
+
+    Raises:
+        OSError: the file cannot be had, or the connection ended early (call again to go on).
+        ValueError: the file has another hash than expected; it is removed.
+    """
+    hashes = {name: value.lower() for name, value in (("md5", md5), ("sha256", sha256)) if value}
+    if dest.is_file() and not _wrong(dest, hashes):
+        return dest
+    part = dest.with_name(f"{dest.name}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _receive(url, part, progress)
+    except (urllib.error.URLError, HTTPException) as error:
+        raise OSError(
+            f"{url} cannot be fetched ({error}): check the network, or put the file at {dest} yourself"
+        ) from error
+    wrong = _wrong(part, hashes)
+    if wrong:
+        part.unlink()
+        raise ValueError(f"{url}: {wrong}; what arrived was removed, so fetch it again or from elsewhere")
+    return part.replace(dest)
+
+
+def extract(archive: Path, dest: Path) -> None:
+    """Unpack a tar file, all of it or nothing; what it holds cannot land outside ``dest`` or be a device.
+
+    Raises:
+        ValueError: it is no tar file, it is damaged, or one of its members is unsafe; names the member.
+        OSError: a folder of it is in ``dest`` already.
+    """
+    dest.mkdir(parents=True, exist_ok=True)
+    with opened(archive) as tar, tempfile.TemporaryDirectory(dir=dest) as fresh:
+        tar.extractall(fresh, filter="data")
+        for item in Path(fresh).iterdir():
+            item.replace(dest / item.name)
+
+
+@contextmanager
+def opened(archive: Path) -> Iterator[tarfile.TarFile]:
+    """A tar file to read from; whatever is wrong with it is a ValueError that names it."""
+    try:
+        with tarfile.open(archive) as tar:
+            yield tar
+    except tarfile.FilterError as error:
+        raise ValueError(f"{archive}: unsafe member, not unpacked: {error}") from error
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise ValueError(f"{archive}: no tar file, or a damaged one ({error}): fetch it again") from error
+
+
+def missing(name: str, looked_for: Iterable[Path]) -> FileNotFoundError:
+    """The error of a data set that is not where it was looked for."""
+    places = "\n".join(f"  {path}" for path in looked_for)
+    return FileNotFoundError(
+        f"{name} is not there; looked for\n{places}\n"
+        "name the folder that holds it (--data-root FOLDER), or have it fetched (--download)"
+    )
+
+
+def _wrong(path: Path, hashes: dict[str, str]) -> str | None:
+    """What is wrong with a file's hash, None where nothing is."""
+    for name, expected in hashes.items():
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, partial(hashlib.new, name, usedforsecurity=False)).hexdigest()
+        if found != expected:
+            return f"its {name} is {found}, not {expected}"
+    return None
+
+
+def _receive(url: str, part: Path, progress: bool) -> None:
+    """Append to ``part`` what is missing of it."""
+    have = part.stat().st_size if part.exists() else 0
+    try:
+        response = _ask(url, have)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if (
+            not have or error.code != 416
+        ):  # 416: nothing follows what we have, so it is whole, or not of this file
+            raise
+        response, have = _ask(url, 0), 0
+    with response:
+        resumed = have > 0 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        have = have if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        with part.open("ab" if resumed else "wb") as file, _bar(part.stem, have, total, progress) as advance:
+            while piece := response.read(PIECE):
+                file.write(piece)
+                advance(len(piece))
+    size = part.stat().st_size
+    if total is not None and size != total:
+        raise OSError(
+            f"{url}: the connection ended after {size} of {total} bytes; run it again to go on from there"
+        )
+
+
+def _ask(url: str, first: int) -> HTTPResponse:
+    """The answer to a request for everything from byte ``first`` on; some servers then send the whole."""
+    request = urllib.request.Request(url, headers={"Range": f"bytes={first}-"} if first else {})
+    response: HTTPResponse = urllib.request.urlopen(request, timeout=PATIENCE)
+    return response
+
+
+@contextmanager
+def _bar(name: str, have: int, total: int | None, shown: bool) -> Iterator[Callable[[int], object]]:
+    """A progress bar on stderr; gives the function that moves it by so many bytes."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
+        task = bar.add_task(name, total=total, completed=have)
+        yield lambda size: bar.advance(task, size)

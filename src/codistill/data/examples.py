@@ -1,0 +1,151 @@
+"""What a data set is: examples with labels, and what has to be known about them."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs and their labels, on one device.
+
+    Attributes:
+        x: Images ``[N, C, H, W]``, uint8 or floating on the 0..1 scale; or token ids ``[N, T]``, int64.
+        y: Labels, int64, -1 where unlabelled: ``[N]``, ``[N, classes]`` for several labels each, or ``[N,
+            T]``.
+
+    Raises:
+        ValueError: on construction, for another shape or dtype, or where the two differ in length.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __post_init__(self) -> None:
+        images = self.x.dtype == torch.uint8 or self.x.is_floating_point()
+        if not images and self.x.dtype != torch.int64:
+            raise ValueError(f"x is {self.x.dtype}: make it uint8 or floating (images) or int64 (token ids)")
+        if self.x.ndim != (4 if images else 2):
+            form = "[N, C, H, W]" if images else "[N, T]"
+            raise ValueError(f"x is {self.x.dtype} of shape {list(self.x.shape)}: reshape it to {form}")
+        if self.y.dtype != torch.int64 or self.y.ndim not in (1, 2):
+            raise ValueError(
+                f"y is {self.y.dtype} of shape {list(self.y.shape)}: make it int64 [N] (y.long())"
+            )
+        if len(self.x) != len(self.y):
+            raise ValueError(f"x has {len(self.x)} examples and y has {len(self.y)}: give one label to each")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def to(self, device: torch.device | str) -> "Examples":
+        """The same examples on a device."""
+        return Examples(self.x.to(device), self.y.to(device))
+
+    def take(self, index: Tensor) -> "Examples":
+        """The examples at ``index [n]``, in that order."""
+        return Examples(self.x[index], self.y[index])
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a task asks of a data set: its number of classes, and the labels' form and number of values."""
+
+    classes: Sequence[int]
+    form: str  # of y: N examples, C classes, T tokens
+    values: int | None = None  # None: as many as classes
+
+
+TASKS = {
+    "classes": Task(range(2, sys.maxsize), "[N]"),
+    "binary": Task((1, 2), "[N]", values=2),
+    "multilabel": Task(range(1, sys.maxsize), "[N, C]", values=2),
+    "tokens": Task(range(1, sys.maxsize), "[N] or [N, T]"),
+}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Examples to learn from and to be tested on.
+
+    Attributes:
+        train: The pool that training, validation and unlabelled parts are drawn from.
+        test: The same for all seeds.
+        classes: Number of outputs that a model needs; 1 or 2 where the task is binary.
+        task: One of `TASKS`; said, never guessed from shapes.
+        mean: Per channel, on the 0..1 scale; empty for token ids.
+        std: As `mean`, all above 0.
+        names: Of the classes (of both label values where the task is binary); may be empty.
+
+    Raises:
+        ValueError: on construction, naming the setting, its value and the fix.
+    """
+
+    train: Examples
+    test: Examples
+    classes: int
+    task: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ValueError(f"task={self.task!r}: use one of {', '.join(TASKS)}")
+        task = TASKS[self.task]
+        if self.classes not in task.classes:
+            raise ValueError(f"classes={self.classes}: task {self.task!r} needs {min(task.classes)} or more")
+        if self.train.x.shape[1:] != self.test.x.shape[1:]:
+            shapes = [list(part.x.shape[1:]) for part in (self.train, self.test)]
+            raise ValueError(
+                f"train.x has examples of shape {shapes[0]}, test.x of {shapes[1]}: make them alike"
+            )
+        named = 2 if self.task == "binary" else self.classes
+        if self.names and len(self.names) != named:
+            raise ValueError(f"names has {len(self.names)} entries: give {named}, or none at all")
+        check_statistics(self.train, self.mean, self.std)
+        for where, y in (("train.y", self.train.y), ("test.y", self.test.y)):
+            self._check_form(where, y, task)
+            check_range(where, y, task.values or self.classes)
+
+    def _check_form(self, where: str, y: Tensor, task: Task) -> None:
+        axes = {form.count(",") + 1 for form in task.form.split(" or ")}
+        if y.ndim not in axes or ("C" in task.form and y.shape[1] != self.classes):
+            raise ValueError(f"{where} has shape {list(y.shape)}: task {self.task!r} needs {task.form}")
+
+
+def check_statistics(examples: Examples, mean: Sequence[float], std: Sequence[float]) -> None:
+    """Raise a ValueError where mean and deviation do not fit the examples: one value for each channel."""
+    channels = examples.x.shape[1] if examples.x.ndim == 4 else 0
+    for setting, values in (("mean", mean), ("std", std)):
+        if len(values) != channels:
+            raise ValueError(f"{setting}={tuple(values)}: give {channels} values, one for each channel")
+    if any(value <= 0 for value in std):
+        raise ValueError(
+            f"std={tuple(std)}: every value must be above 0 (1 for a channel that never changes)"
+        )
+
+
+def check_range(where: str, y: Tensor, values: int) -> None:
+    """Raise a ValueError that names the place, where a label is not one of so many values, or -1 for none."""
+    wrong = y[(y < -1) | (y >= values)]
+    if len(wrong):
+        raise ValueError(f"{where} holds {int(wrong[0])}: labels go from 0 to {values - 1}, -1 is unlabelled")
+
+
+def channel_statistics(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel of uint8 images ``[N, C, H, W]``, on the 0..1 scale.
+
+    Exact, from the 256 counts of each channel, so without a floating copy of the images; the deviation of a
+    channel that never changes is given as 1, so that dividing by it is harmless.
+    """
+    level = torch.arange(256, dtype=torch.float64) / 255
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in x.unbind(1)])
+    share = counts.double() / counts.sum(1, keepdim=True)
+    mean = (share * level).sum(1)
+    std = (share * (level - mean[:, None]) ** 2).sum(1).sqrt()
+    std = torch.where(std > 0, std, 1.0)
+    return tuple(mean.tolist()), tuple(std.tolist())

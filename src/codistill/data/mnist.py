@@ -1,0 +1,155 @@
+"""MNIST and Fashion-MNIST, from their original idx files."""
+
+import gzip
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from codistill.data.download import fetch, missing
+from codistill.data.examples import DataSet, Examples, check_range
+
+__all__ = ["fashion_mnist", "mnist"]
+
+BYTES = 0x08  # the idx code of unsigned bytes
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the four files of a data set are, what they hash to, and what is known of them."""
+
+    name: str
+    folder: str
+    url: str
+    md5: tuple[str, ...]  # of the .gz files, as FILES has them
+    mean: float
+    std: float
+    names: tuple[str, ...]
+
+
+MNIST = Source(
+    name="mnist",
+    folder="MNIST",
+    url="https://ossci-datasets.s3.amazonaws.com/mnist/",
+    md5=(
+        "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "d53e105ee54ea40749a09fcbcd1e9432",
+        "9fb629c4189551a2d022fa330f9573f3",
+        "ec29112dd5afa0611ce80d1b7f02629c",
+    ),
+    mean=0.1307,
+    std=0.3081,
+    names=tuple("0123456789"),
+)
+FASHION_MNIST = Source(
+    name="fashion_mnist",
+    folder="FashionMNIST",
+    url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    md5=(
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+    ),
+    mean=0.2860,
+    std=0.3530,
+    names=(
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+)
+
+
+def mnist(root: Path, *, download: bool = False) -> DataSet:
+    """70,000 grey handwritten digits, 28x28, 10 classes; 60,000 to learn from.
+
+    Reads the four original idx files, packed (.gz) or not, from ``root/MNIST/raw``, ``root/raw`` or ``root``;
+    the mean and deviation are those of the training part. Source: Y. LeCun, C. Cortes, C. J. C. Burges.
+
+    Raises:
+        FileNotFoundError: they are not there and ``download`` is off.
+        ValueError: a file is not what it should be; names it.
+    """
+    return _load(MNIST, root, download)
+
+
+def fashion_mnist(root: Path, *, download: bool = False) -> DataSet:
+    """70,000 grey pictures of clothes, 28x28, 10 classes; 60,000 to learn from.
+
+    As `mnist`, from ``root/FashionMNIST/raw``, ``root/raw`` or ``root``. Source: Xiao et al.,
+    arXiv:1708.07747.
+    """
+    return _load(FASHION_MNIST, root, download)
+
+
+def read_idx(path: Path, axes: int) -> Tensor:
+    """The bytes of an idx file, packed (.gz) or not, as uint8 with so many axes.
+
+    Raises:
+        ValueError: another magic number, number of axes or length than it must have; names the file.
+    """
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: damaged ({error}): fetch it again") from error
+    magic, head = bytes((0, 0, BYTES, axes)), 4 + 4 * axes
+    if raw[:4] != magic or len(raw) < head:
+        raise ValueError(
+            f"{path}: begins with {raw[:4].hex()}; an idx file of {axes} axes, with {magic.hex()}"
+        )
+    shape = struct.unpack(f">{axes}I", raw[4:head])
+    body = torch.frombuffer(bytearray(raw), dtype=torch.uint8)[head:]
+    expected = torch.Size(shape).numel()
+    if len(body) != expected:
+        raise ValueError(f"{path}: holds {len(body)} values, its header says {expected}: fetch it again")
+    return body.view(shape)
+
+
+def _load(source: Source, root: Path, download: bool) -> DataSet:
+    folders = (root / source.folder / "raw", root / "raw", root)
+    found = next((files for folder in folders if (files := _files(folder))), None)
+    if not found and not download:
+        raise missing(source.name, (folder / f"{name}[.gz]" for folder in folders for name in FILES))
+    paths = found or [
+        fetch(f"{source.url}{name}.gz", folders[0] / f"{name}.gz", md5=md5)
+        for name, md5 in zip(FILES, source.md5, strict=True)
+    ]
+    classes = len(source.names)
+    train, test = _examples(paths[:2], classes), _examples(paths[2:], classes)
+    return DataSet(train, test, classes, "classes", (source.mean,), (source.std,), source.names)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The four files of a folder, each unpacked if it is there, else packed; none unless all are there."""
+    paths = [folder / name for name in FILES]
+    paths = [path if path.is_file() else path.with_name(f"{path.name}.gz") for path in paths]
+    return paths if all(path.is_file() for path in paths) else []
+
+
+def _examples(paths: Sequence[Path], classes: int) -> Examples:
+    images, labels = paths
+    x, y = read_idx(images, 3), read_idx(labels, 1)
+    if len(x) != len(y):
+        raise ValueError(
+            f"{images} holds {len(x)} images and {labels.name} {len(y)} labels: they are not of one set"
+        )
+    check_range(str(labels), y.long(), classes)
+    return Examples(x[:, None], y.long())

@@ -1,0 +1,157 @@
+"""Which examples are learned from, chosen on and left unlabelled: drawn by seed, every class in its share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from codistill.data.examples import DataSet, Examples
+from codistill.randomness import generator
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A data set as one run sees it; `test` is the data set's own, whatever the seed."""
+
+    train: Examples
+    valid: Examples
+    unlabelled: Examples
+    test: Examples
+
+
+def split(dataset: DataSet, seed: int, *, labels: int | None = None, valid: int | float = 0) -> Parts:
+    """Draw the labelled, the validation and the unlabelled part of ``dataset.train``, stratified by class.
+
+    How many each class gives is the same for every seed. For one seed, the labelled examples of a smaller
+    ``labels`` are among those of a larger one (up to the rounding of shares), and the validation part is the
+    same for all.
+
+    Args:
+        dataset: Its `train` is split; examples that are unlabelled there go to the unlabelled pool.
+        seed: Which examples are drawn.
+        labels: How many keep their label for training; None: all that validation leaves.
+        valid: How many to choose on (a count), or which fraction of the labelled ones (0.1).
+
+    Raises:
+        ValueError: more asked for than there are, or too few labels for every class to have one.
+    """
+    strata = _strata(dataset.train.y)
+    asked = _asked(strata, labels, valid)
+    chosen, drawn, rest = deal(strata, ((asked.valid, 0), (asked.train, 1)), generator(seed, "split"))
+    missing = sorted(set(strata[strata >= 0].tolist()) - set(strata[drawn].tolist()))
+    if missing:
+        raise ValueError(f"valid={valid} takes every example of classes {missing}: lower it")
+    unlabelled = dataset.train.take(rest)
+    return Parts(
+        train=dataset.train.take(drawn),
+        valid=dataset.train.take(chosen),
+        unlabelled=Examples(unlabelled.x, torch.full_like(unlabelled.y, -1)),
+        test=dataset.test,
+    )
+
+
+def deal(y: Tensor, parts: Sequence[tuple[int, int]], source: torch.Generator) -> list[Tensor]:
+    """Indices of disjoint parts, and of the rest, each in ascending order; every class in its share.
+
+    Args:
+        y: Classes ``[N]``; examples at -1 belong to the rest.
+        parts: For each part, how many examples it gets, and how many of each class at least (see `shares`).
+        source: Where the draw comes from.
+    """
+    labels = y.cpu()
+    left = _sizes(labels)
+    bounds = [[0] * len(left)]
+    for total, least in parts:
+        got = shares(left, total, least)
+        bounds.append([a + b for a, b in zip(bounds[-1], got, strict=True)])
+        left = [n - g for n, g in zip(left, got, strict=True)]
+    upper = torch.tensor(bounds[1:])[:, labels.clamp(min=0)]
+    part = (_rank(labels, source) >= upper).sum(0).where(labels >= 0, len(parts))
+    return [(part == number).nonzero().flatten().to(y.device) for number in range(len(parts) + 1)]
+
+
+def shares(counts: Sequence[int], total: int, least: int = 0) -> list[int]:
+    """How many of ``total`` each class gives, in proportion to its count, by largest remainder.
+
+    Every class gives at least ``least`` where it has them; ties go to the lower class.
+
+    Raises:
+        ValueError: there are fewer than ``total``, or it is too few for ``least``.
+
+    >>> shares([50, 30, 20], 7)
+    [4, 2, 1]
+    """
+    pool, floor = sum(counts), [min(least, n) for n in counts]
+    if not sum(floor) <= total <= pool:
+        raise ValueError(f"total={total}: give from {sum(floor)} to {pool} for classes of {list(counts)}")
+    got = [max(total * n // max(pool, 1), f) for n, f in zip(counts, floor, strict=True)]
+
+    def lack(c: int) -> int:
+        return total * counts[c] - got[c] * pool
+
+    while sum(got) < total:
+        got[max((c for c, n in enumerate(counts) if got[c] < n), key=lack)] += 1
+    while sum(got) > total:
+        got[min((c for c, n in enumerate(floor) if got[c] > n), key=lack)] -= 1
+    return got
+
+
+def held_out(y: Tensor, size: int, name: str) -> tuple[Tensor, Tensor]:
+    """Indices to train and to test on, where there is no test set; the same for everybody."""
+    test, train = deal(y, ((size, 1),), generator(0, "test set", name))
+    return train, test
+
+
+def _rank(y: Tensor, source: torch.Generator) -> Tensor:
+    """A random place ``[N]`` for each example among those of its class."""
+    shuffled = torch.randperm(len(y), generator=source)
+    grouped = shuffled[y[shuffled].argsort(stable=True)]
+    ordered = y[grouped]
+    rank = torch.empty_like(grouped)
+    rank[grouped] = torch.arange(len(y)) - torch.searchsorted(ordered, ordered)
+    return rank
+
+
+def _sizes(y: Tensor) -> list[int]:
+    """How many examples each class has."""
+    sizes: list[int] = torch.bincount(y[y >= 0], minlength=1).tolist()
+    return sizes
+
+
+def _strata(y: Tensor) -> Tensor:
+    """Classes ``[N]`` to stratify by; one class, or -1, where there are several labels."""
+    return y if y.ndim == 1 else (y >= 0).any(1).long() - 1
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How many examples are wanted for what."""
+
+    train: int
+    valid: int
+
+
+def _asked(strata: Tensor, labels: int | None, valid: int | float) -> Asked:
+    """What the settings of `split` come to, once it is known that it can be had."""
+    sizes = _sizes(strata)
+    pool, present = sum(sizes), sum(map(bool, sizes))
+    held = _count(valid, pool)
+    wanted = pool - held if labels is None else labels
+    settings = f"labels={labels}, valid={valid}"
+    if wanted + held > pool:
+        over = wanted + held - pool
+        raise ValueError(
+            f"{settings}: {wanted + held} examples of {pool} that have a label: lower one by {over}"
+        )
+    if wanted < present:
+        raise ValueError(f"{settings}: {wanted} labels for {present} classes: raise labels or lower valid")
+    return Asked(wanted, held)
+
+
+def _count(valid: int | float, pool: int) -> int:
+    if isinstance(valid, float) and not 0 <= valid < 1:
+        raise ValueError(f"valid={valid}: a fraction is from 0 to below 1; for a count write {valid:.0f}")
+    if valid < 0:
+        raise ValueError(f"valid={valid}: give a count, or a fraction such as 0.1")
+    return round(valid * pool) if isinstance(valid, float) else valid

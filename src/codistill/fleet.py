@@ -1,0 +1,322 @@
+"""A fleet: runs that are trained as one cohort, each method on its own view.
+
+Runs that differ in their method, their number of peers and their seed share every step, and where their networks are
+alike one stacked computation. A single run is a fleet of one.
+"""
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from codistill import checkpoint, data, methods, models, optim
+from codistill.batch import Batch, PerPeer
+from codistill.cohort import Cohort, View
+from codistill.cohort.groups import Leaf, alike
+from codistill.data.augment import build_augment
+from codistill.data.examples import DataSet, Examples
+from codistill.data.loader import Loader
+from codistill.data.split import Parts, split
+from codistill.methods import Method
+from codistill.names import Spec
+from codistill.randomness import derive, seeded
+from codistill.run import Run
+
+OWN = ("method", "peers", "models", "seed")
+
+
+def device_of(run: Run) -> torch.device:
+    """Where a run is computed.
+
+    Raises:
+        ValueError: that device is not there.
+    """
+    name = run.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={run.device!r} is not there ({str(error).splitlines()[0]}): set device=cpu") from None
+    return device
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """Runs that differ in nothing but their seed: one method over all their peers, a block of them for each seed."""
+
+    runs: tuple[Run, ...]
+    peers: range
+    method: Method
+    view: View
+    rows: Tensor  # of each peer, its run's place among the fleet's seeds
+
+    def block(self, number: int) -> range:
+        """The peers of one of the runs, within the member."""
+        count = self.runs[number].peers
+        return range(number * count, (number + 1) * count)
+
+
+class Streams:
+    """The batches of every seed of a fleet."""
+
+    def __init__(self, run: Run, seeds: Sequence[int], dataset: DataSet, device: torch.device) -> None:
+        self.seeds = list(seeds)
+        self.dtype = torch.float64 if run.precision == "float64" else torch.float32
+        self.task = dataset.task
+        valid = int(run.valid) if run.valid >= 1 else run.valid
+        self.parts: list[Parts] = [split(dataset, seed, labels=run.labels, valid=valid) for seed in self.seeds]
+        augment = build_augment(run.augment)
+        self.loaders = [
+            Loader(
+                part.train.to(device),
+                batch=min(run.batch, len(part.train)),
+                seed=seed,
+                augment=augment,
+                mean=dataset.mean,
+                std=dataset.std,
+            )
+            for seed, part in zip(self.seeds, self.parts, strict=True)
+        ]
+        self.steps = self.loaders[0].steps
+
+    def draw(self, epoch: int, step: int, stream: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, labels and sample numbers, ``[S, B, ...]``: a pure function of the seeds and where it is."""
+        each = [loader.batch(epoch, step, stream) for loader in self.loaders]
+        x, y, index = (torch.stack(kind) for kind in zip(*each, strict=True))
+        return x.to(self.dtype), y, index
+
+
+class Fleet:
+    """Everything that a step needs.
+
+    Args:
+        runs: they may differ in their method, peers, networks and seed.
+        execute: how like peers run; None: as the runs say, and ``auto`` is decided by timing both.
+        dataset: in place of the one that the runs name.
+        networks: in place of the ones that the runs name, for all peers in order.
+        teachers: folders by the names that methods give to their teacher.
+
+    Raises:
+        ValueError: runs that cannot be one fleet, or settings that do not fit the data.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        *,
+        execute: str | None = None,
+        dataset: DataSet | None = None,
+        networks: Sequence[nn.Module] | None = None,
+        teachers: Mapping[str, Path] | None = None,
+    ) -> None:
+        _check(runs)
+        self.run = run = runs[0]
+        self.places = checkpoint.places(runs)
+        self.runs = list(self.places)
+        self.device = device_of(run)
+        self.dataset = dataset or data.load(run.data, Path(run.data_root) if run.data_root else None, run.download)
+        self.streams = Streams(run, sorted({r.seed for r in runs}), self.dataset, self.device)
+        self.steps = self.streams.steps
+        self.total = self.steps * run.epochs
+        self.turns = [i if run.update != "together" else 0 for r in self.runs for i in range(r.peers)]
+        nets = list(networks) if networks is not None else self._networks()
+        if len(nets) != len(self.turns):
+            raise ValueError(f"{len(nets)} networks were given for {len(self.turns)} peers")
+        nets = [net.to(self.device) for net in nets]
+        x, y, index = self.streams.draw(0, 0)
+        self.timing: dict[str, float] = {}
+        execute = execute or run.execute
+        if execute == "auto":
+            execute, self.timing = self._fastest(nets, self._whole(x))
+        self.execute = execute
+        self.cohort = Cohort(nets, execute=execute, turns=self.turns, precision=run.precision).to(self.device)
+        self._check_outputs(x)
+        self.members = self._members(teachers or {})
+        self.batches = self._batches(x, y, index)
+        for number, member in enumerate(self.members):
+            with seeded(self.device, run.seed, "prepare", number):
+                member.method.to(self.device).prepare(member.view, self.batches[1][number])
+        self.leaves = [leaf for leaf in self.cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)]
+        self.optimizers = [self._optimizer(turn) for turn in range(max(self.turns) + 1)]
+        self.schedule = optim.schedule(run.schedule, run.warmup)
+
+    # Building -------------------------------------------------------------------------------------------------------
+
+    def _networks(self) -> list[nn.Module]:
+        """Every peer's network; its initial weights are a function of the seed and its number in its run."""
+        shape = tuple(self.dataset.train.x.shape[1:])
+        return [
+            models.build(spec, self.dataset.classes, shape, seed=derive(run.seed, "init", i))
+            for run in self.runs
+            for i, spec in enumerate(run.networks())
+        ]
+
+    def _fastest(self, nets: Sequence[nn.Module], x: object) -> tuple[str, dict[str, float]]:
+        """The faster executor and the seconds that a forward and backward pass of each took."""
+        if not any(alike(a, b) and s == t for (a, s), (b, t) in _neighbours(nets, self.turns)):
+            return "loop", {}
+        seconds = {}
+        for execute in ("stack", "loop"):
+            try:
+                seconds[execute] = _time(nets, execute, self.turns, self.run.precision, x)
+            except (RuntimeError, NotImplementedError):
+                if execute == "loop":
+                    raise
+        return min(seconds, key=lambda name: seconds[name]), seconds
+
+    def _members(self, teachers: Mapping[str, Path]) -> list[Member]:
+        alike_but_for_seed: dict[Run, list[Run]] = {}
+        for run in self.runs:
+            alike_but_for_seed.setdefault(run.replace(seed=0), []).append(run)
+        members = []
+        for runs in alike_but_for_seed.values():
+            peers = range(self.places[runs[0]].start, self.places[runs[-1]].stop)
+            rows = [self.streams.seeds.index(run.seed) for run in runs for _ in range(run.peers)]
+            members.append(
+                Member(
+                    runs=tuple(runs),
+                    peers=peers,
+                    method=self._method(runs, teachers).repeat(len(runs)),
+                    view=self.cohort[peers.start : peers.stop],
+                    rows=torch.tensor(rows, device=self.device),
+                )
+            )
+        return members
+
+    def _method(self, runs: Sequence[Run], teachers: Mapping[str, Path]) -> Method:
+        spec = Spec.parse(runs[0].method)
+        teacher = spec.options.get("teacher")
+        if teacher is None:
+            return methods.get(runs[0].method)
+        folder = teachers.get(str(teacher), Path(str(teacher)))
+        nets = [net for run in runs for net in teacher_networks(folder, run, self.dataset)]
+        cohort = Cohort(nets, execute=self.execute, precision=self.run.precision).to(self.device).freeze()
+        return methods.get(runs[0].method, teacher=cohort)
+
+    def _optimizer(self, turn: int) -> torch.optim.Optimizer:
+        extra = [p for m in self.members for p in m.method.parameters() if p.requires_grad]
+        if extra and self.run.update != "together":
+            raise ValueError(f"update={self.run.update!r}: this method has parameters of its own; use update='together'")
+        run = self.run
+        return optim.build(
+            [p for leaf in self.turn_leaves(turn) if isinstance(p := leaf.tensor, nn.Parameter)] + extra,
+            run.optimizer,
+            learning_rate=run.learning_rate,
+            momentum=run.momentum,
+            nesterov=run.nesterov,
+            betas=run.betas,
+            weight_decay=run.weight_decay,
+        )
+
+    def turn_leaves(self, turn: int) -> list[Leaf]:
+        """The parameters that move in a turn."""
+        return [leaf for leaf in self.leaves if self.turns[leaf.peers[0]] == turn]
+
+    def _check_outputs(self, x: Tensor) -> None:
+        self.cohort.eval()
+        with torch.no_grad():
+            logits = self.cohort(self._whole(x)).logits
+        self.cohort.train()
+        self.cohort.passes.forward = 0
+        if self.dataset.task == "classes" and logits.shape[-1] != self.dataset.classes:
+            raise ValueError(
+                f"models={' '.join(self.run.models)!r} give {logits.shape[-1]} classes, data={self.run.data!r} has "
+                f"{self.dataset.classes}: build them for as many"
+            )
+
+    # Batches --------------------------------------------------------------------------------------------------------
+
+    def _whole(self, x: Tensor) -> Tensor | PerPeer:
+        """Inputs ``[S, B, ...]`` of the seeds as those of all peers."""
+        if len(self.streams.seeds) == 1:
+            return x[0]
+        rows = [self.streams.seeds.index(run.seed) for run in self.runs for _ in range(run.peers)]
+        return PerPeer(x[torch.tensor(rows, device=x.device)])
+
+    def _batches(self, x: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor | PerPeer, list[Batch]]:
+        whole, task = self._whole(x), self.streams.task
+        if len(self.streams.seeds) == 1:
+            return whole, [Batch(whole, y[0], index=index[0], task=task) for _ in self.members]
+        return whole, [
+            Batch(PerPeer(x[m.rows[:: m.runs[0].peers]]), y[m.rows], index=index[m.rows], task=task)
+            for m in self.members
+        ]
+
+    def draw(self, epoch: int, step: int, stream: int = 0) -> tuple[Tensor | PerPeer, list[Batch]]:
+        """The cohort's inputs and each member's batch."""
+        return self._batches(*self.streams.draw(epoch, step, stream))
+
+
+def _check(runs: Sequence[Run]) -> None:
+    if not runs:
+        raise ValueError("there is no run to train")
+    if len(set(runs)) != len(runs):
+        raise ValueError("the same run is there twice: give each a seed or a method of its own")
+    first = runs[0].as_dict()
+    for run in runs[1:]:
+        for field, value in run.as_dict().items():
+            if field not in OWN and value != first[field]:
+                raise ValueError(
+                    f"runs of one fleet differ in {field} ({first[field]!r} and {value!r}); they may differ in "
+                    f"{', '.join(OWN)} only"
+                )
+
+
+def _neighbours(
+    nets: Sequence[nn.Module], turns: Sequence[int]
+) -> list[tuple[tuple[nn.Module, int], tuple[nn.Module, int]]]:
+    pairs = list(zip(nets, turns, strict=True))
+    return [(a, b) for i, a in enumerate(pairs[:8]) for b in pairs[i + 1 : 64]]
+
+
+def _time(nets: Sequence[nn.Module], execute: str, turns: Sequence[int], precision: str, x: object) -> float:
+    """Seconds of one forward and backward pass, the best of two after a first that is not counted."""
+    cohort = Cohort(copy.deepcopy(list(nets)), execute=execute, turns=turns, precision=precision)
+    best = float("inf")
+    for trial in range(3):
+        started = time.perf_counter()
+        cohort(x).logits.square().sum().backward()
+        if cohort.device.type == "cuda":
+            torch.cuda.synchronize(cohort.device)
+        if trial:
+            best = min(best, time.perf_counter() - started)
+    return best
+
+
+def teacher_networks(folder: Path, run: Run, dataset: DataSet) -> list[nn.Module]:
+    """The networks of a finished run, for a student's run: of the same seed where the folder has several.
+
+    Raises:
+        ValueError: no such run, or a teacher of other classes.
+    """
+    try:
+        runs = checkpoint.read_runs(folder)
+    except FileNotFoundError as error:
+        raise ValueError(f"teacher={str(folder)!r}: {error}") from None
+    alone = [r for r in runs if Spec.parse(r.method).name == "alone" and r.seed == run.seed]
+    chosen = runs[0] if len(runs) == 1 else next(iter(sorted(alone, key=lambda r: len(r.method))), None)
+    newest = checkpoint.latest(folder)
+    if chosen is None or newest is None:
+        what = "no checkpoint" if newest is None else f"no run of method 'alone' and seed {run.seed}"
+        raise ValueError(f"teacher={str(folder)!r} has {what}: give the folder of a finished run")
+    saved = checkpoint.load(newest)
+    shape = tuple(dataset.train.x.shape[1:])
+    nets = [models.build(spec, dataset.classes, shape) for spec in chosen.networks()]
+    try:
+        cohort = Cohort(nets)
+        for net, peer in enumerate(checkpoint.places(runs)[chosen]):
+            prefix = f"{peer}."
+            state = {k.removeprefix(prefix): t for k, t in saved.peers.items() if k.startswith(prefix)}
+            cohort.load_peer_state(net, state)
+    except ValueError as error:
+        raise ValueError(f"teacher={str(folder)!r} does not fit data={run.data!r}: {error}") from None
+    return nets
+
+
+__all__ = ["Fleet", "Member", "Streams"]

@@ -1,0 +1,48 @@
+"""How often the label is among the most probable classes."""
+
+import torch
+from torch import Tensor
+
+from codistill.metrics.labels import check
+
+
+def accuracy(logits: Tensor, labels: Tensor, top: int = 1) -> Tensor:
+    """Share of the examples whose label is among the `top` classes of highest logit.
+
+    Of equal logits the lower class number comes first, as in argmax. An example with a NaN logit is never
+    correct.
+
+    Args:
+        logits: ``[..., N, C]``.
+        labels: class numbers ``[N]``.
+        top: 1..C.
+
+    Returns: ``[...]``, a fraction; NaN where N = 0.
+
+    Raises:
+        ValueError: shapes or labels that do not fit; `top` outside 1..C.
+    """
+    check(logits, labels)
+    if not 1 <= top <= logits.shape[-1]:
+        raise ValueError(f"top={top}: choose 1 to {logits.shape[-1]}, the number of classes")
+    return (_ahead(logits, labels) < top).to(_float(logits)).mean(-1)
+
+
+def correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """Is the most probable class the label? ``[..., N]`` bool; an example with a NaN logit is not correct."""
+    return _ahead(logits, labels) < 1
+
+
+def _ahead(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many classes come before the label, ``[..., N]``; all of them where a logit is NaN."""
+    own = logits.gather(-1, labels.expand(logits.shape[:-1]).unsqueeze(-1))
+    lower = torch.arange(logits.shape[-1], device=logits.device) < labels.unsqueeze(-1)
+    ahead = ((logits > own) | ((logits == own) & lower)).sum(-1)
+    return ahead.masked_fill(logits.isnan().any(-1), logits.shape[-1])
+
+
+def _float(logits: Tensor) -> torch.dtype:
+    return torch.float64 if logits.dtype == torch.float64 else torch.float32
+
+
+__all__ = ["accuracy"]

@@ -1,0 +1,41 @@
+"""Means over seeds or networks, with their spread and how far chance reaches."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def mean_sd(values: Iterable[float]) -> tuple[float, float]:
+    """Mean and standard deviation (n - 1 below the line); one value gives (value, nan).
+
+    Raises ValueError for no values.
+    """
+    x = np.array([float(v) for v in values], dtype=np.float64)
+    if not x.size:
+        raise ValueError("no values: a mean needs at least one")
+    return float(x.mean()), float(x.std(ddof=1)) if x.size > 1 else math.nan
+
+
+def paired_interval(differences: Iterable[float], level: float = 0.95) -> tuple[float, float, float]:
+    """(mean, low, high) of differences, one per seed: mean -+ t_{n-1} sd / sqrt(n), Student's t.
+
+    The seeds are the sample, so n is the number of seeds and not of networks. One difference gives
+    (mean, nan, nan).
+
+    Raises:
+        ValueError: no differences; `level` outside (0, 1).
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level={level}: choose one between 0 and 1, such as 0.95")
+    from scipy import stats
+
+    x = [float(d) for d in differences]
+    mean, sd = mean_sd(x)
+    if len(x) == 1:
+        return mean, math.nan, math.nan
+    reach = float(stats.t.ppf(0.5 + level / 2, len(x) - 1)) * sd / math.sqrt(len(x))
+    return mean, mean - reach, mean + reach
+
+
+__all__ = ["mean_sd", "paired_interval"]

@@ -1,0 +1,19 @@
+"""Recipes: functions that return a `Study`, one file per paper table or data set; the folder is the list."""
+
+from codistill import names
+from codistill.names import Spec
+from codistill.study import Study
+
+
+def get(spec: str) -> Study:
+    """A recipe from its spec; ``module:function`` is the user's own.
+
+    Raises:
+        UnknownName: no such recipe, with the nearest valid names.
+    """
+    parsed = Spec.parse(spec)
+    make, args = names.find(__name__, parsed)
+    study = make(*args, **parsed.options)
+    if not isinstance(study, Study):
+        raise TypeError(f"recipe {spec!r} returned a {type(study).__name__}, not a Study")
+    return study

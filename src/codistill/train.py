@@ -1,0 +1,358 @@
+"""Training is a generator of records; progress lines, logs and plots are its consumers."""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from codistill import checkpoint, evaluate
+from codistill.batch import PerPeer
+from codistill.checkpoint import Checkpoint
+from codistill.data.examples import DataSet, Examples
+from codistill.data.loader import plain
+from codistill.fleet import Fleet
+from codistill.methods import Terms
+from codistill.randomness import seeded
+from codistill.run import Run
+from codistill.step import take
+
+EVALUATION_BATCH = 256
+
+
+class Diverged(ArithmeticError):
+    """A loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What happened.
+
+    Attributes:
+        kind: ``start | step | epoch | checkpoint | end``.
+        step: steps done.
+        steps: steps of the whole training.
+        terms: of a step, each member's terms ``[P]``, on the device: reading them waits for it.
+        lines: of an epoch, one dict for each run, for ``log.jsonl``; of the end, the rows of ``results.jsonl``.
+        facts: executor, path of the checkpoint and the like.
+    """
+
+    kind: str
+    step: int
+    steps: int
+    terms: list[Terms] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Training:
+    """A fleet on its way: where it is, and the sums of the epoch so far."""
+
+    def __init__(self, fleet: Fleet, folder: Path | None) -> None:
+        self.fleet, self.folder = fleet, folder
+        self.step = 0
+        self.seconds = 0.0
+        self.sums: list[Terms] = [{} for _ in fleet.members]
+        self.counted = 0
+
+    # Stepping ------------------------------------------------------------------------------------------------------
+
+    def advance(self) -> list[Terms]:
+        """One step."""
+        fleet = self.fleet
+        epoch, step = divmod(self.step, fleet.steps)
+        started = time.perf_counter()
+        if step == 0:
+            for member in fleet.members:
+                member.method.start_epoch(epoch)
+        with seeded(fleet.device, fleet.run.seed, "step", self.step):
+            terms = take(fleet, epoch, step)
+        for sums, new in zip(self.sums, terms, strict=True):
+            for name, term in new.items():
+                sums[name] = sums[name] + term if name in sums else term.clone()
+        self.counted += 1
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        return terms
+
+    def finish_epoch(self) -> list[dict[str, Any]]:
+        """The epoch's lines, one for each run; the sums start anew.
+
+        Raises:
+            Diverged: names the run, the peer and the term.
+        """
+        fleet = self.fleet
+        progress = self.step / fleet.total
+        rate = fleet.run.learning_rate * fleet.schedule((self.step - 1) / fleet.total)
+        epoch = self.step // fleet.steps
+        valid = self.validate(epoch)
+        lines = []
+        for member, sums in zip(fleet.members, self.sums, strict=True):
+            means = {name: (total / self.counted).tolist() for name, total in sums.items()}
+            for number, run in enumerate(member.runs):
+                block = member.block(number)
+                terms = {n: [v[i] for i in block] if isinstance(v, list) else [v] for n, v in means.items()}
+                _check_finite(run, epoch, terms)
+                line = {
+                    "kind": "epoch",
+                    "run": run.name,
+                    "method": run.method,
+                    "update": run.update,
+                    "peers": run.peers,
+                    "seed": run.seed,
+                    "epoch": epoch,
+                    "step": self.step,
+                    "progress": progress,
+                    "learning_rate": rate,
+                    "seconds": round(self.seconds, 3),
+                    "terms": terms,
+                }
+                if valid is not None:
+                    line["valid_accuracy"] = [valid[member.peers[i]] for i in block]
+                lines.append(line)
+        self.sums, self.counted, self.seconds = [{} for _ in fleet.members], 0, 0.0
+        return lines
+
+    # Evaluating ----------------------------------------------------------------------------------------------------
+
+    def validate(self, epoch: int) -> list[float] | None:
+        """Each peer's validation accuracy, in the epochs that have one."""
+        every = self.fleet.run.evaluate_every
+        if not every or epoch % every:
+            return None
+        return [row["accuracy"] for row in results(self.fleet, "valid") if row["peer"] is not None]
+
+    # Saving --------------------------------------------------------------------------------------------------------
+
+    def save(self) -> Path:
+        """A checkpoint of this very step."""
+        assert self.folder is not None
+        fleet = self.fleet
+        state: dict[str, Tensor] = {}
+        for turn, optimizer in enumerate(fleet.optimizers):
+            found = checkpoint.optimizer_state(optimizer, fleet.turn_leaves(turn))
+            state |= {f"optimizer.{name}": t for name, t in found.items()}
+        for number, member in enumerate(fleet.members):
+            own = checkpoint.optimizer_state(fleet.optimizers[0], _own_leaves(member.method))
+            state |= {f"own.{number}.{name}": t for name, t in own.items()}
+            state |= {f"method.{number}.{n}": t for n, t in checkpoint.method_state(member.method).items()}
+            state |= {f"sums.{number}.{name}": t for name, t in self.sums[number].items()}
+        facts = {
+            "step": self.step,
+            "steps": fleet.total,
+            "execute": fleet.execute,
+            "counted": self.counted,
+            "seconds": self.seconds,
+            "passes": [fleet.cohort.passes.forward, fleet.cohort.passes.backward],
+            "torch": torch.__version__,
+        }
+        return checkpoint.save(self.folder, Checkpoint(checkpoint.peers_of(fleet.cohort), state, facts))
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Go back to where a checkpoint was made."""
+        fleet = self.fleet
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {n.removeprefix(prefix): t for n, t in saved.state.items() if n.startswith(prefix)}
+
+        checkpoint.restore_peers(fleet.cohort, saved.peers)
+        for turn, optimizer in enumerate(fleet.optimizers):
+            checkpoint.restore_optimizer(optimizer, fleet.turn_leaves(turn), part("optimizer."))
+        for number, member in enumerate(fleet.members):
+            checkpoint.restore_optimizer(fleet.optimizers[0], _own_leaves(member.method), part(f"own.{number}."))
+            checkpoint.restore_method(member.method, part(f"method.{number}."))
+            self.sums[number] = {n: t.to(fleet.device) for n, t in part(f"sums.{number}.").items()}
+        self.step, self.counted = saved.facts["step"], saved.facts["counted"]
+        self.seconds = saved.facts["seconds"]
+        fleet.cohort.passes.forward, fleet.cohort.passes.backward = saved.facts["passes"]
+
+
+def _own_leaves(method: nn.Module) -> list[checkpoint.Leaf]:
+    return [checkpoint.Leaf((0,), name, p, stacked=False) for name, p in method.named_parameters() if p.requires_grad]
+
+
+def _check_finite(run: Run, epoch: int, terms: Mapping[str, list[float]]) -> None:
+    for name, values in terms.items():
+        for peer, value in enumerate(values):
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"{run.name}: the {name} term of peer {peer} is {value} in epoch {epoch}: lower "
+                    f"learning_rate={run.learning_rate:g}, or set clip (now {run.clip}) or warmup (now {run.warmup:g})"
+                )
+
+
+def results(fleet: Fleet, part: str) -> list[dict[str, Any]]:
+    """The rows of every run on a part of the data (``test``, ``valid``), each seed on its own."""
+    streams, dataset = fleet.streams, fleet.dataset
+    examples = [getattr(parts, part).to(fleet.device) for parts in streams.parts]
+    if any(len(e) == 0 for e in examples):
+        raise ValueError(f"part={part!r} is empty: set valid, the part (or number) of examples to hold out")
+    shared = part == "test"
+    each: list[Examples] = examples[:1] if shared else examples
+    batches = [plain(e, mean=dataset.mean, std=dataset.std, batch=EVALUATION_BATCH) for e in each]
+    stacked = (torch.stack([x for x, _ in group]).to(streams.dtype) for group in zip(*batches, strict=True))
+    rows = torch.cat([m.rows for m in fleet.members])
+    logits = evaluate.collect(
+        fleet.cohort, (x[0] if len(each) == 1 else PerPeer(x[rows]) for x in stacked)
+    )
+    found = []
+    for member in fleet.members:
+        for number, run in enumerate(member.runs):
+            labels = each[0 if len(each) == 1 else streams.seeds.index(run.seed)].y
+            about = {"method": run.method, "update": run.update, "peers": run.peers, "seed": run.seed, "part": part}
+            own = logits[[member.peers[i] for i in member.block(number)]]
+            found += evaluate.rows(own, labels, about)
+    return found
+
+
+def train(
+    runs: Run | Sequence[Run],
+    folder: str | Path | None = None,
+    *,
+    resume: bool = False,
+    dataset: DataSet | None = None,
+    networks: Sequence[nn.Module] | None = None,
+    teachers: Mapping[str, Path] | None = None,
+    test: bool = True,
+) -> Iterator[Record]:
+    """Train a run, or several as one fleet.
+
+    Closing the generator (or leaving the loop over it) with a folder writes a checkpoint, from which `resume` goes on.
+
+    Args:
+        runs: what to train.
+        folder: where checkpoints, log and results go; None: nowhere.
+        resume: go on from the folder's newest checkpoint, bit for bit.
+        dataset: in place of the one that the runs name.
+        networks: in place of the ones that the runs name, for all peers in order.
+        teachers: folders by the names that methods give to their teacher.
+        test: evaluate on the test set at the end, once.
+
+    Yields:
+        `Record`: a start, steps, an epoch's end, checkpoints, the end with its results.
+
+    Raises:
+        FileExistsError: the folder holds a run already.
+        Diverged: a loss is not finite.
+        ValueError: settings that do not fit each other or the data.
+    """
+    runs = [runs] if isinstance(runs, Run) else list(runs)
+    folder = Path(folder) if folder is not None else None
+    saved = _open(folder, runs, resume)
+    fleet = Fleet(
+        runs,
+        execute=saved.facts["execute"] if saved else None,
+        dataset=dataset,
+        networks=networks,
+        teachers=teachers,
+    )
+    training = Training(fleet, folder)
+    if saved:
+        training.restore(saved)
+    yield Record("start", training.step, fleet.total, facts=_start_facts(fleet))
+    try:
+        yield from _steps(training, runs[0])
+    except GeneratorExit:
+        if folder is not None:
+            training.save()
+        raise
+    lines = results(fleet, "test") if test else []
+    yield Record("end", training.step, fleet.total, lines=lines, facts={"passes": vars(fleet.cohort.passes)})
+
+
+def _steps(training: Training, run: Run) -> Iterator[Record]:
+    fleet, total = training.fleet, training.fleet.total
+    while True:
+        ends_epoch = training.step % fleet.steps == 0
+        if ends_epoch and training.counted:
+            lines = training.finish_epoch()
+            yield Record("epoch", training.step, total, lines=lines)
+            epoch = training.step // fleet.steps
+            if training.folder and (
+                training.step == total or (run.checkpoint_every and epoch % run.checkpoint_every == 0)
+            ):
+                yield Record("checkpoint", training.step, total, facts={"path": str(training.save())})
+        elif training.folder and run.checkpoint_steps and training.step and training.step % run.checkpoint_steps == 0:
+            yield Record("checkpoint", training.step, total, facts={"path": str(training.save())})
+        if training.step == total:
+            return
+        yield Record("step", training.step + 1, total, terms=training.advance())
+
+
+def _open(folder: Path | None, runs: Sequence[Run], resume: bool) -> Checkpoint | None:
+    """Begin a folder, or find where its runs were."""
+    if folder is None:
+        if resume:
+            raise ValueError("resume=True needs the folder of a run")
+        return None
+    if resume:
+        if checkpoint.read_runs(folder) != list(runs):
+            raise ValueError(f"{folder} holds other runs than these; use resume(folder)")
+        newest = checkpoint.latest(folder)
+        return checkpoint.load(newest) if newest else None
+    if (folder / "runs.json").exists():
+        raise FileExistsError(f"{folder} holds a run already: resume it, or choose another folder")
+    checkpoint.write_runs(folder, runs)
+    return None
+
+
+def resume(folder: str | Path, **settings: Any) -> Iterator[Record]:
+    """Go on with an interrupted run; ends bit for bit where an unbroken one does. Settings as of `train`."""
+    return train(checkpoint.read_runs(Path(folder)), folder, resume=True, **settings)
+
+
+def _start_facts(fleet: Fleet) -> dict[str, Any]:
+    return {
+        "execute": fleet.execute,
+        "timing": fleet.timing,
+        "groups": [len(group.peers) for group in fleet.cohort.parts()],
+        "networks": len(fleet.cohort),
+        "parameters": [sum(p.numel() for p in fleet.cohort.parameters()) // len(fleet.cohort)],
+        "device": str(fleet.device),
+        "steps_per_epoch": fleet.steps,
+    }
+
+
+def logged(records: Iterator[Record], folder: str | Path) -> Iterator[Record]:
+    """Pass records on, and write ``log.jsonl`` and ``results.jsonl`` on the way.
+
+    Lines of steps that a resumed run does again are dropped first.
+    """
+    path = Path(folder) / "log.jsonl"
+    try:
+        for record in records:
+            if record.kind == "start":
+                kept = [line for line in read_lines(path) if line["step"] <= record.step]
+                _write(path, kept)
+                with path.open("a", encoding="utf-8") as log:
+                    log.write(json.dumps({"kind": "start", "step": record.step, **record.facts}) + "\n")
+            elif record.kind == "epoch":
+                with path.open("a", encoding="utf-8") as log:
+                    log.writelines(json.dumps(line) + "\n" for line in record.lines)
+            elif record.kind == "end":
+                _write(Path(folder) / "results.jsonl", record.lines)
+            yield record
+    finally:
+        records.close()  # type: ignore[attr-defined]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file; none where there is no file. A last line that was cut short is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _write(path: Path, lines: Sequence[dict[str, Any]]) -> None:
+    draft = path.with_suffix(".part")
+    draft.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    draft.replace(path)
+
+
+__all__ = ["Diverged", "Record", "logged", "read_lines", "results", "resume", "train"]
