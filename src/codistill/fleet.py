@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from codistill import checkpoint, data, methods, models, optim
 from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort, View
-from codistill.cohort.groups import Leaf, alike
+from codistill.cohort.groups import Leaf, arrange
 from codistill.data.augment import build_augment
 from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import Loader
@@ -26,6 +26,7 @@ from codistill.names import Spec
 from codistill.randomness import derive, seeded
 from codistill.run import Run
 
+TIMED = 16  # networks, at the most, on which the executors are timed
 OWN = ("method", "peers", "models", "seed")
 
 
@@ -159,12 +160,16 @@ class Fleet:
 
     def _fastest(self, nets: Sequence[nn.Module], x: object) -> tuple[str, dict[str, float]]:
         """The faster executor and the seconds that a forward and backward pass of each took."""
-        if not any(alike(a, b) and s == t for (a, s), (b, t) in _neighbours(nets, self.turns)):
+        group = next((g for g in arrange(nets, "stack", self.turns) if len(g.peers) > 1), None)
+        if group is None:
             return "loop", {}
+        like = list(group.peers[:TIMED])
+        if isinstance(x, PerPeer):
+            x = PerPeer(x.inputs[like])
         seconds = {}
         for execute in ("stack", "loop"):
             try:
-                seconds[execute] = _time(nets, execute, self.turns, self.run.precision, x)
+                seconds[execute] = _time([nets[i] for i in like], execute, self.run.precision, x)
             except (RuntimeError, NotImplementedError):
                 if execute == "loop":
                     raise
@@ -268,16 +273,9 @@ def _check(runs: Sequence[Run]) -> None:
                 )
 
 
-def _neighbours(
-    nets: Sequence[nn.Module], turns: Sequence[int]
-) -> list[tuple[tuple[nn.Module, int], tuple[nn.Module, int]]]:
-    pairs = list(zip(nets, turns, strict=True))
-    return [(a, b) for i, a in enumerate(pairs[:8]) for b in pairs[i + 1 : 64]]
-
-
-def _time(nets: Sequence[nn.Module], execute: str, turns: Sequence[int], precision: str, x: object) -> float:
+def _time(nets: Sequence[nn.Module], execute: str, precision: str, x: object) -> float:
     """Seconds of one forward and backward pass, the best of two after a first that is not counted."""
-    cohort = Cohort(copy.deepcopy(list(nets)), execute=execute, turns=turns, precision=precision)
+    cohort = Cohort(copy.deepcopy(list(nets)), execute=execute, precision=precision)
     best = float("inf")
     for trial in range(3):
         started = time.perf_counter()

@@ -37,6 +37,7 @@ def take(fleet: Fleet, epoch: int, step: int) -> list[Terms]:
         whole, batches = fleet.draw(epoch, step)
         with _memory(fleet, whole, batches) as memory:
             for turn in turns:
+                memory.learning = frozenset(_groups(fleet, turn)) if len(turns) > 1 else None
                 _turn(fleet, batches, progress, turn, seen)
                 if turn + 1 < len(turns):
                     memory.refresh(_groups(fleet, turn))

@@ -306,6 +306,22 @@ def resume(folder: str | Path, **settings: Any) -> Iterator[Record]:
     return train(checkpoint.read_runs(Path(folder)), folder, resume=True, **settings)
 
 
+def restored(folder: str | Path, *, dataset: DataSet | None = None) -> Fleet:
+    """The fleet of a folder as its newest checkpoint left it, for evaluation.
+
+    Raises:
+        FileNotFoundError: there is no run, or no checkpoint yet.
+    """
+    folder = Path(folder)
+    runs, newest = checkpoint.read_runs(folder), checkpoint.latest(folder)
+    if newest is None:
+        raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
+    saved = checkpoint.load(newest)
+    fleet = Fleet(runs, execute=saved.facts["execute"], dataset=dataset)
+    checkpoint.restore_peers(fleet.cohort, saved.peers)
+    return fleet
+
+
 def _start_facts(fleet: Fleet) -> dict[str, Any]:
     return {
         "execute": fleet.execute,
@@ -355,4 +371,4 @@ def _write(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     draft.replace(path)
 
 
-__all__ = ["Diverged", "Record", "logged", "read_lines", "results", "resume", "train"]
+__all__ = ["Diverged", "Record", "logged", "read_lines", "restored", "results", "resume", "train"]

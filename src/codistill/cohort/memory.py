@@ -27,9 +27,12 @@ class Memory:
     Attributes:
         active: the groups whose passes carry gradients (all where None); the others run without, and leave
             their batch statistics alone.
+        learning: the groups whose gradients are wanted now (all where None); the others' outputs are given detached,
+            so that a backward pass does not walk, and free, what their own turn will need.
     """
 
     active: frozenset[Group] | None = None
+    learning: frozenset[Group] | None = None
     entries: dict[Key, Entry] = field(default_factory=dict)
     wholes: dict[int, tuple[Any, Any, tuple[int, ...]]] = field(default_factory=dict)
 
@@ -44,7 +47,8 @@ class Memory:
             if group not in entry.outputs:
                 with torch.set_grad_enabled(torch.is_grad_enabled() and (self.active is None or group in self.active)):
                     entry.outputs[group] = run(group, not torch.is_grad_enabled())
-            yield entry.outputs[group]
+            output = entry.outputs[group]
+            yield output if self.learning is None or group in self.learning else _detached(output)
 
     @torch.no_grad()
     def refresh(self, groups: Iterable[Group]) -> None:
@@ -53,3 +57,8 @@ class Memory:
             for group in groups:
                 if group in entry.outputs:
                     entry.outputs[group] = entry.run(group, True)
+
+
+def _detached(output: Raw) -> Raw:
+    logits, features = output
+    return logits.detach(), {name: feature.detach() for name, feature in features.items()}

@@ -37,7 +37,7 @@ def ends(bounds: Any) -> tuple[float, float] | tuple[None, None]:
 
 
 def times(x: float | None, digits: int = 1) -> str:
-    """A ratio to three figures: 1.053 -> ``1.05``, 12.34 -> ``12.3``, 123.4 -> ``123``; 4 -> ``4.0`` at least."""
+    """A ratio to three figures: 1.053 -> ``1.05``, 12.34 -> ``12.3``, 123.4 -> ``123``; 4 -> ``4.0``."""
     if x is None or not known(x):
         return MISSING
     if x >= 99.95:

@@ -1,4 +1,4 @@
-"""One self-contained html of a study or a run: it loads nothing from anywhere, and a policy in it forbids that."""
+"""One self-contained html of a study or a run: it loads nothing, and a policy in it forbids it to."""
 
 import json
 from collections.abc import Sequence
@@ -17,15 +17,18 @@ from codistill.report.verdict import headline
 Record = dict[str, Any]
 Drawn = tuple[str, str, Any]  # title, caption, figure or None
 
-_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:"
+)
 
 
 def write_report(summary: Record, log: list[Record], results: list[Record], path: Path) -> Path:
     """Write the report of a study.
 
     Args:
-        summary: what ``summary.json`` holds; optional besides: ``notes`` (sentences for the footnotes), ``settings``
-            (the resolved run), ``versions``, ``command``.
+        summary: what ``summary.json`` holds; besides, if there: ``notes`` (sentences for the footnotes),
+            ``settings`` (the resolved run), ``versions``, ``command``.
         log: the lines of the ``log.jsonl`` of its parts.
         results: the lines of ``results.jsonl``.
         path: of the html; folders that are missing are made.
@@ -79,8 +82,8 @@ def _run_lead(methods: list[str], runs: Sequence[Record], results: list[Record])
             f"correctly (mean over {count(row['networks'], 'network')}){more}."
         )
     said.append(
-        "There is no baseline in it, so it cannot tell what mutual learning bought: for that, `codistill compare` "
-        "trains the same networks alone."
+        "There is no baseline in it, so it cannot tell what mutual learning bought: for that, “codistill "
+        "compare” trains the same networks alone."
     )
     return said
 
@@ -113,14 +116,14 @@ def _drawn(summary: Record, log: list[Record], results: list[Record]) -> list[Dr
     return [
         (
             "Gain per seed",
-            "Each small mark is one seed, each diamond the mean with its 95 % interval; right of the line a method "
-            f"does better than training alone{marked}.",
+            "Each small mark is one seed, each diamond the mean with its 95 % interval; right of the line a "
+            f"method does better than training alone{marked}.",
             gain_figure(summary),
         ),
         (
             "Accuracy by cohort size",
-            "More networks learning together, and what an ensemble adds; the bars are the standard deviation over "
-            "networks (one network) or over seeds (ensemble), no interval of the mean.",
+            "More networks learning together, and what an ensemble adds; the bars are the standard deviation "
+            "over networks (one network) or over seeds (ensemble), no interval of the mean.",
             cohort_size_figure(summary, results),
         ),
         (
@@ -134,11 +137,13 @@ def _drawn(summary: Record, log: list[Record], results: list[Record]) -> list[Dr
 
 
 def _learning(log: list[Record], summary: Record | None) -> Drawn:
+    figure = learning_figure(log, summary)
     caption = (
-        "Training losses, mean over networks and seeds, with a band of one standard deviation: the task loss "
-        "compares with the labels, the mimicry loss with what the others predict; tap a name to hide its line."
+        "Training losses, mean over networks and seeds with a band of one standard deviation: the task loss "
+        "compares with the labels, the mimicry loss with what others predict"
     )
-    return "Learning curves", caption, learning_figure(log, summary)
+    hint = "; tap a name to hide its line." if figure is not None and figure.layout.showlegend else "."
+    return "Learning curves", caption + hint, figure
 
 
 def _figures(drawn: list[Drawn]) -> str:

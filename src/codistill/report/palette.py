@@ -25,7 +25,7 @@ class Look:
 
 
 def looks(methods: Sequence[str], baseline: str | None = None) -> dict[str, Look]:
-    """A look for each method, in order: the baseline is grey, then six colours, then the same with other markers."""
+    """A look for each method: grey for the baseline, six colours, then the same with other markers."""
     others = [method for method in dict.fromkeys(methods) if method != baseline]
     found = {} if baseline is None else {baseline: Look(_BASELINE, "circle", "solid")}
     for i, method in enumerate(others):

@@ -49,7 +49,7 @@ def _dress(figure: go.Figure, height: int, legend: int = 0) -> go.Figure:
         "gridcolor": _GRID,
         "zeroline": False,
         "linecolor": _AXIS,
-        "title": {"standoff": 10},
+        "title": {"standoff": 10, "font": {"size": 14}},
     }
     figure.update_xaxes(**axis, showgrid=True)
     figure.update_yaxes(**axis, showgrid=True)
@@ -196,7 +196,7 @@ def _curve(figure: go.Figure, curve: Curve, row: dict[str, Any], look: Look, pla
 
 
 def cohort_size_figure(summary: dict[str, Any], results: Sequence[dict[str, Any]] = ()) -> go.Figure | None:
-    """Accuracy by number of networks, where a method was run with several: one network, and their ensemble."""
+    """Accuracy by number of networks, of one network and of their ensemble, where several were run."""
     family = _largest_family(summary)
     base = next((r for r in summary["rows"] if r["method"] == summary.get("baseline")), None)
     if len(family) < 2:
@@ -204,13 +204,14 @@ def cohort_size_figure(summary: dict[str, Any], results: Sequence[dict[str, Any]
     look = looks([r["method"] for r in summary["rows"]], summary.get("baseline"))
     start = [{**base, "peers": 1}] if base and known(base.get("accuracy_mean")) else []
     colours = [look[r["method"]].colour for r in start + family]
+    aside = 0.006 * family[-1]["peers"]  # so that the bars do not cover one another
     figure = go.Figure()
     single = [(r["peers"], r["accuracy_mean"], r.get("accuracy_sd")) for r in start + family]
     one = [(1, r["accuracy_mean"], None) for r in start]  # an ensemble of one network is that network
     together = [(r["peers"], r.get("ensemble_mean"), _ensemble_sd(r["method"], results)) for r in family]
     apart = [(r["peers"], r.get("ensemble_alone_mean"), None) for r in family]
-    _sizes(figure, "One network", single, colours, ("solid", "circle", -0.02), "sd over networks")
-    _sizes(figure, "Ensemble", one + together, colours, ("dash", "diamond", 0.02), "sd over seeds")
+    _sizes(figure, "One network", single, colours, ("solid", "circle", -aside), "sd over networks")
+    _sizes(figure, "Ensemble", one + together, colours, ("dash", "diamond", aside), "sd over seeds")
     grey = [look[base["method"]].colour if base else _AXIS] * (len(family) + 1)
     _sizes(figure, "Ensemble of as many trained alone", one + apart, grey, ("dot", "square-open", 0.0), "")
     sizes = sorted({int(p) for p, *_ in single})
@@ -266,7 +267,7 @@ def _sizes(
         line={"color": _AXIS, "dash": dash, "width": 1.5},
         marker={"color": [c for *_, c in kept], "size": 10, "symbol": symbol},
         error_y={
-            "array": [100 * s if s is not None and known(s) else 0 for _, _, s, _ in kept],
+            "array": [100 * s if s is not None and known(s) else None for _, _, s, _ in kept],
             "thickness": 1.2,
             "width": 5,
             "color": _AXIS,
@@ -292,7 +293,7 @@ def cost_figure(summary: dict[str, Any]) -> go.Figure | None:
     words = {"seconds": "Training time", "forward": "Forward passes"}[kind]
     names = [_name(r) for r in rows]
     _dress(figure, 400 + _legend_height(names), len(names))
-    figure.update_xaxes(title_text=f"{words}, multiples of one network trained alone")
+    figure.update_xaxes(title_text=f"{words}, multiples of one network")
     return figure.update_yaxes(title_text="Test accuracy, %")
 
 
@@ -313,7 +314,7 @@ def _cost_of(figure: go.Figure, row: dict[str, Any], kind: str, look: Look) -> N
     low, high = ends(row.get("gain_ci95"))
     error = None
     if low is not None and high is not None and known(row.get("gain_mean")):
-        rest = [0.0] * (len(spots) - 1)
+        rest = [None] * (len(spots) - 1)
         error = {
             "array": [100 * (high - row["gain_mean"]), *rest],
             "arrayminus": [100 * (row["gain_mean"] - low), *rest],

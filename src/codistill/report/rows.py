@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from codistill.report.numbers import MISSING, count, interval, known, listed, percent, points, times
+from codistill.report.numbers import MISSING, interval, known, listed, percent, points, times
 from codistill.report.verdict import judge, label_of, seeds_of, verdict
 
 MARK = "†"
@@ -118,15 +118,16 @@ def footnotes(summary: dict[str, Any]) -> list[str]:
     """What the columns mean and how far they can be trusted; only what the table needs."""
     rows, name = summary["rows"], _baseline_label(summary)
     n_test = summary.get("n_test")
-    test = f"the test set of {count(n_test, 'example')}" if known(n_test) else "the test set"
+    test = f"the test set of {n_test} examples" if known(n_test) else "the test set"
     said = [
-        f"Accuracy: mean over all networks of all seeds on {test}, never the best of them; sd is the standard "
-        "deviation over networks."
+        f"Accuracy: mean over all networks of all seeds on {test}, never the best of them; sd is the "
+        "standard deviation over networks."
     ]
     if any(known(r.get("gain_mean")) for r in rows):
         said.append(
-            f"Gain: mean accuracy of a method's networks minus that of “{name}” with the same seed, in percentage "
-            "points, averaged over n seeds; in brackets the 95 % interval of this mean (Student t over seeds)."
+            f"Gain: mean accuracy of a method's networks minus that of “{name}” with the same seed, in "
+            "percentage points, averaged over n seeds; in brackets the 95 % interval of this mean (Student "
+            "t over seeds)."
         )
         said.append(
             f"The interval says how far other seeds could move the gain on this one fixed test set"
@@ -161,12 +162,13 @@ def _about_cost(rows: list[dict[str, Any]]) -> list[str]:
     said = []
     if any(known(c.get(k)) for c in costs for k in ("forward", "seconds")):
         said.append(
-            "Cost: forward and backward passes and training time as multiples of training one network alone, for "
-            "the whole cohort (a teacher's training included); in parentheses per network delivered."
+            "Cost: forward and backward passes and training time as multiples of training one network alone, "
+            "for the whole cohort (a teacher's training included); in parentheses per network delivered."
         )
     if any(known(c.get("seconds")) for c in costs):
         said.append(
-            "Time was measured apart, method by method, since the methods of a study share one stacked computation."
+            "Time was measured apart, method by method, since the methods of a study share one stacked "
+            "computation."
         )
     return said
 

@@ -3,23 +3,28 @@
 CSS = """
 :root { color-scheme: light dark; --ink: #1d2329; --soft: #59636e; --page: #ffffff; --card: #f5f7f9;
   --line: #d9dee3; --grid: #e4e8ec; --gain: #006b4f; --loss: #a63c00; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --soft: #a2acb6; --page: #14181c; --card: #1d2329;
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ec; --soft: #a2acb6; --page: #14181c;
+  --card: #1d2329;
   --line: #39424b; --grid: #2c343c; --gain: #4fcf9f; --loss: #ff9a5c; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 74rem; padding: 2rem 1.25rem 4rem; background: var(--page); color: var(--ink);
+body { margin: 0 auto; max-width: 74rem; padding: 2rem 1.25rem 4rem; background: var(--page);
+  color: var(--ink);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 1rem; text-wrap: balance; }
-h2 { font-size: 1.2rem; margin: 2.75rem 0 .75rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line); }
-.lead { font-size: 1.06rem; max-width: 46rem; margin: 0; }
+h2 { font-size: 1.2rem; margin: 2.75rem 0 .75rem; padding-bottom: .3rem;
+  border-bottom: 1px solid var(--line); }
+.lead { font-size: 1.06rem; max-width: 54rem; margin: 0; }
 small { color: var(--soft); font-size: .82em; font-weight: normal; }
 code, pre { font: .9em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 pre { background: var(--card); padding: .7rem .9rem; border-radius: 6px; white-space: pre-wrap;
   overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--soft); padding-bottom: .5rem; }
-th, td { padding: .45rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
+th, td { padding: .45rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line);
+  }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
-thead th { vertical-align: bottom; font-size: .85rem; line-height: 1.3; border-bottom: 2px solid var(--soft); }
+thead th { vertical-align: bottom; font-size: .85rem; line-height: 1.3; border-bottom: 2px solid var(--soft);
+  }
 tbody th { font-weight: 600; }
 .results small { display: block; line-height: 1.35; }
 .results td { white-space: nowrap; }
@@ -30,34 +35,37 @@ tbody th { font-weight: 600; }
 .gain .verdict b { color: var(--gain); }
 .loss .verdict b { color: var(--loss); }
 .unclear .verdict b, .none .verdict b, .baseline .verdict b { color: var(--soft); }
-.footnotes { color: var(--soft); font-size: .88rem; max-width: 56rem; padding-left: 1.1rem; margin-top: .9rem; }
+.footnotes { color: var(--soft); font-size: .88rem; max-width: 56rem; padding-left: 1.1rem;
+  margin-top: .9rem; }
 .footnotes li { margin-bottom: .2rem; }
 figure { margin: 1.5rem 0 2.5rem; break-inside: avoid; }
 figure h3 { margin: 0 0 .1rem; font-size: 1.02rem; }
 figcaption { color: var(--soft); font-size: .92rem; max-width: 56rem; margin-bottom: .6rem; }
 .plot { width: 100%; }
 .plot .main-svg { background: transparent !important; }
-.plot .xtick text, .plot .ytick text, .plot .legendtext { fill: var(--ink) !important; }
+.plot [class*="tick"] text, .plot .legendtext { fill: var(--ink) !important; }
 .plot .g-xtitle text, .plot .g-ytitle text, .plot [class$="title"] { fill: var(--soft) !important; }
 .plot .gridlayer path { stroke: var(--grid) !important; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .25rem 1.25rem; margin: 0; }
 dt { color: var(--soft); }
-dd { margin: 0; overflow-wrap: anywhere; font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+dd { margin: 0; overflow-wrap: anywhere;
+  font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   font-size: .9em; }
 summary { cursor: pointer; }
 .scroll { overflow-x: auto; margin-top: .8rem; }
 .raw { font-size: .85rem; }
 .raw th, .raw td { padding: .2rem .6rem; white-space: nowrap; }
-.raw .text { text-align: left; }
+details { margin-top: 2.5rem; }
 @media screen and (max-width: 60rem) {
-  .results, .results tbody, .results tr, .results th, .results td { display: block; }
+  .results, .results caption, .results tbody, .results tr, .results th, .results td { display: block; }
   .results thead { display: none; }
   .results tr { background: var(--card); border-radius: 8px; padding: .7rem .9rem; margin-bottom: .8rem; }
   .results tbody th { min-width: 0; border: 0; padding: 0 0 .35rem; text-align: left; }
   .results td { display: flex; justify-content: space-between; gap: 1rem; padding: .25rem 0;
     border-bottom: 1px solid var(--line); }
   .results td:last-child { border: 0; }
-  .results td::before { content: attr(data-label); color: var(--soft); white-space: normal; max-width: 55%; }
+  .results td::before { content: attr(data-label); color: var(--soft); white-space: pre-line;
+    text-align: left; line-height: 1.35; font-size: .92em; }
   .results .verdict { text-align: right; }
 }
 @media screen and (max-width: 60rem) and (min-width: 40rem) {
@@ -71,6 +79,7 @@ summary { cursor: pointer; }
   body { max-width: none; padding: 0; font-size: 9.5pt; } .results { font-size: 8pt; }
   .results th, .results td { padding: .25rem .3rem; } .results .verdict { min-width: 6rem; font-size: 8pt; }
   .results tbody th { min-width: 0; }
+  figure { margin: .6rem 0; } .modebar-container { display: none; } .results thead th { font-size: 7.5pt; }
   h2 { break-after: avoid; } tr, .lead { break-inside: avoid; } }
 """
 

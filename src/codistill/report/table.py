@@ -14,7 +14,7 @@ _COLOURS = {"gain": "bold green", "loss": "bold red"}
 
 
 def rich_table(summary: dict[str, Any]) -> Table:
-    """The table of a summary for the terminal; 80 columns are enough. Verdicts and footnotes stand below it."""
+    """The table of a summary for the terminal, 80 columns or more, with verdicts and footnotes below."""
     heads, rows = columns(summary), lines(summary)
     table = Table(
         title=Text(_title(summary), style="bold"),
@@ -64,8 +64,7 @@ def _title(summary: dict[str, Any]) -> str:
 def html_table(summary: dict[str, Any]) -> str:
     """The same rows as a ``<table>``, each with its verdict, and the footnotes as a list."""
     heads = [
-        f'<th scope="col">{escape(h.long)}{f"<small>{escape(h.long_detail)}</small>" if h.long_detail else ""}</th>'
-        for h in columns(summary)
+        f'<th scope="col">{escape(h.long)}{_small(escape(h.long_detail))}</th>' for h in columns(summary)
     ]
     body = "\n".join(_html_line(row, summary) for row in lines(summary))
     notes = "\n".join(f"<li>{escape(note)}</li>" for note in footnotes(summary))
@@ -77,14 +76,19 @@ def html_table(summary: dict[str, Any]) -> str:
     )
 
 
+def _small(html: str) -> str:
+    return f"<small>{html}</small>" if html else ""
+
+
 def _html_line(row: Line, summary: dict[str, Any]) -> str:
     first, *rest = row.cells
     heads = columns(summary)[1:]
     cells = [f'<th scope="row">{escape(first.main)}<small><code>{escape(first.detail)}</code></small></th>']
     for head, cell in zip(heads, rest, strict=True):
-        label = escape(f"{head.long} {head.long_detail}".strip())
-        detail = f"<small>{escape(cell.detail)}</small>" if cell.detail else ""
-        cells.append(f'<td data-label="{label}"><span>{escape(cell.main)}{detail}</span></td>')
+        label = escape(f"{head.long}\n{head.long_detail}".strip()).replace("\n", "&#10;")
+        cells.append(
+            f'<td data-label="{label}"><span>{escape(cell.main)}{_small(escape(cell.detail))}</span></td>'
+        )
     word, _, why = row.verdict.partition(":")
     said = f"<b>{escape(word)}</b>{':' + escape(why) if why else ''}"
     cells.append(f'<td class="verdict" data-label="Verdict"><span>{said}</span></td>')

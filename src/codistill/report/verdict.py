@@ -9,7 +9,7 @@ GAIN, LOSS, UNCLEAR, NONE, BASELINE = "gain", "loss", "unclear", "none", "baseli
 
 
 def judge(row: dict[str, Any], baseline: str | None) -> str:
-    """``gain`` or ``loss`` where the interval leaves out zero, ``unclear`` where it does not, else ``none``."""
+    """``gain`` or ``loss`` where the interval leaves out zero, else ``unclear``; ``none`` without one."""
     if row["method"] == baseline:
         return BASELINE
     low, high = ends(row.get("gain_ci95"))
@@ -45,7 +45,7 @@ def label_of(row: dict[str, Any]) -> str:
 
 
 def is_mutual(row: dict[str, Any], baseline: str | None) -> bool:
-    """Do its networks learn from one another? More than one of them, and not the baseline's method in other clothes."""
+    """Do its networks learn from one another? Several, and not the baseline's method with an option."""
     alone = Spec.parse(baseline).name if baseline else None
     return (row.get("peers") or 1) > 1 and Spec.parse(row["method"]).name != alone
 
@@ -57,8 +57,8 @@ def headline(summary: dict[str, Any]) -> list[str]:
     mutual = [r for r in rows if is_mutual(r, baseline) and not r.get("same_gradient_as")]
     compared = [r for r in mutual if known(r.get("gain_mean"))]
     said = [
-        "In mutual learning several networks train side by side, each from the labels and from what the others "
-        "predict; afterwards each can be used by itself."
+        "In mutual learning several networks train side by side, each from the labels and from what the "
+        "others predict; afterwards each can be used by itself."
     ]
     if not compared:
         said.append(
@@ -77,8 +77,8 @@ def headline(summary: dict[str, Any]) -> list[str]:
 def _gained(best: dict[str, Any], base: dict[str, Any] | None, summary: dict[str, Any]) -> list[str]:
     against = f" instead of {percent(base.get('accuracy_mean'))} %" if base else ""
     return [
-        f"The biggest reliable gain here is that of {label_of(best)}: {_on(summary, best)}, one network classifies "
-        f"{percent(best.get('accuracy_mean'))} % of them correctly{against}, a gain of "
+        f"The biggest reliable gain here is that of {label_of(best)}: {_on(summary, best)}, one network "
+        f"classifies {percent(best.get('accuracy_mean'))} % of them correctly{against}, a gain of "
         f"{points(best['gain_mean'])} percentage points (95 % interval {interval(best['gain_ci95'])})."
     ]
 
@@ -92,8 +92,8 @@ def _not_gained(compared: list[dict[str, Any]], summary: dict[str, Any]) -> list
             "It cannot be told from chance."
         ]
     return [
-        f"No mutual-learning method gained reliably here: {_on(summary, top)}, the biggest mean difference is "
-        f"that of {label_of(top)}, {points(top['gain_mean'])} percentage points with the 95 % interval "
+        f"No mutual-learning method gained reliably here: {_on(summary, top)}, the biggest mean difference "
+        f"is that of {label_of(top)}, {points(top['gain_mean'])} percentage points with the 95 % interval "
         f"{interval(top['gain_ci95'])}."
     ]
 

@@ -1,0 +1,270 @@
+"""The command line. Torch is imported only by what needs it, so that help is instant."""
+
+import dataclasses
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from codistill.run import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from codistill.study import Study
+
+RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run or of a comparison.")]
+Settings = Annotated[Run, OmitArgPrefixes]
+IF_EXISTS = Literal["error", "resume"]
+
+
+@dataclass
+class Compare:
+    """Compare methods with networks trained alone, over seeds, and write a report.
+
+    Every setting of a run can be given; what is not given is the recipe's.
+    """
+
+    recipe: str = "digits"
+    """The experiment, a spec: `codistill list recipes`."""
+    methods: tuple[str, ...] = ()
+    """Methods, specs that may also set a run's settings: alone dml:peers=4 kd:teacher=runs/big. Empty: the recipe's."""
+    seeds: tuple[int, ...] = ()
+    """One number N for the seeds 0 to N-1, or the seeds themselves. Empty: the recipe's."""
+    name: str | None = None
+    """Folder below --runs. None: the recipe's name."""
+    runs: Path = Path("runs")
+    """Where folders of runs are."""
+    if_exists: IF_EXISTS = "error"
+    """What to do where the folder is there already: stop, or go on with what is in it."""
+    settings: Settings = field(default_factory=Run)
+
+    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+        from codistill import study as studies
+
+        study = _study(self.recipe, given, self.methods, self.seeds)
+        folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", study.recipe))
+        there = (folder / "study.json").exists()
+        if there and self.if_exists == "resume":
+            if studies.load(folder) != study:
+                raise FileExistsError(f"{folder} holds a comparison with other settings: choose another --name")
+        elif there:
+            raise FileExistsError(
+                f"{folder} is there already: choose another --name, or --if-exists resume to go on with it"
+            )
+        _run_study(study, folder, console, go_on=there, command=command)
+
+
+@dataclass
+class Train:
+    """Train one cohort. Every setting of a run can be given; what is not given is the recipe's."""
+
+    recipe: str | None = None
+    """Start from a recipe's settings: `codistill list recipes`."""
+    name: str | None = None
+    """Folder below --runs. None: made of method, data and seed."""
+    runs: Path = Path("runs")
+    """Where folders of runs are."""
+    settings: Settings = field(default_factory=Run)
+
+    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+        from codistill.train import train
+
+        run = _run(self.recipe, given)
+        folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}"))
+        if (folder / "runs.json").exists():
+            raise FileExistsError(f"{folder} is there already: codistill resume {folder}, or choose another --name")
+        _run_training(train(run, folder), folder, console)
+
+
+@dataclass
+class Resume:
+    """Go on with an interrupted run or comparison; it ends where an unbroken one would have."""
+
+    run: Positional[RunFolder]
+
+    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+        from codistill import study as studies
+        from codistill.train import resume
+
+        if (self.run / "study.json").exists():
+            _run_study(studies.load(self.run), self.run, console, go_on=True, command="")
+        else:
+            _run_training(resume(self.run), self.run, console)
+
+
+@dataclass
+class Evaluate:
+    """Measure the networks of a run's newest checkpoint."""
+
+    run: Positional[RunFolder]
+    part: Literal["test", "valid", "train"] = "valid"
+    """Part of the data. The test set is for the end."""
+
+    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+        from codistill.report.results import results_table
+        from codistill.train import restored, results
+
+        console.print(results_table(results(restored(self.run), self.part)))
+
+
+@dataclass
+class Report:
+    """Write the report of a run or a comparison anew from its raw results."""
+
+    run: Positional[RunFolder]
+
+    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+        _write_report(self.run, console)
+
+
+@dataclass
+class List:
+    """List what there is."""
+
+    what: Positional[Literal["methods", "models", "data", "recipes"]]
+
+    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+        from codistill.report.lists import listing
+
+        console.print(listing(self.what))
+
+
+@dataclass
+class Show:
+    """Print a resolved run as JSON."""
+
+    recipe: str | None = None
+    """Start from a recipe's settings: `codistill list recipes`."""
+    settings: Settings = field(default_factory=Run)
+
+    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+        print(_run(self.recipe, given).to_json(), end="")
+
+
+Command = Compare | Train | Resume | Evaluate | Report | List | Show
+COMMANDS: dict[str, type[Any]] = {c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Report, List, Show)}
+
+
+# What the commands share ----------------------------------------------------------------------------------------------
+
+
+def _given(command: Any, argv: Sequence[str]) -> dict[str, Any]:
+    """The run's settings that stand on the command line; those that do not are the recipe's to say."""
+    run = getattr(command, "settings", None)
+    if run is None:
+        return {}
+    said = {word.partition("=")[0].replace("_", "-").replace("--no-", "--", 1) for word in argv if word[:2] == "--"}
+    names = [f.name for f in dataclasses.fields(run)]
+    return {name: getattr(run, name) for name in names if "--" + name.replace("_", "-") in said}
+
+
+def _run(recipe: str | None, given: dict[str, Any]) -> Run:
+    if recipe is None:
+        return Run(**given)
+    from codistill import recipes
+
+    return recipes.get(recipe).base.replace(**given)
+
+
+def _study(recipe: str, given: dict[str, Any], methods: tuple[str, ...], seeds: tuple[int, ...]) -> "Study":
+    from codistill import recipes
+
+    study = recipes.get(recipe)
+    if "method" in given or "seed" in given:
+        raise ValueError("a comparison has many methods and seeds: use --methods and --seeds")
+    if len(seeds) == 1:
+        if seeds[0] < 1:
+            raise ValueError(f"seeds={seeds[0]}: give the number of seeds, at least 1, or the seeds themselves")
+        seeds = tuple(range(seeds[0]))
+    return dataclasses.replace(
+        study,
+        base=study.base.replace(**given),
+        methods=methods or study.methods,
+        seeds=seeds or study.seeds,
+    )
+
+
+def _run_study(study: "Study", folder: Path, console: "Console", *, go_on: bool, command: str) -> None:
+    from codistill.report.progress import Interrupted, watch
+    from codistill.study import compare
+
+    try:
+        watch(compare(study, folder, go_on=go_on, command=command), console)
+    except Interrupted as stop:
+        _say_how_to_resume(stop, folder, console)
+    _write_report(folder, console)
+
+
+def _run_training(records: Any, folder: Path, console: "Console") -> None:
+    from codistill.report.progress import Interrupted, watch
+    from codistill.train import logged
+
+    try:
+        watch(logged(records, folder), console)
+    except Interrupted as stop:
+        _say_how_to_resume(stop, folder, console)
+    _write_report(folder, console)
+
+
+def _say_how_to_resume(stop: Exception, folder: Path, console: "Console") -> None:
+    console.print(f"\n{str(stop).capitalize()}. Nothing is lost. Go on with:\n  codistill resume {folder}")
+    raise SystemExit(130)
+
+
+def _write_report(folder: Path, console: "Console") -> None:
+    from codistill import study as studies
+    from codistill.checkpoint import read_runs
+    from codistill.report.page import write_report, write_run_report
+    from codistill.report.results import results_table
+    from codistill.report.table import rich_table
+    from codistill.train import read_lines
+
+    results = read_lines(folder / "results.jsonl")
+    path = folder / "report.html"
+    if (folder / "study.json").exists():
+        if not (folder / "summary.json").exists():
+            raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        write_report(summary, studies.log_of(studies.load(folder), folder), results, path)
+        console.print(rich_table(summary))
+    else:
+        runs = [run.as_dict() for run in read_runs(folder)]
+        log = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
+        write_run_report(runs, log, results, path)
+        console.print(results_table(results))
+    console.print(f"Report: {path}")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The program ``codistill``."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    _suggest(argv)
+    try:
+        command: Callable[..., None] = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="codistill", description="Networks that learn together.", args=argv
+        )
+        from rich.console import Console
+
+        console = Console(highlight=False, soft_wrap=False)
+        command(console, _given(command, argv), " ".join(["codistill", *argv]))
+    except (ValueError, ArithmeticError, ImportError, OSError) as error:
+        raise SystemExit(f"codistill: error: {error}") from None
+
+
+def _suggest(argv: Sequence[str]) -> None:
+    """A misspelt command gets the nearest valid one."""
+    from codistill.names import UnknownName
+
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        raise SystemExit(f"codistill: error: {UnknownName('command', argv[0], COMMANDS)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+import io
+import math
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from codistill.report.rows import footnotes
+from codistill.report.table import html_table, rich_table
+
+
+def printed(summary, width):
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    console.print(rich_table(summary))
+    return console.file.getvalue()
+
+
+class Rows(HTMLParser):
+    """The text of every cell of a table's body."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+        self.inside = False
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+            self.inside = True
+        elif tag == "small" and self.inside:
+            self.rows[-1][-1] += "|"
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.inside = False
+
+    def handle_data(self, data):
+        if self.inside:
+            self.rows[-1][-1] += data
+
+
+def cells(html):
+    parser = Rows()
+    parser.feed(html)
+    return {row[0].partition("|")[0]: row[1:] for row in parser.rows}
+
+
+def test_html_holds_the_numbers_of_the_summary(summary):
+    summary["rows"][3] |= {
+        "accuracy_mean": 0.941,
+        "accuracy_sd": 0.006,
+        "gain_mean": 0.0058,
+        "gain_ci95": [0.0033, 0.0083],
+        "ensemble_mean": 0.948,
+        "ensemble_alone_mean": 0.945,
+        "ece_mean": 0.02,
+    }
+    rows = cells(html_table(summary))
+    assert rows["DML, 4 networks"] == [
+        "4|(40)",
+        "94.10|± 0.60",
+        "+0.58  n=10|[+0.33, +0.83]",
+        "94.80|(94.50)",
+        "2.00",
+        "4.0/4.0|(1.0/1.0)",
+        "4.31|(1.08)",
+        "Gain: the whole interval lies above zero.",
+    ]
+    assert rows["alone"][2] == "baseline"
+    assert rows["KD from a frozen teacher"][0] == "1|(40)"
+    assert "DML_e, 4 networks †" in rows
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_terminal_holds_every_number_whole(summary, width):
+    text = printed(summary, width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    rows = cells(html_table(summary))
+    for row in list(rows.values())[1:]:
+        for cell in row[:-1]:
+            for part in cell.split("|"):
+                assert part in text
+    flat = " ".join(text.split())
+    for note in footnotes(summary):
+        assert note in flat
+    assert "KD from a frozen teacher – no clear difference: the interval includes zero." in flat
+
+
+def test_terminal_does_not_read_brackets_in_a_label_as_markup(summary):
+    summary["rows"][2]["label"] = "[bold]x[/nope]"
+    assert "[bold]x[/nope]" in printed(summary, 100)
+
+
+def test_footnotes_come_where_they_are_needed(summary):
+    text = "\n".join(footnotes(summary))
+    assert "† DML_e, 4 networks has the very gradient of DML, 4 networks" in text
+    assert "fixed test set of 797 examples" in text
+    assert "Time was measured apart, method by method" in text
+    assert "largest is likely to be overestimated" in text
+    assert "– stands where nothing was measured." in text  # KD has no ensemble
+    assert "One seed" not in text
+    summary["notes"] = ["A note."]
+    assert footnotes(summary)[-1] == "A note."
+    del summary["rows"][4:]
+    for row in summary["rows"]:
+        row["cost"] = {}
+        row |= {"gain_mean": None, "gain_ci95": None, "gain_per_seed": None}
+    text = "\n".join(footnotes(summary))
+    for gone in ("†", "Time", "Cost", "Gain", "overestimated"):
+        assert gone not in text
+
+
+def test_one_seed_is_said_in_words(summary):
+    for row in summary["rows"][1:]:
+        row |= {"gain_ci95": [math.nan, math.nan], "gain_per_seed": [row["gain_mean"]], "seeds": 1}
+    row = summary["rows"][2]
+    row |= {"networks": 1, "accuracy_sd": math.nan}
+    found = cells(html_table(summary))[row["label"]]
+    assert found[1].endswith("|one net")
+    assert found[2].endswith("n=1|one seed: none")
+    assert found[-1] == "No verdict: one seed gives no interval."
+    assert any("One seed gives no interval" in note for note in footnotes(summary))
+    assert "nan" not in html_table(summary) + printed(summary, 80)
+
+
+def test_the_least_that_a_row_can_hold(summary):
+    summary["rows"] = [{"method": "dml"}]
+    del summary["n_test"], summary["baseline"], summary["recipe"]
+    assert cells(html_table(summary))["dml"] == ["–"] * 7 + ["No verdict: not compared with the baseline."]
+    assert "dml" in printed(summary, 80)
+
+
+def test_html_escapes_every_text(summary):
+    summary["rows"][2] |= {"label": "<b>&", "method": "dml:<i>=2"}
+    summary["recipe"] = "<u>"
+    summary["notes"] = ["<script>x</script>"]
+    html = html_table(summary)
+    for bad in ("<b>&", "<i>", "<u>", "<script>"):
+        assert bad not in html
