@@ -319,8 +319,8 @@ def _cost_of(figure: go.Figure, row: dict[str, Any], kind: str, look: Look) -> N
             "array": [100 * (high - row["gain_mean"]), *rest],
             "arrayminus": [100 * (row["gain_mean"] - low), *rest],
             "symmetric": False,
-            "thickness": 1.5,
-            "width": 4,
+            "thickness": 2,
+            "width": 0,  # no caps: one would show inside the ensemble's mark, which has no interval
             "color": look.colour,
         }
     figure.add_scatter(

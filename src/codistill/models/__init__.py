@@ -1,0 +1,65 @@
+"""Networks, one architecture to a file; the folder is the list.
+
+Logits come out of a submodule ``fc`` in all of them, so ``fc:input`` taps the last features; the stages before it
+are ``stage1``, ``stage2``, ...
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from codistill.names import Spec, Value, find
+from codistill.randomness import seeded
+
+__all__ = ["build", "count_parameters"]
+
+
+def build(spec: str, classes: int, shape: tuple[int, ...], seed: int | None = None) -> nn.Module:
+    """The network that a spec names, on the CPU.
+
+    Args:
+        spec: ``name[:option=value,...]`` (``resnet32:shortcut=a``), or ``module:function[,option=value,...]`` for
+            the user's own, called as ``function(classes, shape, **options)``.
+        classes: the number of logits.
+        shape: that of one example, ``(1, 8, 8)``.
+        seed: the same seed gives the same weights and leaves torch's generator alone; None draws from it.
+
+    Raises:
+        UnknownName: no such model, with the nearest that there are.
+        ValueError: an option that the model does not have, a value that it refuses, or a shape it cannot take.
+        TypeError: the user's function returns something else.
+    """
+    parsed = Spec.parse(spec)
+    make, args = find(__name__, parsed)
+    _check_options(make, parsed, args)
+    with nullcontext() if seed is None else seeded(torch.device("cpu"), seed):
+        net = make(classes, shape, *args, **parsed.options)
+    if not isinstance(net, nn.Module):
+        raise TypeError(f"model {spec!r} is a {type(net).__name__}: return a torch.nn.Module")
+    return net
+
+
+def count_parameters(net: nn.Module) -> int:
+    """How many numbers the optimizer may move."""
+    return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
+
+
+def _check_options(make: Callable[..., Any], spec: Spec, args: tuple[Value, ...]) -> None:
+    """A ValueError where ``make(classes, shape, *args, **options)`` is no way to call it."""
+    _, _, *parameters = inspect.signature(make).parameters.values()
+    valid = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    there_are = f"its options: {', '.join(valid) or 'none'}"
+    for name, value in spec.options.items():
+        if name not in valid and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"model {str(spec)!r}: there is no option {name}={value!r}; {hint}{there_are}")
+    try:
+        inspect.signature(make).bind(None, None, *args, **spec.options)
+    except TypeError as error:
+        raise ValueError(f"model {str(spec)!r}: {error}; {there_are}") from None

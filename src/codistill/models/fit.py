@@ -1,0 +1,24 @@
+"""What an architecture asks of the data and of its options."""
+
+from math import prod
+
+
+def image(model: str, shape: tuple[int, ...], side: int = 1) -> tuple[int, int, int]:
+    """The shape, if it is ``(C, H, W)`` with H and W of at least ``side``; else a ValueError that says what fits."""
+    if len(shape) != 3 or prod(shape) == 0:
+        raise ValueError(
+            f"{model} takes images of shape (C, H, W), not {shape}: reshape the examples, or use mlp for other shapes"
+        )
+    channels, height, width = shape
+    if min(height, width) < side:
+        raise ValueError(
+            f"{model} takes images from {side} x {side}, not shape {shape}: enlarge the images, or use mlp or cnn"
+        )
+    return channels, height, width
+
+
+def whole(model: str, setting: str, value: int) -> int:
+    """The value, if it is a whole number from 1; else a ValueError that names model and setting."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{model}: {setting}={value!r}: give a whole number from 1")
+    return value

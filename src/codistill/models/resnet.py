@@ -1,0 +1,119 @@
+"""Residual networks for small images: ResNet-(6n+2). He et al. 2015, arXiv:1512.03385, section 4.2."""
+
+from collections import OrderedDict
+from typing import Literal, get_args
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from codistill.models.fit import image
+
+__all__ = ["resnet20", "resnet32", "resnet56", "resnet110"]
+
+Shortcut = Literal["a", "b"]
+WIDTHS = (16, 32, 64)
+
+
+def resnet20(classes: int, shape: tuple[int, ...], shortcut: Shortcut = "b") -> nn.Module:
+    """ResNet for small images, 3 basic blocks to a stage (0.27M parameters); layout: `resnet`."""
+    return resnet(20, classes, shape, shortcut)
+
+
+def resnet32(classes: int, shape: tuple[int, ...], shortcut: Shortcut = "b") -> nn.Module:
+    """ResNet for small images, 5 basic blocks to a stage (0.47M parameters); layout: `resnet`."""
+    return resnet(32, classes, shape, shortcut)
+
+
+def resnet56(classes: int, shape: tuple[int, ...], shortcut: Shortcut = "b") -> nn.Module:
+    """ResNet for small images, 9 basic blocks to a stage (0.86M parameters); layout: `resnet`."""
+    return resnet(56, classes, shape, shortcut)
+
+
+def resnet110(classes: int, shape: tuple[int, ...], shortcut: Shortcut = "b") -> nn.Module:
+    """ResNet for small images, 18 basic blocks to a stage (1.7M parameters); layout: `resnet`."""
+    return resnet(110, classes, shape, shortcut)
+
+
+def resnet(depth: int, classes: int, shape: tuple[int, ...], shortcut: Shortcut) -> nn.Module:
+    """A ResNet of ``depth`` = 6n + 2 layers.
+
+    conv3x3 16 - BN - ReLU; stage1, stage2, stage3 of n basic blocks with 16, 32, 64 channels, the first of stages 2
+    and 3 with stride 2; pool (global average, ``[B, 64]``); fc. What goes into the last ReLU of stage 3, the values
+    before it, is the tap ``stage3.<n-1>.relu:input``. Convolutions have no bias and start Kaiming-normal (fan-out).
+    We differ: where a block changes the shape, its shortcut is by default a 1x1 convolution with BN (``b``); the
+    paper's on CIFAR, subsampling and channels of zeros, is ``a``.
+
+    Raises:
+        ValueError: not an image's shape, or another ``shortcut``.
+    """
+    name = f"resnet{depth}"
+    channels, _, _ = image(name, shape)
+    if shortcut not in get_args(Shortcut):
+        raise ValueError(f"{name}: shortcut={shortcut!r}: give {' or '.join(map(repr, get_args(Shortcut)))}")
+    blocks = (depth - 2) // (2 * len(WIDTHS))
+    widths = (WIDTHS[0], *WIDTHS)  # what goes into each stage, and what comes out of the last
+    stages = {f"stage{i}": _stage(widths[i - 1], widths[i], blocks, shortcut) for i in range(1, len(widths))}
+    net = nn.Sequential(
+        OrderedDict(
+            conv=_conv3x3(channels, widths[0]),
+            bn=nn.BatchNorm2d(widths[0]),
+            relu=nn.ReLU(),
+            **stages,
+            pool=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            fc=nn.Linear(widths[-1], classes),
+        )
+    )
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return net
+
+
+class Block(nn.Module):
+    """relu(bn2(conv2(relu1(bn1(conv1(x))))) + shortcut(x)): two ReLU modules, as each runs once and can be tapped."""
+
+    def __init__(self, channels: int, width: int, shortcut: Shortcut) -> None:
+        super().__init__()
+        stride = width // channels  # a map half as wide where there are twice as many
+        self.conv1 = _conv3x3(channels, width, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu1 = nn.ReLU()
+        self.conv2 = _conv3x3(width, width)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.shortcut = _shortcut(channels, width, stride, shortcut)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu1(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y)) + self.shortcut(x)
+        out: Tensor = self.relu(y)
+        return out
+
+
+class ZeroPad(nn.Module):
+    """Option A: every ``stride``-th position, and channels of zeros on both sides equally."""
+
+    def __init__(self, extra: int, stride: int) -> None:
+        super().__init__()
+        self.before, self.after = extra // 2, extra - extra // 2
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[..., :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
+
+
+def _conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)
+
+
+def _shortcut(channels: int, width: int, stride: int, kind: Shortcut) -> nn.Module:
+    if channels == width:
+        return nn.Identity()
+    if kind == "a":
+        return ZeroPad(width - channels, stride)
+    return nn.Sequential(nn.Conv2d(channels, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width))
+
+
+def _stage(channels: int, width: int, blocks: int, shortcut: Shortcut) -> nn.Module:
+    first = Block(channels, width, shortcut)
+    return nn.Sequential(first, *(Block(width, width, shortcut) for _ in range(blocks - 1)))
