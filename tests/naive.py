@@ -41,7 +41,9 @@ def without_statistics(net, x):
 
 
 def sgd(nets, rate, momentum=0.9, decay=5e-4):
-    return [torch.optim.SGD(n.parameters(), lr=rate, momentum=momentum, nesterov=True, weight_decay=decay) for n in nets]
+    return [
+        torch.optim.SGD(n.parameters(), lr=rate, momentum=momentum, nesterov=True, weight_decay=decay) for n in nets
+    ]
 
 
 def set_rate(optimizer, rate):

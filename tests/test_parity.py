@@ -2,10 +2,11 @@
 
 import copy
 
-import naive
 import pytest
 import torch
+from torch import nn
 
+import naive
 from codistill.fleet import Fleet
 from codistill.run import Run
 from codistill.train import train
@@ -33,7 +34,7 @@ def networks(unlike=False):
     torch.manual_seed(0)
     nets = [naive.small_net() for _ in range(3)]
     if unlike:
-        nets[1] = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 7), torch.nn.BatchNorm1d(7), nets[1][5].__class__(7, 10))
+        nets[1] = nn.Sequential(nn.Flatten(), nn.Linear(64, 7), nn.BatchNorm1d(7), nn.Linear(7, 10))
     return nets
 
 

@@ -1,8 +1,8 @@
 """codistill: networks that learn together.
 
-    cohort = Cohort([net_a, net_b])
-    method = DML()
-    terms = method(cohort, Batch(x, y))     # {"task": [P], "mimic": [P]}
+cohort = Cohort([net_a, net_b])
+method = DML()
+terms = method(cohort, Batch(x, y))     # {"task": [P], "mimic": [P]}
 """
 
 import importlib
@@ -35,7 +35,7 @@ _HOMES = {
     "star": "graph",
     "symmetric_kl": "losses.kl",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

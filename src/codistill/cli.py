@@ -149,7 +149,9 @@ class Show:
 
 
 Command = Compare | Train | Resume | Evaluate | Report | List | Show
-COMMANDS: dict[str, type[Any]] = {c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Report, List, Show)}
+COMMANDS: dict[str, Callable[..., Any]] = {
+    c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Report, List, Show)
+}
 
 
 # What the commands share ----------------------------------------------------------------------------------------------

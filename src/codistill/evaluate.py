@@ -49,9 +49,7 @@ def rows(logits: Tensor, labels: Tensor, about: Row) -> list[Row]:
         about: what every row says besides: method, seed, part.
     """
     about = {**about, "n": len(labels)}
-    single = [
-        {**about, "peer": i, "networks": 1, **values} for i, values in enumerate(measure(logits, labels))
-    ]
+    single = [{**about, "peer": i, "networks": 1, **values} for i, values in enumerate(measure(logits, labels))]
     ensembles = [
         {**about, "peer": None, "networks": k, **measure(mean_posterior(logits[:k]).unsqueeze(0), labels)[0]}
         for k in range(2, len(logits) + 1)

@@ -18,7 +18,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort, View
 from codistill.cohort.groups import Leaf, arrange
 from codistill.data.augment import build_augment
-from codistill.data.examples import DataSet, Examples
+from codistill.data.examples import DataSet
 from codistill.data.loader import Loader
 from codistill.data.split import Parts, split
 from codistill.methods import Method
@@ -207,7 +207,9 @@ class Fleet:
     def _optimizer(self, turn: int) -> torch.optim.Optimizer:
         extra = [p for m in self.members for p in m.method.parameters() if p.requires_grad]
         if extra and self.run.update != "together":
-            raise ValueError(f"update={self.run.update!r}: this method has parameters of its own; use update='together'")
+            raise ValueError(
+                f"update={self.run.update!r}: this method has parameters of its own; use update='together'"
+            )
         run = self.run
         return optim.build(
             [p for leaf in self.turn_leaves(turn) if isinstance(p := leaf.tensor, nn.Parameter)] + extra,

@@ -1,7 +1,7 @@
 """Who learns from whom: weights W[student, source], and the two verbs over them.
 
-    along:  sum over j of W_ij D(source_j, student_i)
-    blend:  sum over j of W_ij p_j
+along:  sum over j of W_ij D(source_j, student_i)
+blend:  sum over j of W_ij p_j
 """
 
 from collections.abc import Callable, Sequence
@@ -47,7 +47,8 @@ class Graph:
     def matrix(self, students: int, sources: int | None = None) -> Tensor:
         """The whole W, ``[students, sources]``."""
         sources = students if sources is None else sources
-        return torch.block_diag(*[self.block(students, sources)] * self.blocks)
+        w = self.block(students, sources)
+        return torch.kron(torch.eye(self.blocks, dtype=w.dtype), w)
 
 
 def _complete(students: int, sources: int, total: str) -> Tensor:
@@ -149,7 +150,7 @@ def _mix(graph: Graph, values: Tensor, students: int) -> Tensor:
     Block by block and not with the whole matrix: 0 * nan is nan, and a peer that diverges is nobody else's affair.
     """
     w = _weights(graph, students, len(values), values.dtype, values.device)
-    mixed = torch.einsum("pq,nq...->np...", w, values.unflatten(0, (graph.blocks, -1)))
+    mixed = torch.einsum("pq,nq...->np...", w, values.reshape(graph.blocks, -1, *values.shape[1:]))
     return mixed.flatten(0, 1)
 
 

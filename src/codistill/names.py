@@ -90,7 +90,7 @@ def _plain(name: str) -> str:
 
 
 def available(package: str) -> list[str]:
-    """The names that `find` knows in a folder, in the letters that a person types: ``DMLEnsemble`` is ``dml_ensemble``."""
+    """The names that `find` knows in a folder, as a person types them: ``DMLEnsemble`` is ``dml_ensemble``."""
     return sorted(_typed(name, module) for name, module in _exports(package).items())
 
 

@@ -1,9 +1,9 @@
 """One optimizer step of a fleet, in each of the ways in which peers can take turns.
 
-    together     all forwards, all targets from the same weights, one backward, everybody steps
-    in_turn      Algorithm 1: the same batch for all, peer after peer; later peers see the refreshed posteriors of the
-                 earlier ones; at most 2P - 1 forwards
-    fresh_batch  the authors' released code: a new batch for every peer, on which all predict and one learns
+together     all forwards, all targets from the same weights, one backward, everybody steps
+in_turn      Algorithm 1: the same batch for all, peer after peer; later peers see the refreshed posteriors of the
+             earlier ones; at most 2P - 1 forwards
+fresh_batch  the authors' released code: a new batch for every peer, on which all predict and one learns
 """
 
 from collections.abc import Iterator

@@ -78,7 +78,7 @@ class Study:
     def from_dict(cls, found: dict[str, Any]) -> "Study":
         """From JSON."""
         known = {field.name for field in fields(cls)}
-        kept = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items() if k in known}
+        kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items() if k in known}
         return cls(**{**kept, "base": Run.from_dict(found["base"])})
 
 
@@ -223,9 +223,7 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
 
 def _teacher_folders(todo: Sequence[Part]) -> dict[int, Path]:
     """Of each seed, the folder with the networks trained alone."""
-    return {
-        run.seed: part.folder for part in todo for run in part.runs if not part.waits and run.method == BASELINE
-    }
+    return {run.seed: part.folder for part in todo for run in part.runs if not part.waits and run.method == BASELINE}
 
 
 def log_of(study: Study, folder: Path) -> Rows:

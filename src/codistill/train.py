@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from codistill import checkpoint, evaluate
 from codistill.batch import PerPeer
 from codistill.checkpoint import Checkpoint
+from codistill.cohort.groups import Leaf
 from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import plain
 from codistill.fleet import Fleet
@@ -172,8 +173,8 @@ class Training:
         fleet.cohort.passes.forward, fleet.cohort.passes.backward = saved.facts["passes"]
 
 
-def _own_leaves(method: nn.Module) -> list[checkpoint.Leaf]:
-    return [checkpoint.Leaf((0,), name, p, stacked=False) for name, p in method.named_parameters() if p.requires_grad]
+def _own_leaves(method: nn.Module) -> list[Leaf]:
+    return [Leaf((0,), name, p, stacked=False) for name, p in method.named_parameters() if p.requires_grad]
 
 
 def _check_finite(run: Run, epoch: int, terms: Mapping[str, list[float]]) -> None:
@@ -197,9 +198,7 @@ def results(fleet: Fleet, part: str) -> list[dict[str, Any]]:
     batches = [plain(e, mean=dataset.mean, std=dataset.std, batch=EVALUATION_BATCH) for e in each]
     stacked = (torch.stack([x for x, _ in group]).to(streams.dtype) for group in zip(*batches, strict=True))
     rows = torch.cat([m.rows for m in fleet.members])
-    logits = evaluate.collect(
-        fleet.cohort, (x[0] if len(each) == 1 else PerPeer(x[rows]) for x in stacked)
-    )
+    logits = evaluate.collect(fleet.cohort, (x[0] if len(each) == 1 else PerPeer(x[rows]) for x in stacked))
     found = []
     for member in fleet.members:
         for number, run in enumerate(member.runs):

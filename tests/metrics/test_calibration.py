@@ -55,9 +55,7 @@ def test_equal_loops_and_keep_leading_dims(dtype, near):
         got = metric(logits, labels)
         assert got.shape == (2, 3)
         assert got.dtype == dtype
-        expected = torch.tensor(
-            [[naive(logits[i, j], labels) for j in range(3)] for i in range(2)], dtype=dtype
-        )
+        expected = torch.tensor([[naive(logits[i, j], labels) for j in range(3)] for i in range(2)], dtype=dtype)
         torch.testing.assert_close(got, expected, rtol=near, atol=near)
 
 

@@ -30,9 +30,7 @@ def test_equals_the_standard_library_and_scipy(values, level):
 def test_moves_with_the_values_and_widens_with_the_level(values, shift):
     narrow, wide = paired_interval(values, 0.8), paired_interval(values, 0.99)
     assert wide[1] <= narrow[1] <= narrow[0] <= narrow[2] <= wide[2]
-    assert paired_interval([v + shift for v in values], 0.8) == pytest.approx(
-        [x + shift for x in narrow], abs=1e-9
-    )
+    assert paired_interval([v + shift for v in values], 0.8) == pytest.approx([x + shift for x in narrow], abs=1e-9)
 
 
 def test_one_seed_has_no_interval():

@@ -50,9 +50,7 @@ def drawn_results():
             before = accuracies
             lines += [line(method, peers, seed, i, float(a), draw) for i, a in enumerate(accuracies)]
             if peers > 1:
-                together = float(accuracies.mean()) + 0.005 * math.log2(peers) * (
-                    0.8 if "dml" in method else 1
-                )
+                together = float(accuracies.mean()) + 0.005 * math.log2(peers) * (0.8 if "dml" in method else 1)
                 lines.append(line(method, peers, seed, None, together, draw))
     return lines
 
@@ -89,9 +87,7 @@ def summarised(results):
                 "gain_ci95": None if is_baseline else [low, high],
                 "gain_per_seed": None if is_baseline else gains,
                 "ensemble_mean": mean_of(together, "accuracy") if together else None,
-                "ensemble_alone_mean": None
-                if not together
-                else mean_of(alone, "accuracy") - 0.004 * (peers == 2),
+                "ensemble_alone_mean": None if not together else mean_of(alone, "accuracy") - 0.004 * (peers == 2),
                 "ece_mean": mean_of(single, "ece"),
                 "nll_mean": mean_of(single, "nll"),
                 "entropy_mean": 0.18,

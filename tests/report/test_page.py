@@ -138,8 +138,7 @@ def test_report_of_a_run(log, results, tmp_path):
     page = of(write_run_report(runs, log, results, tmp_path / "run.html"))
     assert "Training run: dml:peers=2" in page.text
     assert (
-        "classifies 92.75 % of the test examples correctly (mean over 4 networks), used together 95.00 %"
-        in page.text
+        "classifies 92.75 % of the test examples correctly (mean over 4 networks), used together 95.00 %" in page.text
     )
     assert "There is no baseline in it" in page.text
     assert page.tags.count("figure") == 1

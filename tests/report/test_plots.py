@@ -38,9 +38,7 @@ def test_gain_figure_without_interval_or_without_gains(summary):
 
 def test_learning_figure_means_over_networks_and_seeds(summary, log):
     figure = learning_figure(log, summary)
-    assert list(named(figure)) == [
-        r["label"] + ("\u00a0†" if r["same_gradient_as"] else "") for r in summary["rows"]
-    ]
+    assert list(named(figure)) == [r["label"] + ("\u00a0†" if r["same_gradient_as"] else "") for r in summary["rows"]]
     values = [r["terms"]["task"] for r in log if r["method"] == "dml:peers=2" and r["epoch"] == 3]
     line = named(figure)["DML, 2 networks"]
     assert line.x[3] == 3
@@ -118,12 +116,7 @@ def test_a_method_has_one_colour_in_all_plots(summary, log, results):
     means = [t for t in gain_figure(summary).data if t.marker.symbol == "diamond"]
     for row, mean in zip(summary["rows"][1:], means, strict=True):
         name = row["label"] + ("\u00a0†" if row["same_gradient_as"] else "")
-        assert (
-            curves[name].line.color
-            == costs[name].marker.color
-            == mean.marker.color
-            == look[row["method"]].colour
-        )
+        assert curves[name].line.color == costs[name].marker.color == mean.marker.color == look[row["method"]].colour
 
 
 @pytest.mark.parametrize("n", [1, 2, 20])

@@ -49,9 +49,7 @@ def test_headline_names_the_biggest_reliable_gain_with_its_numbers(summary):
     four = row_of(summary, "dml:peers=4")
     four |= {"gain_mean": 0.0058, "gain_ci95": [0.0033, 0.0083], "accuracy_mean": 0.9412}
     row_of(summary, "dml:peers=2").update(gain_mean=0.02, gain_ci95=[-0.01, 0.05])  # bigger, not reliable
-    row_of(summary, "dml_ensemble:peers=4").update(
-        gain_mean=0.03, gain_ci95=[0.02, 0.04]
-    )  # no second evidence
+    row_of(summary, "dml_ensemble:peers=4").update(gain_mean=0.03, gain_ci95=[0.02, 0.04])  # no second evidence
     row_of(summary, "alone")["accuracy_mean"] = 0.9354
     text = " ".join(headline(summary))
     for part in (
@@ -82,8 +80,7 @@ def test_headline_says_plainly_that_there_was_no_gain_and_what_lost(summary):
 def test_headline_names_a_plainer_method_that_gained_more(summary):
     row_of(summary, "kd").update(gain_mean=0.05, gain_ci95=[0.04, 0.06])
     assert (
-        "Without mutual learning, KD from a frozen teacher gained more than any of them, +5.00"
-        in headline(summary)[-1]
+        "Without mutual learning, KD from a frozen teacher gained more than any of them, +5.00" in headline(summary)[-1]
     )
 
 

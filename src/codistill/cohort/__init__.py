@@ -200,7 +200,9 @@ class Cohort(nn.Module):
             return x
         run = slice(places[0], places[-1] + 1)
         index = run if places == list(range(blocks))[run] else torch.tensor(places)
-        return PerPeer(pytree.tree_map(lambda t: t[index.to(t.device) if isinstance(index, Tensor) else index], x.inputs))
+        return PerPeer(
+            pytree.tree_map(lambda t: t[index.to(t.device) if isinstance(index, Tensor) else index], x.inputs)
+        )
 
     def _run(self, group: Group, x: Any, rows: list[int], keep_buffers: bool) -> Raw:
         peer = group.peers[rows[0]]

@@ -37,9 +37,7 @@ def load(spec: str, root: Path | None = None, download: bool = False) -> DataSet
     make, args = find(__name__, parsed)
     settings = {"root": root or usual_root(), "download": download}
     taken = inspect.signature(make).parameters
-    made = make(
-        **{k: v for k, v in settings.items() if k in taken}, **bind(make, parsed, args, given=settings)
-    )
+    made = make(**{k: v for k, v in settings.items() if k in taken}, **bind(make, parsed, args, given=settings))
     if not isinstance(made, DataSet):
         raise TypeError(f"{spec} returned a {type(made).__name__}: return a codistill.data.DataSet")
     return made

@@ -37,9 +37,7 @@ class PythonFiles:
         entries = read_pickle(raw, where)
         x, y = _entry(entries, "data", where), _entry(entries, self.key, where)
         if not isinstance(x, Tensor):
-            raise ValueError(
-                f"{where}: 'data' is a {type(x).__name__}, not an array of bytes: fetch it again"
-            )
+            raise ValueError(f"{where}: 'data' is a {type(x).__name__}, not an array of bytes: fetch it again")
         if not isinstance(y, list) or not all(isinstance(label, int) and 0 <= label < 256 for label in y):
             raise ValueError(f"{where}: {self.key!r} is not a list of labels: fetch it again")
         return x, torch.tensor(y, dtype=torch.int64)
@@ -69,9 +67,7 @@ class BinaryFiles:
         """Rows ``[N, 3072]`` and labels ``[N]`` of one file."""
         size = self.labels + PIXELS
         if not raw or len(raw) % size:
-            raise ValueError(
-                f"{where}: {len(raw)} bytes are no whole number of records of {size}: fetch it again"
-            )
+            raise ValueError(f"{where}: {len(raw)} bytes are no whole number of records of {size}: fetch it again")
         rows = torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(-1, size)
         return rows[:, self.labels :], rows[:, self.label].long()
 
@@ -201,17 +197,13 @@ def _unpacked(archive: Path, folder: str, files: Sequence[str]) -> dict[str, tup
     return found
 
 
-def _examples(
-    form: Files, contents: Mapping[str, tuple[str, bytes]], files: Sequence[str], classes: int
-) -> Examples:
+def _examples(form: Files, contents: Mapping[str, tuple[str, bytes]], files: Sequence[str], classes: int) -> Examples:
     xs, ys = [], []
     for name in files:
         where, raw = contents[name]
         x, y = form.examples(raw, where)
         if x.ndim != 2 or x.shape[1] != PIXELS or len(x) != len(y):
-            raise ValueError(
-                f"{where}: {len(y)} labels and pixels {list(x.shape)}, not [N, {PIXELS}]: fetch it again"
-            )
+            raise ValueError(f"{where}: {len(y)} labels and pixels {list(x.shape)}, not [N, {PIXELS}]: fetch it again")
         check_range(where, y, classes)
         xs.append(x)
         ys.append(y)
@@ -228,16 +220,13 @@ def read_pickle(raw: bytes, where: str) -> dict[str, Any]:
     try:
         entries = _Unpickler(io.BytesIO(raw), encoding="bytes").load()
     except _Refused as error:
-        raise ValueError(
-            f"{where}: refused, it names {error}, and no CIFAR file does: do not trust it"
-        ) from error
+        raise ValueError(f"{where}: refused, it names {error}, and no CIFAR file does: do not trust it") from error
     except Exception as error:  # a damaged pickle can end in any of them
         raise ValueError(f"{where}: not a CIFAR file, or a damaged one ({error}): fetch it again") from error
     if not isinstance(entries, dict):
         raise ValueError(f"{where}: holds a {type(entries).__name__}, not a dictionary: fetch it again")
     return {
-        _text(key): _table(value, where) if isinstance(value, _StandIn) else value
-        for key, value in entries.items()
+        _text(key): _table(value, where) if isinstance(value, _StandIn) else value for key, value in entries.items()
     }
 
 

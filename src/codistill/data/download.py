@@ -16,9 +16,7 @@ PIECE = 1 << 16  # bytes read at a time
 PATIENCE = 30  # seconds without an answer
 
 
-def fetch(
-    url: str, dest: Path, *, md5: str | None = None, sha256: str | None = None, progress: bool = True
-) -> Path:
+def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = None, progress: bool = True) -> Path:
     """Download ``url`` to ``dest``, which is there only once it is whole and its hash is right.
 
     What arrives is kept in ``dest`` + ``.part``, and a later call goes on from there; a server that cannot do
@@ -105,9 +103,7 @@ def _receive(url: str, part: Path, progress: bool) -> None:
         response = _ask(url, have)
     except urllib.error.HTTPError as error:
         error.close()
-        if (
-            not have or error.code != 416
-        ):  # 416: nothing follows what we have, so it is whole, or not of this file
+        if not have or error.code != 416:  # 416: nothing follows what we have, so it is whole, or not of this file
             raise
         response, have = _ask(url, 0), 0
     with response:
@@ -121,9 +117,7 @@ def _receive(url: str, part: Path, progress: bool) -> None:
                 advance(len(piece))
     size = part.stat().st_size
     if total is not None and size != total:
-        raise OSError(
-            f"{url}: the connection ended after {size} of {total} bytes; run it again to go on from there"
-        )
+        raise OSError(f"{url}: the connection ended after {size} of {total} bytes; run it again to go on from there")
 
 
 def _ask(url: str, first: int) -> HTTPResponse:

@@ -32,9 +32,7 @@ class Examples:
             form = "[N, C, H, W]" if images else "[N, T]"
             raise ValueError(f"x is {self.x.dtype} of shape {list(self.x.shape)}: reshape it to {form}")
         if self.y.dtype != torch.int64 or self.y.ndim not in (1, 2):
-            raise ValueError(
-                f"y is {self.y.dtype} of shape {list(self.y.shape)}: make it int64 [N] (y.long())"
-            )
+            raise ValueError(f"y is {self.y.dtype} of shape {list(self.y.shape)}: make it int64 [N] (y.long())")
         if len(self.x) != len(self.y):
             raise ValueError(f"x has {len(self.x)} examples and y has {len(self.y)}: give one label to each")
 
@@ -100,9 +98,7 @@ class DataSet:
             raise ValueError(f"classes={self.classes}: task {self.task!r} needs {min(task.classes)} or more")
         if self.train.x.shape[1:] != self.test.x.shape[1:]:
             shapes = [list(part.x.shape[1:]) for part in (self.train, self.test)]
-            raise ValueError(
-                f"train.x has examples of shape {shapes[0]}, test.x of {shapes[1]}: make them alike"
-            )
+            raise ValueError(f"train.x has examples of shape {shapes[0]}, test.x of {shapes[1]}: make them alike")
         named = 2 if self.task == "binary" else self.classes
         if self.names and len(self.names) != named:
             raise ValueError(f"names has {len(self.names)} entries: give {named}, or none at all")
@@ -124,9 +120,7 @@ def check_statistics(examples: Examples, mean: Sequence[float], std: Sequence[fl
         if len(values) != channels:
             raise ValueError(f"{setting}={tuple(values)}: give {channels} values, one for each channel")
     if any(value <= 0 for value in std):
-        raise ValueError(
-            f"std={tuple(std)}: every value must be above 0 (1 for a channel that never changes)"
-        )
+        raise ValueError(f"std={tuple(std)}: every value must be above 0 (1 for a channel that never changes)")
 
 
 def check_range(where: str, y: Tensor, values: int) -> None:

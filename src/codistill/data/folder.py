@@ -49,9 +49,7 @@ def folder(
     """
     form = Form(size, grey, skip_bad)
     if download:
-        raise ValueError(
-            "folder: download=True, and there is nothing to fetch: turn it off and name a folder"
-        )
+        raise ValueError("folder: download=True, and there is nothing to fetch: turn it off and name a folder")
     train_root, test_root = _parts(root)
     names = _classes(train_root)
     train = _examples(train_root, names, form)
@@ -128,13 +126,9 @@ def _parts(root: Path) -> tuple[Path, Path | None]:
 
 
 def _classes(root: Path) -> tuple[str, ...]:
-    names = tuple(
-        sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    )
+    names = tuple(sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")))
     if not names:
-        raise FileNotFoundError(
-            f"folder: {root} holds no folders: put the pictures of each class into one of its own"
-        )
+        raise FileNotFoundError(f"folder: {root} holds no folders: put the pictures of each class into one of its own")
     if len(names) < 2:
         raise ValueError(f"folder: {root} holds one class only, {names[0]!r}: give two or more")
     return names
@@ -154,9 +148,7 @@ def _examples(root: Path, names: Sequence[str], form: Form) -> Examples:
     labels = torch.tensor([y for _, y in kept], dtype=torch.int64)
     for y, name in enumerate(names):
         if not (labels == y).any():
-            raise ValueError(
-                f"folder: no picture of class {name!r} can be read in {root / name}: replace or remove it"
-            )
+            raise ValueError(f"folder: no picture of class {name!r} can be read in {root / name}: replace or remove it")
     return Examples(torch.stack([image for image, _ in kept]), labels)
 
 

@@ -43,9 +43,7 @@ class Loader:
         whole, last = divmod(len(examples), _positive(batch))
         self.steps = whole if drop_last or not last else whole + 1
         if not self.steps:
-            raise ValueError(
-                f"batch={batch}: {len(examples)} examples make no batch; lower it or turn drop_last off"
-            )
+            raise ValueError(f"batch={batch}: {len(examples)} examples make no batch; lower it or turn drop_last off")
         if last == 1 and not drop_last:
             raise ValueError(
                 f"batch={batch}: the last of {len(examples)} examples would be a batch of its own, and "

@@ -112,9 +112,7 @@ def read_idx(path: Path, axes: int) -> Tensor:
         raise ValueError(f"{path}: damaged ({error}): fetch it again") from error
     magic, head = bytes((0, 0, BYTES, axes)), 4 + 4 * axes
     if raw[:4] != magic or len(raw) < head:
-        raise ValueError(
-            f"{path}: begins with {raw[:4].hex()}; an idx file of {axes} axes, with {magic.hex()}"
-        )
+        raise ValueError(f"{path}: begins with {raw[:4].hex()}; an idx file of {axes} axes, with {magic.hex()}")
     shape = struct.unpack(f">{axes}I", raw[4:head])
     body = torch.frombuffer(bytearray(raw), dtype=torch.uint8)[head:]
     expected = torch.Size(shape).numel()
@@ -148,8 +146,6 @@ def _examples(paths: Sequence[Path], classes: int) -> Examples:
     images, labels = paths
     x, y = read_idx(images, 3), read_idx(labels, 1)
     if len(x) != len(y):
-        raise ValueError(
-            f"{images} holds {len(x)} images and {labels.name} {len(y)} labels: they are not of one set"
-        )
+        raise ValueError(f"{images} holds {len(x)} images and {labels.name} {len(y)} labels: they are not of one set")
     check_range(str(labels), y.long(), classes)
     return Examples(x[:, None], y.long())

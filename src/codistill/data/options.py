@@ -26,9 +26,7 @@ def bind(
     options = [parameter.name for parameter in parameters if parameter.name not in given]
     anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     if args:
-        raise ValueError(
-            f"{spec}: {args[0]!r} has no name; write key=value (options: {', '.join(options) or 'none'})"
-        )
+        raise ValueError(f"{spec}: {args[0]!r} has no name; write key=value (options: {', '.join(options) or 'none'})")
     for name in spec.options:
         if name not in options and not anything:
             raise UnknownName(f"option of {function.__name__}", name, options or ["(it takes none)"])

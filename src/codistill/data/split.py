@@ -141,9 +141,7 @@ def _asked(strata: Tensor, labels: int | None, valid: int | float) -> Asked:
     settings = f"labels={labels}, valid={valid}"
     if wanted + held > pool:
         over = wanted + held - pool
-        raise ValueError(
-            f"{settings}: {wanted + held} examples of {pool} that have a label: lower one by {over}"
-        )
+        raise ValueError(f"{settings}: {wanted + held} examples of {pool} that have a label: lower one by {over}")
     if wanted < present:
         raise ValueError(f"{settings}: {wanted} labels for {present} classes: raise labels or lower valid")
     return Asked(wanted, held)

@@ -1,7 +1,7 @@
 """Networks, one architecture to a file; the folder is the list.
 
-Logits come out of a submodule ``fc`` in all of them, so ``fc:input`` taps the last features; the stages before it
-are ``stage1``, ``stage2``, ...
+Logits come out of a submodule ``fc`` in all of ours, so ``fc:input`` taps the last features; the stages before
+it are ``stage1``, ``stage2``, ...
 """
 
 import difflib
@@ -23,15 +23,15 @@ def build(spec: str, classes: int, shape: tuple[int, ...], seed: int | None = No
     """The network that a spec names, on the CPU.
 
     Args:
-        spec: ``name[:option=value,...]`` (``resnet32:shortcut=a``), or ``module:function[,option=value,...]`` for
-            the user's own, called as ``function(classes, shape, **options)``.
+        spec: ``name[:option=value,...]`` (``resnet32:shortcut=a``), or ``module:function[,option=value,...]``
+            for the user's own, called as ``function(classes, shape, **options)``.
         classes: the number of logits.
         shape: that of one example, ``(1, 8, 8)``.
         seed: the same seed gives the same weights and leaves torch's generator alone; None draws from it.
 
     Raises:
         UnknownName: no such model, with the nearest that there are.
-        ValueError: an option that the model does not have, a value that it refuses, or a shape it cannot take.
+        ValueError: an option that the model does not have, or a value or shape that it refuses.
         TypeError: the user's function returns something else.
     """
     parsed = Spec.parse(spec)
@@ -51,8 +51,9 @@ def count_parameters(net: nn.Module) -> int:
 
 def _check_options(make: Callable[..., Any], spec: Spec, args: tuple[Value, ...]) -> None:
     """A ValueError where ``make(classes, shape, *args, **options)`` is no way to call it."""
-    _, _, *parameters = inspect.signature(make).parameters.values()
-    valid = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    signature = inspect.signature(make)
+    parameters = list(signature.parameters.values())
+    valid = [p.name for p in parameters[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     there_are = f"its options: {', '.join(valid) or 'none'}"
     for name, value in spec.options.items():
         if name not in valid and not any(p.kind is p.VAR_KEYWORD for p in parameters):
@@ -60,6 +61,6 @@ def _check_options(make: Callable[..., Any], spec: Spec, args: tuple[Value, ...]
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(f"model {str(spec)!r}: there is no option {name}={value!r}; {hint}{there_are}")
     try:
-        inspect.signature(make).bind(None, None, *args, **spec.options)
+        signature.bind(None, None, *args, **spec.options)
     except TypeError as error:
         raise ValueError(f"model {str(spec)!r}: {error}; {there_are}") from None

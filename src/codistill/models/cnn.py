@@ -14,9 +14,9 @@ SIDE = 4  # so that batch statistics are over 2 x 2 positions at least
 def cnn(classes: int, shape: tuple[int, ...], width: int = 8) -> nn.Module:
     """Three small convolutions for tiny images (8 x 8 digits): cheap, and quick as a stack.
 
-    conv3x3 ``width`` - max-pool 2 - BN - ReLU, then twice conv3x3 ``2 width`` - BN - ReLU; global average pool; FC:
-    stage1, stage2, stage3, pool, fc. The convolutions have no bias. Our own layout: pooling comes before BN and
-    ReLU, so that both work on a quarter of the positions, and only one convolution sees the full resolution.
+    conv3x3 ``width`` - max-pool 2 - BN - ReLU, then twice conv3x3 ``2 width`` - BN - ReLU; global average pool;
+    FC: stage1, stage2, stage3, pool, fc. The convolutions have no bias. Our own layout: only one convolution sees
+    the full resolution, and pooling comes before BN and ReLU, so that these work on a quarter of the positions.
     """
     channels, _, _ = image("cnn", shape, SIDE)
     whole("cnn", "width", width)

@@ -22,13 +22,11 @@ def mnist_cnn(classes: int, shape: tuple[int, ...]) -> nn.Module:
     smallest = 1
     for _ in WIDTHS:
         smallest = smallest * POOL + KERNEL - 1
-    channels, height, width = image("mnist_cnn", shape, smallest)
+    channels, height, width = image("mnist_cnn", shape, smallest, instead="cnn")
     stages: dict[str, nn.Module] = {}
     for number, maps in enumerate(WIDTHS, start=1):
         conv = nn.Conv2d(channels, maps, KERNEL)
-        stages[f"stage{number}"] = nn.Sequential(
-            OrderedDict(conv=conv, pool=nn.MaxPool2d(POOL), relu=nn.ReLU())
-        )
+        stages[f"stage{number}"] = nn.Sequential(OrderedDict(conv=conv, pool=nn.MaxPool2d(POOL), relu=nn.ReLU()))
         channels, height, width = maps, *((side - KERNEL + 1) // POOL for side in (height, width))
     fc = nn.Linear(channels * height * width, classes)
     return nn.Sequential(OrderedDict(**stages, flatten=nn.Flatten(), fc=fc))

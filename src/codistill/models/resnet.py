@@ -37,11 +37,11 @@ def resnet110(classes: int, shape: tuple[int, ...], shortcut: Shortcut = "b") ->
 def resnet(depth: int, classes: int, shape: tuple[int, ...], shortcut: Shortcut) -> nn.Module:
     """A ResNet of ``depth`` = 6n + 2 layers.
 
-    conv3x3 16 - BN - ReLU; stage1, stage2, stage3 of n basic blocks with 16, 32, 64 channels, the first of stages 2
-    and 3 with stride 2; pool (global average, ``[B, 64]``); fc. What goes into the last ReLU of stage 3, the values
-    before it, is the tap ``stage3.<n-1>.relu:input``. Convolutions have no bias and start Kaiming-normal (fan-out).
-    We differ: where a block changes the shape, its shortcut is by default a 1x1 convolution with BN (``b``); the
-    paper's on CIFAR, subsampling and channels of zeros, is ``a``.
+    conv3x3 16 - BN - ReLU; stage1, stage2, stage3 of n basic blocks with 16, 32, 64 channels, the first of stages
+    2 and 3 with stride 2; pool (global average, ``[B, 64]``); fc. Stage 3 before its last ReLU is the tap
+    ``stage3.<n-1>.relu:input``. Convolutions have no bias and start Kaiming-normal (fan-out).
+    We differ: where a block changes the shape, its shortcut is by default a 1x1 convolution with BN (``b``);
+    the paper's on CIFAR, subsampling and channels of zeros, is ``a``.
 
     Raises:
         ValueError: not an image's shape, or another ``shortcut``.
@@ -70,11 +70,11 @@ def resnet(depth: int, classes: int, shape: tuple[int, ...], shortcut: Shortcut)
 
 
 class Block(nn.Module):
-    """relu(bn2(conv2(relu1(bn1(conv1(x))))) + shortcut(x)): two ReLU modules, as each runs once and can be tapped."""
+    """y = relu(bn2(conv2(relu1(bn1(conv1(x))))) + shortcut(x)); two ReLU modules, so that each can be tapped."""
 
     def __init__(self, channels: int, width: int, shortcut: Shortcut) -> None:
         super().__init__()
-        stride = width // channels  # a map half as wide where there are twice as many
+        stride = 1 if channels == width else 2
         self.conv1 = _conv3x3(channels, width, stride)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()

@@ -63,9 +63,7 @@ def _legend_height(labels: Sequence[str]) -> int:
 
 def gain_figure(summary: dict[str, Any]) -> go.Figure | None:
     """Gain over the baseline: a point per seed, the mean and its interval per method, a line at zero."""
-    rows = [
-        r for r in summary["rows"] if r["method"] != summary.get("baseline") and known(r.get("gain_mean"))
-    ]
+    rows = [r for r in summary["rows"] if r["method"] != summary.get("baseline") and known(r.get("gain_mean"))]
     if not rows:
         return None
     look = looks([r["method"] for r in summary["rows"]], summary.get("baseline"))
@@ -300,9 +298,7 @@ def cost_figure(summary: dict[str, Any]) -> go.Figure | None:
 def _with_cost(summary: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     """The rows to plot, none where fewer than two have a cost."""
     key = f"{kind}_per_network"
-    rows = [
-        r for r in summary["rows"] if known((r.get("cost") or {}).get(key)) and known(r.get("accuracy_mean"))
-    ]
+    rows = [r for r in summary["rows"] if known((r.get("cost") or {}).get(key)) and known(r.get("accuracy_mean"))]
     return rows if len(rows) > 1 else []
 
 

@@ -26,9 +26,7 @@ class Interrupted(Exception):
 
     def __init__(self, record: Record | None) -> None:
         self.record = record
-        super().__init__(
-            "interrupted" if record is None else f"stopped after step {record.step} of {record.steps}"
-        )
+        super().__init__("interrupted" if record is None else f"stopped after step {record.step} of {record.steps}")
 
 
 def watch(records: Iterator[Record], console: Console) -> Record:
@@ -110,9 +108,7 @@ class _Shown:
         facts = record.facts
         self.said = 0
         part = f"Part {facts['part']} of {facts['parts']}: " if "parts" in facts else ""
-        what = f"{facts['networks']} networks" + (
-            f", {', '.join(facts['methods'])}" if "methods" in facts else ""
-        )
+        what = f"{facts['networks']} networks" + (f", {', '.join(facts['methods'])}" if "methods" in facts else "")
         self.console.print(f"{part}{what} on {facts['device']}; {executed(facts)}")
         if record.step:
             self.console.print(f"  going on from step {record.step} of {record.steps}")
@@ -125,9 +121,7 @@ class _Shown:
 
 def executed(facts: dict[str, Any]) -> str:
     """How peers are run, and why, in words."""
-    how = {"stack": "like networks run as one stack", "loop": "networks run one after the other"}[
-        facts["execute"]
-    ]
+    how = {"stack": "like networks run as one stack", "loop": "networks run one after the other"}[facts["execute"]]
     timing = facts.get("timing") or {}
     if len(timing) == 2:
         ratio = max(timing.values()) / min(timing.values())

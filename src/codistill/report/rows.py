@@ -52,9 +52,7 @@ COLUMNS = (
 def columns(summary: dict[str, Any]) -> tuple[Column, ...]:
     """`COLUMNS` with the baseline's name in place."""
     name = _baseline_label(summary)
-    return tuple(
-        Column(c.short, c.short_detail, c.long.format(baseline=name), c.long_detail) for c in COLUMNS
-    )
+    return tuple(Column(c.short, c.short_detail, c.long.format(baseline=name), c.long_detail) for c in COLUMNS)
 
 
 def lines(summary: dict[str, Any]) -> list[Line]:
@@ -136,9 +134,7 @@ def footnotes(summary: dict[str, Any]) -> list[str]:
     if any(known(r.get("gain_mean")) and seeds_of(r) == 1 for r in rows):
         said.append("One seed gives no interval, so such a gain cannot be told from chance.")
     if sum(judge(r, summary.get("baseline")) not in ("baseline", "none") for r in rows) > 1:
-        said.append(
-            "Each interval is for its row alone: of several gains, the largest is likely to be overestimated."
-        )
+        said.append("Each interval is for its row alone: of several gains, the largest is likely to be overestimated.")
     said += _about_ensemble(rows) + _about_cost(rows)
     if any(known(r.get("ece_mean")) for r in rows):
         said.append("ECE: expected calibration error, the gap between confidence and accuracy; 0 is best.")
@@ -167,8 +163,7 @@ def _about_cost(rows: list[dict[str, Any]]) -> list[str]:
         )
     if any(known(c.get("seconds")) for c in costs):
         said.append(
-            "Time was measured apart, method by method, since the methods of a study share one stacked "
-            "computation."
+            "Time was measured apart, method by method, since the methods of a study share one stacked computation."
         )
     return said
 

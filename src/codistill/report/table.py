@@ -48,24 +48,18 @@ def _text(cell: Cell, kind: str) -> Text:
 
 def _below(rows: list[Line], summary: dict[str, Any]) -> Text:
     said = [
-        f"{row.cells[0].main} – {row.verdict[0].lower()}{row.verdict[1:]}"
-        for row in rows
-        if row.kind != "baseline"
+        f"{row.cells[0].main} – {row.verdict[0].lower()}{row.verdict[1:]}" for row in rows if row.kind != "baseline"
     ]
     return Text("\n".join(["", *said, *[""][: len(said)], *footnotes(summary)]), style="not italic")
 
 
 def _title(summary: dict[str, Any]) -> str:
-    return (
-        f"{summary.get('recipe') or 'study'}: test accuracy, {count(len(summary.get('seeds') or ()), 'seed')}"
-    )
+    return f"{summary.get('recipe') or 'study'}: test accuracy, {count(len(summary.get('seeds') or ()), 'seed')}"
 
 
 def html_table(summary: dict[str, Any]) -> str:
     """The same rows as a ``<table>``, each with its verdict, and the footnotes as a list."""
-    heads = [
-        f'<th scope="col">{escape(h.long)}{_small(escape(h.long_detail))}</th>' for h in columns(summary)
-    ]
+    heads = [f'<th scope="col">{escape(h.long)}{_small(escape(h.long_detail))}</th>' for h in columns(summary)]
     body = "\n".join(_html_line(row, summary) for row in lines(summary))
     notes = "\n".join(f"<li>{escape(note)}</li>" for note in footnotes(summary))
     return (
@@ -86,9 +80,7 @@ def _html_line(row: Line, summary: dict[str, Any]) -> str:
     cells = [f'<th scope="row">{escape(first.main)}<small><code>{escape(first.detail)}</code></small></th>']
     for head, cell in zip(heads, rest, strict=True):
         label = escape(f"{head.long}\n{head.long_detail}".strip()).replace("\n", "&#10;")
-        cells.append(
-            f'<td data-label="{label}"><span>{escape(cell.main)}{_small(escape(cell.detail))}</span></td>'
-        )
+        cells.append(f'<td data-label="{label}"><span>{escape(cell.main)}{_small(escape(cell.detail))}</span></td>')
     word, _, why = row.verdict.partition(":")
     said = f"<b>{escape(word)}</b>{':' + escape(why) if why else ''}"
     cells.append(f'<td class="verdict" data-label="Verdict"><span>{said}</span></td>')

@@ -61,9 +61,7 @@ def headline(summary: dict[str, Any]) -> list[str]:
         "others predict; afterwards each can be used by itself."
     ]
     if not compared:
-        said.append(
-            "This report holds no mutual-learning method that was compared with networks trained alone."
-        )
+        said.append("This report holds no mutual-learning method that was compared with networks trained alone.")
         return said + _others(rows, mutual, baseline)
     compared.sort(key=lambda r: -r["gain_mean"])
     best = next((r for r in compared if judge(r, baseline) == GAIN), None)
@@ -99,11 +97,7 @@ def _not_gained(compared: list[dict[str, Any]], summary: dict[str, Any]) -> list
 
 
 def _on(summary: dict[str, Any], row: dict[str, Any]) -> str:
-    test = (
-        f"on {count(summary['n_test'], 'test example')}"
-        if known(summary.get("n_test"))
-        else "on the test set"
-    )
+    test = f"on {count(summary['n_test'], 'test example')}" if known(summary.get("n_test")) else "on the test set"
     return f"{test} and over {count(seeds_of(row), 'seed')}"
 
 
@@ -137,10 +131,7 @@ def _ensemble(row: dict[str, Any]) -> list[str]:
     if not known(together):
         return []
     beside = f", as many trained alone {percent(alone)} % (no interval was computed for these two)"
-    return [
-        f"Used together as an ensemble, its networks reach {percent(together)} %"
-        f"{beside if known(alone) else ''}."
-    ]
+    return [f"Used together as an ensemble, its networks reach {percent(together)} %{beside if known(alone) else ''}."]
 
 
 def _others(rows: list[dict[str, Any]], mutual: list[dict[str, Any]], baseline: str | None) -> list[str]:

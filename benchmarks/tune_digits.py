@@ -1,0 +1,68 @@
+"""Tune the `digits` recipe for `alone`: every setting of a grid, on validation data, on seeds that are never reported.
+
+    python benchmarks/tune_digits.py
+
+The best setting by mean validation accuracy of single networks is what `recipes/digits.py` uses; the other methods take
+it over. Writes `benchmarks/results/tune_digits.json`.
+"""
+
+import itertools
+import json
+import statistics
+import time
+from pathlib import Path
+
+from codistill.recipes.digits import digits
+from codistill.run import Run
+from codistill.study import versions
+from codistill.train import results
+
+SEEDS = tuple(range(100, 105))
+NETWORKS = 4
+GRID = {
+    "learning_rate": (0.05, 0.1, 0.2, 0.4),
+    "weight_decay": (5e-4, 2e-3, 8e-3),
+    "epochs": (40, 60),
+}
+OUT = Path(__file__).parent / "results" / "tune_digits.json"
+
+
+def score(run: Run) -> tuple[float, float]:
+    """Mean validation accuracy of single networks trained alone, and its standard error over seeds."""
+    from codistill.fleet import Fleet
+    from codistill.train import Training
+
+    training = Training(Fleet([run.replace(seed=seed) for seed in SEEDS]), None)
+    while training.step < training.fleet.total:
+        training.advance()
+    rows = [row for row in results(training.fleet, "valid") if row["peer"] is not None]
+    per_seed = [statistics.fmean(r["accuracy"] for r in rows if r["seed"] == seed) for seed in SEEDS]
+    return statistics.fmean(per_seed), statistics.stdev(per_seed) / len(SEEDS) ** 0.5
+
+
+def main() -> None:
+    base = digits().base.replace(method="alone", peers=NETWORKS, evaluate_every=0)
+    rows = []
+    started = time.perf_counter()
+    for values in itertools.product(*GRID.values()):
+        settings = dict(zip(GRID, values, strict=True))
+        mean, error = score(base.replace(**settings))
+        rows.append({**settings, "valid_accuracy": mean, "standard_error": error})
+        print(f"{settings}: {mean * 100:.2f} +- {error * 100:.2f}", flush=True)
+    rows.sort(key=lambda row: -row["valid_accuracy"])
+    found = {
+        "command": "python benchmarks/tune_digits.py",
+        "seeds": SEEDS,
+        "networks_per_seed": NETWORKS,
+        "base": base.as_dict(),
+        "best": rows[0],
+        "rows": rows,
+        "seconds": round(time.perf_counter() - started),
+        "versions": versions(),
+    }
+    OUT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(f"best: {rows[0]}")
+
+
+if __name__ == "__main__":
+    main()

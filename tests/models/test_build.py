@@ -1,0 +1,172 @@
+import sys
+import types
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call, stack_module_state
+
+from codistill.models import build, count_parameters
+from codistill.names import UnknownName, available
+
+SHAPES = {"mlp": (1, 8, 8), "cnn": (1, 8, 8), "mnist_cnn": (1, 16, 16), "resnet20": (3, 8, 8)}
+every_model = pytest.mark.parametrize(("name", "shape"), SHAPES.items())
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """A user's module with a few functions of their own."""
+
+    def linear(classes, shape, bias=True):
+        return nn.Sequential(nn.Flatten(), nn.Linear(torch.Size(shape).numel(), classes, bias))
+
+    def anything(*args, **options):
+        return linear(*args) if options else None
+
+    module = types.ModuleType("own_nets")
+    module.linear, module.anything, module.narrow = linear, anything, lambda classes: nn.Linear(1, classes)
+    monkeypatch.setitem(sys.modules, "own_nets", module)
+
+
+def images(shape, n=3):
+    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(7))
+
+
+def test_the_folder_lists_the_architectures():
+    assert available("codistill.models") == sorted([*SHAPES, "resnet32", "resnet56", "resnet110"])
+
+
+@every_model
+def test_gives_logits_and_every_parameter_a_gradient(name, shape):
+    net = build(name, 7, shape, seed=0)
+    logits = net(images(shape))
+    assert logits.shape == (3, 7)
+    logits.square().sum().backward()
+    # A bias before batch normalisation would have none; there is no such bias.
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+@every_model
+def test_every_submodule_runs_once_and_leaves_its_input_alone(name, shape):
+    net, counts, seen = build(name, 5, shape, seed=0), {}, []
+
+    def before(key):
+        counts[key] = 0
+
+        def hook(_, inputs):
+            counts[key] += 1
+            seen.append((inputs[0], inputs[0].detach().clone()))
+
+        return hook
+
+    for key, module in net.named_modules():
+        module.register_forward_pre_hook(before(key))
+    net(images(shape))
+    assert set(counts.values()) == {1}
+    assert all(torch.equal(given, kept) for given, kept in seen)
+
+
+@every_model
+def test_the_last_features_go_into_fc(name, shape):
+    net, fed = build(name, 5, shape, seed=0), []
+    net.fc.register_forward_pre_hook(lambda _, inputs: fed.append(inputs[0]))
+    logits = net(images(shape))
+    assert fed[0].ndim == 2
+    assert torch.equal(net.fc(fed[0]), logits)
+
+
+@every_model
+def test_a_seed_repeats_bit_for_bit_and_another_differs(name, shape):
+    before = torch.get_rng_state()
+    a, again, b = (dict(build(name, 5, shape, seed=s).named_parameters()) for s in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a[key], again[key]) for key in a)
+    assert any(not torch.equal(a[key], b[key]) for key in a)
+
+
+def test_without_a_seed_the_weights_come_from_torchs_generator():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        a, b = (build("mlp", 5, (4,)).fc.weight for _ in range(2))
+        torch.manual_seed(3)
+        again = build("mlp", 5, (4,)).fc.weight
+    assert torch.equal(a, again)
+    assert not torch.equal(a, b)
+
+
+@every_model
+def test_a_stack_gives_what_a_loop_gives(name, shape):
+    nets = [build(name, 5, shape, seed=s).double() for s in range(3)]
+    x = images((len(nets), *shape), n=4).double().transpose(0, 1)
+    weights, buffers = stack_module_state(nets)
+    skeleton = build(name, 5, shape).double().to("meta")
+    stacked = torch.vmap(lambda w, b, xs: functional_call(skeleton, {**w, **b}, (xs,)))(weights, buffers, x)
+    looped = torch.stack([net(xs) for net, xs in zip(nets, x, strict=True)])
+    torch.testing.assert_close(stacked, looped)
+    stacked_grads = torch.autograd.grad(stacked.square().sum(), list(weights.values()))
+    looped.square().sum().backward()
+    for key, grad in zip(weights, stacked_grads, strict=True):
+        torch.testing.assert_close(grad, torch.stack([net.get_parameter(key).grad for net in nets]))
+    for key, moved in buffers.items():
+        torch.testing.assert_close(moved, torch.stack([net.get_buffer(key) for net in nets]))
+
+
+def test_counts_what_is_trainable():
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2, bias=False))
+    assert count_parameters(net) == (3 * 4 + 4) + (4 + 4) + 4 * 2
+    net[0].requires_grad_(False)
+    assert count_parameters(net) == 4 + 4 + 4 * 2
+
+
+@pytest.mark.usefixtures("own")
+def test_builds_the_users_own():
+    assert count_parameters(build("own_nets:linear", 3, (2, 5))) == 2 * 5 * 3 + 3
+    assert count_parameters(build("own_nets:linear,bias=false", 3, (2, 5))) == 2 * 5 * 3
+    assert count_parameters(build("own_nets:linear,false", 3, (2, 5))) == 2 * 5 * 3
+    assert count_parameters(build("own_nets:anything,some=1", 3, (2, 5))) == 2 * 5 * 3 + 3
+
+
+@pytest.mark.usefixtures("own")
+def test_refuses_what_is_no_network_and_what_takes_no_shape():
+    with pytest.raises(TypeError, match=r"own_nets:anything.*NoneType.*return a torch.nn.Module"):
+        build("own_nets:anything", 3, (2, 5))
+    with pytest.raises(ValueError, match=r"own_nets:narrow.*too many positional.*options: none"):
+        build("own_nets:narrow", 3, (2, 5))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("resnet20:shortcutt=a", r"resnet20.*shortcutt='a'; did you mean 'shortcut'\? its options: shortcut"),
+        ("mlp:depth=3", "mlp.*depth=3; its options: hidden, layers"),
+        ("mnist_cnn:width=3", "mnist_cnn.*width=3; its options: none"),
+        ("cnn:classes=3", "cnn.*classes=3; its options: width"),
+        ("cnn:8,9", "cnn.*too many positional arguments; its options: width"),
+        ("cnn:8,width=9", "cnn.*multiple values.*'width'; its options: width"),
+        ("resnet20:shortcut=c", "resnet20: shortcut='c': give 'a' or 'b'"),
+        ("mlp:hidden=0", "mlp: hidden=0: give a whole number"),
+        ("mlp:layers=true", "mlp: layers=True: give a whole number"),
+        ("cnn:width=wide", "cnn: width='wide': give a whole number"),
+    ],
+)
+def test_an_option_that_is_not_accepted_is_named_with_what_would_be(spec, message):
+    with pytest.raises(ValueError, match=message):
+        build(spec, 5, (1, 16, 16))
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("mnist_cnn", (1, 8, 8), r"mnist_cnn takes images from 16 x 16, not shape \(1, 8, 8\): .*use cnn"),
+        ("cnn", (1, 3, 8), r"cnn takes images from 4 x 4, not shape \(1, 3, 8\): .*use mlp"),
+        ("resnet20", (64,), r"resnet20 takes images of shape \(C, H, W\), not \(64,\): .*use mlp"),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_named_with_what_to_do(name, shape, message):
+    with pytest.raises(ValueError, match=message):
+        build(name, 5, shape)
+
+
+def test_an_unknown_model_is_told_the_nearest():
+    with pytest.raises(UnknownName, match=r"no model is called 'resnet33'.*resnet32"):
+        build("resnet33", 5, (1, 8, 8))
