@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ class Spec:
         return self.name + (":" + ",".join(items) if items else "")
 
 
+@cache
 def _exports(package: str) -> dict[str, str]:
     """Name -> module for what the files of a folder list in ``__all__``; nothing is imported but the package."""
     root = importlib.import_module(package)

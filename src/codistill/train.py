@@ -23,7 +23,7 @@ from codistill.randomness import seeded
 from codistill.run import Run
 from codistill.step import take
 
-EVALUATION_BATCH = 256
+EVALUATED = 16_384  # network passes of one example in a batch of an evaluation, about
 
 
 class Diverged(ArithmeticError):
@@ -195,7 +195,8 @@ def results(fleet: Fleet, part: str) -> list[dict[str, Any]]:
         raise ValueError(f"part={part!r} is empty: set valid, the part (or number) of examples to hold out")
     shared = part == "test"
     each: list[Examples] = examples[:1] if shared else examples
-    batches = [plain(e, mean=dataset.mean, std=dataset.std, batch=EVALUATION_BATCH) for e in each]
+    size = min(512, max(32, EVALUATED // len(fleet.cohort)))
+    batches = [plain(e, mean=dataset.mean, std=dataset.std, batch=size) for e in each]
     stacked = (torch.stack([x for x, _ in group]).to(streams.dtype) for group in zip(*batches, strict=True))
     rows = torch.cat([m.rows for m in fleet.members])
     logits = evaluate.collect(fleet.cohort, (x[0] if len(each) == 1 else PerPeer(x[rows]) for x in stacked))

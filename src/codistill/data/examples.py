@@ -95,7 +95,7 @@ class DataSet:
             raise ValueError(f"task={self.task!r}: use one of {', '.join(TASKS)}")
         task = TASKS[self.task]
         if self.classes not in task.classes:
-            raise ValueError(f"classes={self.classes}: task {self.task!r} needs {min(task.classes)} or more")
+            raise ValueError(f"classes={self.classes}: task {self.task!r} needs {task.classes[0]} or more")
         if self.train.x.shape[1:] != self.test.x.shape[1:]:
             shapes = [list(part.x.shape[1:]) for part in (self.train, self.test)]
             raise ValueError(f"train.x has examples of shape {shapes[0]}, test.x of {shapes[1]}: make them alike")

@@ -15,22 +15,34 @@ WIDTHS = (16, 32, 64)
 
 
 def resnet20(classes: int, shape: tuple[int, ...], shortcut: Shortcut = "b") -> nn.Module:
-    """ResNet for small images, 3 basic blocks to a stage (0.27M parameters); layout: `resnet`."""
+    """ResNet for small images, 3 basic blocks to a stage (0.27M parameters).
+
+    Layout: see `resnet`.
+    """
     return resnet(20, classes, shape, shortcut)
 
 
 def resnet32(classes: int, shape: tuple[int, ...], shortcut: Shortcut = "b") -> nn.Module:
-    """ResNet for small images, 5 basic blocks to a stage (0.47M parameters); layout: `resnet`."""
+    """ResNet for small images, 5 basic blocks to a stage (0.47M parameters).
+
+    Layout: see `resnet`.
+    """
     return resnet(32, classes, shape, shortcut)
 
 
 def resnet56(classes: int, shape: tuple[int, ...], shortcut: Shortcut = "b") -> nn.Module:
-    """ResNet for small images, 9 basic blocks to a stage (0.86M parameters); layout: `resnet`."""
+    """ResNet for small images, 9 basic blocks to a stage (0.86M parameters).
+
+    Layout: see `resnet`.
+    """
     return resnet(56, classes, shape, shortcut)
 
 
 def resnet110(classes: int, shape: tuple[int, ...], shortcut: Shortcut = "b") -> nn.Module:
-    """ResNet for small images, 18 basic blocks to a stage (1.7M parameters); layout: `resnet`."""
+    """ResNet for small images, 18 basic blocks to a stage (1.7M parameters).
+
+    Layout: see `resnet`.
+    """
     return resnet(110, classes, shape, shortcut)
 
 
