@@ -20,8 +20,8 @@ from codistill.train import results
 SEEDS = tuple(range(100, 105))
 NETWORKS = 4
 GRID = {
-    "learning_rate": (0.05, 0.1, 0.2, 0.4),
-    "weight_decay": (5e-4, 2e-3, 8e-3),
+    "learning_rate": (0.1, 0.2, 0.4, 0.8),
+    "weight_decay": (5e-4, 2e-3, 8e-3, 3e-2),
     "epochs": (40, 60),
 }
 OUT = Path(__file__).parent / "results" / "tune_digits.json"

@@ -81,6 +81,7 @@ class Streams:
                 augment=augment,
                 mean=dataset.mean,
                 std=dataset.std,
+                drop_last=run.drop_last,
             )
             for seed, part in zip(self.seeds, self.parts, strict=True)
         ]
@@ -90,7 +91,11 @@ class Streams:
         """Inputs, labels and sample numbers, ``[S, B, ...]``: a pure function of the seeds and where it is."""
         each = [loader.batch(epoch, step, stream) for loader in self.loaders]
         x, y, index = (torch.stack(kind) for kind in zip(*each, strict=True))
-        return x.to(self.dtype), y, index
+        return self.cast(x), y, index
+
+    def cast(self, x: Tensor) -> Tensor:
+        """Inputs in the run's precision; token ids stay what they are."""
+        return x.to(self.dtype) if x.is_floating_point() else x
 
 
 class Fleet:

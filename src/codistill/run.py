@@ -63,6 +63,8 @@ class Run:
     """Passes over the training data."""
     batch: int = 64
     """Examples in a step, for each peer."""
+    drop_last: bool = False
+    """Leave out the examples of an epoch that fill no whole batch."""
     seed: int = 0
     """Of the split, the initial weights, the order and the augmentation."""
     execute: str = "auto"

@@ -197,7 +197,7 @@ def results(fleet: Fleet, part: str) -> list[dict[str, Any]]:
     each: list[Examples] = examples[:1] if shared else examples
     size = min(512, max(32, EVALUATED // len(fleet.cohort)))
     batches = [plain(e, mean=dataset.mean, std=dataset.std, batch=size) for e in each]
-    stacked = (torch.stack([x for x, _ in group]).to(streams.dtype) for group in zip(*batches, strict=True))
+    stacked = (streams.cast(torch.stack([x for x, _ in group])) for group in zip(*batches, strict=True))
     rows = torch.cat([m.rows for m in fleet.members])
     logits = evaluate.collect(fleet.cohort, (x[0] if len(each) == 1 else PerPeer(x[rows]) for x in stacked))
     found = []

@@ -22,7 +22,7 @@ def load(spec: str, root: Path | None = None, download: bool = False) -> DataSet
 
     Args:
         spec: ``name[:option=value,...]``, or ``module:function[,option=value,...]`` for the user's own; a
-        function that has parameters ``root`` or ``download`` is given them.
+            function that has parameters ``root`` or ``download`` is given them.
         root: The folder that holds the files, or into which they are downloaded; if not given, the one that
             the environment variable CODISTILL_DATA names, else ``~/.cache/codistill``.
         download: Fetch the files where they are not there.

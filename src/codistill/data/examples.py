@@ -14,8 +14,8 @@ class Examples:
 
     Attributes:
         x: Images ``[N, C, H, W]``, uint8 or floating on the 0..1 scale; or token ids ``[N, T]``, int64.
-        y: Labels, int64, -1 where unlabelled: ``[N]``, ``[N, classes]`` for several labels each, or ``[N,
-            T]``.
+        y: Labels, int64, -1 where unlabelled: ``[N]``, ``[N, classes]`` for several labels each,
+            or ``[N, T]``.
 
     Raises:
         ValueError: on construction, for another shape or dtype, or where the two differ in length.
@@ -52,7 +52,7 @@ class Examples:
 class Task:
     """What a task asks of a data set: its number of classes, and the labels' form and number of values."""
 
-    classes: Sequence[int]
+    classes: Sequence[int]  # how many there may be
     form: str  # of y: N examples, C classes, T tokens
     values: int | None = None  # None: as many as classes
 

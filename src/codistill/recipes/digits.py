@@ -15,10 +15,10 @@ def digits() -> Study:
         labels=300,
         valid=300,
         models=("cnn",),
-        learning_rate=0.1,
-        weight_decay=5e-4,
+        learning_rate=0.4,
+        weight_decay=8e-3,
         schedule="cosine",
-        epochs=40,
+        epochs=60,
         batch=30,
         evaluate_every=10,
     )

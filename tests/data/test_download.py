@@ -1,0 +1,182 @@
+import hashlib
+import http.server
+import io
+import re
+import tarfile
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from codistill.data.download import extract, fetch
+
+BODY = bytes(range(256)) * 1000
+MD5, SHA256 = hashlib.md5(BODY).hexdigest(), hashlib.sha256(BODY).hexdigest()
+
+
+@contextmanager
+def serving(ranges=True, cut=None, body=BODY):
+    """A server on this machine; gives its address and the list of the ranges that were asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self):
+            wanted = self.headers["Range"]
+            asked.append(wanted)
+            if self.path != "/file":
+                return self.send_error(404)
+            first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and ranges else 0
+            if first >= len(body):
+                return self.send_error(416)
+            self.send_response(206 if first else 200)
+            if first:
+                self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
+            self.send_header("Content-Length", str(len(body) - first))
+            self.end_headers()
+            self.wfile.write(body[first:cut])
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/file", asked
+        finally:
+            server.shutdown()
+            thread.join(timeout=10)
+
+
+@pytest.fixture(autouse=True)
+def _straight_to_this_machine(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def dest(tmp_path):
+    return tmp_path / "deep" / "file.bin"
+
+
+def part(dest):
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    return dest.with_name("file.bin.part")
+
+
+def test_a_file_arrives_whole_and_leaves_no_part(dest):
+    with serving() as (url, _):
+        assert fetch(url, dest, md5=MD5, sha256=SHA256) == dest
+    assert dest.read_bytes() == BODY
+    assert list(dest.parent.iterdir()) == [dest]
+
+
+def test_progress_is_shown_on_stderr_only_where_it_is_wanted(dest, capsys):
+    with serving() as (url, _):
+        fetch(url, dest, progress=True)
+        shown = capsys.readouterr()
+        dest.unlink()
+        fetch(url, dest, progress=False)
+    assert "file.bin" in shown.err
+    assert not shown.out
+    assert not capsys.readouterr().err
+
+
+def test_a_file_that_is_there_is_not_fetched_again(dest):
+    with serving() as (url, asked):
+        fetch(url, dest, md5=MD5)
+        fetch(url, dest, md5=MD5)
+    assert len(asked) == 1
+
+
+def test_a_file_with_another_hash_is_fetched_anew(dest):
+    part(dest)
+    dest.write_bytes(b"old")
+    with serving() as (url, _):
+        fetch(url, dest, md5=MD5)
+    assert dest.read_bytes() == BODY
+
+
+def test_a_download_goes_on_where_it_stopped(dest):
+    part(dest).write_bytes(BODY[:1000])
+    with serving() as (url, asked):
+        fetch(url, dest, sha256=SHA256)
+    assert asked == ["bytes=1000-"]
+    assert dest.read_bytes() == BODY
+
+
+def test_a_server_that_ignores_ranges_starts_over(dest):
+    part(dest).write_bytes(b"x" * 1000)
+    with serving(ranges=False) as (url, asked):
+        fetch(url, dest, md5=MD5)
+    assert asked == ["bytes=1000-"]
+    assert dest.read_bytes() == BODY
+
+
+def test_a_part_that_is_too_long_starts_over(dest):
+    part(dest).write_bytes(BODY + b"more")
+    with serving() as (url, asked):
+        fetch(url, dest, md5=MD5)
+    assert asked == [f"bytes={len(BODY) + 4}-", None]
+    assert dest.read_bytes() == BODY
+
+
+def test_a_broken_connection_says_so_and_the_next_call_finishes(dest):
+    with serving(cut=70_000) as (url, _), pytest.raises(OSError, match=f"ended after 70000 of {len(BODY)}"):
+        fetch(url, dest, md5=MD5)
+    assert not dest.exists()
+    with serving() as (url, asked):
+        fetch(url, dest, md5=MD5)
+    assert asked == ["bytes=70000-"]
+    assert dest.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("hashes", [{"md5": "0" * 32}, {"sha256": "0" * 64}])
+def test_a_wrong_hash_removes_what_arrived(dest, hashes):
+    name, value = next(iter(hashes.items()))
+    with serving() as (url, _), pytest.raises(ValueError, match=f"its {name} is .*, not {value}; .*removed"):
+        fetch(url, dest, **hashes)
+    assert not list(dest.parent.iterdir())
+
+
+def test_what_is_not_there_names_the_address_and_the_way_out(dest):
+    with serving() as (url, _), pytest.raises(OSError, match=f"{url}s cannot be fetched.*404.*put the file at {dest}"):
+        fetch(f"{url}s", dest)
+
+
+def archive(path, *members):
+    with tarfile.open(path, "w:gz") as tar:
+        for member, content in members:
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_an_archive_is_unpacked(tmp_path):
+    extract(archive(tmp_path / "a.tar.gz", (tarfile.TarInfo("in/file"), b"hello")), tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["in"]
+    assert (tmp_path / "out" / "in" / "file").read_bytes() == b"hello"
+
+
+def link(name, target):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.SYMTYPE, target
+    return info
+
+
+@pytest.mark.parametrize("member", [tarfile.TarInfo("../evil"), link("evil", "../../etc/passwd")])
+def test_an_archive_cannot_reach_outside(tmp_path, member):
+    path = archive(tmp_path / "a.tar.gz", (tarfile.TarInfo("good"), b"x"), (member, b""))
+    with pytest.raises(ValueError, match=r"a\.tar\.gz: unsafe member.*evil"):
+        extract(path, tmp_path / "deep" / "out")
+    assert not (tmp_path / "deep" / "evil").exists()
+    assert not list((tmp_path / "deep" / "out").iterdir())
+
+
+@pytest.mark.parametrize("keep", [0, 10, 60])
+def test_a_damaged_archive_is_named(tmp_path, keep):
+    path = archive(tmp_path / "a.tar.gz", (tarfile.TarInfo("file"), bytes(range(256)) * 20))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"a\.tar\.gz: no tar file, or a damaged one"):
+        extract(path, tmp_path / "out")
