@@ -139,7 +139,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, leaves: Iterable[Leaf], 
         state = {}
         for key, first in each[0].items():
             value = torch.stack([one[key] for one in each]) if leaf.stacked and key != "step" else first
-            state[key] = value.to(leaf.tensor.device) if value.dim() else value
+            state[key] = value if key == "step" else value.to(leaf.tensor.device)
         if state:
             optimizer.state[leaf.tensor] = state
 

@@ -223,6 +223,7 @@ def _say_how_to_resume(stop: Exception, folder: Path, console: "Console") -> Non
 def _write_report(folder: Path, console: "Console") -> None:
     from codistill import study as studies
     from codistill.checkpoint import read_runs
+    from codistill.report.markdown import markdown
     from codistill.report.page import write_report, write_run_report
     from codistill.report.results import results_table
     from codistill.report.table import rich_table
@@ -235,6 +236,7 @@ def _write_report(folder: Path, console: "Console") -> None:
             raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         write_report(summary, studies.log_of(studies.load(folder), folder), results, path)
+        (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
         console.print(rich_table(summary))
     else:
         runs = [run.as_dict() for run in read_runs(folder)]

@@ -52,26 +52,26 @@ class Graph:
 
 
 def _complete(students: int, sources: int, total: str) -> Tensor:
-    w = torch.ones(students, sources).fill_diagonal_(0.0)
-    return w / max(sources - 1, 1) if total == "mean" else w
+    w = torch.ones(students, sources, dtype=torch.float64).fill_diagonal_(0.0)
+    return w / w.sum(1, keepdim=True).clamp(min=1.0) if total == "mean" else w
 
 
 def _ring(students: int, sources: int) -> Tensor:
-    w = torch.zeros(students, sources)
+    w = torch.zeros(students, sources, dtype=torch.float64)
     for i in range(students):
         w[i, (i + 1) % sources] = 1.0
     return w if sources > 1 else w.zero_()
 
 
 def _star(students: int, sources: int) -> Tensor:
-    w = torch.zeros(students, sources)
+    w = torch.zeros(students, sources, dtype=torch.float64)
     w[1:, 0] = 1.0
     w[0, 1:] = 1.0 / max(sources - 1, 1)
     return w
 
 
 def _given(students: int, sources: int, rows: tuple[tuple[float, ...], ...]) -> Tensor:
-    w = torch.tensor(rows)
+    w = torch.tensor(rows, dtype=torch.float64)
     if w.shape != (students, sources):
         raise ValueError(f"the graph's matrix is {tuple(w.shape)}, the cohort needs ({students}, {sources})")
     return w
@@ -96,12 +96,12 @@ def star() -> Graph:
 
 def none() -> Graph:
     """Nobody from anybody: independent networks."""
-    return Graph(torch.zeros, "none")
+    return Graph(partial(torch.zeros, dtype=torch.float64), "none")
 
 
 def everyone() -> Graph:
     """Each from the mean of all sources, its own number included: the graph from frozen teachers."""
-    return Graph(lambda students, sources: torch.full((students, sources), 1.0 / sources), "everyone")
+    return Graph(lambda students, sources: torch.full((students, sources), 1.0 / sources, dtype=torch.float64), "everyone")
 
 
 def matrix(rows: Sequence[Sequence[float]]) -> Graph:
@@ -183,13 +183,16 @@ def along(
     count = sources.shape[1] if own else len(sources)
     if not own and sources.shape[-1] != students.shape[-1]:
         raise ValueError(f"students have {students.shape[-1]} classes and their sources {sources.shape[-1]}")
-    i, j, w = _edges(graph, len(students), count, students.dtype, students.device)
+    dtype = torch.promote_types(students.dtype, torch.float32)
+    i, j, w = _edges(graph, len(students), count, dtype, students.device)
     if divergence.linear and not own and len(i) > len(students):
         log_p = log_posterior(sources, task, temperature)
         p = log_p.exp()
         blended = _mix(graph, p, len(students))
-        negative_entropy = _mix(graph, (p * log_p).sum(-1), len(students))
-        cross = -(blended * log_posterior(students, task, temperature)).sum(-1)
+        negative_entropy = _mix(graph, -torch.special.entr(p).sum(-1), len(students))
+        log_own = log_posterior(students, task, temperature)
+        # where: a class that nobody expects adds 0, not 0 * inf
+        cross = -(blended * log_own.where(blended != 0, log_own.new_zeros(()))).sum(-1)
         return average(scale(negative_entropy + cross, task, temperature), mask)
     values = divergence(
         students=students[i], sources=sources[i, j] if own else sources[j], task=task, temperature=temperature

@@ -61,7 +61,7 @@ def schedule(spec: str, warmup: float = 0.0) -> Schedule:
     if not 0.0 <= warmup < 1.0:
         raise ValueError(f"warmup={warmup!r}: give a part of the training from 0 up to but not including 1")
     try:
-        factor = _SCHEDULES[parsed.name](**parsed.options)
+        factor = _SCHEDULES[parsed.name](*parsed.args, **parsed.options)
     except TypeError as error:
         raise ValueError(f"schedule={spec!r}: {error}") from None
     return lambda progress: factor(progress) * (min(progress / warmup, 1.0) if warmup else 1.0)

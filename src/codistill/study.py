@@ -212,7 +212,7 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
         costs.write_text(json.dumps(measure_costs(study, teachers), indent=1) + "\n", encoding="utf-8")
     found = {
         **summary(study, rows, json.loads(costs.read_text(encoding="utf-8"))),
-        "settings": study.base.as_dict(),
+        "settings": {k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
         "command": command or json.loads((folder / "study.json").read_text(encoding="utf-8")).get("command", ""),
         "versions": versions(),
         "seconds": round(time.perf_counter() - started, 1),
@@ -227,9 +227,14 @@ def _teacher_folders(todo: Sequence[Part]) -> dict[int, Path]:
 
 
 def log_of(study: Study, folder: Path) -> Rows:
-    """All epochs' lines."""
-    lines = [line for part in parts(study, folder) for line in read_lines(part.folder / "log.jsonl")]
-    return [line for line in lines if line["kind"] == "epoch"]
+    """All epochs' lines, each with the name of its entry as its method."""
+    names = {entry.run.replace(seed=0): entry.name for entry in study.entries}
+    lines = []
+    for part in parts(study, folder):
+        entries = {run.name: names[run.replace(seed=0)] for run in part.runs}
+        found = read_lines(part.folder / "log.jsonl")
+        lines += [{**line, "method": entries[line["run"]]} for line in found if line["kind"] == "epoch"]
+    return lines
 
 
 def load(folder: str | Path) -> Study:

@@ -205,13 +205,21 @@ class Cohort(nn.Module):
         )
 
     def _run(self, group: Group, x: Any, rows: list[int], keep_buffers: bool) -> Raw:
-        peer = group.peers[rows[0]]
-        names = {submodules[peer]: name for name, submodules in self.taps.items()}
+        chosen: dict[str, str] = {}
+        for name, submodules in self.taps.items():
+            own = {submodules[group.peers[row]] for row in rows}
+            if len(own) > 1:
+                raise ValueError(
+                    f"feature {name!r}: peers that run as one stack are tapped at {', '.join(sorted(own))}; "
+                    "tap the same submodule of each, or use execute='loop'"
+                )
+            chosen[name] = own.pop()
         self.passes.forward += len(rows)
         self.passes.backward += len(rows) if torch.is_grad_enabled() and not self.fixed else 0
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
-            logits, features = group.run(x, rows, list(names), keep_buffers and self.training)
-        return full_precision(logits), {names[tap]: feature for tap, feature in features.items()}
+            taps = list(dict.fromkeys(chosen.values()))
+            logits, features = group.run(x, rows, taps, keep_buffers and self.training)
+        return full_precision(logits), {name: features[tap] for name, tap in chosen.items()}
 
     def _assemble(self, outputs: list[Raw], order: list[int]) -> Outputs:
         def gather(parts: list[Tensor]) -> Feature:

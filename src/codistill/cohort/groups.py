@@ -116,8 +116,10 @@ class Stack(Group):
 
     def __init__(self, nets: Sequence[nn.Module], peers: Sequence[int], turn: int) -> None:
         super().__init__(peers, turn)
-        # In a list, so that its empty parameters are not taken for ours.
-        self._skeleton = [copy.deepcopy(nets[0]).to("meta")]
+        empty = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in nets[0].parameters()}
+        empty |= {id(b): b.to("meta") for b in nets[0].buffers()}
+        # In a list, so that its empty parameters are not taken for ours. Not by to("meta"): that unties tied weights.
+        self._skeleton = [copy.deepcopy(nets[0], dict(empty))]
         parameters = [dict(net.named_parameters()) for net in nets]
         buffers = [dict(net.named_buffers()) for net in nets]
         self._names = tuple(parameters[0])
@@ -163,12 +165,11 @@ class Stack(Group):
             yield Leaf(self.peers, name, tensor, stacked=True)
 
     def network(self, row: int) -> nn.Module:
-        net = copy.deepcopy(self._skeleton[0]).to_empty(device=self.weights[0].device)
-        own = dict(net.named_parameters()) | dict(net.named_buffers())
-        with torch.no_grad():
-            for leaf in self.leaves():
-                own[leaf.name].copy_(leaf.tensor[row])
-        return net
+        empty = self._skeleton[0]
+        own = {leaf.name: leaf.tensor[row].detach().clone() for leaf in self.leaves()}
+        filled = {id(p): nn.Parameter(own[name], p.requires_grad) for name, p in empty.named_parameters()}
+        filled |= {id(b): own[name] for name, b in empty.named_buffers()}
+        return copy.deepcopy(empty, dict(filled))
 
     def take(self, rows: Rows) -> "Stack":
         nets = [self.network(row) for row in rows]
@@ -180,7 +181,11 @@ def alike(a: nn.Module, b: nn.Module) -> bool:
 
     def form(net: nn.Module) -> list[tuple[Any, ...]]:
         tensors = (*net.named_parameters(), *net.named_buffers())
-        return [(name, t.shape, t.dtype, t.requires_grad) for name, t in tensors]
+        shapes = [(name, t.shape, t.dtype, t.requires_grad) for name, t in tensors]
+        # what repr does not show: a number that forward reads, the mode of each submodule
+        plain = (bool, int, float, str, type(None))
+        settings = [(name, k, v) for name, m in net.named_modules() for k, v in vars(m).items() if isinstance(v, plain)]
+        return [*shapes, *settings]
 
     return type(a) is type(b) and repr(a) == repr(b) and form(a) == form(b)
 

@@ -17,13 +17,14 @@ def cross_entropy(
             0/1 ``[B, C]`` (multilabel: the C terms are summed), ``[B, L]`` (tokens). -1 is unlabelled.
         task: said, never guessed from shapes.
         smoothing: s moves s of the label's mass to the uniform distribution (Szegedy et al. 2016).
-        mask: samples (tokens) that count, shape of y.
+        mask: samples (tokens) that count, ``[B]`` (``[B, L]``) or with a leading peer dim.
 
     Returns: ``[P]``; 0 for a peer without a labelled sample.
     """
     log_p = log_posterior(z, task)
     y = y.expand(log_p.shape[: -1 if task != "binary" else -2])
-    labelled = y >= 0 if mask is None else (y >= 0) & mask.bool()
+    labelled = (y >= 0).all(-1) if task == "multilabel" else y >= 0
+    labelled = labelled if mask is None else labelled & mask.bool()
     target = y.clamp(min=0).long()
     if task == "binary":
         target = target.unsqueeze(-1)
@@ -32,7 +33,6 @@ def cross_entropy(
         values = (1.0 - smoothing) * values - smoothing * log_p.mean(-1)
     if task in ("binary", "multilabel"):
         values = values.sum(-1)
-        labelled = labelled if task == "binary" else labelled.all(-1)
     return average(values, labelled)
 
 
