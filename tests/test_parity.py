@@ -49,7 +49,7 @@ def reference(update, nets):
         where = divmod(step, STEPS_PER_EPOCH)
         batches = []
         for stream in range(3 if update == "fresh_batch" else 1):
-            x, y, _ = streams.draw(*where, stream)
+            x, y, _ = streams.draw((*where, stream))
             batches.append((x[0], y[0]))
         if update == "fresh_batch":
             naive.fresh_batch(nets, optimizers, batches)

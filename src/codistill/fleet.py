@@ -18,7 +18,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort, View
 from codistill.cohort.groups import Leaf, arrange
 from codistill.data.augment import build_augment
-from codistill.data.examples import DataSet
+from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import Loader
 from codistill.data.split import Parts, split
 from codistill.methods import Method
@@ -63,39 +63,84 @@ class Member:
         return range(number * count, (number + 1) * count)
 
 
-class Streams:
-    """The batches of every seed of a fleet."""
+Where = tuple[int, int, int]  # epoch, step, stream
 
-    def __init__(self, run: Run, seeds: Sequence[int], dataset: DataSet, device: torch.device) -> None:
-        self.seeds = list(seeds)
+
+class Streams:
+    """The batches of every seed of a fleet, and of every shard of its data where peers have shards of their own.
+
+    A *row* is one seed, or one shard of one seed: ``rows[i]`` is the i-th of the leading dim of everything here.
+    """
+
+    def __init__(self, run: Run, seeds: Sequence[int], dataset: DataSet, device: torch.device, shards: int) -> None:
+        self.seeds, self.shards, self.task = list(seeds), shards, dataset.task
         self.dtype = torch.float64 if run.precision == "float64" else torch.float32
-        self.task = dataset.task
         valid = int(run.valid) if run.valid >= 1 else run.valid
         self.parts: list[Parts] = [split(dataset, seed, labels=run.labels, valid=valid) for seed in self.seeds]
-        augment = build_augment(run.augment)
-        self.loaders = [
-            Loader(
-                part.train.to(device),
-                batch=min(run.batch, len(part.train)),
-                seed=seed,
-                augment=augment,
-                mean=dataset.mean,
-                std=dataset.std,
-                drop_last=run.drop_last,
-            )
-            for seed, part in zip(self.seeds, self.parts, strict=True)
+        self._settings = {
+            "augment": build_augment(run.augment),
+            "mean": dataset.mean,
+            "std": dataset.std,
+        }
+        pieces = [
+            (seed, piece) for seed, p in zip(self.seeds, self.parts, strict=True) for piece in deal_out(p.train, shards)
         ]
-        self.steps = self.loaders[0].steps
+        self.loaders = [self._loader(piece.to(device), run.batch, seed, run.drop_last) for seed, piece in pieces]
+        self.steps = min(loader.steps for loader in self.loaders)
+        self.extra = self._unlabelled(run, device) if run.unlabelled else []
 
-    def draw(self, epoch: int, step: int, stream: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs, labels and sample numbers, ``[S, B, ...]``: a pure function of the seeds and where it is."""
-        each = [loader.batch(epoch, step, stream) for loader in self.loaders]
+    def _loader(self, examples: Examples, batch: int, seed: int, drop_last: bool) -> Loader:
+        return Loader(examples, batch=min(batch, len(examples)), seed=seed, drop_last=drop_last, **self._settings)  # type: ignore[arg-type]
+
+    def _unlabelled(self, run: Run, device: torch.device) -> list[Loader]:
+        if len(self.parts[0].unlabelled) < run.unlabelled:
+            raise ValueError(
+                f"unlabelled={run.unlabelled}: only {len(self.parts[0].unlabelled)} examples are left without a label; "
+                f"lower it, or labels={run.labels}"
+            )
+        if self.shards > 1:
+            raise ValueError(f"unlabelled={run.unlabelled} and shards=True do not go together: choose one")
+        return [
+            self._loader(parts.unlabelled.to(device), run.unlabelled, derive(seed, "unlabelled"), True)
+            for seed, parts in zip(self.seeds, self.parts, strict=True)
+        ]
+
+    def row(self, seed: int, peer: int) -> int:
+        """The row of a peer, by its number in its run."""
+        return self.seeds.index(seed) * self.shards + peer % self.shards
+
+    def draw(self, where: Where, view: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, labels and sample numbers ``[rows, B, ...]``: a pure function of the seeds and where it is.
+
+        Unlabelled samples follow the labelled ones, with label -1 and numbers after theirs.
+        """
+        epoch, step, stream = where
+        each = [loader.batch(epoch, step, stream, view) for loader in self.loaders]
+        if self.extra:
+            place = divmod(epoch * self.steps + step, self.extra[0].steps)
+            more = [loader.batch(*place, stream, view) for loader in self.extra]
+            each = [
+                (torch.cat([x, u]), torch.cat([y, v]), torch.cat([index, j + len(loader.examples)]))
+                for (x, y, index), (u, v, j), loader in zip(each, more, self.loaders, strict=True)
+            ]
         x, y, index = (torch.stack(kind) for kind in zip(*each, strict=True))
         return self.cast(x), y, index
+
+    def partners(self, where: Where) -> Tensor:
+        """Inputs ``[rows, B, ...]`` of other samples of the same classes."""
+        return self.cast(torch.stack([loader.partners(*where) for loader in self.loaders]))
 
     def cast(self, x: Tensor) -> Tensor:
         """Inputs in the run's precision; token ids stay what they are."""
         return x.to(self.dtype) if x.is_floating_point() else x
+
+
+def deal_out(examples: Examples, shards: int) -> list[Examples]:
+    """Disjoint parts of the same size, every class in its share."""
+    if shards == 1:
+        return [examples]
+    order = examples.y.argsort(stable=True)
+    return [examples.take(order[shard::shards][: len(examples) // shards]) for shard in range(shards)]
 
 
 class Fleet:
@@ -127,7 +172,9 @@ class Fleet:
         self.runs = list(self.places)
         self.device = device_of(run)
         self.dataset = dataset or data.load(run.data, Path(run.data_root) if run.data_root else None, run.download)
-        self.streams = Streams(run, sorted({r.seed for r in runs}), self.dataset, self.device)
+        seeds = sorted({r.seed for r in runs})
+        self.streams = Streams(run, seeds, self.dataset, self.device, run.peers if run.shards else 1)
+        self.rows = [self.streams.row(r.seed, i) for r in self.runs for i in range(r.peers)]
         self.steps = self.streams.steps
         self.total = self.steps * run.epochs
         self.turns = [i if run.update != "together" else 0 for r in self.runs for i in range(r.peers)]
@@ -135,7 +182,7 @@ class Fleet:
         if len(nets) != len(self.turns):
             raise ValueError(f"{len(nets)} networks were given for {len(self.turns)} peers")
         nets = [net.to(self.device) for net in nets]
-        x, y, index = self.streams.draw(0, 0)
+        x, _, _ = self.streams.draw((0, 0, 0))
         self.timing: dict[str, float] = {}
         execute = execute or run.execute
         if execute == "auto":
@@ -144,10 +191,14 @@ class Fleet:
         self.cohort = Cohort(nets, execute=execute, turns=self.turns, precision=run.precision).to(self.device)
         self._check_outputs(x)
         self.members = self._members(teachers or {})
-        self.batches = self._batches(x, y, index)
+        for member in self.members:
+            _check_needs(member, run)
+        _, batches = self.draw(0, 0)
         for number, member in enumerate(self.members):
             with seeded(self.device, run.seed, "prepare", number):
-                member.method.to(self.device).prepare(member.view, self.batches[1][number])
+                member.method.to(self.device)
+                member.method.prepare(member.view, batches[number])
+                member.method.to(self.device)
         self.leaves = [leaf for leaf in self.cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)]
         self.optimizers = [self._optimizer(turn) for turn in range(max(self.turns) + 1)]
         self.schedule = optim.schedule(run.schedule, run.warmup)
@@ -187,14 +238,13 @@ class Fleet:
         members = []
         for runs in alike_but_for_seed.values():
             peers = range(self.places[runs[0]].start, self.places[runs[-1]].stop)
-            rows = [self.streams.seeds.index(run.seed) for run in runs for _ in range(run.peers)]
             members.append(
                 Member(
                     runs=tuple(runs),
                     peers=peers,
                     method=self._method(runs, teachers).repeat(len(runs)),
                     view=self.cohort[peers.start : peers.stop],
-                    rows=torch.tensor(rows, device=self.device),
+                    rows=torch.tensor(self.rows[peers.start : peers.stop], device=self.device),
                 )
             )
         return members
@@ -245,24 +295,58 @@ class Fleet:
     # Batches --------------------------------------------------------------------------------------------------------
 
     def _whole(self, x: Tensor) -> Tensor | PerPeer:
-        """Inputs ``[S, B, ...]`` of the seeds as those of all peers."""
-        if len(self.streams.seeds) == 1:
-            return x[0]
-        rows = [self.streams.seeds.index(run.seed) for run in self.runs for _ in range(run.peers)]
-        return PerPeer(x[torch.tensor(rows, device=x.device)])
+        """Inputs ``[rows, B, ...]`` as those of all peers."""
+        return x[0] if len(x) == 1 else PerPeer(x[torch.tensor(self.rows, device=x.device)])
 
-    def _batches(self, x: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor | PerPeer, list[Batch]]:
-        whole, task = self._whole(x), self.streams.task
-        if len(self.streams.seeds) == 1:
-            return whole, [Batch(whole, y[0], index=index[0], task=task) for _ in self.members]
-        return whole, [
-            Batch(PerPeer(x[m.rows[:: m.runs[0].peers]]), y[m.rows], index=index[m.rows], task=task)
-            for m in self.members
-        ]
+    def _part(self, member: Member, x: Tensor) -> Tensor | PerPeer:
+        """Inputs ``[rows, B, ...]`` as those of a member's peers, one for each block that shares them."""
+        if len(x) == 1:
+            return x[0]
+        return PerPeer(x[member.rows if self.run.shards else member.rows[:: member.runs[0].peers]])
 
     def draw(self, epoch: int, step: int, stream: int = 0) -> tuple[Tensor | PerPeer, list[Batch]]:
         """The cohort's inputs and each member's batch."""
-        return self._batches(*self.streams.draw(epoch, step, stream))
+        where = (epoch, step, stream)
+        x, y, index = self.streams.draw(where)
+        whole = self._whole(x)
+        return whole, [self._batch(member, where, whole, x, y, index) for member in self.members]
+
+    def _batch(
+        self, member: Member, where: Where, whole: Tensor | PerPeer, x: Tensor, y: Tensor, index: Tensor
+    ) -> Batch:
+        method, streams = member.method, self.streams
+        one = len(x) == 1
+        if method.own_views:
+            own = torch.stack([streams.draw(where, view)[0] for view in range(member.runs[0].peers)])
+            block = torch.arange(len(member.rows), device=self.device) % member.runs[0].peers
+            inputs: Tensor | PerPeer = PerPeer(own[block, member.rows])
+        else:
+            inputs = whole if one else self._part(member, x)
+        return Batch(
+            inputs,
+            y[0] if one else y[member.rows],
+            views=tuple(self._part(member, streams.draw(where, view)[0]) for view in range(1, method.views)),
+            index=index[0] if one else index[member.rows],
+            partner=self._part(member, streams.partners(where)) if method.partners else None,
+            task=streams.task,
+        )
+
+
+def _check_needs(member: Member, run: Run) -> None:
+    """What a method needs and the settings do not give is an error before the first step."""
+    method, name = member.method, member.runs[0].method
+    if (method.views > 1 or method.own_views) and not run.augment:
+        raise ValueError(f"method {name!r} needs distorted views, and augment is empty: set it, e.g. crop:pad=1 flip")
+    if method.partners and run.unlabelled:
+        raise ValueError(f"method {name!r} needs partners of the same class, which unlabelled samples have not")
+    if run.unlabelled and not method.semi:
+        raise ValueError(f"method {name!r} learns nothing from unlabelled={run.unlabelled} samples: set it to 0")
+    if method.branches and run.branch_at is None:
+        raise ValueError(f"method {name!r} needs branches of one trunk: set branch_at, e.g. stage3")
+    if run.branch_at is not None and run.update != "together":
+        raise ValueError(f"update={run.update!r}: branches of one trunk have no turns; use update='together'")
+    if method.mutual and method.graph is not None and member.runs[0].peers < 2:
+        raise ValueError(f"peers=1: {name!r} has nobody to learn from; set peers to 2 or more, or method to alone")
 
 
 def _check(runs: Sequence[Run]) -> None:
@@ -271,6 +355,8 @@ def _check(runs: Sequence[Run]) -> None:
     if len(set(runs)) != len(runs):
         raise ValueError("the same run is there twice: give each a seed or a method of its own")
     first = runs[0].as_dict()
+    if runs[0].shards and len({run.peers for run in runs}) > 1:
+        raise ValueError("shards=True: runs of one fleet need the same number of peers")
     for run in runs[1:]:
         for field, value in run.as_dict().items():
             if field not in OWN and value != first[field]:

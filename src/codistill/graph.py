@@ -101,7 +101,9 @@ def none() -> Graph:
 
 def everyone() -> Graph:
     """Each from the mean of all sources, its own number included: the graph from frozen teachers."""
-    return Graph(lambda students, sources: torch.full((students, sources), 1.0 / sources, dtype=torch.float64), "everyone")
+    return Graph(
+        lambda students, sources: torch.full((students, sources), 1.0 / sources, dtype=torch.float64), "everyone"
+    )
 
 
 def matrix(rows: Sequence[Sequence[float]]) -> Graph:
@@ -189,9 +191,9 @@ def along(
         log_p = log_posterior(sources, task, temperature)
         p = log_p.exp()
         blended = _mix(graph, p, len(students))
-        negative_entropy = _mix(graph, -torch.special.entr(p).sum(-1), len(students))
-        log_own = log_posterior(students, task, temperature)
         # where: a class that nobody expects adds 0, not 0 * inf
+        negative_entropy = _mix(graph, (p * log_p.where(p != 0, p.new_zeros(()))).sum(-1), len(students))
+        log_own = log_posterior(students, task, temperature)
         cross = -(blended * log_own.where(blended != 0, log_own.new_zeros(()))).sum(-1)
         return average(scale(negative_entropy + cross, task, temperature), mask)
     values = divergence(

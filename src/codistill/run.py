@@ -31,12 +31,18 @@ class Run:
     """Labelled training examples, drawn by seed, the same number of each class; none: all."""
     valid: float = 0.0
     """Part of the training set held out for validation, below 1; or a number of examples."""
+    unlabelled: int = 0
+    """Unlabelled examples in a step, beside the labelled ones: what `labels` leaves over. 0: none."""
+    shards: bool = False
+    """Give each peer a part of its own of the training data."""
     augment: tuple[str, ...] = ()
     """Augmentations in order, specs: crop:pad=4 flip."""
     models: tuple[str, ...] = ("cnn",)
     """Networks, specs: one for all peers, or one for each."""
     peers: int = 2
     """Networks in the cohort."""
+    branch_at: str | None = None
+    """Submodule from which on peers are branches of one trunk; none: they share nothing."""
     method: str = "dml"
     """Method, a spec; `codistill list methods`."""
     update: str = "together"
@@ -87,12 +93,23 @@ class Run:
         self._choice("execute", EXECUTES)
         self._choice("optimizer", ("sgd", "adam", "adamw"))
         self._choice("precision", ("float32", "bfloat16", "float64"))
-        for field, low in (("peers", 1), ("epochs", 1), ("batch", 1), ("evaluate_every", 0), ("checkpoint_every", 0)):
+        least = {
+            "peers": 1,
+            "unlabelled": 0,
+            "epochs": 1,
+            "batch": 1,
+            "evaluate_every": 0,
+            "checkpoint_every": 0,
+            "checkpoint_steps": 0,
+        }
+        for field, low in least.items():
             if getattr(self, field) < low:
                 raise ValueError(f"{field}={getattr(self, field)}: give at least {low}")
         for field in ("learning_rate", "weight_decay", "momentum", "valid", "warmup"):
             if not getattr(self, field) >= 0:
                 raise ValueError(f"{field}={getattr(self, field)}: give a number of at least 0")
+        if self.clip is not None and not self.clip > 0:
+            raise ValueError(f"clip={self.clip}: give a number above 0, or none")
         if len(self.models) not in (1, self.peers):
             raise ValueError(
                 f"models={' '.join(self.models)!r} are {len(self.models)} networks for peers={self.peers}: "

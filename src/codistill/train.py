@@ -94,10 +94,12 @@ class Training:
         valid = self.validate(epoch)
         lines = []
         for member, sums in zip(fleet.members, self.sums, strict=True):
-            means = {name: (total / self.counted).tolist() for name, total in sums.items()}
+            means = {name: (total / self.counted).reshape(-1).tolist() for name, total in sums.items()}
             for number, run in enumerate(member.runs):
                 block = member.block(number)
-                terms = {n: [v[i] for i in block] if isinstance(v, list) else [v] for n, v in means.items()}
+                terms = {
+                    n: [v[i] for i in block] if len(v) == len(member.peers) else [v[number]] for n, v in means.items()
+                }
                 _check_finite(run, epoch, terms)
                 line = {
                     "kind": "epoch",
@@ -198,8 +200,8 @@ def results(fleet: Fleet, part: str) -> list[dict[str, Any]]:
     size = min(512, max(32, EVALUATED // len(fleet.cohort)))
     batches = [plain(e, mean=dataset.mean, std=dataset.std, batch=size) for e in each]
     stacked = (streams.cast(torch.stack([x for x, _ in group])) for group in zip(*batches, strict=True))
-    rows = torch.cat([m.rows for m in fleet.members])
-    logits = evaluate.collect(fleet.cohort, (x[0] if len(each) == 1 else PerPeer(x[rows]) for x in stacked))
+    seeds = torch.tensor([streams.seeds.index(r.seed) for r in fleet.runs for _ in range(r.peers)], device=fleet.device)
+    logits = evaluate.collect(fleet.cohort, (x[0] if len(each) == 1 else PerPeer(x[seeds]) for x in stacked))
     found = []
     for member in fleet.members:
         for number, run in enumerate(member.runs):

@@ -54,6 +54,7 @@ class Loader:
         self.seed = seed
         self._augment = augment
         self._statistics = _statistics(examples, mean, std)
+        self._classes: tuple[Tensor, Tensor, Tensor] | None = None  # examples by class, starts, sizes
         self._orders: dict[int, tuple[int, Tensor]] = {}  # stream -> (epoch, order)
 
     def indices(self, epoch: int, step: int, stream: int = 0) -> Tensor:
@@ -66,11 +67,29 @@ class Loader:
             raise IndexError(f"step={step}: an epoch has {self.steps} steps, counted from 0")
         return self._order(epoch, stream)[step * self.size : (step + 1) * self.size]
 
-    def batch(self, epoch: int, step: int, stream: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs ``[B, C, H, W]`` float32 (token ids as they are), labels ``[B]`` and indices ``[B]``."""
+    def batch(self, epoch: int, step: int, stream: int = 0, view: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs ``[B, C, H, W]`` float32 (token ids as they are), labels ``[B]`` and indices ``[B]``.
+
+        Another ``view`` holds the same examples, augmented anew.
+        """
         index = self.indices(epoch, step, stream)
-        x = self._augment(self.examples.x[index], generator(self.seed, "augment", epoch, step, stream))
-        return normalise(x, *self._statistics), self.examples.y[index], index
+        purpose = (epoch, step, stream, view) if view else (epoch, step, stream)
+        return self._inputs(index, "augment", *purpose), self.examples.y[index], index
+
+    def partners(self, epoch: int, step: int, stream: int = 0) -> Tensor:
+        """For each example of a batch another one of its class, drawn uniformly (it may be itself): inputs."""
+        y = self.examples.y[self.indices(epoch, step, stream)]
+        if self._classes is None:
+            order = self.examples.y.argsort(stable=True)
+            sizes = torch.bincount(self.examples.y)
+            self._classes = order, sizes.cumsum(0) - sizes, sizes
+        order, starts, sizes = self._classes
+        draw = torch.rand(len(y), generator=generator(self.seed, "partner", epoch, step, stream)).to(y.device)
+        index = order[starts[y] + (draw * sizes[y]).long()]
+        return self._inputs(index, "partner augment", epoch, step, stream)
+
+    def _inputs(self, index: Tensor, *purpose: int | str) -> Tensor:
+        return normalise(self._augment(self.examples.x[index], generator(self.seed, *purpose)), *self._statistics)
 
     def _order(self, epoch: int, stream: int) -> Tensor:
         known, order = self._orders.get(stream, (None, None))

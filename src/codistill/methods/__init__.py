@@ -31,12 +31,24 @@ class Method(nn.Module, ABC):
     Attributes:
         title: its name in tables.
         mutual: whether peers learn from each other, so that their number matters.
+        views: distorted views of a batch that it needs; those after the first are ``batch.views``.
+        own_views: whether each peer has a distortion of its own.
+        partners: whether it needs ``batch.partner``, another example of the same class.
+        semi: whether it learns from unlabelled samples.
+        branches: whether peers have to be branches of one trunk.
+        blocks: independent blocks of peers, side by side: one for each seed of a fleet.
         gradient_of: a method with the very same gradient, where there is one.
         graph: who learns from whom; None where nobody learns from peers.
     """
 
     title: ClassVar[str]
     mutual: ClassVar[bool] = False
+    views: ClassVar[int] = 1
+    own_views: ClassVar[bool] = False
+    partners: ClassVar[bool] = False
+    semi: ClassVar[bool] = False
+    branches: ClassVar[bool] = False
+    blocks: int = 1
     gradient_of: ClassVar[str | None] = None
     graph: Graph | None = None
 
@@ -46,7 +58,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        """Named terms, each ``[P]``, or a scalar where it belongs to no peer; their sum is what is minimised.
+        """Named terms, each ``[P]``, or ``[blocks]`` where it belongs to no peer; their sum is what is minimised.
 
         Args:
             cohort: the peers.
@@ -56,9 +68,11 @@ class Method(nn.Module, ABC):
 
     def repeat(self, blocks: int) -> "Method":
         """Make this the method of so many independent blocks of peers side by side, each with the method's graph."""
-        for name, value in vars(self).items():
-            if isinstance(value, Graph):
-                setattr(self, name, value.repeat(blocks))
+        self.blocks *= blocks
+        for module in self.modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Graph):
+                    setattr(module, name, value.repeat(blocks))
         return self
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:

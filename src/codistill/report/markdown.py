@@ -9,13 +9,17 @@ from codistill.report.verdict import headline
 def markdown(summary: dict[str, Any]) -> str:
     """Headline, table, footnotes, and the command that made them."""
     heads = [" ".join(filter(None, (c.long, c.long_detail))) for c in columns(summary)] + ["Verdict"]
-    rows = [[f"{line.cells[0].main} `{line.method}`", *map(_cell, line.cells[1:]), line.verdict] for line in lines(summary)]
+    rows = [
+        [f"{line.cells[0].main} `{line.method}`", *map(_cell, line.cells[1:]), line.verdict] for line in lines(summary)
+    ]
     table = [heads, ["---", *["---:"] * (len(heads) - 2), "---"], *rows]
     text = ["| " + " | ".join(row) + " |" for row in table]
     made = [f"Made by `{summary['command']}`"] if summary.get("command") else []
     versions = ", ".join(f"{name} {version}" for name, version in (summary.get("versions") or {}).items())
     last = [f"{' with '.join([*made, *([versions] if versions else [])])}."] if made or versions else []
-    return "\n".join([" ".join(headline(summary)), "", *text, "", *(f"- {n}" for n in footnotes(summary)), "", *last, ""])
+    return "\n".join(
+        [" ".join(headline(summary)), "", *text, "", *(f"- {n}" for n in footnotes(summary)), "", *last, ""]
+    )
 
 
 def _cell(cell: Cell) -> str:
