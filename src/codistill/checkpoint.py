@@ -148,9 +148,14 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, leaves: Iterable[Leaf], 
 
 
 def method_state(method: nn.Module) -> Tensors:
-    """A method's parameters and moving state; frozen cohorts that stay as they are come from where they came."""
-    fixed = tuple(f"{name}." for name, m in method.named_modules() if isinstance(m, Cohort) and m.fixed)
-    return {name: t for name, t in method.state_dict().items() if not name.startswith(fixed or ("\0",))}
+    """A method's parameters and moving state, peers' copies per peer; what is frozen for good comes from elsewhere."""
+    cohorts = {name: m for name, m in method.named_modules() if isinstance(m, Cohort)}
+    inside = tuple(f"{name}." for name in cohorts) or ("\0",)
+    state = {name: t for name, t in method.state_dict().items() if not name.startswith(inside)}
+    for name, cohort in cohorts.items():
+        if cohort.moving:
+            state |= {f"{name}.peers.{key}": t for key, t in peers_of(cohort).items()}
+    return state
 
 
 def restore_method(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -188,7 +188,15 @@ class Fleet:
         if execute == "auto":
             execute, self.timing = self._fastest(nets, self._whole(x))
         self.execute = execute
-        self.cohort = Cohort(nets, execute=execute, turns=self.turns, precision=run.precision).to(self.device)
+        trunks = [number for number, r in enumerate(self.runs) for _ in range(r.peers)]
+        self.cohort = Cohort(
+            nets,
+            execute=execute,
+            turns=self.turns,
+            precision=run.precision,
+            branch_at=run.branch_at,
+            trunks=trunks,
+        ).to(self.device)
         self._check_outputs(x)
         self.members = self._members(teachers or {})
         for member in self.members:

@@ -44,7 +44,8 @@ def test_the_mean_is_over_samples_and_not_over_classes_too(classes):
     got = kl(students=student, sources=source).mean()
     arguments = (student[0].log_softmax(-1), source[0].softmax(-1))
     torch.testing.assert_close(got, torch.nn.functional.kl_div(*arguments, reduction="batchmean"))
-    torch.testing.assert_close(got, classes * torch.nn.functional.kl_div(*arguments, reduction="mean"))
+    over_both = torch.nn.functional.kl_div(*arguments, reduction="none").mean()  # what reduction="mean" is
+    torch.testing.assert_close(got, classes * over_both)
 
 
 @pytest.mark.parametrize("task", ["classes", "multilabel", "binary", "tokens"])
@@ -155,15 +156,18 @@ def test_logits_and_posteriors_are_told_apart():
 def test_t_squared_keeps_the_size_of_the_gradient():
     student, source = drawn(12, 1, 50, 20, scale=1.0).requires_grad_(), drawn(13, 1, 50, 20, scale=1.0)
 
-    def norm(temperature):
+    def gradient(temperature):
         value = kl(students=student, sources=source, temperature=temperature).mean()
-        return naive.gradients(value, student)[0].norm().item()
+        return naive.gradients(value, student)[0]
 
-    assert norm(20.0) / norm(1000.0) == pytest.approx(1.0, abs=0.1)
-    assert norm(4.0) / norm(1000.0) != pytest.approx(1.0, abs=0.1)
     # its limit is the matching of centred logits, (z_s - z_t) / M
     centred = [z - z.mean(-1, keepdim=True) for z in (student.detach(), source)]
-    assert norm(1000.0) == pytest.approx(((centred[0] - centred[1]) / 20 / 50).norm().item(), rel=0.01)
+    limit = (centred[0] - centred[1]) / 20 / 50
+    assert (gradient(20.0).norm() / gradient(1000.0).norm()).item() == pytest.approx(1.0, abs=0.1)
+    gaps = [((gradient(t) - limit).norm() / limit.norm()).item() for t in (4.0, 20.0, 1000.0)]
+    assert 0.2 < gaps[0] < 0.45  # METHODS: 31 %
+    assert 0.03 < gaps[1] < 0.1  # 6 %
+    assert gaps[2] < 0.002
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

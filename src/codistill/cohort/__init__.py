@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer
+from codistill.cohort.branches import branch
 from codistill.cohort.groups import Group, Leaf, Raw, Single, Stack, alike, arrange
 from codistill.cohort.memory import Memory
 from codistill.losses.posterior import full_precision
@@ -44,6 +45,9 @@ class Cohort(nn.Module):
 
     Args:
         nets: any modules that map inputs to logits (a tensor, or an object with ``.logits``).
+        branch_at: submodule from which on the peers of one trunk are branches; before it they share the trunk, which is
+            that of the first of them. Networks have to be an `nn.Sequential`.
+        trunks: of each peer, the number of its trunk.
         execute: ``loop`` runs them one after the other and uses the given modules themselves; ``stack`` copies like
             networks into parameters with a leading peer dim, and `network` gives one back.
         turns: when each peer is updated, for peers that take turns (then no stack holds two turns).
@@ -61,6 +65,8 @@ class Cohort(nn.Module):
         execute: str = "loop",
         turns: Sequence[int] | None = None,
         precision: str | None = None,
+        branch_at: str | None = None,
+        trunks: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if execute not in EXECUTORS:
@@ -75,14 +81,18 @@ class Cohort(nn.Module):
         if precision is not None:
             nets = [net.to(PRECISIONS[precision]) for net in nets]
         self.precision = precision
-        self._adopt(arrange(nets, execute, turns or [0] * len(nets)))
+        if branch_at is not None:
+            self._adopt(branch(nets, branch_at, trunks or [0] * len(nets), execute))
+        else:
+            self._adopt(arrange(nets, execute, turns or [0] * len(nets)))
 
     def _adopt(self, groups: Sequence[Group]) -> None:
         self.groups = nn.ModuleList(groups)
-        self.taps: dict[str, tuple[str, ...]] = {}
+        self.taps: dict[str, dict[int, str]] = {}  # feature -> peer -> submodule
         self.memory: Memory | None = None
         self.passes = Passes()
         self.fixed = False
+        self.moving = False
 
     @cached_property
     def _place(self) -> dict[int, tuple[Group, int]]:
@@ -128,7 +138,7 @@ class Cohort(nn.Module):
     def peer_state(self, peer: int) -> dict[str, Tensor]:
         """One peer's parameters and buffers by its own names; they know nothing of stacking."""
         group, row = self._place[peer]
-        return {leaf.name: (leaf.tensor[row] if leaf.stacked else leaf.tensor).detach() for leaf in group.leaves()}
+        return {name: tensor.detach() for name, tensor in group.state(row).items()}
 
     @torch.no_grad()
     def load_peer_state(self, peer: int, state: dict[str, Tensor]) -> None:
@@ -158,11 +168,7 @@ class Cohort(nn.Module):
             submodules: the submodule (``"stage3"``, or ``"stage3.4.relu:input"`` for what goes in), or one for each
                 peer of unlike networks.
         """
-        submodules = submodules or name
-        chosen = (submodules,) * len(self) if isinstance(submodules, str) else tuple(submodules)
-        if len(chosen) != len(self):
-            raise ValueError(f"feature {name!r}: {len(chosen)} submodules for {len(self)} peers")
-        self.taps[name] = chosen
+        self[:].tap(name, submodules)
 
     def forward(self, x: Any) -> Outputs:
         """All peers' logits and features for inputs shared by all, or a `PerPeer`."""
@@ -185,7 +191,8 @@ class Cohort(nn.Module):
         key = (id(whole), owners, torch.is_grad_enabled(), self.training)
         outputs = list(memory.recall(key, whole, rows, run))
         held = [group.peers[row] for group in rows for row in rows[group]]
-        return self._assemble(outputs, [held.index(peer) for peer in peers])
+        taps = [name for name, submodules in self.taps.items() if all(peer in submodules for peer in peers)]
+        return self._assemble(outputs, [held.index(peer) for peer in peers], taps)
 
     @staticmethod
     def _own(x: Any, places: list[int], count: int) -> Any:
@@ -207,7 +214,9 @@ class Cohort(nn.Module):
     def _run(self, group: Group, x: Any, rows: list[int], keep_buffers: bool) -> Raw:
         chosen: dict[str, str] = {}
         for name, submodules in self.taps.items():
-            own = {submodules[group.peers[row]] for row in rows}
+            own = {submodules[group.peers[row]] for row in rows if group.peers[row] in submodules}
+            if not own:
+                continue
             if len(own) > 1:
                 raise ValueError(
                     f"feature {name!r}: peers that run as one stack are tapped at {', '.join(sorted(own))}; "
@@ -221,7 +230,8 @@ class Cohort(nn.Module):
             logits, features = group.run(x, rows, taps, keep_buffers and self.training)
         return full_precision(logits), {name: features[tap] for name, tap in chosen.items()}
 
-    def _assemble(self, outputs: list[Raw], order: list[int]) -> Outputs:
+    @staticmethod
+    def _assemble(outputs: list[Raw], order: list[int], taps: list[str]) -> Outputs:
         def gather(parts: list[Tensor]) -> Feature:
             if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
                 each = [one for part in parts for one in part]
@@ -236,7 +246,7 @@ class Cohort(nn.Module):
         if isinstance(logits, list):
             shapes = sorted({tuple(z.shape) for z in logits})
             raise ValueError(f"peers disagree on the shape of their logits: {shapes}; build them for the same classes")
-        return Outputs(logits, {name: gather([features[name] for _, features in outputs]) for name in self.taps})
+        return Outputs(logits, {name: gather([features[name] for _, features in outputs]) for name in taps})
 
     @contextmanager
     def remember(self, active: frozenset[Group] | None = None) -> Iterator[Memory]:
@@ -249,13 +259,42 @@ class Cohort(nn.Module):
 
     # What others may have of it -------------------------------------------------------------------------------------
 
-    def share(self, outputs: Tensor) -> Tensor:
-        """What students may imitate: the outputs, detached. The only source of peer targets."""
-        return outputs.detach()
+    @overload
+    def share(self, outputs: Tensor) -> Tensor: ...
 
-    def frozen(self) -> "Cohort":
-        """A copy that nobody trains, in eval mode: a teacher, a past self."""
-        return self[:].frozen()
+    @overload
+    def share(self, outputs: Feature) -> Feature: ...
+
+    def share(self, outputs: Feature) -> Feature:
+        """What students may imitate: logits or a feature, detached. The only source of peer targets."""
+        return outputs.detach() if isinstance(outputs, Tensor) else [one.detach() for one in outputs]
+
+    def frozen(self, *, moving: bool = False) -> "Cohort":
+        """A copy that nobody trains, in eval mode: a teacher, a past self.
+
+        Args:
+            moving: it will `follow` the peers, so it is part of their method's checkpoint.
+        """
+        return self[:].frozen(moving=moving)
+
+    @torch.no_grad()
+    def follow(self, cohort: "Cohort | View", decay: float = 0.0) -> None:
+        """Move a frozen copy towards the peers: parameters = decay * own + (1 - decay) * theirs; buffers are copied."""
+        if not self.fixed or not self.moving:
+            raise ValueError("only a copy that was made by frozen(moving=True) follows its peers")
+        for peer in self.peers:
+            theirs = cohort.peer_state(peer)
+            parameters = self.parameter_names(peer)
+            for name, own in self.peer_state(peer).items():
+                if name in parameters and decay:
+                    own.lerp_(theirs[name], 1.0 - decay)
+                else:
+                    own.copy_(theirs[name])
+
+    def parameter_names(self, peer: int) -> set[str]:
+        """Which names of a peer's state are parameters; the others are buffers."""
+        group, _ = self._place[peer]
+        return {leaf.name for leaf in group.leaves() if isinstance(leaf.tensor, nn.Parameter)}
 
     def _copy(self, peers: Sequence[int]) -> "Cohort":
         groups: list[Group] = []
@@ -307,17 +346,29 @@ class View:
     def device(self) -> torch.device:
         return self.cohort.device
 
-    def share(self, outputs: Tensor) -> Tensor:
+    @overload
+    def share(self, outputs: Tensor) -> Tensor: ...
+
+    @overload
+    def share(self, outputs: Feature) -> Feature: ...
+
+    def share(self, outputs: Feature) -> Feature:
         """See `Cohort.share`."""
         return self.cohort.share(outputs)
 
     def tap(self, name: str, submodules: str | Sequence[str] | None = None) -> None:
         """See `Cohort.tap`."""
-        self.cohort.tap(name, submodules)
+        submodules = submodules or name
+        chosen = (submodules,) * len(self) if isinstance(submodules, str) else tuple(submodules)
+        if len(chosen) != len(self):
+            raise ValueError(f"feature {name!r}: {len(chosen)} submodules for {len(self)} peers")
+        self.cohort.taps.setdefault(name, {}).update(zip(self.peers, chosen, strict=True))
 
-    def frozen(self) -> Cohort:
+    def frozen(self, *, moving: bool = False) -> Cohort:
         """See `Cohort.frozen`."""
-        return self.cohort._copy(self.peers)
+        copied = self.cohort._copy(self.peers)
+        copied.moving = moving
+        return copied
 
     def network(self, peer: int) -> nn.Module:
         """See `Cohort.network`; numbered within the view."""

@@ -74,6 +74,10 @@ class Group(nn.Module, ABC):
     def leaves(self) -> Iterator[Leaf]:
         """Parameters, then buffers."""
 
+    def state(self, row: int) -> dict[str, Tensor]:
+        """One peer's parameters and buffers by its own names."""
+        return {leaf.name: leaf.tensor[row] if leaf.stacked else leaf.tensor for leaf in self.leaves()}
+
     @abstractmethod
     def network(self, row: int) -> nn.Module:
         """One peer as an ordinary module."""
@@ -116,7 +120,9 @@ class Stack(Group):
 
     def __init__(self, nets: Sequence[nn.Module], peers: Sequence[int], turn: int) -> None:
         super().__init__(peers, turn)
-        empty = {id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in nets[0].parameters()}
+        empty: dict[int, Tensor] = {
+            id(p): nn.Parameter(p.detach().to("meta"), p.requires_grad) for p in nets[0].parameters()
+        }
         empty |= {id(b): b.to("meta") for b in nets[0].buffers()}
         # In a list, so that its empty parameters are not taken for ours. Not by to("meta"): that unties tied weights.
         self._skeleton = [copy.deepcopy(nets[0], dict(empty))]
@@ -167,7 +173,9 @@ class Stack(Group):
     def network(self, row: int) -> nn.Module:
         empty = self._skeleton[0]
         own = {leaf.name: leaf.tensor[row].detach().clone() for leaf in self.leaves()}
-        filled = {id(p): nn.Parameter(own[name], p.requires_grad) for name, p in empty.named_parameters()}
+        filled: dict[int, Tensor] = {
+            id(p): nn.Parameter(own[name], p.requires_grad) for name, p in empty.named_parameters()
+        }
         filled |= {id(b): own[name] for name, b in empty.named_buffers()}
         return copy.deepcopy(empty, dict(filled))
 
