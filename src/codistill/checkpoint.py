@@ -53,9 +53,13 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     save_file(
-        {f"peers.{name}": t.contiguous().cpu() for name, t in checkpoint.peers.items()}, draft / "peers.safetensors"
+        {f"peers.{name}": t.detach().cpu().clone().contiguous() for name, t in checkpoint.peers.items()},
+        draft / "peers.safetensors",
     )
-    save_file({name: t.contiguous().cpu() for name, t in checkpoint.state.items()}, draft / "state.safetensors")
+    save_file(
+        {name: t.detach().cpu().clone().contiguous() for name, t in checkpoint.state.items()},
+        draft / "state.safetensors",
+    )
     (draft / "state.json").write_text(json.dumps(checkpoint.facts, indent=2) + "\n", encoding="utf-8")
     if final.exists():
         shutil.rmtree(final)

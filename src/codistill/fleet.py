@@ -90,7 +90,11 @@ class Streams:
         self.extra = self._unlabelled(run, device) if run.unlabelled else []
 
     def _loader(self, examples: Examples, batch: int, seed: int, drop_last: bool) -> Loader:
-        return Loader(examples, batch=min(batch, len(examples)), seed=seed, drop_last=drop_last, **self._settings)  # type: ignore[arg-type]
+        if batch > len(examples):
+            raise ValueError(
+                f"batch={batch}: there are {len(examples)} examples to draw it from; set it to that or less"
+            )
+        return Loader(examples, batch=batch, seed=seed, drop_last=drop_last, **self._settings)  # type: ignore[arg-type]
 
     def _unlabelled(self, run: Run, device: torch.device) -> list[Loader]:
         if len(self.parts[0].unlabelled) < run.unlabelled:
@@ -233,7 +237,8 @@ class Fleet:
         seconds = {}
         for execute in ("stack", "loop"):
             try:
-                seconds[execute] = _time([nets[i] for i in like], execute, self.run.precision, x)
+                with seeded(self.device, self.run.seed, "timing"):  # dropout draws
+                    seconds[execute] = _time([nets[i] for i in like], execute, self.run.precision, x)
             except (RuntimeError, NotImplementedError):
                 if execute == "loop":
                     raise
@@ -294,7 +299,14 @@ class Fleet:
             logits = self.cohort(self._whole(x)).logits
         self.cohort.train()
         self.cohort.passes.forward = 0
-        if self.dataset.task == "classes" and logits.shape[-1] != self.dataset.classes:
+        if self.dataset.task != "classes":
+            return
+        if logits.dim() != 3 or logits.shape[1] != x.shape[1]:
+            raise ValueError(
+                f"a network gives outputs of shape {list(logits.shape[1:])} for a batch of {x.shape[1]}: let it return "
+                f"logits of shape [{x.shape[1]}, {self.dataset.classes}]"
+            )
+        if logits.shape[-1] != self.dataset.classes:
             raise ValueError(
                 f"models={' '.join(self.run.models)!r} give {logits.shape[-1]} classes, data={self.run.data!r} has "
                 f"{self.dataset.classes}: build them for as many"
@@ -324,7 +336,7 @@ class Fleet:
     ) -> Batch:
         method, streams = member.method, self.streams
         one = len(x) == 1
-        if method.own_views:
+        if method.own_views or self.run.own_views:
             own = torch.stack([streams.draw(where, view)[0] for view in range(member.runs[0].peers)])
             block = torch.arange(len(member.rows), device=self.device) % member.runs[0].peers
             inputs: Tensor | PerPeer = PerPeer(own[block, member.rows])
@@ -343,7 +355,7 @@ class Fleet:
 def _check_needs(member: Member, run: Run) -> None:
     """What a method needs and the settings do not give is an error before the first step."""
     method, name = member.method, member.runs[0].method
-    if (method.views > 1 or method.own_views) and not run.augment:
+    if (method.views > 1 or method.own_views or run.own_views) and not run.augment:
         raise ValueError(f"method {name!r} needs distorted views, and augment is empty: set it, e.g. crop:pad=1 flip")
     if method.partners and run.unlabelled:
         raise ValueError(f"method {name!r} needs partners of the same class, which unlabelled samples have not")
@@ -353,7 +365,7 @@ def _check_needs(member: Member, run: Run) -> None:
         raise ValueError(f"method {name!r} needs branches of one trunk: set branch_at, e.g. stage3")
     if run.branch_at is not None and run.update != "together":
         raise ValueError(f"update={run.update!r}: branches of one trunk have no turns; use update='together'")
-    if method.mutual and method.graph is not None and member.runs[0].peers < 2:
+    if methods.is_mutual(name) and member.runs[0].peers < 2:
         raise ValueError(f"peers=1: {name!r} has nobody to learn from; set peers to 2 or more, or method to alone")
 
 
@@ -363,6 +375,11 @@ def _check(runs: Sequence[Run]) -> None:
     if len(set(runs)) != len(runs):
         raise ValueError("the same run is there twice: give each a seed or a method of its own")
     first = runs[0].as_dict()
+    if runs[0].evaluate_every and not runs[0].valid:
+        raise ValueError(
+            f"evaluate_every={runs[0].evaluate_every}: there is nothing to evaluate on; set valid, the part (or number) "
+            "of examples to hold out"
+        )
     if runs[0].shards and len({run.peers for run in runs}) > 1:
         raise ValueError("shards=True: runs of one fleet need the same number of peers")
     for run in runs[1:]:

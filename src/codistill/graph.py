@@ -94,6 +94,11 @@ def star() -> Graph:
     return Graph(_star, "star")
 
 
+def own() -> Graph:
+    """Each from the source of its own number: a past self."""
+    return Graph(torch.eye, "own")
+
+
 def none() -> Graph:
     """Nobody from anybody: independent networks."""
     return Graph(partial(torch.zeros, dtype=torch.float64), "none")
@@ -116,6 +121,7 @@ _NAMED: dict[str, Callable[[], Graph]] = {
     "ring": ring,
     "star": star,
     "none": none,
+    "own": own,
     "everyone": everyone,
 }
 
@@ -204,6 +210,34 @@ def along(
     return average(total, mask)
 
 
+FeatureLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+def along_features(
+    graph: Graph, loss: FeatureLoss, *, students: Tensor | list[Tensor], sources: Tensor | list[Tensor]
+) -> Tensor:
+    """sum over j of W_ij L(f_i, f_j) for features.
+
+    Args:
+        graph: W.
+        loss: L(student, source) of ``[E, B, ...]`` each, one value for each of the E edges, mean over samples.
+        students: ``[P, B, ...]``, or a list of P tensors ``[B, ...]`` where their shapes differ.
+        sources: ``[Q, B, ...]`` or a list, detached.
+
+    Returns: ``[P]``.
+    """
+    reference = students[0]
+    i, j, w = _edges(graph, len(students), len(sources), reference.dtype, reference.device)
+    if isinstance(students, Tensor) and isinstance(sources, Tensor):
+        values = loss(students[i], sources[j])
+    elif len(i):
+        pairs = zip(i.tolist(), j.tolist(), strict=True)
+        values = torch.cat([loss(students[a].unsqueeze(0), sources[b].unsqueeze(0)) for a, b in pairs])
+    else:
+        values = w
+    return values.new_zeros(len(students)).index_add(0, i, values * w)
+
+
 def blend(
     graph: Graph,
     *,
@@ -230,4 +264,17 @@ def blend(
     return _mix(graph, posteriors, students or len(posteriors))
 
 
-__all__ = ["Graph", "along", "blend", "complete", "everyone", "matrix", "named", "none", "ring", "star"]
+__all__ = [
+    "Graph",
+    "along",
+    "along_features",
+    "blend",
+    "complete",
+    "everyone",
+    "matrix",
+    "named",
+    "none",
+    "own",
+    "ring",
+    "star",
+]

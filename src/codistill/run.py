@@ -35,6 +35,8 @@ class Run:
     """Unlabelled examples in a step, beside the labelled ones: what `labels` leaves over. 0: none."""
     shards: bool = False
     """Give each peer a part of its own of the training data."""
+    own_views: bool = False
+    """Give each peer an augmentation of its own of the same examples."""
     augment: tuple[str, ...] = ()
     """Augmentations in order, specs: crop:pad=4 flip."""
     models: tuple[str, ...] = ("cnn",)

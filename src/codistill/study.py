@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from codistill import methods
+from codistill.checkpoint import places
 from codistill.fleet import OWN, Fleet
 from codistill.metrics.interval import mean_sd, paired_interval
 from codistill.names import Spec
@@ -65,7 +66,7 @@ class Study:
         specs = [Spec.parse(text) for text in self.methods]
         if not any(_is_baseline(spec) for spec in specs):
             specs.insert(0, Spec(BASELINE))
-        asked = [int(str(spec.options.get("peers", self.base.peers))) for spec in specs if _mutual(spec)]
+        asked = [int(str(spec.options.get("peers", self.base.peers))) for spec in specs if methods.is_mutual(str(spec))]
         most = max(asked, default=self.base.peers)
         specs.sort(key=lambda spec: not _is_baseline(spec))
         return tuple(_entry(spec, self.base, most) for spec in specs)
@@ -88,6 +89,7 @@ class Entry:
 
     run: Run
     teacher: str | None
+    settings: tuple[tuple[str, Any], ...]  # of the run, other than the base's; peers apart
 
     @property
     def method(self) -> str:
@@ -96,15 +98,14 @@ class Entry:
     @property
     def cohort(self) -> int:
         """Networks that have to be trained to get one such network (a teacher not counted)."""
-        return self.run.peers if methods.find(self.method).mutual else 1
+        return self.run.peers if methods.is_mutual(self.method) else 1
 
     @property
     def name(self) -> str:
         """Its spec, with what it sets of the run."""
         spec = Spec.parse(self.method)
-        extra = {"peers": self.run.peers} if methods.find(self.method).mutual else {}
-        turns = {} if self.run.update == "together" else {"update": self.run.update}
-        return str(Spec(spec.name, spec.args, {**extra, **turns, **spec.options}))
+        peers = {"peers": self.run.peers} if methods.is_mutual(self.method) else {}
+        return str(Spec(spec.name, spec.args, {**peers, **dict(self.settings), **spec.options}))
 
     @property
     def label(self) -> str:
@@ -112,15 +113,10 @@ class Entry:
         spec = Spec.parse(self.method)
         options = {k: v for k, v in spec.options.items() if k not in ("teacher", "graph")}
         parts = [methods.find(self.method).title]
-        if methods.find(self.method).mutual:
+        if methods.is_mutual(self.method):
             parts.append(f"{self.run.peers} networks")
-        if self.run.update != "together":
-            parts.append(self.run.update.replace("_", " "))
-        return ", ".join([*parts, *(f"{k.replace('_', ' ')} {v}" for k, v in options.items())])
-
-
-def _mutual(spec: Spec) -> bool:
-    return methods.find(str(spec)).mutual
+        said = {**dict(self.settings), **options}
+        return ", ".join([*parts, *(f"{k.replace('_', ' ')} {v}" for k, v in said.items())])
 
 
 def _is_baseline(spec: Spec) -> bool:
@@ -134,13 +130,13 @@ def _entry(spec: Spec, base: Run, most: int) -> Entry:
     options = {k: v for k, v in spec.options.items() if k not in of_run}
     parameters = signature(methods.find(str(spec))).parameters
     teacher = options.get("teacher")
-    if teacher is None and "teacher" in parameters and parameters["teacher"].default is Parameter.empty:
+    if "teacher" not in options and "teacher" in parameters and parameters["teacher"].default is Parameter.empty:
         # Each from the next network trained alone: of the same size, and never its own twin.
         teacher = options["teacher"] = BASELINE
         options.setdefault("graph", "ring")
-    peers = settings.pop("peers", base.peers if _mutual(spec) else most)
+    peers = settings.pop("peers", base.peers if methods.is_mutual(str(spec)) else most)
     run = base.replace(method=str(Spec(spec.name, spec.args, options)), peers=peers, **settings)
-    return Entry(run, None if teacher is None else str(teacher))
+    return Entry(run, None if teacher is None else str(teacher), tuple(settings.items()))
 
 
 # Running ------------------------------------------------------------------------------------------------------------
@@ -204,7 +200,13 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
         for record in logged(records, part.folder):
             where = {"part": number + 1, "parts": len(todo), "methods": sorted({r.method for r in part.runs})}
             yield Record(record.kind, record.step, record.steps, record.terms, record.lines, {**record.facts, **where})
-    rows = [row for part in todo for row in read_lines(part.folder / "results.jsonl")]
+    names = {entry.run: entry.name for entry in study.entries}
+    rows = [
+        {"entry": names[runs[row["number"]].replace(seed=study.base.seed)], **row}
+        for part in todo
+        for runs in [list(places(part.runs))]
+        for row in read_lines(part.folder / "results.jsonl")
+    ]
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     costs = folder / "costs.json"
     if not costs.exists():
@@ -229,7 +231,7 @@ def _teacher_folders(todo: Sequence[Part]) -> dict[int, Path]:
 def log_of(study: Study, folder: Path) -> Rows:
     """All epochs' lines, each with the name of its entry as its method."""
     names = {entry.run.replace(seed=0): entry.name for entry in study.entries}
-    lines = []
+    lines: Rows = []
     for part in parts(study, folder):
         entries = {run.name: names[run.replace(seed=0)] for run in part.runs}
         found = read_lines(part.folder / "log.jsonl")
@@ -302,10 +304,10 @@ def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[int, Path]) -> Fl
 
 def _table(study: Study, rows: Rows) -> Callable[[Entry, int, int | None, int], dict[str, float]]:
     """Look-up of a result: entry, seed, peer (None: an ensemble), networks in it."""
-    found = {(r["method"], r["update"], r["peers"], r["seed"], r["peer"], r["networks"]): r for r in rows}
+    found = {(r["entry"], r["seed"], r["peer"], r["networks"]): r for r in rows}
 
     def look(entry: Entry, seed: int, peer: int | None, networks: int) -> dict[str, float]:
-        return found[entry.method, entry.run.update, entry.run.peers, seed, peer, networks]
+        return found[entry.name, seed, peer, networks]
 
     return look
 

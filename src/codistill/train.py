@@ -183,10 +183,14 @@ def _check_finite(run: Run, epoch: int, terms: Mapping[str, list[float]]) -> Non
     for name, values in terms.items():
         for peer, value in enumerate(values):
             if not math.isfinite(value):
-                raise Diverged(
-                    f"{run.name}: the {name} term of peer {peer} is {value} in epoch {epoch}: lower "
-                    f"learning_rate={run.learning_rate:g}, or set clip (now {run.clip}) or warmup (now {run.warmup:g})"
-                )
+                raise _diverged(run, f"the {name} term of peer {peer} is {value} in epoch {epoch}")
+
+
+def _diverged(run: Run, what: str) -> Diverged:
+    return Diverged(
+        f"{run.name}: {what}: lower learning_rate={run.learning_rate:g}, or set clip (now {run.clip}) or warmup "
+        f"(now {run.warmup:g})"
+    )
 
 
 def results(fleet: Fleet, part: str) -> list[dict[str, Any]]:
@@ -206,8 +210,18 @@ def results(fleet: Fleet, part: str) -> list[dict[str, Any]]:
     for member in fleet.members:
         for number, run in enumerate(member.runs):
             labels = each[0 if len(each) == 1 else streams.seeds.index(run.seed)].y
-            about = {"method": run.method, "update": run.update, "peers": run.peers, "seed": run.seed, "part": part}
+            about = {
+                "method": run.method,
+                "update": run.update,
+                "peers": run.peers,
+                "seed": run.seed,
+                "number": fleet.runs.index(run),
+                "part": part,
+            }
             own = logits[[member.peers[i] for i in member.block(number)]]
+            lost = own.isnan().flatten(1).any(1).nonzero().flatten().tolist()
+            if lost:  # the last update of all is seen by no loss
+                raise _diverged(run, f"peer {lost[0]} predicts nan on the {part} part")
             found += evaluate.rows(own, labels, about)
     return found
 
@@ -241,7 +255,7 @@ def train(
     Raises:
         FileExistsError: the folder holds a run already.
         Diverged: a loss is not finite.
-        ValueError: settings that do not fit each other or the data.
+        ValueError: settings that do not fit each other or the data; nothing has been written then.
     """
     runs = [runs] if isinstance(runs, Run) else list(runs)
     folder = Path(folder) if folder is not None else None
@@ -256,6 +270,8 @@ def train(
     training = Training(fleet, folder)
     if saved:
         training.restore(saved)
+    elif folder is not None and not resume:
+        checkpoint.write_runs(folder, runs)  # only now: settings that do not fit leave no folder behind
     yield Record("start", training.step, fleet.total, facts=_start_facts(fleet))
     try:
         yield from _steps(training, runs[0])
@@ -287,7 +303,7 @@ def _steps(training: Training, run: Run) -> Iterator[Record]:
 
 
 def _open(folder: Path | None, runs: Sequence[Run], resume: bool) -> Checkpoint | None:
-    """Begin a folder, or find where its runs were."""
+    """Where a folder's runs were, or nothing where it is free."""
     if folder is None:
         if resume:
             raise ValueError("resume=True needs the folder of a run")
@@ -299,7 +315,6 @@ def _open(folder: Path | None, runs: Sequence[Run], resume: bool) -> Checkpoint 
         return checkpoint.load(newest) if newest else None
     if (folder / "runs.json").exists():
         raise FileExistsError(f"{folder} holds a run already: resume it, or choose another folder")
-    checkpoint.write_runs(folder, runs)
     return None
 
 
@@ -308,8 +323,14 @@ def resume(folder: str | Path, **settings: Any) -> Iterator[Record]:
     return train(checkpoint.read_runs(Path(folder)), folder, resume=True, **settings)
 
 
-def restored(folder: str | Path, *, dataset: DataSet | None = None) -> Fleet:
-    """The fleet of a folder as its newest checkpoint left it, for evaluation.
+def restored(
+    folder: str | Path,
+    *,
+    dataset: DataSet | None = None,
+    networks: Sequence[nn.Module] | None = None,
+    teachers: Mapping[str, Path] | None = None,
+) -> Fleet:
+    """The fleet of a folder as its newest checkpoint left it, for evaluation. Settings as of `train`.
 
     Raises:
         FileNotFoundError: there is no run, or no checkpoint yet.
@@ -319,7 +340,7 @@ def restored(folder: str | Path, *, dataset: DataSet | None = None) -> Fleet:
     if newest is None:
         raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
     saved = checkpoint.load(newest)
-    fleet = Fleet(runs, execute=saved.facts["execute"], dataset=dataset)
+    fleet = Fleet(runs, execute=saved.facts["execute"], dataset=dataset, networks=networks, teachers=teachers)
     checkpoint.restore_peers(fleet.cohort, saved.peers)
     return fleet
 

@@ -154,7 +154,7 @@ def test_logits_and_posteriors_are_told_apart():
 
 
 def test_t_squared_keeps_the_size_of_the_gradient():
-    student, source = drawn(12, 1, 50, 20, scale=1.0).requires_grad_(), drawn(13, 1, 50, 20, scale=1.0)
+    student, source = drawn(12, 1, 50, 20).requires_grad_(), drawn(13, 1, 50, 20)
 
     def gradient(temperature):
         value = kl(students=student, sources=source, temperature=temperature).mean()

@@ -6,10 +6,16 @@ from codistill.names import Spec
 
 
 def divergence(which: str | Divergence) -> Divergence:
-    """A divergence from its name (``"kl"``), or itself."""
+    """A divergence from its spec (``"kl"``, ``"renyi:alpha=0.5"``), or itself."""
     if isinstance(which, Divergence):
         return which
-    found, _ = names.find(__name__, Spec.parse(which))
+    spec = Spec.parse(which)
+    found, args = names.find(__name__, spec)
+    if not isinstance(found, Divergence) and isinstance(found, type) and issubclass(found, Divergence):
+        try:
+            found = found(*args, **spec.options)
+        except TypeError as error:
+            raise ValueError(f"divergence={which!r}: {error}") from None
     if not isinstance(found, Divergence):
         raise ValueError(f"divergence={which!r} is not a divergence between posteriors")
     return found

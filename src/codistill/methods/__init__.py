@@ -30,6 +30,9 @@ class Method(nn.Module, ABC):
 
     Attributes:
         title: its name in tables.
+        needs: what it needs besides labelled examples, in words; with `cost` and `published` for `codistill list`.
+        cost: network passes per network and step, forward / backward.
+        published: published figures, their source, and how sure they are.
         mutual: whether peers learn from each other, so that their number matters.
         views: distorted views of a batch that it needs; those after the first are ``batch.views``.
         own_views: whether each peer has a distortion of its own.
@@ -42,6 +45,9 @@ class Method(nn.Module, ABC):
     """
 
     title: ClassVar[str]
+    needs: ClassVar[str] = ""
+    cost: ClassVar[str] = "1 / 1"
+    published: ClassVar[str] = ""
     mutual: ClassVar[bool] = False
     views: ClassVar[int] = 1
     own_views: ClassVar[bool] = False
@@ -119,6 +125,12 @@ def find(spec: str) -> type[Method]:
     return cls
 
 
+def is_mutual(spec: str) -> bool:
+    """Whether a method's peers learn from each other: by itself, or because it was given ``teacher=none``."""
+    options = Spec.parse(spec).options
+    return find(spec).mutual or ("teacher" in options and options["teacher"] is None)
+
+
 def get(spec: str, **settings: Any) -> Method:
     """A method from its spec, ``dml:weight=0.5,temperature=3``; ``module:Name`` is the user's own.
 
@@ -137,6 +149,11 @@ def get(spec: str, **settings: Any) -> Method:
     for option in options:
         if option not in valid:
             raise names.UnknownName(f"option of method {parsed.name!r}", option, valid)
+    parameters = list(inspect.signature(cls).parameters.values())[len(args) :]
+    for parameter in parameters:
+        if parameter.default is parameter.empty and parameter.name not in options:
+            fix = "a run's folder, or none for the peers" if parameter.name == "teacher" else "a value"
+            raise ValueError(f"method {spec!r} needs {parameter.name}: give it {fix}, {parameter.name}=...")
     return cls(*args, **options)
 
 

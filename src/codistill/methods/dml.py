@@ -1,6 +1,9 @@
 """Deep mutual learning."""
 
-from codistill import losses
+import torch
+from torch import Tensor
+
+from codistill import losses, optim
 from codistill.batch import Batch
 from codistill.graph import Graph, along, complete, named
 from codistill.losses.cross_entropy import cross_entropy
@@ -18,13 +21,21 @@ class DML(Method):
         temperature: T.
         divergence: ``kl | reverse_kl | symmetric_kl | js``, or one's own.
         graph: W, by name, by matrix or as a `Graph`.
+        unlabelled_weight: how much an unlabelled sample counts in the second term, beside 1 of a labelled one.
+        ramp: part of the training over which unlabelled_weight rises to its value (see `optim.ramp`).
         peers: ``mean`` over the peers as in the paper, or their ``sum`` as in the released code (the same for P = 2).
 
     We differ: the mean over the batch where the paper writes a sum, as its released code does.
     """
 
     title = "DML"
+    needs = "peers"
+    published = (
+        "CIFAR-100, two ResNet-32: 68.99 -> 71.19 / 70.75 (table 2, as two transcriptions agree); "
+        "replications of that row: -0.1 to +1.7"
+    )
     mutual = True
+    semi = True
 
     def __init__(
         self,
@@ -33,6 +44,8 @@ class DML(Method):
         divergence: str | Divergence = "kl",
         graph: str | Graph | None = None,
         peers: str = "mean",
+        unlabelled_weight: float = 1.0,
+        ramp: float = 0.0,
     ) -> None:
         super().__init__()
         if graph is not None and peers != "mean":
@@ -41,6 +54,8 @@ class DML(Method):
         self.weight = number("weight", weight)
         self.temperature = number("temperature", temperature, 1e-6)
         self.divergence = losses.divergence(divergence)
+        self.unlabelled_weight = number("unlabelled_weight", unlabelled_weight)
+        self.ramp = number("ramp", ramp, 0.0, 1.0)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]
@@ -51,10 +66,18 @@ class DML(Method):
             sources=cohort.share(z),
             task=batch.task,
             temperature=self.temperature,
-            mask=batch.mask,
+            mask=self._weights(batch, progress),
         )
         task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask)
         return {"task": task, "mimic": self.weight * mimic}
+
+    def _weights(self, batch: Batch, progress: float | None) -> Tensor | None:
+        """What each sample counts in the mimic term; None where all count alike."""
+        if self.unlabelled_weight == 1.0 and self.ramp == 0.0:
+            return batch.mask
+        weight = self.unlabelled_weight * optim.ramp(progress, self.ramp)
+        weights = torch.where(batch.y < 0, weight, 1.0)
+        return weights if batch.mask is None else weights * batch.mask
 
 
 __all__ = ["DML"]

@@ -17,6 +17,7 @@ class DMLEnsemble(Method):
     """
 
     title = "DML_e"
+    needs = "peers"
     mutual = True
     gradient_of = "dml"
 

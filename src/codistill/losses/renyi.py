@@ -1,0 +1,28 @@
+"""The Renyi divergence."""
+
+import torch
+from torch import Tensor
+
+from codistill.losses.divergence import Divergence
+from codistill.losses.kl import relative_entropy
+
+
+class Renyi(Divergence):
+    """R_a(source || student) = log(sum_m q_m^a p_m^(1-a)) / (a - 1); a = 1 is KL. Renyi-DML, ECML 2023.
+
+    Args:
+        alpha: a > 0; 0.5 to 2 were tried (parklize/rdml).
+    """
+
+    def __init__(self, alpha: float = 0.5) -> None:
+        if not alpha > 0:
+            raise ValueError(f"alpha={alpha!r}: give a number above 0")
+        self.alpha = float(alpha)
+
+    def between(self, source: Tensor, student: Tensor) -> Tensor:
+        if self.alpha == 1.0:
+            return relative_entropy(source, student)
+        return torch.logsumexp(self.alpha * source + (1.0 - self.alpha) * student, dim=-1) / (self.alpha - 1.0)
+
+
+__all__ = ["Renyi"]
