@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from codistill.names import UnknownName
 from codistill.run import Run
 
 if TYPE_CHECKING:
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     from codistill.study import Study
 
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run or of a comparison.")]
-Settings = Annotated[Run, OmitArgPrefixes]
+
+
+class Given(Run):
+    """Settings as they stand on the command line; a `Run` is made of them, and checks them, with the recipe's."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+Settings = Annotated[Given, OmitArgPrefixes]
 IF_EXISTS = Literal["error", "resume"]
 
 
@@ -43,7 +53,7 @@ class Compare:
     """Where folders of runs are."""
     if_exists: IF_EXISTS = "error"
     """What to do where the folder is there already: stop, or go on with what is in it."""
-    settings: Settings = field(default_factory=Run)
+    settings: Settings = field(default_factory=Given)
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
         from codistill import study as studies
@@ -71,7 +81,7 @@ class Train:
     """Folder below --runs. None: made of method, data and seed."""
     runs: Path = Path("runs")
     """Where folders of runs are."""
-    settings: Settings = field(default_factory=Run)
+    settings: Settings = field(default_factory=Given)
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
         from codistill.train import train
@@ -142,7 +152,7 @@ class Show:
 
     recipe: str | None = None
     """Start from a recipe's settings: `codistill list recipes`."""
-    settings: Settings = field(default_factory=Run)
+    settings: Settings = field(default_factory=Given)
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
         print(_run(self.recipe, given).to_json(), end="")
@@ -258,16 +268,33 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         console = Console(highlight=False, soft_wrap=False)
         command(console, _given(command, argv), " ".join(["codistill", *argv]))
+    except KeyboardInterrupt:
+        raise SystemExit("codistill: interrupted") from None
     except (ValueError, ArithmeticError, ImportError, OSError) as error:
         raise SystemExit(f"codistill: error: {error}") from None
 
 
 def _suggest(argv: Sequence[str]) -> None:
-    """A misspelt command gets the nearest valid one."""
-    from codistill.names import UnknownName
-
-    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+    """A misspelt command, or setting of one, gets the nearest valid one."""
+    if not argv or argv[0].startswith("-"):
+        return
+    if argv[0] not in COMMANDS:
         raise SystemExit(f"codistill: error: {UnknownName('command', argv[0], COMMANDS)}")
+    said = [word.partition("=")[0] for word in argv[1:] if word.startswith("--")]
+    valid = _flags(COMMANDS[argv[0]])
+    for flag in said:
+        if flag.replace("_", "-") not in valid:
+            raise SystemExit(f"codistill: error: {UnknownName(f'setting of {argv[0]}', flag, valid)}")
+
+
+def _flags(command: Any) -> set[str]:
+    """Every ``--flag`` of a command."""
+    flags = {"--help"}
+    for field in dataclasses.fields(command):
+        names = [f.name for f in dataclasses.fields(Run)] if field.name == "settings" else [field.name]
+        flags |= {"--" + name.replace("_", "-") for name in names}
+    switches = {f.name for f in dataclasses.fields(Run) if isinstance(f.default, bool)}
+    return flags | {f"--no-{n.replace('_', '-')}" for n in switches if f"--{n.replace('_', '-')}" in flags}
 
 
 if __name__ == "__main__":

@@ -57,8 +57,7 @@ class Study:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds={self.seeds}: give each seed once")
         object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
-        for entry in self.entries:
-            methods.find(entry.method)
+        _check_entries(self.entries)
 
     @cached_property
     def entries(self) -> tuple["Entry", ...]:
@@ -66,7 +65,11 @@ class Study:
         specs = [Spec.parse(text) for text in self.methods]
         if not any(_is_baseline(spec) for spec in specs):
             specs.insert(0, Spec(BASELINE))
-        asked = [int(str(spec.options.get("peers", self.base.peers))) for spec in specs if methods.is_mutual(str(spec))]
+        asked = [
+            _peers(spec, self.base)
+            for spec in specs
+            if methods.is_mutual(str(spec)) or ("peers" in spec.options and not _is_baseline(spec))
+        ]
         most = max(asked, default=self.base.peers)
         specs.sort(key=lambda spec: not _is_baseline(spec))
         return tuple(_entry(spec, self.base, most) for spec in specs)
@@ -124,6 +127,32 @@ def _is_baseline(spec: Spec) -> bool:
     return spec.name == BASELINE and not set(spec.options) - fields_of_run
 
 
+def _peers(spec: Spec, base: Run) -> int:
+    peers = spec.options.get("peers", base.peers)
+    if type(peers) is not int:
+        raise ValueError(f"{spec}: peers={peers!r}: give the number of networks")
+    return peers
+
+
+def _check_entries(entries: Sequence[Entry]) -> None:
+    """Rows have to be told apart, and paired with networks trained alone."""
+    base = entries[0]
+    for number, entry in enumerate(entries):
+        methods.find(entry.method)
+        if any(entry.run == other.run or entry.name == other.name for other in entries[:number]):
+            raise ValueError(f"{entry.name!r} is there twice: leave one out")
+        if entry.run.peers > base.run.peers:
+            raise ValueError(
+                f"{base.name!r} has peers={base.run.peers} to pair the {entry.run.peers} networks of {entry.name!r} "
+                "with: give it as many, or leave it out (it is added)"
+            )
+        if entry.teacher == BASELINE and base.run.peers < 2:
+            raise ValueError(
+                f"peers=1: {entry.name!r} learns from another network trained alone than its own twin, and there is "
+                "one: set peers to 2 or more, or teacher to the folder of a run"
+            )
+
+
 def _entry(spec: Spec, base: Run, most: int) -> Entry:
     of_run = {field.name for field in fields(Run)} - {"method", "seed"}
     settings = {k: v for k, v in spec.options.items() if k in of_run}
@@ -133,6 +162,7 @@ def _entry(spec: Spec, base: Run, most: int) -> Entry:
     if "teacher" not in options and "teacher" in parameters and parameters["teacher"].default is Parameter.empty:
         # Each from the next network trained alone: of the same size, and never its own twin.
         teacher = options["teacher"] = BASELINE
+    if teacher == BASELINE and "graph" in parameters:
         options.setdefault("graph", "ring")
     peers = settings.pop("peers", base.peers if methods.is_mutual(str(spec)) else most)
     run = base.replace(method=str(Spec(spec.name, spec.args, options)), peers=peers, **settings)
@@ -178,14 +208,11 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
         FileExistsError: the folder holds something already.
     """
     folder = Path(folder)
-    if not go_on:
-        if folder.exists() and any(folder.iterdir()):
-            raise FileExistsError(f"{folder} is there already: resume it, or choose another name")
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({**study.as_dict(), "command": command, "versions": versions()}, indent=1) + "\n"
-        (folder / "study.json").write_text(text, encoding="utf-8")
+    if not go_on and folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is there already: resume it, or choose another name")
+    begun = (folder / "study.json").exists()
     todo = parts(study, folder)
-    teachers = _teacher_folders(todo)
+    teachers = _teacher_folders(study, todo)
     started = time.perf_counter()
     for number, part in enumerate(todo):
         if (part.folder / "results.jsonl").exists():
@@ -198,6 +225,10 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
             else train(part.runs, part.folder, teachers=known)
         )
         for record in logged(records, part.folder):
+            if not begun:  # only now: settings that do not fit leave no folder behind
+                text = json.dumps({**study.as_dict(), "command": command, "versions": versions()}, indent=1) + "\n"
+                (folder / "study.json").write_text(text, encoding="utf-8")
+                begun = True
             where = {"part": number + 1, "parts": len(todo), "methods": sorted({r.method for r in part.runs})}
             yield Record(record.kind, record.step, record.steps, record.terms, record.lines, {**record.facts, **where})
     names = {entry.run: entry.name for entry in study.entries}
@@ -223,9 +254,10 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
     yield Record("summary", 0, 0, facts=found)
 
 
-def _teacher_folders(todo: Sequence[Part]) -> dict[int, Path]:
-    """Of each seed, the folder with the networks trained alone."""
-    return {run.seed: part.folder for part in todo for run in part.runs if not part.waits and run.method == BASELINE}
+def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, Path]:
+    """Of each seed, the folder with the baseline's networks."""
+    base = study.entries[0].run
+    return {run.seed: part.folder for part in todo for run in part.runs if run.replace(seed=base.seed) == base}
 
 
 def log_of(study: Study, folder: Path) -> Rows:
@@ -335,7 +367,7 @@ def _row(
 ) -> dict[str, Any]:
     peers = range(entry.run.peers)
     single = [look(entry, seed, i, 1) for seed in study.seeds for i in peers]
-    mean, sd = mean_sd([row["accuracy"] for row in single])
+    mean, sd = mean_sd([row["accuracy"] for row in single])  # no sd, and no interval, of one: null in JSON
     row: dict[str, Any] = {
         "method": entry.name,
         "label": entry.label,
@@ -343,7 +375,7 @@ def _row(
         "seeds": len(study.seeds),
         "networks": len(single),
         "accuracy_mean": mean,
-        "accuracy_sd": sd,
+        "accuracy_sd": sd if len(single) > 1 else None,
         **{f"{key}_mean": statistics.fmean(r[key] for r in single) for key in ("nll", "ece", "brier", "entropy")},
         "gain_mean": None,
         "gain_ci95": None,
@@ -358,7 +390,7 @@ def _row(
             for s in study.seeds
         ]
         mean, low, high = paired_interval(gains)
-        row |= {"gain_mean": mean, "gain_ci95": [low, high], "gain_per_seed": gains}
+        row |= {"gain_mean": mean, "gain_ci95": [low, high] if len(gains) > 1 else None, "gain_per_seed": gains}
     return row
 
 

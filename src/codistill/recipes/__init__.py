@@ -1,6 +1,7 @@
 """Recipes: functions that return a `Study`, one file per paper table or data set; the folder is the list."""
 
 from codistill import names
+from codistill.data.options import bind
 from codistill.names import Spec
 from codistill.study import Study
 
@@ -9,11 +10,11 @@ def get(spec: str) -> Study:
     """A recipe from its spec; ``module:function`` is the user's own.
 
     Raises:
-        UnknownName: no such recipe, with the nearest valid names.
+        UnknownName: no such recipe or option, with the nearest valid names.
     """
     parsed = Spec.parse(spec)
     make, args = names.find(__name__, parsed)
-    study = make(*args, **parsed.options)
+    study = make(**bind(make, parsed, args))
     if not isinstance(study, Study):
         raise TypeError(f"recipe {spec!r} returned a {type(study).__name__}, not a Study")
     return study
