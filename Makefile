@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 quickstart: $(STAMP)
-	$(BIN)/codistill compare --recipe digits --name quickstart --if-exists show
+	$(BIN)/codistill compare --recipe digits --name quickstart --if-exists resume
 
 test: lint
 	$(BIN)/python -m pytest

@@ -79,7 +79,7 @@ def _turn(fleet: Fleet, batches: list[Batch], progress: float, turn: int, seen: 
                 loss = loss + term.sum()
                 kept[name] = term.detach()
                 continue
-            if term.dim() == 0:
+            if term.dim() == 0 or len(term) != len(member.peers):
                 raise ValueError(
                     f"update={fleet.run.update!r}: term {name!r} of {member.runs[0].method!r} belongs to no peer, so "
                     "peers cannot take turns on it; use update='together'"

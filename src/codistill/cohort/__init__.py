@@ -156,6 +156,7 @@ class Cohort(nn.Module):
                 raise ValueError(
                     f"peer {peer}: {name!r} is {list(state[name].shape)}, this network's is {list(tensor.shape)}"
                 )
+        for name, tensor in own.items():
             tensor.copy_(state[name])
 
     # Forward passes -------------------------------------------------------------------------------------------------
@@ -189,8 +190,9 @@ class Cohort(nn.Module):
             return self._run(group, own, rows[group], keep_buffers)
 
         key = (id(whole), owners, torch.is_grad_enabled(), self.training)
-        outputs = list(memory.recall(key, whole, rows, run))
-        held = [group.peers[row] for group in rows for row in rows[group]]
+        asked = [group for group in rows if any(group.peers[row] in peers for row in rows[group])]
+        outputs = list(memory.recall(key, whole, asked, run))
+        held = [group.peers[row] for group in asked for row in rows[group]]
         taps = [name for name, submodules in self.taps.items() if all(peer in submodules for peer in peers)]
         return self._assemble(outputs, [held.index(peer) for peer in peers], taps)
 

@@ -41,6 +41,7 @@ def seeds_of(row: dict[str, Any]) -> int:
 
 
 def label_of(row: dict[str, Any]) -> str:
+    """What a row is called in tables."""
     return str(row.get("label") or row["method"])
 
 

@@ -1,0 +1,208 @@
+"""Views of some peers, and what a step remembers."""
+
+import copy
+
+import pytest
+import torch
+
+import small_nets
+from codistill.batch import PerPeer
+from codistill.cohort import Cohort
+
+EXECUTORS = ["loop", "stack"]
+CHOICES = [[0], [2], [1, 2], [2, 0], [3, 2, 1, 0], [1, 3], [0, 1, 2, 3]]
+
+
+@pytest.fixture(params=EXECUTORS)
+def pair(request):
+    """Four networks, the second of another kind, and a cohort of copies."""
+    nets = small_nets.several("clcc")
+    return nets, Cohort(copy.deepcopy(nets), execute=request.param)
+
+
+def close(a, b):
+    torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("chosen", CHOICES)
+def test_a_view_gives_its_peers_in_its_order(pair, chosen):
+    nets, cohort = pair
+    x = small_nets.images(5)
+    view = cohort[chosen]
+    close(view(x).logits, torch.stack([nets[i](x) for i in chosen]))
+    for i in range(4):  # statistics moved for these peers and for no others
+        state = cohort.peer_state(i)
+        for name, buffer in nets[i].named_buffers():
+            close(state[name], buffer)
+    assert len(view) == len(chosen)
+    assert view.peers == tuple(chosen)
+    assert cohort.passes.forward == len(chosen)
+
+
+@pytest.mark.parametrize("chosen", CHOICES)
+def test_a_view_s_gradient_is_its_peers_own(pair, chosen):
+    nets, cohort = pair
+    x = small_nets.images(5)
+    cohort[chosen](x).logits.square().sum().backward()
+    for i in chosen:
+        nets[i](x).square().sum().backward()
+    for leaf in cohort.leaves():
+        if not isinstance(leaf.tensor, torch.nn.Parameter):
+            continue
+        for row, peer in enumerate(leaf.peers):
+            expected = dict(nets[peer].named_parameters())[leaf.name].grad
+            grad = leaf.tensor.grad
+            grad = grad[row] if grad is not None and leaf.stacked else grad
+            if expected is None:  # in a stack, a peer that nobody asked has a gradient of zero
+                assert grad is None or not grad.any()
+            else:
+                close(grad, expected)
+
+
+@pytest.mark.parametrize("chosen", CHOICES)
+def test_inputs_of_their_own_follow_the_view_s_order(pair, chosen):
+    nets, cohort = pair
+    x = small_nets.images(len(chosen), 5)
+    close(cohort[chosen](PerPeer(x)).logits, torch.stack([nets[i](own) for i, own in zip(chosen, x, strict=True)]))
+
+
+def test_views_of_views_number_anew(pair):
+    nets, cohort = pair
+    x = small_nets.images(5)
+    view = cohort[[3, 1, 2]]
+    assert view[1].peers == (1,)
+    assert view[1:].peers == (1, 2)
+    assert view[[2, 0]].peers == (2, 3)
+    close(view[[2, 0]][::-1](x).logits, torch.stack([nets[3](x), nets[2](x)]))
+    torch.testing.assert_close(view.peer_state(1), cohort.peer_state(1))
+    torch.testing.assert_close(view.network(0)[0].weight, nets[3][0].weight)
+
+
+def test_slices_and_single_peers(pair):
+    _, cohort = pair
+    assert cohort[1:3].peers == (1, 2)
+    assert cohort[:].peers == (0, 1, 2, 3)
+    assert cohort[2].peers == (2,)
+    for wrong in (4, [0, 4], [], slice(4, 9)):
+        with pytest.raises(IndexError, match="of a cohort of 4"):
+            cohort[wrong]
+
+
+def test_without_remembering_every_call_is_a_pass(pair):
+    _, cohort = pair
+    x = small_nets.images(5)
+    cohort(x)
+    cohort(x)
+    assert cohort.passes.forward == 8
+
+
+def test_what_is_remembered_is_computed_once(pair):
+    nets, cohort = pair
+    x = small_nets.images(5)
+    with cohort.remember():
+        first, again = cohort(x).logits, cohort(x).logits
+        assert cohort.passes.forward == 4
+        other = cohort(small_nets.images(5, seed=1)).logits
+        assert cohort.passes.forward == 8
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+    cohort(x)
+    assert cohort.passes.forward == 12
+    close(first, torch.stack([net(x) for net in nets]))
+    assert {int(t) for n, t in cohort.peer_state(0).items() if "num_batches" in n} == {3}
+
+
+def test_remembered_outputs_do_not_outlive_the_step_even_when_weights_move(pair):
+    _, cohort = pair
+    x = small_nets.images(5)
+    with cohort.remember():
+        old = cohort(x).logits.detach()
+    with torch.no_grad():
+        for p in cohort.parameters():
+            p.add_(0.1)
+    with cohort.remember():
+        assert not torch.allclose(cohort(x).logits, old)
+
+
+def test_a_pass_without_gradient_does_not_stand_in_for_one_with(pair):
+    _, cohort = pair
+    x = small_nets.images(5)
+    with cohort.remember():
+        with torch.no_grad():
+            assert not cohort(x).logits.requires_grad
+        assert cohort(x).logits.requires_grad
+
+
+def test_refresh_computes_again_with_the_new_weights_and_leaves_the_others(pair):
+    _, cohort = pair
+    x = small_nets.images(5)
+    with cohort.remember() as memory:
+        old = cohort(x).logits.detach()
+        statistics = {n: t.clone() for n, t in cohort.peer_state(0).items() if "running" in n}
+        group = cohort.parts()[0]
+        with torch.no_grad():
+            for leaf in group.leaves():
+                if isinstance(leaf.tensor, torch.nn.Parameter):
+                    leaf.tensor.add_(0.1)
+        memory.refresh([group])
+        new = cohort(x).logits
+        for i in range(4):
+            assert torch.equal(new[i], old[i]) == (i not in group.peers)
+    assert all(torch.equal(cohort.peer_state(0)[n], t) for n, t in statistics.items())
+    with torch.no_grad():
+        close(cohort(x).logits, new)
+
+
+def test_a_known_part_gives_each_view_its_peers_of_one_pass(pair):
+    nets, cohort = pair
+    x = small_nets.images(4, 5)
+    whole, first, second = PerPeer(x), PerPeer(x[:2]), PerPeer(x[[3, 2]])
+    with cohort.remember() as memory:
+        memory.know(first, whole, cohort.peers)
+        memory.know(second, whole, cohort.peers)
+        a, b = cohort[:2](first).logits, cohort[[3, 2]](second).logits
+    assert cohort.passes.forward == 4
+    close(torch.cat([a, b]), torch.stack([nets[i](x[i]) for i in (0, 1, 3, 2)]))
+
+
+def test_a_known_part_gives_a_view_its_own_features_only(pair):
+    nets, cohort = pair
+    cohort[[0, 1]].tap("features", ["7", "1"])
+    x = small_nets.images(5)
+    with cohort.remember() as memory:
+        memory.know(x, x, cohort.peers)
+        features = cohort[[0, 1]](x).features["features"]
+        assert cohort[[2, 3]](x).features == {}
+    assert cohort.passes.forward == 4
+    assert isinstance(features, list)
+    close(features[0], nets[0][:8](x))
+    close(features[1], nets[1][:2](x))
+
+
+def test_passes_of_groups_that_are_not_active_carry_no_gradient_and_keep_statistics(pair):
+    _, cohort = pair
+    x = small_nets.images(5)
+    group, *others = cohort.parts()
+    before = {i: {n: t.clone() for n, t in cohort.peer_state(i).items()} for i in cohort.peers}
+    with cohort.remember(active=frozenset([group])):
+        cohort(x).logits.sum().backward()
+    for leaf in cohort.leaves():
+        if isinstance(leaf.tensor, torch.nn.Parameter):
+            assert (leaf.tensor.grad is not None) == (set(leaf.peers) <= set(group.peers))
+    for i in cohort.peers:
+        same = all(torch.equal(t, before[i][n]) for n, t in cohort.peer_state(i).items())
+        assert same == (i not in group.peers)
+    assert others
+    assert cohort.passes.backward == len(group.peers)
+
+
+def test_other_peers_shapes_do_not_change_what_a_view_gets(pair):
+    _, cohort = pair
+    cohort.tap("features", ["7", "1", "7", "7"])  # [5, 6] and [5, 5]
+    x = small_nets.images(5)
+    with cohort.remember() as memory:
+        memory.know(x, x, cohort.peers)
+        like = cohort[[0, 2, 3]](x).features["features"]
+        assert isinstance(cohort(x).features["features"], list)
+    assert isinstance(like, torch.Tensor)
+    assert like.shape == (3, 5, 6)
