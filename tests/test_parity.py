@@ -73,7 +73,7 @@ def test_twenty_steps_end_in_the_reference_s_parameters_and_buffers(update, exec
     monkeypatch.setattr(module, "Fleet", Kept)
     nets = networks(unlike)
     expected = reference(update, nets)
-    records = list(train(run_of(update, execute), networks=copy.deepcopy(nets), test=False))
+    records = list(train(run_of(update, execute), networks=copy.deepcopy(nets), part=None))
     assert records[-1].step == 20
     cohort = kept["fleet"].cohort
     for i, net in enumerate(expected):

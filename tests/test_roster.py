@@ -96,10 +96,10 @@ def test_a_method_trains_and_loop_and_stack_agree(method, update, digits, teache
     assert vars(loop.cohort.passes) == vars(stack.cohort.passes)
 
 
-@pytest.mark.parametrize(("method", "update"), REFUSED or [pytest.param("", "", marks=pytest.mark.skip("none is"))])
-def test_what_is_refused_says_why(method, update, digits, teacher):
-    with pytest.raises(ValueError, match=REFUSED[method, update]):
-        trained(run_of(method, update, "loop", teacher), digits)
+def test_what_is_refused_says_why(digits, teacher):
+    for (method, update), words in REFUSED.items():
+        with pytest.raises(ValueError, match=words):
+            trained(run_of(method, update, "loop", teacher), digits)
 
 
 def test_options_and_refusals_are_of_methods_that_there_are():

@@ -1,5 +1,6 @@
 """A study: many runs side by side, methods times seeds, against networks trained alone."""
 
+import itertools
 import json
 import platform
 import statistics
@@ -24,6 +25,7 @@ from codistill.step import take
 from codistill.train import Record, logged, read_lines, resume, train
 
 BASELINE = "alone"
+STACKED_NETWORKS = 400  # in one part at the most, unless one entry has more
 TIMED_NETWORKS = 20
 TIMED_ROUNDS = 15
 
@@ -42,6 +44,7 @@ class Study:
         stacked: train all runs of one size of step as one stacked cohort, the faster way for small networks; else one
             run after the other.
         notes: what a reader has to know, printed below the table.
+        part: what is measured on: ``test``, or ``valid`` where something is still to be chosen.
     """
 
     recipe: str
@@ -50,6 +53,7 @@ class Study:
     seeds: tuple[int, ...]
     stacked: bool = True
     notes: tuple[str, ...] = ()
+    part: str = "test"
 
     def __post_init__(self) -> None:
         if not self.seeds:
@@ -192,10 +196,20 @@ def parts(study: Study, folder: Path) -> list[Part]:
             key = (waits, shared) if study.stacked else (waits, run)
             fleets.setdefault(key, []).append(run)
     ordered = sorted(fleets.items(), key=lambda item: bool(item[0][0]))
-    return [
-        Part(folder / "parts" / f"{number:03d}", tuple(runs), bool(key[0]))
-        for number, (key, runs) in enumerate(ordered)
-    ]
+    chunks = [(bool(key[0]), chunk) for key, runs in ordered for chunk in _chunks(runs)]
+    return [Part(folder / "parts" / f"{number:03d}", chunk, waits) for number, (waits, chunk) in enumerate(chunks)]
+
+
+def _chunks(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
+    """The runs in their order, in portions of about `STACKED_NETWORKS`; the runs of one entry stay together."""
+    portion: list[Run] = []
+    for _, group in itertools.groupby(runs, key=lambda run: run.replace(seed=0)):
+        entry = list(group)
+        if portion and sum(run.peers for run in (*portion, *entry)) > STACKED_NETWORKS:
+            yield tuple(portion)
+            portion = []
+        portion += entry
+    yield tuple(portion)
 
 
 def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: str = "") -> Iterator[Record]:
@@ -220,9 +234,9 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
         seeds = {run.seed for run in part.runs}
         known = {BASELINE: teachers[min(seeds)]} if part.waits else {}
         records = (
-            resume(part.folder, teachers=known)
+            resume(part.folder, teachers=known, part=study.part)
             if (part.folder / "runs.json").exists()
-            else train(part.runs, part.folder, teachers=known)
+            else train(part.runs, part.folder, teachers=known, part=study.part)
         )
         for record in logged(records, part.folder):
             if not begun:  # only now: settings that do not fit leave no folder behind
@@ -351,7 +365,7 @@ def summary(study: Study, rows: Rows, costs: Mapping[str, Mapping[str, float]]) 
     return {
         "recipe": study.recipe,
         "seeds": list(study.seeds),
-        "n_test": next(r["n"] for r in rows if r["part"] == "test"),
+        "n_test": rows[0]["n"],
         "baseline": base.name,
         "notes": list(study.notes),
         "rows": [_row(study, entry, base, look, costs) for entry in study.entries],

@@ -234,7 +234,7 @@ def train(
     dataset: DataSet | None = None,
     networks: Sequence[nn.Module] | None = None,
     teachers: Mapping[str, Path] | None = None,
-    test: bool = True,
+    part: str | None = "test",
 ) -> Iterator[Record]:
     """Train a run, or several as one fleet.
 
@@ -247,7 +247,7 @@ def train(
         dataset: in place of the one that the runs name.
         networks: in place of the ones that the runs name, for all peers in order.
         teachers: folders by the names that methods give to their teacher.
-        test: evaluate on the test set at the end, once.
+        part: what to evaluate on at the end, once: ``test``, ``valid`` where something is still to be chosen, or None.
 
     Yields:
         `Record`: a start, steps, an epoch's end, checkpoints, the end with its results.
@@ -279,7 +279,7 @@ def train(
         if folder is not None:
             training.save()
         raise
-    lines = results(fleet, "test") if test else []
+    lines = results(fleet, part) if part else []
     yield Record("end", training.step, fleet.total, lines=lines, facts={"passes": vars(fleet.cohort.passes)})
 
 

@@ -1,6 +1,6 @@
 """What there is: `codistill list`, and `docs/methods.md` from the same rows.
 
-    python -m codistill.report.lists > docs/methods.md
+python -m codistill.report.lists > docs/methods.md
 """
 
 import inspect
@@ -50,9 +50,7 @@ def method_rows() -> list[Row]:
     for name in names.available(FOLDERS["methods"]):
         method = methods.find(name)
         summary, _, equation = (inspect.getdoc(method) or "").partition("\n")[0].partition("  ")
-        rows.append(
-            Row(name, summary, equation.strip(), _options(method), method.needs, method.cost, method.published)
-        )
+        rows.append(Row(name, summary, equation.strip(), _options(method), method.needs, method.cost, method.published))
     return rows
 
 
