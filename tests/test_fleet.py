@@ -77,9 +77,9 @@ def test_runs_do_learn_something_of_their_own(digits):
 
 
 def test_networks_of_one_seed_and_number_start_alike_whatever_the_method(digits):
-    fleet = Fleet([BASE, BASE.replace(method="dml", peers=2), BASE.replace(seed=4)], dataset=digits)
-    first = [fleet.cohort.peer_state(i)["fc.weight"] for i in range(8)]
-    alone, dml, other = first[:3], first[3:5], first[5:]
+    runs = [BASE, BASE.replace(method="dml", peers=2), BASE.replace(seed=4)]
+    fleet = Fleet(runs, dataset=digits)
+    alone, dml, other = ([fleet.cohort.peer_state(i)["fc.weight"] for i in fleet.places[run]] for run in runs)
     assert all(torch.equal(a, b) for a, b in zip(alone, dml, strict=False))
     assert not any(torch.equal(a, b) for a, b in zip(alone, other, strict=True))
     assert not torch.equal(alone[0], alone[1])

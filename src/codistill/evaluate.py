@@ -17,14 +17,15 @@ Row = dict[str, Any]
 
 @torch.no_grad()
 def collect(cohort: Cohort | View, inputs: Iterable[Tensor | PerPeer]) -> Tensor:
-    """All peers' logits ``[P, N, C]`` in eval mode; the cohort is in the mode it was in afterwards."""
+    """All peers' logits ``[P, N, C]`` in eval mode; the cohort is as it was afterwards."""
     owner = cohort.cohort if isinstance(cohort, View) else cohort
-    training = owner.training
+    training, passes = owner.training, owner.passes.forward
     owner.eval()
     try:
         return torch.cat([cohort(x).logits for x in inputs], dim=1)
     finally:
         owner.train(training)
+        owner.passes.forward = passes  # those of training are counted
 
 
 def measure(logits: Tensor, labels: Tensor) -> list[dict[str, float]]:

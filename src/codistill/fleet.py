@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from codistill import checkpoint, data, methods, models, optim
 from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort, View
-from codistill.cohort.groups import Leaf, arrange
+from codistill.cohort.groups import Leaf, arrange, on_device
 from codistill.data.augment import build_augment
 from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import Loader
@@ -257,7 +257,7 @@ class Fleet:
                     peers=peers,
                     method=self._method(runs, teachers).repeat(len(runs)),
                     view=self.cohort[peers.start : peers.stop],
-                    rows=torch.tensor(self.rows[peers.start : peers.stop], device=self.device),
+                    rows=on_device(tuple(self.rows[peers.start : peers.stop]), self.device),
                 )
             )
         return members
@@ -316,7 +316,7 @@ class Fleet:
 
     def _whole(self, x: Tensor) -> Tensor | PerPeer:
         """Inputs ``[rows, B, ...]`` as those of all peers."""
-        return x[0] if len(x) == 1 else PerPeer(x[torch.tensor(self.rows, device=x.device)])
+        return x[0] if len(x) == 1 else PerPeer(x[on_device(tuple(self.rows), x.device)])
 
     def _part(self, member: Member, x: Tensor) -> Tensor | PerPeer:
         """Inputs ``[rows, B, ...]`` as those of a member's peers, one for each block that shares them."""

@@ -7,7 +7,7 @@ from math import cos, exp, pi
 import torch
 from torch import Tensor, nn
 
-from codistill.cohort.groups import Leaf
+from codistill.cohort.groups import Leaf, on_device
 from codistill.names import Spec, UnknownName
 
 Schedule = Callable[[float], float]
@@ -115,7 +115,7 @@ def clip(leaves: Sequence[Leaf], peers: int, limit: float) -> Tensor:
     """
     leaves = [leaf for leaf in leaves if leaf.tensor.grad is not None]
     squares = torch.zeros(peers, device=leaves[0].tensor.device, dtype=leaves[0].tensor.dtype)
-    owners = [torch.tensor(leaf.peers, device=squares.device) for leaf in leaves]
+    owners = [on_device(leaf.peers, squares.device) for leaf in leaves]
     for leaf, owner in zip(leaves, owners, strict=True):
         squares.index_add_(0, owner, _squares(leaf).to(squares.dtype))
     norms = squares.sqrt()

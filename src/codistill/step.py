@@ -15,6 +15,7 @@ from torch import Tensor
 from codistill import optim
 from codistill.batch import Batch
 from codistill.cohort import Cohort, Group
+from codistill.cohort.groups import on_device
 from codistill.cohort.memory import Memory
 from codistill.fleet import Fleet, Member
 from codistill.methods import Terms
@@ -97,5 +98,4 @@ def _turn(fleet: Fleet, batches: list[Batch], progress: float, turn: int, seen: 
 
 def _mine(fleet: Fleet, member: Member, turn: int) -> Tensor:
     """Which of a member's peers have this turn, by their number in the member."""
-    mine = [i for i, peer in enumerate(member.peers) if fleet.turns[peer] == turn]
-    return torch.tensor(mine, device=fleet.device)
+    return on_device(tuple(i for i, peer in enumerate(member.peers) if fleet.turns[peer] == turn), fleet.device)

@@ -280,7 +280,7 @@ def train(
             training.save()
         raise
     lines = results(fleet, part) if part else []
-    yield Record("end", training.step, fleet.total, lines=lines, facts={"passes": vars(fleet.cohort.passes)})
+    yield Record("end", training.step, fleet.total, lines=lines, facts={"passes": {**vars(fleet.cohort.passes)}})
 
 
 def _steps(training: Training, run: Run) -> Iterator[Record]:

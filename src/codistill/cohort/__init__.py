@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer
 from codistill.cohort.branches import branch
-from codistill.cohort.groups import Group, Leaf, Raw, Single, Stack, alike, arrange
+from codistill.cohort.groups import Group, Leaf, Raw, Single, Stack, alike, arrange, on_device
 from codistill.cohort.memory import Memory
 from codistill.losses.posterior import full_precision
 
@@ -208,9 +208,9 @@ class Cohort(nn.Module):
         if places == list(range(blocks)):
             return x
         run = slice(places[0], places[-1] + 1)
-        index = run if places == list(range(blocks))[run] else torch.tensor(places)
+        index = run if places == list(range(blocks))[run] else tuple(places)
         return PerPeer(
-            pytree.tree_map(lambda t: t[index.to(t.device) if isinstance(index, Tensor) else index], x.inputs)
+            pytree.tree_map(lambda t: t[on_device(index, t.device) if isinstance(index, tuple) else index], x.inputs)
         )
 
     def _run(self, group: Group, x: Any, rows: list[int], keep_buffers: bool) -> Raw:

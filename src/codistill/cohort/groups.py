@@ -6,6 +6,7 @@ A group holds the parameters of its peers and runs them; which group a peer is i
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +19,12 @@ from codistill.cohort.taps import tapped
 
 Rows = Sequence[int]
 Raw = tuple[Tensor, dict[str, Tensor]]
+
+
+@lru_cache(maxsize=1024)
+def on_device(numbers: tuple[int, ...], device: torch.device) -> Tensor:
+    """Numbers as an index tensor; remembered, since bringing them to the device makes the host wait."""
+    return torch.tensor(numbers, device=device, dtype=torch.int64)
 
 
 class Leaf(NamedTuple):
@@ -149,10 +156,10 @@ class Stack(Group):
         weights = dict(zip(self._names, self.weights, strict=True))
         buffers = self._buffers_by_name()
         whole = list(rows) == list(range(len(self.peers)))
+        index = on_device(tuple(rows), self.weights[0].device)
         if not whole:
-            index = torch.tensor(rows, device=self.weights[0].device)
             weights = {name: w[index] for name, w in weights.items()}
-        written = buffers if whole and not keep_buffers else {n: b[list(rows)].clone() for n, b in buffers.items()}
+        written = buffers if whole and not keep_buffers else {n: b[index].clone() for n, b in buffers.items()}
 
         def one(w: dict[str, Tensor], b: dict[str, Tensor], inputs: Any) -> Raw:
             return call(self._skeleton[0], {**w, **b}, inputs, taps)
@@ -163,7 +170,7 @@ class Stack(Group):
         )
         if not whole and not keep_buffers:
             for name, b in buffers.items():
-                b[list(rows)] = written[name]
+                b[index] = written[name]
         return logits, features
 
     def leaves(self) -> Iterator[Leaf]:

@@ -1,5 +1,6 @@
 """From logits to posteriors, for every task, in one place."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,5 +32,5 @@ def log_posterior(z: Tensor, task: str = "classes", temperature: float = 1.0) ->
             raise ValueError(f"task={task!r} with one logit per sample: say task='binary'")
         return F.log_softmax(z, dim=-1)
     if task in ("binary", "multilabel"):
-        return F.logsigmoid(z.unsqueeze(-1) * z.new_tensor([-1.0, 1.0]))
+        return torch.stack([F.logsigmoid(-z), F.logsigmoid(z)], dim=-1)
     raise ValueError(f"task={task!r}: choose one of {', '.join(TASKS)}")

@@ -1,0 +1,153 @@
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codistill import methods, models, names
+from codistill.names import Spec, UnknownName
+
+quick = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("-3", -3),
+        ("0.5", 0.5),
+        ("1e-3", 0.001),
+        ("true", True),
+        ("False", False),
+        ("none", None),
+        ("None", None),
+        ("0.3/0.6", "0.3/0.6"),
+        ("kl", "kl"),
+        ("", ""),
+    ],
+)
+def test_values_are_numbers_truths_nothing_or_text(text, value):
+    got = names.parse_value(text)
+    assert got == value
+    assert type(got) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("dml", Spec("dml")),
+        ("dml:", Spec("dml")),
+        (" dml:weight=2,peers=sum ", Spec("dml", (), {"weight": 2, "peers": "sum"})),
+        ("my.nets:Small,width=32", Spec("my.nets", ("Small",), {"width": 32})),
+        ("step:at=0.3/0.6,by=0.1", Spec("step", (), {"at": "0.3/0.6", "by": 0.1})),
+        ("crop: 4 , mode=a=b", Spec("crop", (4,), {"mode": "a=b"})),
+    ],
+)
+def test_specs_are_a_name_with_positional_and_named_options(text, spec):
+    assert Spec.parse(text) == spec
+    assert Spec.parse(str(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the name is missing; write name:key=value"),
+        (":weight=2", "the name is missing"),
+        ("dml:2x=3", "'2x=3' is not a key=value"),
+        ("dml:weight=1,weight=2", "'weight=2' is not a key=value with a key of its own"),
+        ("dml:=2", "'=2' is not a key=value"),
+    ],
+)
+def test_malformed_specs_are_refused_with_their_text(text, said):
+    with pytest.raises(ValueError, match=f"spec {text!r}.*{said}"):
+        Spec.parse(text)
+
+
+words = st.from_regex(r"[a-z][a-z0-9_./]{0,8}", fullmatch=True).filter(
+    lambda w: w not in ("true", "false", "none", "nan", "inf", "infinity")
+)
+values = st.one_of(st.integers(), st.floats(allow_nan=False), st.booleans(), st.none(), words)
+keys = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
+
+
+@given(name=words, args=st.lists(values, max_size=3), options=st.dictionaries(keys, values, max_size=3))
+@quick
+def test_a_written_spec_reads_as_itself(name, args, options):
+    spec = Spec(name, tuple(args), options)
+    again = Spec.parse(str(spec))
+    assert again == spec
+    assert [type(v) for v in again.args] == [type(v) for v in spec.args]
+
+
+@given(st.text(max_size=30))
+@quick
+def test_whatever_is_typed_is_a_spec_or_a_value_error(text):
+    try:
+        spec = Spec.parse(text)
+    except ValueError:
+        return
+    assert spec.name
+
+
+def test_the_folder_is_the_list():
+    assert {"alone", "dml", "dml_ensemble", "kd"} <= set(names.available("codistill.methods"))
+    assert "resnet32" in names.available("codistill.models")
+    assert {"kl", "reverse_kl", "symmetric_kl", "js"} <= set(names.available("codistill.losses"))
+
+
+def test_every_listed_name_is_found_as_it_is_listed():
+    for package in ("codistill.methods", "codistill.models", "codistill.losses"):
+        for name in names.available(package):
+            found, rest = names.find(package, Spec.parse(name))
+            assert callable(found)
+            assert rest == ()
+
+
+@pytest.mark.parametrize("spelling", ["dml_ensemble", "dml-ensemble", "DMLEnsemble", "DML_ensemble"])
+def test_spelling_with_dashes_and_capitals_is_forgiven(spelling):
+    assert methods.find(spelling).__name__ == "DMLEnsemble"
+
+
+def test_a_misspelt_name_gets_the_nearest():
+    with pytest.raises(UnknownName, match="no method is called 'dlm': did you mean 'dml'"):
+        names.find("codistill.methods", Spec.parse("dlm"))
+    with pytest.raises(UnknownName, match="no model is called 'resnet33': did you mean 'resnet3?2'"):
+        models.build("resnet33", 10, (1, 8, 8))
+
+
+def test_a_name_like_no_other_gets_the_whole_list():
+    with pytest.raises(UnknownName, match="no method is called 'qqqqqq': there are: .*alone.*dml.*kd"):
+        names.find("codistill.methods", Spec.parse("qqqqqq"))
+
+
+OWN = "from codistill.methods.alone import Alone\nclass Mine(Alone):\n    pass\nnumber = 3\n"
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    (tmp_path / "own_methods.py").write_text(OWN)
+    (tmp_path / "own_broken.py").write_text("import a_module_that_is_not_there\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in ("own_methods", "own_broken"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.usefixtures("own_module")
+def test_the_user_s_own_is_found_by_module_and_name():
+    found, rest = names.find("codistill.methods", Spec.parse("own_methods:Mine,7,label_smoothing=0.1"))
+    assert found.__name__ == "Mine"
+    assert rest == (7,)
+    assert methods.get("own_methods:Mine,label_smoothing=0.1").label_smoothing == 0.1
+
+
+@pytest.mark.usefixtures("own_module")
+def test_what_is_wrong_with_the_user_s_own_is_said():
+    with pytest.raises(UnknownName, match="no method in module own_methods is called 'Mien': did you mean 'Mine'"):
+        methods.get("own_methods:Mien")
+    with pytest.raises(UnknownName, match="no method is called 'own_method'"):
+        methods.get("own_method:Mine")
+    with pytest.raises(ModuleNotFoundError, match="a_module_that_is_not_there"):
+        methods.get("own_broken:Mine")
+    with pytest.raises(TypeError, match="'own_methods:number' is 3, not a Method"):
+        methods.get("own_methods:number")
