@@ -28,7 +28,8 @@ defaults ([all rows](../benchmarks/results/family.md)).
 
 With `update=in_turn` a cohort of P needs (2P - 1)/P forwards per network and step, with `fresh_batch` P.
 
-This page is made by `python -m codistill.report.lists > docs/methods.md`; `codistill list methods` prints the same rows.
+This page is made by `python -m codistill.report.lists > docs/methods.md`; `codistill list methods` prints the same
+rows.
 """
 
 
