@@ -139,9 +139,10 @@ def sample_divergence(name, source, student, task="classes", temperature=1.0):
 
 
 def along(w, name, students, sources, task="classes", temperature=1.0, mask=None):
-    """sum_j W_ij mean_b T^2 D(source_j, student_i): one edge and one sample at a time; sources [Q, B, C] or [P, Q, B, C].
+    """sum_j W_ij mean_b T^2 D(source_j, student_i): one edge and one sample at a time.
 
-    mask [P, B] of 0 and 1."""
+    Sources [Q, B, C] or [P, Q, B, C]; mask [P, B] of 0 and 1.
+    """
     totals = []
     for i, student in enumerate(students):
         total = student.sum() * 0.0

@@ -95,6 +95,7 @@ def test_a_matrix_of_another_size_is_refused():
 
 
 def test_graphs_are_found_by_name_by_matrix_or_are_themselves():
+    assert torch.equal(named("own").matrix(3), torch.eye(3))
     for name in ("complete", "ring", "star", "none", "everyone"):
         assert torch.equal(named(name).matrix(4), GRAPHS[name][0].matrix(4))
     assert named(ROWS).matrix(4).tolist() == ROWS

@@ -1,5 +1,5 @@
 import copy
-from math import cos, pi
+from math import cos, exp, pi
 
 import pytest
 import torch
@@ -76,6 +76,9 @@ def test_warm_up_rises_linearly_to_the_schedule_s_own_value():
     ("spec", "warmup", "said"),
     [
         ("step:at=60/120", 0.0, "at='60/120': give parts of the training between 0 and 1, as 0.3/0.6/0.9"),
+        ("step:at=0.3/x", 0.0, "at='0.3/x': give parts of the training"),
+        ("step:by=x", 0.0, "schedule='step:by=x'"),
+        ("cosine:floor=x", 0.0, "schedule='cosine:floor=x'"),
         ("step:at=1.0", 0.0, "at=1.0: give parts"),
         ("cosine:flor=0.1", 0.0, "schedule='cosine:flor=0.1': .*flor"),
         ("constant:3", 0.0, "schedule='constant:3'"),
@@ -231,3 +234,15 @@ def test_a_peer_without_a_gradient_has_a_norm_of_zero():
     norms = optim.clip(parameters_of(cohort), 2, 1.0)
     assert norms[0] == 0.0
     assert norms[1] > 0.0
+
+
+# Ramp ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_ramp_rises_from_e_to_the_minus_5_to_1():
+    assert optim.ramp(0.0, 0.4) == pytest.approx(exp(-5.0))
+    assert optim.ramp(0.2, 0.4) == pytest.approx(exp(-1.25))
+    assert optim.ramp(0.4, 0.4) == 1.0
+    assert optim.ramp(0.9, 0.4) == 1.0
+    assert optim.ramp(None, 0.4) == 1.0
+    assert optim.ramp(0.0, 0.0) == 1.0

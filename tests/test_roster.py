@@ -1,9 +1,10 @@
 """Every method in every executor and update mode: one short epoch on digits.
 
 A new file in `codistill/methods` is picked up by itself; what it needs of the settings is in its class. `OPTIONS` is
-for what a method cannot be run without besides, `REFUSED` for what cannot be, with words of the error.
+for what a method cannot be run without besides; `REFUSED` and `NO_TURNS` say what cannot be, in words of the error.
 """
 
+import re
 from inspect import Parameter, signature
 
 import pytest
@@ -22,8 +23,16 @@ STEPS = 3
 # method -> (options of the method, settings of the run)
 OPTIONS: dict[str, tuple[dict, dict]] = {}
 
-# (method, update) -> why, in words of the error
+# (method, update) -> why not, in words of the error
 REFUSED: dict[tuple[str, str], str] = {}
+
+# words of the error -> whether it has to be, for peers that take turns
+NO_TURNS = {
+    "branches of one trunk have no turns; use update='together'": lambda method: method.branches,
+    "this method has parameters of its own; use update='together'": lambda method: any(
+        p.requires_grad for p in method.parameters()
+    ),
+}
 
 BASE = Run(peers=PEERS, models=("cnn:width=4",), labels=60, batch=20, epochs=1, precision="float64", learning_rate=0.05)
 
@@ -68,11 +77,7 @@ def trained(run, dataset):
     return fleet, before, line
 
 
-CASES = [(m, update) for m in METHODS for update in UPDATES if (m, update) not in REFUSED]
-
-
-@pytest.mark.parametrize(("method", "update"), CASES, ids=["-".join(case) for case in CASES])
-def test_a_method_trains_and_loop_and_stack_agree(method, update, digits, teacher):
+def trains_the_same(method, update, digits, teacher):
     ends = {}
     for execute in ("loop", "stack"):
         fleet, before, line = trained(run_of(method, update, execute, teacher), digits)
@@ -96,10 +101,30 @@ def test_a_method_trains_and_loop_and_stack_agree(method, update, digits, teache
     assert vars(loop.cohort.passes) == vars(stack.cohort.passes)
 
 
-def test_what_is_refused_says_why(digits, teacher):
-    for (method, update), words in REFUSED.items():
-        with pytest.raises(ValueError, match=words):
-            trained(run_of(method, update, "loop", teacher), digits)
+def reasons(method, update, teacher, digits):
+    """In words of the errors, why a method cannot be run so; none where it has to be able to."""
+    if (method, update) in REFUSED:
+        return [REFUSED[method, update]]
+    if update == "together":
+        return []
+    (member,) = Fleet([run_of(method, "together", "loop", teacher)], dataset=digits).members
+    return [words for words, holds in NO_TURNS.items() if holds(member.method)]
+
+
+@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_trains_the_same_in_loop_and_stack_or_says_why_not(method, update, digits, teacher):
+    if why := reasons(method, update, teacher, digits):
+        for execute in ("loop", "stack"):
+            with pytest.raises(ValueError, match="|".join(map(re.escape, why))):
+                trained(run_of(method, update, execute, teacher), digits)
+    else:
+        trains_the_same(method, update, digits, teacher)
+
+
+def test_not_everything_is_refused(digits, teacher):
+    able = [m for m in METHODS if not reasons(m, "in_turn", teacher, digits)]
+    assert {"alone", "dml", "dml_ensemble", "kd"} <= set(able)
 
 
 def test_options_and_refusals_are_of_methods_that_there_are():

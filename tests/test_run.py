@@ -124,7 +124,9 @@ def test_a_misspelt_choice_gets_the_nearest(changes, said):
 
 def test_a_misspelt_setting_gets_the_nearest():
     for make in (Run().replace, lambda **s: Run.from_dict(s), lambda **s: Run.from_json(json.dumps(s))):
-        with pytest.raises(UnknownName, match="no setting of a run is called 'learning_rat': did you mean 'learning_rate'"):
+        with pytest.raises(
+            UnknownName, match="no setting of a run is called 'learning_rat': did you mean 'learning_rate'"
+        ):
             make(learning_rat=0.1)
 
 

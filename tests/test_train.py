@@ -154,9 +154,7 @@ def test_each_seed_is_validated_on_its_own_part(digits, fleets):
         (run,) = [r for r in fleet.runs if r.seed == row["seed"]]
         net = fleet.cohort.network(fleet.places[run][row["peer"]])
         part = fleet.streams.parts[fleet.streams.seeds.index(run.seed)].valid
-        logits = evaluate.collect(
-            type(fleet.cohort)([net]), (x for x, _ in plain(part, digits.mean, digits.std, 50))
-        )
+        logits = evaluate.collect(type(fleet.cohort)([net]), (x for x, _ in plain(part, digits.mean, digits.std, 50)))
         assert row["accuracy"] == pytest.approx(evaluate.measure(logits, part.y)[0]["accuracy"])
 
 

@@ -260,9 +260,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The program ``codistill``."""
     argv = list(sys.argv[1:] if argv is None else argv)
     _suggest(argv)
+    words = [re.sub(r"^(--[\w-]+=)?none$", r"\1None", word) for word in argv]  # as specs write it
     try:
         command: Callable[..., None] = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="codistill", description="Networks that learn together.", args=argv
+            COMMANDS, prog="codistill", description="Networks that learn together.", args=words
         )
         from rich.console import Console
 
@@ -290,8 +291,8 @@ def _suggest(argv: Sequence[str]) -> None:
 def _flags(command: Any) -> set[str]:
     """Every ``--flag`` of a command."""
     flags = {"--help"}
-    for field in dataclasses.fields(command):
-        names = [f.name for f in dataclasses.fields(Run)] if field.name == "settings" else [field.name]
+    for own in dataclasses.fields(command):
+        names = [f.name for f in dataclasses.fields(Run)] if own.name == "settings" else [own.name]
         flags |= {"--" + name.replace("_", "-") for name in names}
     switches = {f.name for f in dataclasses.fields(Run) if isinstance(f.default, bool)}
     return flags | {f"--no-{n.replace('_', '-')}" for n in switches if f"--{n.replace('_', '-')}" in flags}

@@ -83,7 +83,9 @@ class Streams:
             "std": dataset.std,
         }
         pieces = [
-            (seed, piece) for seed, p in zip(self.seeds, self.parts, strict=True) for piece in deal_out(p.train, shards)
+            (derive(seed, "shard", number) if number else seed, piece)  # an order of its own for each
+            for seed, p in zip(self.seeds, self.parts, strict=True)
+            for number, piece in enumerate(deal_out(p.train, shards))
         ]
         self.loaders = [self._loader(piece.to(device), run.batch, seed, run.drop_last) for seed, piece in pieces]
         self.steps = min(loader.steps for loader in self.loaders)
@@ -187,19 +189,19 @@ class Fleet:
             raise ValueError(f"{len(nets)} networks were given for {len(self.turns)} peers")
         nets = [net.to(self.device) for net in nets]
         x, _, _ = self.streams.draw((0, 0, 0))
+        self.trunks = [number for number, r in enumerate(self.runs) for _ in range(r.peers)]
         self.timing: dict[str, float] = {}
         execute = execute or run.execute
         if execute == "auto":
             execute, self.timing = self._fastest(nets, self._whole(x))
         self.execute = execute
-        trunks = [number for number, r in enumerate(self.runs) for _ in range(r.peers)]
         self.cohort = Cohort(
             nets,
             execute=execute,
             turns=self.turns,
             precision=run.precision,
             branch_at=run.branch_at,
-            trunks=trunks,
+            trunks=self.trunks,
         ).to(self.device)
         self._check_outputs(x)
         self.members = self._members(teachers or {})
@@ -211,6 +213,7 @@ class Fleet:
                 member.method.to(self.device)
                 member.method.prepare(member.view, batches[number])
                 member.method.to(self.device)
+        self.cohort.passes.forward = 0
         self.leaves = [leaf for leaf in self.cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)]
         self.optimizers = [self._optimizer(turn) for turn in range(max(self.turns) + 1)]
         self.schedule = optim.schedule(run.schedule, run.warmup)
@@ -238,7 +241,8 @@ class Fleet:
         for execute in ("stack", "loop"):
             try:
                 with seeded(self.device, self.run.seed, "timing"):  # dropout draws
-                    seconds[execute] = _time([nets[i] for i in like], execute, self.run.precision, x)
+                    trunks = [self.trunks[i] for i in like]
+                    seconds[execute] = _time([nets[i] for i in like], execute, self.run, trunks, x)
             except (RuntimeError, NotImplementedError):
                 if execute == "loop":
                     raise
@@ -329,14 +333,24 @@ class Fleet:
         where = (epoch, step, stream)
         x, y, index = self.streams.draw(where)
         whole = self._whole(x)
-        return whole, [self._batch(member, where, whole, x, y, index) for member in self.members]
+        batches = [self._batch(member, where, whole, x, y, index) for member in self.members]
+        own = [(m.peers, b.x.inputs) for m, b in zip(self.members, batches, strict=True) if self._own_views(m)]
+        if own:  # the whole is what every peer sees, so peers with a view of their own have it there too
+            each = x[on_device(tuple(self.rows), x.device)]
+            for peers, inputs in own:
+                each[peers.start : peers.stop] = inputs
+            whole = PerPeer(each)
+        return whole, batches
+
+    def _own_views(self, member: Member) -> bool:
+        return member.method.own_views or self.run.own_views
 
     def _batch(
         self, member: Member, where: Where, whole: Tensor | PerPeer, x: Tensor, y: Tensor, index: Tensor
     ) -> Batch:
         method, streams = member.method, self.streams
         one = len(x) == 1
-        if method.own_views or self.run.own_views:
+        if self._own_views(member):
             own = torch.stack([streams.draw(where, view)[0] for view in range(member.runs[0].peers)])
             block = torch.arange(len(member.rows), device=self.device) % member.runs[0].peers
             inputs: Tensor | PerPeer = PerPeer(own[block, member.rows])
@@ -361,10 +375,20 @@ def _check_needs(member: Member, run: Run) -> None:
         raise ValueError(f"method {name!r} needs partners of the same class, which unlabelled samples have not")
     if run.unlabelled and not method.semi:
         raise ValueError(f"method {name!r} learns nothing from unlabelled={run.unlabelled} samples: set it to 0")
+    if run.shards and not method.own_batches:
+        raise ValueError(
+            f"shards=True: peers of {name!r} compare what they make of the same samples; use method 'codistillation' "
+            "or 'alone', or shards=False"
+        )
     if method.branches and run.branch_at is None:
         raise ValueError(f"method {name!r} needs branches of one trunk: set branch_at, e.g. stage3")
     if run.branch_at is not None and run.update != "together":
         raise ValueError(f"update={run.update!r}: branches of one trunk have no turns; use update='together'")
+    if run.branch_at is not None and (method.own_views or run.own_views or run.shards):
+        raise ValueError(
+            f"branch_at={run.branch_at!r}: branches of one trunk see the same inputs, and method {name!r} or own_views "
+            "or shards gives each its own; leave branch_at out"
+        )
     if methods.is_mutual(name) and member.runs[0].peers < 2:
         raise ValueError(f"peers=1: {name!r} has nobody to learn from; set peers to 2 or more, or method to alone")
 
@@ -377,8 +401,8 @@ def _check(runs: Sequence[Run]) -> None:
     first = runs[0].as_dict()
     if runs[0].evaluate_every and not runs[0].valid:
         raise ValueError(
-            f"evaluate_every={runs[0].evaluate_every}: there is nothing to evaluate on; set valid, the part (or number) "
-            "of examples to hold out"
+            f"evaluate_every={runs[0].evaluate_every}: there is nothing to evaluate on; set valid, the part (or "
+            "number) of examples to hold out"
         )
     if runs[0].shards and len({run.peers for run in runs}) > 1:
         raise ValueError("shards=True: runs of one fleet need the same number of peers")
@@ -391,9 +415,10 @@ def _check(runs: Sequence[Run]) -> None:
                 )
 
 
-def _time(nets: Sequence[nn.Module], execute: str, precision: str, x: object) -> float:
+def _time(nets: Sequence[nn.Module], execute: str, run: Run, trunks: Sequence[int], x: object) -> float:
     """Seconds of one forward and backward pass, the best of two after a first that is not counted."""
-    cohort = Cohort(copy.deepcopy(list(nets)), execute=execute, precision=precision)
+    nets = copy.deepcopy(list(nets))
+    cohort = Cohort(nets, execute=execute, precision=run.precision, branch_at=run.branch_at, trunks=trunks)
     best = float("inf")
     for trial in range(3):
         started = time.perf_counter()

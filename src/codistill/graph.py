@@ -210,11 +210,22 @@ def along(
     return average(total, mask)
 
 
-FeatureLoss = Callable[[Tensor, Tensor], Tensor]
+FeatureLoss = Callable[..., Tensor]
+
+
+@lru_cache(maxsize=64)
+def edges(graph: Graph, students: int, sources: int) -> tuple[tuple[int, int], ...]:
+    """Student and source of every edge that weighs something, in the order in which `along_features` has them."""
+    return tuple((i, j) for i, j in graph.matrix(students, sources).nonzero().tolist())
 
 
 def along_features(
-    graph: Graph, loss: FeatureLoss, *, students: Tensor | list[Tensor], sources: Tensor | list[Tensor]
+    graph: Graph,
+    loss: FeatureLoss,
+    *,
+    students: Tensor | list[Tensor],
+    sources: Tensor | list[Tensor],
+    numbered: bool = False,
 ) -> Tensor:
     """sum over j of W_ij L(f_i, f_j) for features.
 
@@ -223,18 +234,22 @@ def along_features(
         loss: L(student, source) of ``[E, B, ...]`` each, one value for each of the E edges, mean over samples.
         students: ``[P, B, ...]``, or a list of P tensors ``[B, ...]`` where their shapes differ.
         sources: ``[Q, B, ...]`` or a list, detached.
+        numbered: the loss has something of its own for every edge, and is called L(student, source, edge): edge is
+            None where it is given all of `edges` at once (two tensors), else the number of the one.
 
     Returns: ``[P]``.
     """
     reference = students[0]
     i, j, w = _edges(graph, len(students), len(sources), reference.dtype, reference.device)
-    if isinstance(students, Tensor) and isinstance(sources, Tensor):
-        values = loss(students[i], sources[j])
-    elif len(i):
-        pairs = zip(i.tolist(), j.tolist(), strict=True)
-        values = torch.cat([loss(students[a].unsqueeze(0), sources[b].unsqueeze(0)) for a, b in pairs])
-    else:
+    if not len(i):
         values = w
+    elif isinstance(students, Tensor) and isinstance(sources, Tensor):
+        values = loss(students[i], sources[j], *((None,) if numbered else ()))
+    else:
+        pairs = enumerate(edges(graph, len(students), len(sources)))
+        values = torch.cat(
+            [loss(students[a][None], sources[b][None], *((e,) if numbered else ())) for e, (a, b) in pairs]
+        )
     return values.new_zeros(len(students)).index_add(0, i, values * w)
 
 
@@ -270,6 +285,7 @@ __all__ = [
     "along_features",
     "blend",
     "complete",
+    "edges",
     "everyone",
     "matrix",
     "named",

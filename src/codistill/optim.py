@@ -16,8 +16,11 @@ OPTIMIZERS = ("sgd", "adam", "adamw")
 
 def step(at: str | float = "0.3/0.6/0.9", by: float = 0.1) -> Schedule:
     """Times ``by`` at each of these parts of the training: ``at=0.3/0.6/0.9`` is 60/120/180 of 200 epochs."""
-    marks = [float(Fraction(mark)) for mark in str(at).split("/")]
-    if not all(0.0 < mark < 1.0 for mark in marks):
+    try:
+        marks = [float(Fraction(mark)) for mark in str(at).split("/")]
+    except ValueError:
+        marks = []
+    if not marks or not all(0.0 < mark < 1.0 for mark in marks):
         raise ValueError(f"at={at!r}: give parts of the training between 0 and 1, as 0.3/0.6/0.9")
     return lambda progress: by ** sum(progress >= mark for mark in marks)
 
@@ -72,6 +75,7 @@ def schedule(spec: str, warmup: float = 0.0) -> Schedule:
         raise ValueError(f"warmup={warmup!r}: give a part of the training from 0 up to but not including 1")
     try:
         factor = _SCHEDULES[parsed.name](*parsed.args, **parsed.options)
+        factor(0.0)  # a value that is no number is refused here, not in the first step
     except TypeError as error:
         raise ValueError(f"schedule={spec!r}: {error}") from None
     return lambda progress: factor(progress) * (min(progress / warmup, 1.0) if warmup else 1.0)

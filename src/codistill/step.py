@@ -59,8 +59,7 @@ def _memory(
     with ExitStack() as stack:
         memory = stack.enter_context(fleet.cohort.remember(active))
         for member, batch in zip(fleet.members, batches, strict=True):
-            if batch.x is not whole:
-                memory.know(batch.x, whole, fleet.cohort.peers)
+            memory.know(batch.x, whole, fleet.cohort.peers)
             for module in member.method.modules():
                 if isinstance(module, Cohort):
                     stack.enter_context(module.remember())

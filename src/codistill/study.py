@@ -320,7 +320,8 @@ def measure_costs(study: Study, teachers: Mapping[int, Path]) -> dict[str, dict[
         for name, fleet in fleets.items():
             started = time.perf_counter()
             with seeded(fleet.device, fleet.run.seed, "timing", turn):
-                take(fleet, 0, turn % fleet.steps)
+                # from all of the training: methods may begin late, or end early
+                take(fleet, turn * fleet.run.epochs // (TIMED_ROUNDS + 2), turn % fleet.steps)
             if fleet.device.type == "cuda":
                 torch.cuda.synchronize(fleet.device)
             if turn >= 2:

@@ -182,7 +182,9 @@ def test_parameters_that_are_not_trained_stay_so(execute):
         net[0].weight.requires_grad_(False)
     cohort = Cohort(nets, execute=execute)
     cohort(small_nets.images(5)).logits.sum().backward()
-    wants = {leaf.name: leaf.tensor.grad is not None for leaf in cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)}
+    wants = {
+        leaf.name: leaf.tensor.grad is not None for leaf in cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)
+    }
     assert not wants.pop("0.weight")
     assert all(wants.values())
 

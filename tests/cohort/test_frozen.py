@@ -200,3 +200,13 @@ def test_a_teacher_s_batch_is_the_students(execute):
     (terms["task"] + terms["mimic"]).sum().backward()
     assert all(p.grad is None for p in teacher.parameters())
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in cohort.parameters())
+
+
+def test_a_shared_trunk_follows_once_and_not_once_for_every_branch(execute):
+    cohort = Cohort(small_nets.several("ccc"), execute=execute, branch_at="5")
+    copied = cohort.frozen(moving=True)
+    start = copied.peer_state(0)["0.weight"].clone()
+    move(cohort)
+    copied.follow(cohort, decay=0.5)
+    for i in cohort.peers:
+        close(copied.peer_state(i)["0.weight"], (start + cohort.peer_state(i)["0.weight"]) / 2)

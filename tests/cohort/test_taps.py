@@ -172,3 +172,19 @@ def test_taps_leave_no_hooks_behind(execute):
         for module in cohort.network(0).modules():
             assert not module._forward_hooks
             assert not module._forward_pre_hooks
+
+
+class ByKeyword(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.layer(input=x)
+
+
+def test_an_input_that_is_given_by_keyword_is_told_so(execute):
+    cohort = Cohort([ByKeyword(), ByKeyword()], execute=execute)
+    cohort.tap("layer:input")
+    with pytest.raises(ValueError, match="feature 'layer:input': this Linear is given its input by keyword"):
+        cohort(torch.zeros(2, 4))

@@ -29,3 +29,9 @@ def test_a_peer_with_nothing_to_average_has_a_zero_with_a_gradient_of_zero():
 def test_what_is_left_out_may_be_anything(bad):
     assert average(torch.tensor([[bad, 2.0]]), torch.tensor([0, 1])).tolist() == [2.0]
     assert not average(torch.tensor([[bad, 2.0]]), torch.tensor([1, 1])).isfinite().any()
+
+
+def test_weights_between_zero_and_one_make_a_weighted_mean_however_small_their_sum():
+    values = torch.tensor([[1.0, 3.0, 8.0]])
+    assert average(values, torch.tensor([1.0, 0.5, 0.0])).item() == pytest.approx(2.5 / 1.5)
+    assert average(values, torch.tensor([0.1, 0.1, 0.0])).item() == pytest.approx(2.0)

@@ -199,5 +199,7 @@ def test_divergences_are_found_by_name():
         assert losses.divergence(divergence) is divergence
     with pytest.raises(UnknownName, match="'symetric_kl': did you mean 'symmetric_kl'"):
         losses.divergence("symetric_kl")
+    with pytest.raises(ValueError, match="divergence='kl:temperature=3': this one has no options; write 'kl'"):
+        losses.divergence("kl:temperature=3")
     with pytest.raises(ValueError, match="divergence='cross_entropy' is not a divergence"):
         losses.divergence("cross_entropy")

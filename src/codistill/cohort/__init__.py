@@ -82,6 +82,8 @@ class Cohort(nn.Module):
             nets = [net.to(PRECISIONS[precision]) for net in nets]
         self.precision = precision
         if branch_at is not None:
+            if len(set(turns or [0])) > 1:
+                raise ValueError("branches of one trunk have no turns; use update='together'")
             self._adopt(branch(nets, branch_at, trunks or [0] * len(nets), execute))
         else:
             self._adopt(arrange(nets, execute, turns or [0] * len(nets)))
@@ -93,6 +95,7 @@ class Cohort(nn.Module):
         self.passes = Passes()
         self.fixed = False
         self.moving = False
+        self.batch_statistics = False
 
     @cached_property
     def _place(self) -> dict[int, tuple[Group, int]]:
@@ -229,7 +232,7 @@ class Cohort(nn.Module):
         self.passes.backward += len(rows) if torch.is_grad_enabled() and not self.fixed else 0
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
             taps = list(dict.fromkeys(chosen.values()))
-            logits, features = group.run(x, rows, taps, keep_buffers and self.training)
+            logits, features = group.run(x, rows, taps, (keep_buffers or self.fixed) and self.training)
         return full_precision(logits), {name: features[tap] for name, tap in chosen.items()}
 
     @staticmethod
@@ -271,27 +274,32 @@ class Cohort(nn.Module):
         """What students may imitate: logits or a feature, detached. The only source of peer targets."""
         return outputs.detach() if isinstance(outputs, Tensor) else [one.detach() for one in outputs]
 
-    def frozen(self, *, moving: bool = False) -> "Cohort":
+    def frozen(self, *, moving: bool = False, batch_statistics: bool = False) -> "Cohort":
         """A copy that nobody trains, in eval mode: a teacher, a past self.
 
         Args:
             moving: it will `follow` the peers, so it is part of their method's checkpoint.
+            batch_statistics: in train mode instead, for good: batch norm takes each batch's own statistics and leaves
+                the running ones alone. For averages of weights, which no running statistics fit.
         """
-        return self[:].frozen(moving=moving)
+        return self[:].frozen(moving=moving, batch_statistics=batch_statistics)
 
     @torch.no_grad()
     def follow(self, cohort: "Cohort | View", decay: float = 0.0) -> None:
-        """Move a frozen copy towards the peers: parameters = decay * own + (1 - decay) * theirs; buffers are copied."""
+        """Move a frozen copy towards the peers: parameters = decay * own + (1 - decay) * theirs; buffers are copied.
+
+        A trunk that several peers share moves once.
+        """
         if not self.fixed or not self.moving:
             raise ValueError("only a copy that was made by frozen(moving=True) follows its peers")
-        for peer in self.peers:
-            theirs = cohort.peer_state(peer)
-            parameters = self.parameter_names(peer)
-            for name, own in self.peer_state(peer).items():
-                if name in parameters and decay:
-                    own.lerp_(theirs[name], 1.0 - decay)
-                else:
-                    own.copy_(theirs[name])
+        states = [cohort.peer_state(peer) for peer in self.peers]
+        for leaf in self.leaves():
+            each = [states[peer][leaf.name] for peer in leaf.peers]
+            theirs = torch.stack(each) if leaf.stacked else each[0]
+            if decay and isinstance(leaf.tensor, nn.Parameter):
+                leaf.tensor.lerp_(theirs, 1.0 - decay)
+            else:
+                leaf.tensor.copy_(theirs)
 
     def parameter_names(self, peer: int) -> set[str]:
         """Which names of a peer's state are parameters; the others are buffers."""
@@ -318,13 +326,12 @@ class Cohort(nn.Module):
     def freeze(self) -> "Cohort":
         """Make this a frozen cohort: no gradients, eval mode for good."""
         self.requires_grad_(False)
-        self.eval()
         self.fixed = True
-        return self
+        return self.train()
 
     def train(self, mode: bool = True) -> "Cohort":
-        """As of any module; a frozen cohort stays in eval mode whoever owns it."""
-        super().train(mode and not getattr(self, "fixed", False))
+        """As of any module; a frozen cohort stays in the mode it is in, whoever owns it."""
+        super().train(self.batch_statistics if self.fixed else mode)
         return self
 
 
@@ -348,6 +355,10 @@ class View:
     def device(self) -> torch.device:
         return self.cohort.device
 
+    def parts(self) -> list[Group]:
+        """The groups that its peers, and maybe others, are executed in."""
+        return [group for group in self.cohort.parts() if not set(group.peers).isdisjoint(self.peers)]
+
     @overload
     def share(self, outputs: Tensor) -> Tensor: ...
 
@@ -366,11 +377,11 @@ class View:
             raise ValueError(f"feature {name!r}: {len(chosen)} submodules for {len(self)} peers")
         self.cohort.taps.setdefault(name, {}).update(zip(self.peers, chosen, strict=True))
 
-    def frozen(self, *, moving: bool = False) -> Cohort:
+    def frozen(self, *, moving: bool = False, batch_statistics: bool = False) -> Cohort:
         """See `Cohort.frozen`."""
         copied = self.cohort._copy(self.peers)
-        copied.moving = moving
-        return copied
+        copied.moving, copied.batch_statistics = moving, batch_statistics
+        return copied.train()
 
     def network(self, peer: int) -> nn.Module:
         """See `Cohort.network`; numbered within the view."""

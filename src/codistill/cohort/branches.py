@@ -17,30 +17,58 @@ from codistill.names import UnknownName
 class Branches(Group):
     """One trunk, run once, and the heads of all peers, run as a stack or one after the other.
 
-    A peer's state is its head's and the trunk's. The trunk's gradient is the sum over the branches, times
-    ``trunk_scale``. Taps are of heads.
+    A peer's state is its head's and the trunk's. A tap of the trunk gives every peer the same feature.
+
+    Attributes:
+        at: the heads' first submodule; ``f"{at}:input"`` taps what the trunk gives.
+        trunk_scale: the trunk's gradient is the sum over the branches times this.
+        writes: whether heads have in-place modules, which may write over what the other heads are given.
     """
 
     trunk_scale: float = 1.0
 
-    def __init__(self, trunk: nn.Module, heads: Sequence[Group], peers: Sequence[int], turn: int = 0) -> None:
-        super().__init__(peers, turn)
-        self.trunk = trunk
+    def __init__(self, trunk: nn.Module, heads: Sequence[Group], peers: Sequence[int], at: str, writes: bool) -> None:
+        super().__init__(peers, 0)
+        self.trunk, self.at, self.writes = trunk, at, writes
         self.heads = nn.ModuleList(heads)
+        self._checked = False
 
     def run(self, x: Any, rows: Rows, taps: Sequence[str], keep_buffers: bool) -> Raw:
-        if isinstance(x, PerPeer):
-            x = pytree.tree_map(lambda t: t[0], x.inputs)
+        x = self._shared(x) if isinstance(x, PerPeer) else x
         state = {name: b.clone() for name, b in self.trunk.named_buffers()} if keep_buffers else None
-        stem, _ = call(self.trunk, state, x, ())
-        if self.trunk_scale != 1.0:
-            stem = stem * self.trunk_scale + (1.0 - self.trunk_scale) * stem.detach()
-        parts = [head.run(stem, range(len(head.peers)), taps, keep_buffers) for head in self._heads()]
-        logits = torch.cat([z for z, _ in parts])
-        features = {tap: torch.cat([f[tap] for _, f in parts]) for tap in taps}
-        if list(rows) == list(range(len(self.peers))):
-            return logits, features
-        return logits[list(rows)], {tap: f[list(rows)] for tap, f in features.items()}
+        below = {name for name, _ in self.trunk.named_children()}
+        low = [tap for tap in taps if tap.partition(":")[0].partition(".")[0] in below]
+        high = [tap for tap in taps if tap not in low]
+        stem, features = call(self.trunk, state, x, low)
+        if self.trunk_scale != 1.0 and stem.requires_grad:
+            scale = self.trunk_scale
+            stem = stem.view_as(stem)  # a hook of our own: a tap of the trunk is not scaled
+            stem.register_hook(lambda grad: grad * scale)  # type: ignore[no-untyped-call]
+        features = {tap: f.expand(len(rows), *f.shape) for tap, f in features.items()}
+        parts, order = [], []
+        for head in self._heads():
+            own = [place for place, peer in enumerate(head.peers) if peer in rows]
+            if own:
+                parts.append(head.run(stem.clone() if self.writes else stem, own, high, keep_buffers))
+                order += [rows.index(head.peers[place]) for place in own]
+        back = [order.index(i) for i in range(len(rows))]
+
+        def gather(tensors: list[Tensor]) -> Tensor:
+            whole = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
+            return whole if back == list(range(len(rows))) else whole[back]
+
+        return gather([z for z, _ in parts]), features | {tap: gather([f[tap] for _, f in parts]) for tap in high}
+
+    def _shared(self, x: PerPeer) -> Any:
+        """The inputs of all peers, that they have to share; looked at in the first pass, not to wait in every one."""
+        tensors = pytree.tree_leaves(x.inputs)
+        if not self._checked and any(not t[i].equal(t[0]) for t in tensors for i in range(1, len(t))):
+            raise ValueError(
+                "branches of one trunk were given inputs that differ from peer to peer: give them the same, or let "
+                "networks share no trunk (leave branch_at out)"
+            )
+        self._checked = True
+        return pytree.tree_map(lambda t: t[0], x.inputs)
 
     def _heads(self) -> list[Group]:
         return list(self.heads)  # type: ignore[arg-type]
@@ -54,16 +82,17 @@ class Branches(Group):
                 yield leaf._replace(peers=tuple(self.peers[i] for i in leaf.peers))
 
     def state(self, row: int) -> dict[str, Tensor]:
-        own = dict((*self.trunk.named_parameters(), *self.trunk.named_buffers()))
-        for head in self._heads():
-            if row in head.peers:
-                own |= head.state(head.peers.index(row))
-        return own
+        head, place = self._head(row)
+        return dict((*self.trunk.named_parameters(), *self.trunk.named_buffers())) | head.state(place)
 
     def network(self, row: int) -> nn.Module:
+        head, place = self._head(row)
+        trunk = self.trunk if isinstance(head, Single) else copy.deepcopy(self.trunk)
+        return nn.Sequential(OrderedDict([*_children(trunk), *_children(head.network(place))]))
+
+    def _head(self, row: int) -> tuple[Group, int]:
         head = next(head for head in self._heads() if row in head.peers)
-        own = head.network(head.peers.index(row))
-        return nn.Sequential(OrderedDict([*copy.deepcopy(self.trunk).named_children(), *own.named_children()]))
+        return head, head.peers.index(row)
 
     def take(self, rows: Rows) -> Group:
         if list(rows) != list(range(len(self.peers))):
@@ -73,15 +102,37 @@ class Branches(Group):
             copied = head.take(range(len(head.peers)))
             copied.peers = head.peers
             heads.append(copied)
-        return Branches(copy.deepcopy(self.trunk), heads, range(len(self.peers)), self.turn)
+        return Branches(copy.deepcopy(self.trunk), heads, range(len(self.peers)), self.at, self.writes)
+
+
+def trunks(groups: Sequence[Group], peers: Sequence[int], blocks: int) -> list[Branches]:
+    """The trunk of each block of peers.
+
+    Raises:
+        ValueError: the peers of a block are not the branches of one trunk.
+    """
+    size = len(peers) // blocks
+    found = [group for group in groups if isinstance(group, Branches)]
+    wanted = [tuple(peers[i * size : (i + 1) * size]) for i in range(blocks)]
+    if [group.peers for group in found] != wanted:
+        raise ValueError(
+            f"this method needs its {size} peers to be the branches of one trunk: set branch_at, e.g. stage3 "
+            "(Cohort(nets, branch_at='stage3') in a loop of one's own)"
+        )
+    return found
+
+
+def _children(net: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Submodules in order, one that stands in two places twice (`nn.Module.named_children` leaves it out)."""
+    return [(n, m) for n, m in net.named_modules(remove_duplicate=False) if n and "." not in n]
 
 
 def _cut(net: nn.Module, at: str) -> tuple[nn.Module, nn.Module]:
     """A network before a submodule, and from it on; names stay."""
-    children = list(net.named_children())
-    names = [name for name, _ in children]
-    if not isinstance(net, nn.Sequential):
+    if not isinstance(net, nn.Sequential) or type(net).forward is not nn.Sequential.forward:
         raise ValueError(f"branch_at={at!r}: {type(net).__name__} is no nn.Sequential, so it cannot be cut there")
+    children = _children(net)
+    names = [name for name, _ in children]
     if at not in names[1:]:
         raise UnknownName(f"submodule to branch at in {type(net).__name__}", at, names[1:])
     place = names.index(at)
@@ -105,5 +156,6 @@ def branch(nets: Sequence[nn.Module], at: str, trunks: Sequence[int], execute: s
         own: list[Group] = (
             [Stack(heads, range(len(heads)), 0)] if stacked else [Single(head, i, 0) for i, head in enumerate(heads)]
         )
-        groups.append(Branches(cuts[0][0], own, peers))
+        writes = any(getattr(module, "inplace", False) for head in heads for module in head.modules())
+        groups.append(Branches(cuts[0][0], own, peers, at, writes))
     return groups

@@ -18,9 +18,18 @@ def _keep(store: dict[str, Tensor], tap: str, value: Any) -> None:
     store[tap] = value.clone()  # an in-place activation may write over it
 
 
+def _positional(module: nn.Module, tap: str, inputs: Any) -> Any:
+    if not inputs:
+        raise ValueError(
+            f"feature {tap!r}: this {type(module).__name__} is given its input by keyword; tap what comes out of the "
+            "submodule before it"
+        )
+    return inputs
+
+
 def _hook(store: dict[str, Tensor], tap: str, of_input: bool) -> Callable[..., None]:
     if of_input:
-        return lambda _module, inputs: _keep(store, tap, inputs)
+        return lambda module, inputs: _keep(store, tap, _positional(module, tap, inputs))
     return lambda _module, _inputs, output: _keep(store, tap, output)
 
 
@@ -50,3 +59,26 @@ def tapped(net: nn.Module, taps: Sequence[str]) -> Iterator[dict[str, Tensor]]:
             handle.remove()
     if missing := [tap for tap in taps if tap not in store]:
         raise ValueError(f"feature {missing[0]!r}: this submodule did not run in the forward pass")
+
+
+def before_relu(net: nn.Module, name: str) -> str:
+    """The tap of what goes into the last ReLU inside a submodule, in the order in which they were defined.
+
+    A name with a side (``stage1.bn:output``) is a tap already and stays.
+
+    Raises:
+        UnknownName: a submodule that the network does not have.
+        ValueError: it has no ReLU module.
+    """
+    if ":" in name:
+        return name
+    modules = dict(net.named_modules())
+    if name not in modules:
+        raise UnknownName(f"submodule of {type(net).__name__}", name, filter(None, modules))
+    found = [inner for inner, module in modules[name].named_modules() if isinstance(module, nn.ReLU | nn.ReLU6)]
+    if not found:
+        raise ValueError(
+            f"feature {name!r}: this {type(modules[name]).__name__} has no ReLU module; name what comes before its "
+            "activation, with the side: NAME:output"
+        )
+    return ".".join(filter(None, (name, found[-1]))) + ":input"

@@ -11,6 +11,8 @@ def divergence(which: str | Divergence) -> Divergence:
         return which
     spec = Spec.parse(which)
     found, args = names.find(__name__, spec)
+    if isinstance(found, Divergence) and (args or spec.options):
+        raise ValueError(f"divergence={which!r}: this one has no options; write {spec.name!r}")
     if not isinstance(found, Divergence) and isinstance(found, type) and issubclass(found, Divergence):
         try:
             found = found(*args, **spec.options)

@@ -8,8 +8,8 @@ def average(values: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Args:
         values: ``[P, B, ...]``.
-        mask: ``[B, ...]`` for all peers or ``[P, B, ...]``; what is zero is left out. A peer with nothing to
-            average gets 0.
+        mask: ``[B, ...]`` for all peers or ``[P, B, ...]``, how much each value counts; what is zero is left out. A
+            peer with nothing to average gets 0.
 
     Returns: ``[P]``.
     """
@@ -18,4 +18,5 @@ def average(values: Tensor, mask: Tensor | None = None) -> Tensor:
     weights = mask.to(values.dtype).expand_as(values)
     # where, not only the product: 0 * inf is nan
     total = values.where(weights != 0, values.new_zeros(())).mul(weights).flatten(1).sum(1)
-    return total / weights.flatten(1).sum(1).clamp(min=1.0)
+    count = weights.flatten(1).sum(1)
+    return total / count.where(count > 0, count.new_ones(()))

@@ -36,6 +36,8 @@ class Method(nn.Module, ABC):
         mutual: whether peers learn from each other, so that their number matters.
         views: distorted views of a batch that it needs; those after the first are ``batch.views``.
         own_views: whether each peer has a distortion of its own.
+        own_batches: whether peers may have samples of their own (``shards``): their predictions are never compared
+            across batches.
         partners: whether it needs ``batch.partner``, another example of the same class.
         semi: whether it learns from unlabelled samples.
         branches: whether peers have to be branches of one trunk.
@@ -51,6 +53,7 @@ class Method(nn.Module, ABC):
     mutual: ClassVar[bool] = False
     views: ClassVar[int] = 1
     own_views: ClassVar[bool] = False
+    own_batches: ClassVar[bool] = False
     partners: ClassVar[bool] = False
     semi: ClassVar[bool] = False
     branches: ClassVar[bool] = False
@@ -155,6 +158,13 @@ def get(spec: str, **settings: Any) -> Method:
             fix = "a run's folder, or none for the peers" if parameter.name == "teacher" else "a value"
             raise ValueError(f"method {spec!r} needs {parameter.name}: give it {fix}, {parameter.name}=...")
     return cls(*args, **options)
+
+
+def whole(setting: str, value: int, low: int = 1) -> int:
+    """The value, if it is a whole number of at least low; else a ValueError that names the setting."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ValueError(f"{setting}={value!r}: give a whole number of at least {low}")
+    return value
 
 
 def number(setting: str, value: float, low: float = 0.0, high: float = float("inf")) -> float:

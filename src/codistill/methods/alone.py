@@ -14,6 +14,7 @@ class Alone(Method):
     """
 
     title = "Alone"
+    own_batches = True
 
     def __init__(self, label_smoothing: float = 0.0, confidence_penalty: float = 0.0) -> None:
         super().__init__()

@@ -76,7 +76,8 @@ class DML(Method):
         if self.unlabelled_weight == 1.0 and self.ramp == 0.0:
             return batch.mask
         weight = self.unlabelled_weight * optim.ramp(progress, self.ramp)
-        weights = torch.where(batch.y < 0, weight, 1.0)
+        unlabelled = (batch.y < 0).any(-1) if batch.task == "multilabel" else batch.y < 0
+        weights = torch.where(unlabelled, weight, 1.0)
         return weights if batch.mask is None else weights * batch.mask
 
 

@@ -1,0 +1,16 @@
+"""Channel maps: features ``[E, B, C, ...]``, the channels third, positions after them (none in a flat feature)."""
+
+import torch
+from torch import Tensor
+
+EPS = 1e-6
+
+
+def positions(maps: Tensor) -> Tensor:
+    """All positions in one dim: ``[E, B, C, H, W]`` -> ``[E, B, C, H W]``; a flat feature has one."""
+    return maps.flatten(3) if maps.dim() > 3 else maps.unsqueeze(-1)
+
+
+def unit(values: Tensor) -> Tensor:
+    """Divided by their L2 norm along the last dim (+ 1e-6): of what is all zero, zero."""
+    return values / (torch.linalg.vector_norm(values, dim=-1, keepdim=True) + EPS)

@@ -1,0 +1,53 @@
+"""Collaborative learning with shared intermediate representations."""
+
+from codistill.batch import Batch
+from codistill.cohort.branches import trunks
+from codistill.losses.average import average
+from codistill.losses.cross_entropy import cross_entropy
+from codistill.losses.kl import kl
+from codistill.methods import Method, Peers, Terms, number
+from codistill.methods.mixing import others
+
+
+class CLILR(Method):
+    """Heads of one trunk imitate the others' mean logits.  L_i = CE(z_i, y) + w T^2 KL(q_i^T || p_i^T)
+
+    q_i^T = softmax(mean over j != i of z_j, over T); the gradient into the trunk is the sum over the H heads times
+    1/H, so that it does not grow with their number. Song and Chai, NeurIPS 2018, arXiv:1805.11761.
+
+    Args:
+        weight: w.
+        temperature: T.
+
+    We differ: KL where the paper has the cross-entropy to q_i, which has the same gradient; w = 1 and T = 2 are ours,
+    the paper's values are not at hand.
+    """
+
+    title = "CL-ILR"
+    needs = "branches"
+    cost = "1 / 1, the trunk once for all"
+    published = "CIFAR-100, ResNet-32 72.33, ResNet-110 78.83 (second hand: the PCL paper, as a replication quotes it)"
+    mutual = True
+    semi = True
+    branches = True
+
+    def __init__(self, weight: float = 1.0, temperature: float = 2.0) -> None:
+        super().__init__()
+        self.weight = number("weight", weight)
+        self.temperature = number("temperature", temperature, 1e-6)
+
+    def prepare(self, cohort: Peers, batch: Batch) -> None:
+        for trunk in trunks(cohort.parts(), cohort.peers, self.blocks):
+            trunk.trunk_scale = 1.0 / len(trunk.peers)
+
+    def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
+        z, task, mask = cohort(batch.x).logits, batch.task, batch.mask  # [P, B, C]
+        teacher = others(cohort.share(z), self.blocks)
+        mimic = kl(students=z, sources=teacher, task=task, temperature=self.temperature)
+        return {
+            "task": cross_entropy(z, batch.y, task=task, mask=mask),
+            "mimic": self.weight * average(mimic, mask),
+        }
+
+
+__all__ = ["CLILR"]

@@ -1,0 +1,383 @@
+"""The command line, in the same process where that will do and in one of its own where it will not."""
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from codistill import cli, names
+from codistill.checkpoint import latest
+from codistill.run import Run
+from codistill.train import read_lines
+
+SMALL = ["--labels", "60", "--batch", "20", "--models", "cnn:width=4", "--execute", "stack"]
+QUICK = [*SMALL, "--epochs", "2"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    from codistill import study
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(study, "TIMED_ROUNDS", 2)
+    monkeypatch.setattr(study, "TIMED_NETWORKS", 4)
+
+
+@pytest.fixture
+def said(capsys):
+    """What a command prints."""
+
+    def run(*words):
+        cli.main(words)
+        return capsys.readouterr().out
+
+    return run
+
+
+def refusal(*words):
+    """The one line that a command ends with; its exit code is then 1."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert isinstance(stop.value.code, str), f"exit code {stop.value.code}"
+    assert stop.value.code.startswith("codistill: error: ")
+    assert "\n" not in stop.value.code
+    return stop.value.code.removeprefix("codistill: error: ")
+
+
+def process(*words):
+    return subprocess.Popen(
+        [sys.executable, "-m", "codistill.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+# Help and lists -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["compare", "--help"]])
+def test_help_imports_no_torch(words):
+    script = f"import sys\nfrom codistill.cli import main\ntry:\n    main({words})\nexcept SystemExit as stop:\n"
+    script += "    assert not stop.code\n    assert 'torch' not in sys.modules\nelse:\n    assert False"
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert "usage: codistill" in done.stdout
+
+
+def test_help_explains_every_setting(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    text = capsys.readouterr().out
+    for field in dataclasses.fields(Run):
+        assert f"--{field.name.replace('_', '-')}" in text
+    assert "Parts of an epoch" in text or "parts of an epoch" in text
+
+
+@pytest.mark.parametrize("what", ["methods", "models", "data", "recipes"])
+def test_a_list_names_everything_that_there_is(what, said):
+    text = said("list", what)
+    for name in names.available(f"codistill.{what}"):
+        assert re.search(rf"^\s*{name}\b", text, re.M), name
+
+
+# Settings -----------------------------------------------------------------------------------------------------------
+
+OTHER = {
+    "data": ("mnist", "mnist"),
+    "data_root": ("there", "there"),
+    "labels": ("70", 70),
+    "models": ("cnn mlp:hidden=3", ["cnn", "mlp:hidden=3"]),
+    "peers": ("2", 2),
+    "branch_at": ("stage3", "stage3"),
+    "method": ("dml:weight=2", "dml:weight=2"),
+    "update": ("in_turn", "in_turn"),
+    "augment": ("crop:pad=1 flip", ["crop:pad=1", "flip"]),
+    "optimizer": ("adam", "adam"),
+    "betas": ("0.8 0.9", [0.8, 0.9]),
+    "schedule": ("step:at=0.5", "step:at=0.5"),
+    "clip": ("1.5", 1.5),
+    "execute": ("loop", "loop"),
+    "precision": ("float64", "float64"),
+    "device": ("cpu", "cpu"),
+}
+
+
+def changed(field):
+    """Words for a field's flag, and the value in JSON that they come to."""
+    flag = "--" + field.name.replace("_", "-")
+    if isinstance(field.default, bool):
+        return [flag.replace("--", "--no-" if field.default else "--", 1)], not field.default
+    if field.name in OTHER:
+        text, value = OTHER[field.name]
+        return [flag, *text.split()], value
+    assert isinstance(field.default, int | float), f"{field.name}: say in OTHER what else it may be"
+    value = type(field.default)(field.default * 2 + (3 if isinstance(field.default, int) else 0.25))
+    return [flag, str(value)], value
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Run), ids=lambda field: field.name)
+def test_every_setting_has_a_flag_that_arrives(field, said):
+    words, value = changed(field)
+    shown = json.loads(said("show", *words))
+    assert shown[field.name] == value
+    expected = {**Run().as_dict(), field.name: value}
+    assert shown == expected
+    assert Run.from_dict(shown).as_dict() == expected
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Run), ids=lambda field: field.name)
+def test_every_setting_overrides_the_recipe_s(field, said):
+    words, value = changed(field)
+    base = json.loads(said("show", "--recipe", "digits"))
+    assert base["labels"] == 300
+    assert json.loads(said("show", "--recipe", "digits", *words)) == {**base, field.name: value}
+
+
+def test_a_setting_at_its_default_overrides_the_recipe_s_too(said):
+    assert json.loads(said("show", "--recipe", "digits", "--epochs=40", "--labels", "none"))["epochs"] == 40
+    assert json.loads(said("show", "--recipe", "digits", "--labels", "none"))["labels"] is None
+    assert json.loads(said("show", "--recipe", "digits", "--labels=none"))["labels"] is None
+    assert json.loads(said("show", "--recipe", "digits", "--learning_rate", "0.1"))["learning_rate"] == 0.1
+
+
+# Misspelt -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("trian", "no command is called 'trian': did you mean 'train'?"),
+        ("train --labls 3", "no setting of train is called '--labls': did you mean '--labels'"),
+        ("train --learning-rat=3", "no setting of train is called '--learning-rat': did you mean '--learning-rate'"),
+        ("compare --method dml --seed 3", "use --methods and --seeds"),
+        ("compare --seedz 3", "did you mean '--seed' or '--seeds'"),
+        ("train --update in_trun", "no update is called 'in_trun': did you mean 'in_turn'?"),
+        ("train --precision float", "no precision is called 'float': did you mean 'float64' or 'float32'"),
+        ("train --method dlm", "no method is called 'dlm': did you mean 'dml'"),
+        ("train --method dml:wieght=2", "no option of method 'dml' is called 'wieght': did you mean 'weight'"),
+        ("train --models cn", "no model is called 'cn': did you mean 'cnn'"),
+        ("train --models cnn:widht=3", "did you mean 'width'?"),
+        ("train --data digit", "no data is called 'digit': did you mean 'digits'?"),
+        ("train --recipe digts", "no recipe is called 'digts': did you mean 'digits'?"),
+        ("compare --recipe digts", "no recipe is called 'digts': did you mean 'digits'?"),
+        ("compare --recipe digits:seeds=3", "no option of digits is called 'seeds'"),
+        ("compare --methods dlm", "no method is called 'dlm': did you mean 'dml'"),
+        ("train --schedule cosin", "no schedule is called 'cosin': did you mean 'cosine'"),
+        ("train --augment flop", "did you mean 'flip'"),
+        ("train --peers 0", "peers=0: give at least 1"),
+        ("train --peers 1", "peers=1: 'dml' has nobody to learn from; set peers to 2 or more, or method to alone"),
+        ("train --labels 5000", "5000 examples of 1000 that have a label: lower one by 4000"),
+        ("compare --seeds 0", "seeds=0: give the number of seeds, at least 1"),
+        ("resume nowhere", "nowhere is not the folder of a run: nowhere/runs.json is missing"),
+        ("evaluate nowhere", "nowhere is not the folder of a run"),
+        ("report nowhere", "nowhere is not the folder of a run"),
+    ],
+)
+def test_what_is_misspelt_or_cannot_be_gets_one_line_and_leaves_nothing_behind(words, answer, tmp_path):
+    assert answer in refusal(*words.split())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", ["", "list modls", "show --peers x", "evaluate a --part tset", "train spare"])
+def test_other_mistakes_are_told_without_a_traceback(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words.split())
+    assert stop.value.code == 2
+    assert capsys.readouterr().err
+
+
+def test_a_mistake_s_exit_code_and_words_as_the_shell_sees_them():
+    done = process("train", "--method", "dlm")
+    out, err = done.communicate(timeout=60)
+    assert (done.returncode, out) == (1, "")
+    assert re.fullmatch(r"codistill: error: no method is called 'dlm': did you mean 'dml'.*\?\n", err)
+
+
+# Training -----------------------------------------------------------------------------------------------------------
+
+
+def test_training_leaves_a_folder_with_results_and_report(said, tmp_path):
+    text = said("train", *QUICK, "--name", "first")
+    folder = tmp_path / "runs" / "first"
+    assert {p.name for p in folder.iterdir()} == {
+        "runs.json",
+        "log.jsonl",
+        "results.jsonl",
+        "report.html",
+        "checkpoints",
+    }
+    rows = read_lines(folder / "results.jsonl")
+    assert all(f"{row['accuracy'] * 100:.2f}" in text for row in rows)
+    assert "runs/first/report.html" in text
+
+
+def test_a_run_s_folder_is_named_by_what_it_is(said, tmp_path):
+    said("train", *QUICK, "--method", "dml:temperature=2", "--seed", "3", "--runs", "here")
+    assert [p.name for p in (tmp_path / "here").iterdir()] == ["digits-dml-temperature=2-peers=2-seed=3"]
+
+
+def test_a_folder_that_is_there_is_refused_and_not_touched(said, tmp_path):
+    said("train", *QUICK, "--name", "first")
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    answer = refusal("train", *QUICK, "--name", "first")
+    assert answer == "runs/first is there already: codistill resume runs/first, or choose another --name"
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+def test_resuming_a_finished_run_shows_its_results_again(said, tmp_path):
+    said("train", *QUICK, "--name", "first")
+    results = (tmp_path / "runs/first/results.jsonl").read_text()
+    text = said("resume", "runs/first")
+    assert "going on from step 6 of 6" in text
+    assert f"{json.loads(results.splitlines()[0])['accuracy'] * 100:.2f}" in text
+    assert (tmp_path / "runs/first/results.jsonl").read_text() == results
+
+
+def test_evaluating_measures_a_part_of_the_data(said, tmp_path):
+    said("train", *QUICK, "--valid", "100", "--name", "first")
+    rows = read_lines(tmp_path / "runs/first/results.jsonl")
+    text = said("evaluate", "runs/first", "--part", "test")
+    assert "test part, 797 examples" in text
+    for row in rows:
+        assert re.search(rf"{row['accuracy'] * 100:.2f} +{row['nll']:.3f}", text)
+    assert "valid part, 100 examples" in said("evaluate", "runs/first")
+    assert "train part, 60 examples" in said("evaluate", "runs/first", "--part", "train")
+
+
+def test_evaluating_on_a_part_that_is_empty_says_what_to_do(said):
+    said("train", *QUICK, "--name", "first")
+    assert "part='valid' is empty: set valid" in refusal("evaluate", "runs/first")
+
+
+def test_a_report_is_written_anew(said, tmp_path):
+    said("train", *QUICK, "--name", "first")
+    report = tmp_path / "runs/first/report.html"
+    report.unlink()
+    assert "Report: runs/first/report.html" in said("report", "runs/first")
+    assert report.exists()
+
+
+# Comparing ----------------------------------------------------------------------------------------------------------
+
+COMPARE = ["compare", *QUICK, "--valid", "0", "--evaluate-every", "0", "--methods", "dml", "kd", "--seeds", "2"]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """The folder of a finished comparison."""
+    from codistill import study
+
+    folder = tmp_path_factory.mktemp("compared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(study, "TIMED_ROUNDS", 2)
+        cli.main([*COMPARE, "--name", "two"])
+    return folder / "runs" / "two"
+
+
+def test_comparing_leaves_a_folder_with_everything(compared):
+    assert {p.name for p in compared.iterdir()} == {
+        "study.json",
+        "parts",
+        "results.jsonl",
+        "costs.json",
+        "summary.json",
+        "report.html",
+        "report.md",
+    }
+    summary = json.loads((compared / "summary.json").read_text())
+    assert [row["method"] for row in summary["rows"]] == ["alone", "dml:peers=2", "kd:teacher=alone,graph=ring"]
+    assert summary["seeds"] == [0, 1]
+    assert summary["command"] == " ".join(["codistill", *COMPARE, "--name", "two"])
+    assert summary["settings"]["epochs"] == 2
+    assert summary["settings"]["learning_rate"] == 0.4  # the recipe's
+
+
+def test_one_number_is_so_many_seeds_and_several_are_themselves(monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "_run_study", lambda study, *rest, **settings: seen.append(study.seeds))
+    for words in (["3"], ["4", "7"]):
+        cli.main(["compare", "--seeds", *words])
+    assert seen == [(0, 1, 2), (4, 7)]
+
+
+def test_a_comparison_that_is_there_is_refused_or_gone_on_with(compared, monkeypatch, capsys):
+    monkeypatch.chdir(compared.parents[1])
+    answer = refusal(*COMPARE, "--name", "two")
+    assert answer.startswith("runs/two is there already: choose another --name, or --if-exists resume")
+    answer = refusal(*COMPARE, "--name", "two", "--if-exists", "resume", "--epochs", "3")
+    assert answer == "runs/two holds a comparison with other settings: choose another --name"
+    before = (compared / "results.jsonl").read_text()
+    capsys.readouterr()
+    cli.main([*COMPARE, "--name", "two", "--if-exists", "resume"])
+    assert "Report: runs/two/report.html" in capsys.readouterr().out
+    assert (compared / "results.jsonl").read_text() == before
+
+
+def test_a_comparison_s_report_is_written_anew(compared, capsys):
+    (compared / "report.html").unlink()
+    cli.main(["report", str(compared)])
+    assert (compared / "report.html").exists()
+    cli.main(["resume", str(compared)])
+    assert "test accuracy, 2 seeds" in capsys.readouterr().out
+
+
+def test_a_part_of_a_comparison_can_be_evaluated(compared, capsys):
+    cli.main(["evaluate", str(compared / "parts" / "000"), "--part", "test"])
+    assert "797 examples" in capsys.readouterr().out
+
+
+# Ctrl-C -------------------------------------------------------------------------------------------------------------
+
+
+def interrupted(words, line):
+    """Run a command, press Ctrl-C when it prints a line; its output and exit code."""
+    running = process(*words)
+    assert running.stdout is not None
+    out = ""
+    for printed in running.stdout:
+        out += printed
+        if re.search(line, printed):
+            running.send_signal(signal.SIGINT)
+            break
+    rest, err = running.communicate(timeout=60)
+    assert "Traceback" not in err, err
+    return out + rest, running.returncode
+
+
+LONG = [*SMALL, "--epochs", "100", "--learning-rate", "0.01"]
+
+
+def test_ctrl_c_while_training_leaves_what_resuming_finishes(said, tmp_path):
+    text, code = interrupted(["train", *LONG, "--name", "broken"], r"step \d+ of 300")
+    assert code == 130
+    assert re.search(
+        r"Stopped after step \d+ of 300. Nothing is lost. Go on with:\n  codistill resume runs/broken", text
+    )
+    stopped = int(latest(tmp_path / "runs/broken").name.removeprefix("step-"))
+    assert 60 <= stopped < 300
+    assert f"going on from step {stopped} of 300" in said("resume", "runs/broken")
+    said("train", *LONG, "--name", "whole")
+    results = [(tmp_path / "runs" / name / "results.jsonl").read_text() for name in ("broken", "whole")]
+    assert results[0] == results[1]
+
+
+def test_ctrl_c_while_comparing_leaves_what_resuming_finishes(said, tmp_path):
+    words = ["compare", *LONG, "--valid", "0", "--evaluate-every", "0", "--methods", "dml", "kd", "--seeds", "2"]
+    text, code = interrupted([*words, "--name", "broken"], r"^Part 2 of 2")
+    assert code == 130
+    assert "Nothing is lost. Go on with:\n  codistill resume runs/broken" in text
+    assert not (tmp_path / "runs/broken/summary.json").exists()
+    assert "Part 2 of 2" in said("resume", "runs/broken")
+    said(*words, "--name", "whole")
+    results = [(tmp_path / "runs" / name / "results.jsonl").read_text() for name in ("broken", "whole")]
+    assert results[0] == results[1]
+    rows = [json.loads((tmp_path / "runs" / n / "summary.json").read_text())["rows"] for n in ("broken", "whole")]
+    assert [row["gain_ci95"] for row in rows[0]] == [row["gain_ci95"] for row in rows[1]]
