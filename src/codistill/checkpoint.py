@@ -6,6 +6,7 @@ resumption needs besides (optimizer and method state) in ``state.safetensors`` a
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,10 +63,10 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
     )
     (draft / "state.json").write_text(json.dumps(checkpoint.facts, indent=2) + "\n", encoding="utf-8")
     if final.exists():
-        shutil.rmtree(final)
+        final.rename(home / f".{final.name}.old")
     draft.rename(final)
-    for old in sorted(home.glob(PATTERN))[:-keep]:
-        shutil.rmtree(old)
+    for old in (*sorted(home.glob(PATTERN))[:-keep], *home.glob(f".{PATTERN}")):
+        shutil.rmtree(old)  # older ones, and drafts of processes that were killed
     return final
 
 
@@ -86,6 +87,8 @@ def load(path: Path) -> Checkpoint:
         facts = json.loads((path / "state.json").read_text(encoding="utf-8"))
         if not isinstance(facts, dict) or not isinstance(facts.get("step"), int):
             raise ValueError("state.json has no step")
+        if strange := [name for name in peers if not re.match(r"peers\.\d+\.", name)]:
+            raise ValueError(f"peers.safetensors has {strange[0]!r}, which is no peer's")
     except (SafetensorError, ValueError, OSError) as error:
         others = sorted(other.name for other in path.parent.glob(PATTERN) if other != path)
         fix = f"remove {path} to go on from {others[-1]}" if others else f"remove {path} to start again"

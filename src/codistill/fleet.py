@@ -27,6 +27,7 @@ from codistill.randomness import derive, seeded
 from codistill.run import Run
 
 TIMED = 16  # networks, at the most, on which the executors are timed
+TRIALS = 6  # passes of each, in turns; the first is not counted and the fastest counts
 OWN = ("method", "peers", "models", "seed")
 
 
@@ -90,6 +91,7 @@ class Streams:
         self.loaders = [self._loader(piece.to(device), run.batch, seed, run.drop_last) for seed, piece in pieces]
         self.steps = min(loader.steps for loader in self.loaders)
         self.extra = self._unlabelled(run, device) if run.unlabelled else []
+        self.samples = sum(max((len(row.examples) for row in kind), default=0) for kind in (self.loaders, self.extra))
 
     def _loader(self, examples: Examples, batch: int, seed: int, drop_last: bool) -> Loader:
         if batch > len(examples):
@@ -211,6 +213,7 @@ class Fleet:
         for number, member in enumerate(self.members):
             with seeded(self.device, run.seed, "prepare", number):
                 member.method.to(self.device)
+                member.method.samples, member.method.epochs = self.streams.samples, run.epochs
                 member.method.prepare(member.view, batches[number])
                 member.method.to(self.device)
         self.cohort.passes.forward = 0
@@ -237,16 +240,24 @@ class Fleet:
         like = list(group.peers[:TIMED])
         if isinstance(x, PerPeer):
             x = PerPeer(x.inputs[like])
-        seconds = {}
-        for execute in ("stack", "loop"):
-            try:
-                with seeded(self.device, self.run.seed, "timing"):  # dropout draws
-                    trunks = [self.trunks[i] for i in like]
-                    seconds[execute] = _time([nets[i] for i in like], execute, self.run, trunks, x)
-            except (RuntimeError, NotImplementedError):
-                if execute == "loop":
-                    raise
-        return min(seconds, key=lambda name: seconds[name]), seconds
+        nets, trunks = [nets[i] for i in like], [self.trunks[i] for i in like]
+        cohorts = {execute: self._trial(nets, execute, trunks) for execute in ("stack", "loop")}
+        seconds: dict[str, list[float]] = {execute: [] for execute in cohorts}
+        with seeded(self.device, self.run.seed, "timing"):  # dropout draws
+            for _ in range(TRIALS):
+                for execute in list(cohorts):
+                    try:
+                        seconds[execute].append(_seconds(cohorts[execute], x))
+                    except (RuntimeError, NotImplementedError):
+                        if execute == "loop":
+                            raise
+                        del cohorts[execute], seconds[execute]
+        best = {execute: min(times[1:]) for execute, times in seconds.items()}
+        return min(best, key=lambda execute: best[execute]), best
+
+    def _trial(self, nets: Sequence[nn.Module], execute: str, trunks: Sequence[int]) -> Cohort:
+        run, copies = self.run, copy.deepcopy(list(nets))
+        return Cohort(copies, execute=execute, precision=run.precision, branch_at=run.branch_at, trunks=trunks)
 
     def _members(self, teachers: Mapping[str, Path]) -> list[Member]:
         alike_but_for_seed: dict[Run, list[Run]] = {}
@@ -356,10 +367,13 @@ class Fleet:
             inputs: Tensor | PerPeer = PerPeer(own[block, member.rows])
         else:
             inputs = whole if one else self._part(member, x)
+        first = member.runs[0].peers if self._own_views(member) else 1  # the views before it are x already
         return Batch(
             inputs,
             y[0] if one else y[member.rows],
-            views=tuple(self._part(member, streams.draw(where, view)[0]) for view in range(1, method.views)),
+            views=tuple(
+                self._part(member, streams.draw(where, view)[0]) for view in range(first, first + method.views - 1)
+            ),
             index=index[0] if one else index[member.rows],
             partner=self._part(member, streams.partners(where)) if method.partners else None,
             task=streams.task,
@@ -415,19 +429,13 @@ def _check(runs: Sequence[Run]) -> None:
                 )
 
 
-def _time(nets: Sequence[nn.Module], execute: str, run: Run, trunks: Sequence[int], x: object) -> float:
-    """Seconds of one forward and backward pass, the best of two after a first that is not counted."""
-    nets = copy.deepcopy(list(nets))
-    cohort = Cohort(nets, execute=execute, precision=run.precision, branch_at=run.branch_at, trunks=trunks)
-    best = float("inf")
-    for trial in range(3):
-        started = time.perf_counter()
-        cohort(x).logits.square().sum().backward()
-        if cohort.device.type == "cuda":
-            torch.cuda.synchronize(cohort.device)
-        if trial:
-            best = min(best, time.perf_counter() - started)
-    return best
+def _seconds(cohort: Cohort, x: object) -> float:
+    """Of one forward and backward pass."""
+    started = time.perf_counter()
+    cohort(x).logits.square().sum().backward()
+    if cohort.device.type == "cuda":
+        torch.cuda.synchronize(cohort.device)
+    return time.perf_counter() - started
 
 
 def teacher_networks(folder: Path, run: Run, dataset: DataSet) -> list[nn.Module]:

@@ -1,6 +1,6 @@
 """Who learns from whom: weights W[student, source], and the two verbs over them.
 
-along:  sum over j of W_ij D(source_j, student_i)
+along:  sum over j of W_ij D(source_j, student_i); along_edges where more than two logits make D
 blend:  sum over j of W_ij p_j
 """
 
@@ -13,10 +13,11 @@ from torch import Tensor
 
 from codistill.losses.average import average
 from codistill.losses.divergence import Divergence, scale
-from codistill.losses.posterior import log_posterior
+from codistill.losses.posterior import full_precision, log_posterior
 from codistill.names import UnknownName
 
 Rule = Callable[[int, int], Tensor]
+MEANS = ("arithmetic", "geometric")
 
 
 @dataclass(frozen=True)
@@ -70,18 +71,18 @@ def _star(students: int, sources: int) -> Tensor:
     return w
 
 
-def _given(students: int, sources: int, rows: tuple[tuple[float, ...], ...]) -> Tensor:
+def _given(students: int, sources: int, rows: tuple[tuple[float, ...], ...], of: str) -> Tensor:
     w = torch.tensor(rows, dtype=torch.float64)
     if w.shape != (students, sources):
-        raise ValueError(f"the graph's matrix is {tuple(w.shape)}, the cohort needs ({students}, {sources})")
+        raise ValueError(f"the {of}'s matrix is {tuple(w.shape)}, the cohort needs ({students}, {sources})")
     return w
 
 
-def complete(peers: str = "mean") -> Graph:
-    """Everybody from everybody else: W_ij = 1/(P-1), the paper's; ``peers="sum"``: W_ij = 1, the released code's."""
-    if peers not in ("mean", "sum"):
-        raise ValueError(f"peers={peers!r}: choose 'mean' (the paper) or 'sum' (the released code)")
-    return Graph(partial(_complete, total=peers), "complete")
+def complete(total: str = "mean") -> Graph:
+    """Everybody from everybody else: W_ij = 1/(P-1), the paper's; ``total="sum"``: W_ij = 1, the released code's."""
+    if total not in ("mean", "sum"):
+        raise ValueError(f"total={total!r}: choose 'mean' (the paper) or 'sum' (the released code)")
+    return Graph(partial(_complete, total=total), "complete")
 
 
 def ring() -> Graph:
@@ -111,9 +112,19 @@ def everyone() -> Graph:
     )
 
 
-def matrix(rows: Sequence[Sequence[float]]) -> Graph:
-    """The weights themselves, ``rows[student][source]``."""
-    return Graph(partial(_given, rows=tuple(tuple(map(float, row)) for row in rows)), "matrix")
+def matrix(rows: Sequence[Sequence[float]], of: str = "graph") -> Graph:
+    """The weights themselves, ``rows[student][source]``; or whatever else edges have, said in ``of``.
+
+    Raises:
+        ValueError: rows of different length, or entries that are not numbers.
+    """
+    try:
+        given = tuple(tuple(map(float, row)) for row in rows)
+    except (TypeError, ValueError):
+        given = ()
+    if not given or len({len(row) for row in given}) > 1:
+        raise ValueError(f"{of}={rows!r}: give a row of numbers for each student, one for each source")
+    return Graph(partial(_given, rows=given, of=of), "matrix")
 
 
 _NAMED: dict[str, Callable[[], Graph]] = {
@@ -152,6 +163,18 @@ def _edges(
     return i.to(device), j.to(device), w[i, j].to(device, dtype)
 
 
+@lru_cache(maxsize=64)
+def _temperatures(
+    temperature: Graph, graph: Graph, students: int, sources: int, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Those of the edges that weigh something, in their order."""
+    i, j = graph.matrix(students, sources).nonzero(as_tuple=True)
+    t = temperature.matrix(students, sources)[i, j]
+    if not bool((t > 0).all()):
+        raise ValueError(f"temperature has {t.min():g} on an edge that weighs something: give a number above 0 there")
+    return t.to(device, dtype)
+
+
 def _mix(graph: Graph, values: Tensor, students: int) -> Tensor:
     """sum over j of W_ij values_j, block by block: ``[P_source, ...]`` -> ``[P_student, ...]``.
 
@@ -169,7 +192,7 @@ def along(
     students: Tensor,
     sources: Tensor,
     task: str = "classes",
-    temperature: float = 1.0,
+    temperature: float | Graph = 1.0,
     mask: Tensor | None = None,
 ) -> Tensor:
     """sum over j of W_ij T^2 D(source_j, student_i), mean over samples.
@@ -182,7 +205,7 @@ def along(
         sources: logits ``[Q, B, ..., C]`` of those who are imitated, or ``[P, Q, B, ..., C]`` where each student has
             its own batch. Detach them: `Cohort.share` does.
         task: see `log_posterior`.
-        temperature: T, on both sides.
+        temperature: T, on both sides of every edge; or T_ij, a matrix of them as a `Graph` (see `matrix`).
         mask: ``[B, ...]`` or ``[P, B, ...]``, the samples that count.
 
     Returns: ``[P]``, nats.
@@ -192,8 +215,8 @@ def along(
     if not own and sources.shape[-1] != students.shape[-1]:
         raise ValueError(f"students have {students.shape[-1]} classes and their sources {sources.shape[-1]}")
     dtype = torch.promote_types(students.dtype, torch.float32)
-    i, j, w = _edges(graph, len(students), count, dtype, students.device)
-    if divergence.linear and not own and len(i) > len(students):
+    edges, _, _ = _edges(graph, len(students), count, dtype, students.device)
+    if divergence.linear and not own and not isinstance(temperature, Graph) and len(edges) > len(students):
         log_p = log_posterior(sources, task, temperature)
         p = log_p.exp()
         blended = _mix(graph, p, len(students))
@@ -202,12 +225,44 @@ def along(
         log_own = log_posterior(students, task, temperature)
         cross = -(blended * log_own.where(blended != 0, log_own.new_zeros(()))).sum(-1)
         return average(scale(negative_entropy + cross, task, temperature), mask)
-    values = divergence(
-        students=students[i], sources=sources[i, j] if own else sources[j], task=task, temperature=temperature
-    )
+
+    def value(i: Tensor, j: Tensor) -> Tensor:
+        student, source = students[i], sources[i, j] if own else sources[j]
+        if not isinstance(temperature, Graph):
+            return divergence(students=student, sources=source, task=task, temperature=temperature)
+        t = _temperatures(temperature, graph, len(students), count, dtype, students.device)
+        by = t.view(-1, *[1] * (student.dim() - 1))
+        values = divergence(students=student / by, sources=source / by, task=task)
+        return values * t.square().view(-1, *[1] * (values.dim() - 1))
+
+    return along_edges(graph, value, students=students, sources=count, mask=mask)
+
+
+def along_edges(
+    graph: Graph,
+    value: Callable[[Tensor, Tensor], Tensor],
+    *,
+    students: Tensor,
+    sources: int,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """sum over j of W_ij V(i, j), mean over samples: where V hangs on more than the logits at both ends of an edge.
+
+    Args:
+        graph: W.
+        value: V(i, j) of the numbers of the edges' students and sources, ``[E]`` each, to ``[E, B, ...]``, or to
+            ``[E, 1]`` where it is a mean already.
+        students: anything ``[P, ...]`` of theirs.
+        sources: how many there are.
+        mask: ``[B, ...]`` or ``[P, B, ...]``, the samples that count.
+
+    Returns: ``[P]``.
+    """
+    dtype = torch.promote_types(students.dtype, torch.float32)
+    i, j, w = _edges(graph, len(students), sources, dtype, students.device)
+    values = value(i, j)
     values = values * w.view(-1, *[1] * (values.dim() - 1))
-    total = values.new_zeros(len(students), *values.shape[1:]).index_add(0, i, values)
-    return average(total, mask)
+    return average(values.new_zeros(len(students), *values.shape[1:]).index_add(0, i, values), mask)
 
 
 FeatureLoss = Callable[..., Tensor]
@@ -261,6 +316,7 @@ def blend(
     students: int | None = None,
     task: str = "classes",
     temperature: float = 1.0,
+    mean: str = "arithmetic",
 ) -> Tensor:
     """sum over j of W_ij p_j, as probabilities.
 
@@ -269,11 +325,26 @@ def blend(
         logits: ``[Q, B, ..., C]``; made posteriors at ``temperature`` first. Or
         posteriors: probabilities, taken as they are (a temperature is never applied twice).
         students: P, where it is not Q.
+        task: see `log_posterior`.
+        temperature: T.
+        mean: ``arithmetic``; or ``geometric``: s_i softmax(sum over j of W_ij z_j / (s_i T)) with s_i = sum over j of
+            W_ij, from the weighted mean of the logits.
 
-    Returns: ``[P, B, ..., C]`` (``[..., C, 2]`` for Bernoulli tasks).
+    Returns: ``[P, B, ..., C]`` (``[..., C, 2]`` for Bernoulli tasks); each sums to s_i.
     """
     if (logits is None) == (posteriors is None):
         raise ValueError("blend takes either logits= or posteriors=")
+    if mean not in MEANS:
+        raise UnknownName("mean", mean, MEANS)
+    if mean == "geometric":
+        if logits is None:
+            raise ValueError("mean='geometric' is of logits: give logits=")
+        z = full_precision(logits)
+        z = z.clamp(min=torch.finfo(z.dtype).min)  # a class that is excluded: 0 * -inf is nan
+        total = _mix(graph, z.new_ones(len(z)), students or len(z))
+        total = total.view(-1, *[1] * (z.dim() - 1))
+        p = log_posterior(_mix(graph, z, students or len(z)) / total.where(total > 0, 1.0), task, temperature).exp()
+        return p * total.view(-1, *[1] * (p.dim() - 1))
     if posteriors is None:
         posteriors = log_posterior(logits, task, temperature).exp()  # type: ignore[arg-type]
     return _mix(graph, posteriors, students or len(posteriors))
@@ -282,6 +353,7 @@ def blend(
 __all__ = [
     "Graph",
     "along",
+    "along_edges",
     "along_features",
     "blend",
     "complete",

@@ -27,6 +27,10 @@ class UnknownName(ValueError):
         super().__init__(f"no {what} is called {name!r}: {hint}")
 
 
+class WrongKind(TypeError, ValueError):
+    """What a person's own name leads to is not what was asked for: a function that returns no network, for example."""
+
+
 def parse_value(text: str) -> Value:
     """``"3"`` -> 3, ``"0.5"`` -> 0.5, ``"true"`` -> True, ``"none"`` -> None, anything else stays text."""
     words: dict[str, Value] = {"true": True, "false": False, "none": None}

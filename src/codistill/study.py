@@ -150,7 +150,7 @@ def _check_entries(entries: Sequence[Entry]) -> None:
                 f"{base.name!r} has peers={base.run.peers} to pair the {entry.run.peers} networks of {entry.name!r} "
                 "with: give it as many, or leave it out (it is added)"
             )
-        if entry.teacher == BASELINE and base.run.peers < 2:
+        if entry.teacher == BASELINE and base.run.peers < 2 and not methods.find(entry.method).twin:
             raise ValueError(
                 f"peers=1: {entry.name!r} learns from another network trained alone than its own twin, and there is "
                 "one: set peers to 2 or more, or teacher to the folder of a run"
@@ -161,12 +161,13 @@ def _entry(spec: Spec, base: Run, most: int) -> Entry:
     of_run = {field.name for field in fields(Run)} - {"method", "seed"}
     settings = {k: v for k, v in spec.options.items() if k in of_run}
     options = {k: v for k, v in spec.options.items() if k not in of_run}
-    parameters = signature(methods.find(str(spec))).parameters
+    method = methods.find(str(spec))
+    parameters = signature(method).parameters
     teacher = options.get("teacher")
     if "teacher" not in options and "teacher" in parameters and parameters["teacher"].default is Parameter.empty:
-        # Each from the next network trained alone: of the same size, and never its own twin.
         teacher = options["teacher"] = BASELINE
-    if teacher == BASELINE and "graph" in parameters:
+    if teacher == BASELINE and "graph" in parameters and not method.twin:
+        # Each from the next network trained alone: of the same size, and its own twin only where the method says so.
         options.setdefault("graph", "ring")
     peers = settings.pop("peers", base.peers if methods.is_mutual(str(spec)) else most)
     run = base.replace(method=str(Spec(spec.name, spec.args, options)), peers=peers, **settings)
@@ -227,7 +228,6 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
     begun = (folder / "study.json").exists()
     todo = parts(study, folder)
     teachers = _teacher_folders(study, todo)
-    started = time.perf_counter()
     for number, part in enumerate(todo):
         if (part.folder / "results.jsonl").exists():
             continue
@@ -262,7 +262,6 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
         "settings": {k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
         "command": command or json.loads((folder / "study.json").read_text(encoding="utf-8")).get("command", ""),
         "versions": versions(),
-        "seconds": round(time.perf_counter() - started, 1),
     }
     (folder / "summary.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     yield Record("summary", 0, 0, facts=found)
@@ -432,7 +431,7 @@ def _same_gradient(study: Study, entry: Entry) -> str | None:
         same = Spec.parse(candidate.method)
         if same.name == other and same.options == spec.options and candidate.run.peers == entry.run.peers:
             return candidate.name
-    return other
+    return None
 
 
 def _cost(entry: Entry, base: Entry, costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

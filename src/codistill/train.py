@@ -163,6 +163,10 @@ class Training:
         def part(prefix: str) -> dict[str, Tensor]:
             return {n.removeprefix(prefix): t for n, t in saved.state.items() if n.startswith(prefix)}
 
+        if missing := [name for name in ("counted", "seconds", "passes") if name not in saved.facts]:
+            raise checkpoint.BrokenCheckpoint(
+                f"the checkpoint of step {saved.facts['step']} has no {missing[0]!r}: remove it"
+            )
         checkpoint.restore_peers(fleet.cohort, saved.peers)
         for turn, optimizer in enumerate(fleet.optimizers):
             checkpoint.restore_optimizer(optimizer, fleet.turn_leaves(turn), part("optimizer."))
@@ -245,7 +249,7 @@ def train(
         folder: where checkpoints, log and results go; None: nowhere.
         resume: go on from the folder's newest checkpoint, bit for bit.
         dataset: in place of the one that the runs name.
-        networks: in place of the ones that the runs name, for all peers in order.
+        networks: in place of the ones that the runs name, for all peers in order; trained when this has ended.
         teachers: folders by the names that methods give to their teacher.
         part: what to evaluate on at the end, once: ``test``, ``valid`` where something is still to be chosen, or None.
 
@@ -279,8 +283,16 @@ def train(
         if folder is not None:
             training.save()
         raise
+    if networks is not None and fleet.execute == "stack":
+        _give_back(fleet, networks)
     lines = results(fleet, part) if part else []
     yield Record("end", training.step, fleet.total, lines=lines, facts={"passes": {**vars(fleet.cohort.passes)}})
+
+
+def _give_back(fleet: Fleet, networks: Sequence[nn.Module]) -> None:
+    """Put what a stack has learnt into the networks that it was made of."""
+    for peer, net in enumerate(networks):
+        net.load_state_dict(fleet.cohort.network(peer).state_dict())
 
 
 def _steps(training: Training, run: Run) -> Iterator[Record]:

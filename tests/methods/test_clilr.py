@@ -1,14 +1,14 @@
 """Collaborative learning with shared intermediate representations."""
 
-import naive
 import pytest
 import torch
-from methods.side_by_side import check_branches, check_seeds
-from methods.three_steps import training_of
 
+import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
+from methods.side_by_side import check_branches, check_seeds
+from methods.three_steps import training_of
 
 
 def total(stem, heads, batch, progress, method, temperature=2.0, weight=1.0):

@@ -1,11 +1,11 @@
 """Distillation by soft targets."""
 
-import naive
 import pytest
-from methods.three_steps import check, teacher_folder, training_of
 
+import naive
 from codistill import checkpoint
 from codistill.fleet import teacher_networks
+from methods.three_steps import check, teacher_folder, training_of
 
 
 @pytest.fixture(scope="module")

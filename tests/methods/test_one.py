@@ -2,15 +2,15 @@
 
 import math
 
-import naive
 import pytest
 import torch
-from methods.side_by_side import check_branches, check_seeds
-from methods.three_steps import training_of
 
+import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
+from methods.side_by_side import check_branches, check_seeds
+from methods.three_steps import training_of
 
 
 def ramp(progress, part=0.27):

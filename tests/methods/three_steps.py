@@ -2,9 +2,9 @@
 
 import copy
 
-import naive
 import torch
 
+import naive
 from codistill.fleet import Fleet
 from codistill.run import Run
 from codistill.train import Training, logged, train
@@ -43,8 +43,8 @@ def check(training, loss, *, after=None, steps=3, rtol=1e-7):
     Args:
         training: of `training_of`, update "together".
         loss: ``loss(nets, batch, progress, method) -> scalar``, the sum over peers of what each minimises, from plain
-            modules in train mode (``net(x)`` moves batch statistics; `naive.without_statistics` does not); ``method`` is
-            a deep copy of the prepared method, for its parameters (never for its formula).
+            modules in train mode (``net(x)`` moves batch statistics; `naive.without_statistics` does not); ``method``
+            is a deep copy of the prepared method, for its parameters (never for its formula).
         after: ``after(nets, batch, progress, method)``, called once a step has been taken.
     """
     fleet = training.fleet
@@ -70,7 +70,9 @@ def check(training, loss, *, after=None, steps=3, rtol=1e-7):
     for i, net in enumerate(nets):
         state = fleet.cohort.peer_state(i)
         for name, expected in net.state_dict().items():
-            torch.testing.assert_close(state[name], expected, rtol=rtol, atol=1e-9, msg=lambda m, n=name, k=i: f"{k} {n}: {m}")
+            torch.testing.assert_close(
+                state[name], expected, rtol=rtol, atol=1e-9, msg=lambda m, n=name, k=i: f"{k} {n}: {m}"
+            )
         parameters = [name for name, _ in net.named_parameters()]
         assert any(not torch.equal(moved[i][name], net.state_dict()[name]) for name in parameters)
     own = dict(method.named_parameters())

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer
 from codistill.cohort.taps import tapped
+from codistill.names import WrongKind
 
 Rows = Sequence[int]
 Raw = tuple[Tensor, dict[str, Tensor]]
@@ -40,7 +41,7 @@ def logits_of(output: Any) -> Tensor:
     """The logits in what a network returns: a tensor, or an object with ``.logits``."""
     logits = getattr(output, "logits", output)
     if not isinstance(logits, Tensor):
-        raise TypeError(f"a network returned a {type(output).__name__}; it has to return logits or have .logits")
+        raise WrongKind(f"a network returned a {type(output).__name__}; it has to return logits or have .logits")
     return logits
 
 

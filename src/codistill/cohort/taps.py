@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from codistill.names import UnknownName
+from codistill.names import UnknownName, WrongKind
 
 
 def _keep(store: dict[str, Tensor], tap: str, value: Any) -> None:
@@ -14,7 +14,7 @@ def _keep(store: dict[str, Tensor], tap: str, value: Any) -> None:
         raise ValueError(f"feature {tap!r}: this submodule runs twice in one forward pass; tap one that runs once")
     value = value[0] if isinstance(value, tuple) else value
     if not isinstance(value, Tensor):
-        raise TypeError(f"feature {tap!r} is a {type(value).__name__}, not a tensor; tap a submodule that gives one")
+        raise WrongKind(f"feature {tap!r} is a {type(value).__name__}, not a tensor; tap a submodule that gives one")
     store[tap] = value.clone()  # an in-place activation may write over it
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from codistill.data.examples import DataSet, Examples
 from codistill.data.options import bind
-from codistill.names import Spec, find
+from codistill.names import Spec, WrongKind, find
 
 __all__ = ["DataSet", "Examples", "load"]
 
@@ -31,7 +31,7 @@ def load(spec: str, root: Path | None = None, download: bool = False) -> DataSet
         UnknownName: no such data set or option, with the nearest that there is.
         FileNotFoundError: the files are not there; says where they were looked for and what to do.
         ValueError: an option's value, or a file, is not what it should be.
-        TypeError: the user's function returns something else.
+        WrongKind: the user's function returns something else.
     """
     parsed = Spec.parse(spec)
     make, args = find(__name__, parsed)
@@ -39,7 +39,7 @@ def load(spec: str, root: Path | None = None, download: bool = False) -> DataSet
     taken = inspect.signature(make).parameters
     made = make(**{k: v for k, v in settings.items() if k in taken}, **bind(make, parsed, args, given=settings))
     if not isinstance(made, DataSet):
-        raise TypeError(f"{spec} returned a {type(made).__name__}: return a codistill.data.DataSet")
+        raise WrongKind(f"{spec} returned a {type(made).__name__}: return a codistill.data.DataSet")
     return made
 
 

@@ -12,5 +12,6 @@ def positions(maps: Tensor) -> Tensor:
 
 
 def unit(values: Tensor) -> Tensor:
-    """Divided by their L2 norm along the last dim (+ 1e-6): of what is all zero, zero."""
-    return values / (torch.linalg.vector_norm(values, dim=-1, keepdim=True) + EPS)
+    """Divided by their L2 norm along the last dim (+ 1e-6); what is all zero stays, its gradient is not enlarged."""
+    norm: Tensor = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
+    return values / (norm + EPS).where(norm > 0, norm.new_ones(()))

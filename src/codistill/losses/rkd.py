@@ -28,22 +28,28 @@ def rkd_angle(students: Tensor, sources: Tensor) -> Tensor:
     return _smooth_l1(_cosines(students), _cosines(sources))
 
 
-def _differences(values: Tensor) -> Tensor:
-    """x_j - x_i, ``[E, B (i), B (j), F]``."""
+def _differences(values: Tensor) -> tuple[Tensor, Tensor]:
+    """x_j - x_i, ``[E, B (i), B (j), F]``, and its length; where that is 0 its gradient is."""
     flat = values.flatten(2)
-    return flat.unsqueeze(1) - flat.unsqueeze(2)
+    differences = flat.unsqueeze(1) - flat.unsqueeze(2)
+    return differences, torch.linalg.vector_norm(differences, dim=-1)
 
 
 def _distances(values: Tensor) -> Tensor:
-    distances = torch.linalg.vector_norm(_differences(values), dim=-1)  # a gradient of 0 where it is 0
-    count = (distances > 0).sum((1, 2), keepdim=True).clamp(min=1)
-    mean = distances.sum((1, 2), keepdim=True) / count
-    return distances / mean.where(mean > 0, mean.new_ones(()))
+    _, lengths = _differences(values)
+    count = (lengths > 0).sum((1, 2), keepdim=True).clamp(min=1)
+    return lengths / _above_zero(lengths.sum((1, 2), keepdim=True) / count)
 
 
 def _cosines(values: Tensor) -> Tensor:
-    directions = F.normalize(_differences(values), dim=-1)
+    differences, lengths = _differences(values)
+    directions = differences / _above_zero(lengths).unsqueeze(-1)
     return directions @ directions.transpose(-1, -2)
+
+
+def _above_zero(values: Tensor) -> Tensor:
+    """1 for 0, so that equal samples are divided by it."""
+    return values.where(values > 0, values.new_ones(()))
 
 
 def _smooth_l1(students: Tensor, sources: Tensor) -> Tensor:

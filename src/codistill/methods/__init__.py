@@ -12,7 +12,7 @@ from codistill import names
 from codistill.batch import Batch
 from codistill.cohort import Cohort, View
 from codistill.graph import Graph
-from codistill.names import Spec
+from codistill.names import Spec, WrongKind
 
 Peers = Cohort | View
 Terms = dict[str, Tensor]
@@ -41,7 +41,10 @@ class Method(nn.Module, ABC):
         partners: whether it needs ``batch.partner``, another example of the same class.
         semi: whether it learns from unlabelled samples.
         branches: whether peers have to be branches of one trunk.
+        twin: whether its teacher is a network's own past self: in a study, the one with its start trained alone.
         blocks: independent blocks of peers, side by side: one for each seed of a fleet.
+        samples: how many samples ``batch.index`` counts, and
+        epochs: those of the whole training; said before `prepare`, 0 where nobody said.
         gradient_of: a method with the very same gradient, where there is one.
         graph: who learns from whom; None where nobody learns from peers.
     """
@@ -57,7 +60,10 @@ class Method(nn.Module, ABC):
     partners: ClassVar[bool] = False
     semi: ClassVar[bool] = False
     branches: ClassVar[bool] = False
+    twin: ClassVar[bool] = False
     blocks: int = 1
+    samples: int = 0
+    epochs: int = 0
     gradient_of: ClassVar[str | None] = None
     graph: Graph | None = None
 
@@ -94,9 +100,11 @@ class Method(nn.Module, ABC):
         """After the weights have moved: the only place where state moves."""
 
     def __call__(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        if not self._checked and self.graph is not None:
+        if not self._checked:
             self._checked = True
-            warn_of_identical(cohort, self.graph)
+            graph = self.graph or getattr(getattr(self, "sources", None), "peer_graph", None)
+            if graph is not None:
+                warn_of_identical(cohort, graph)
         terms: Terms = super().__call__(cohort, batch, progress)
         return terms
 
@@ -124,7 +132,7 @@ def find(spec: str) -> type[Method]:
     """
     cls, _ = names.find(__name__, Spec.parse(spec))
     if not (isinstance(cls, type) and issubclass(cls, Method)):
-        raise TypeError(f"{spec!r} is {cls!r}, not a Method")
+        raise WrongKind(f"{spec!r} is {cls!r}, not a Method")
     return cls
 
 

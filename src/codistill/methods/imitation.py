@@ -24,11 +24,15 @@ class Sources(nn.Module):
     def __init__(self, teacher: Cohort | None, graph: str | Graph | None = None) -> None:
         super().__init__()
         if teacher is not None and not (isinstance(teacher, Cohort) and teacher.fixed):
-            raise ValueError(
-                f"teacher={teacher!r}: give a frozen cohort (cohort.frozen()), a folder, or none for peers"
-            )
+            what = f"a {type(teacher).__name__}" + (" that still learns" if isinstance(teacher, Cohort) else "")
+            raise ValueError(f"teacher is {what}: give a frozen cohort (cohort.frozen()), a folder, or none for peers")
         self.teacher = teacher
         self.graph: Graph = named(graph) if graph is not None else everyone() if teacher is not None else complete()
+
+    @property
+    def peer_graph(self) -> Graph | None:
+        """Who learns from whom among the peers; None where there is a teacher."""
+        return self.graph if self.teacher is None else None
 
     def tap(self, cohort: Peers, *names: str) -> None:
         """Ask students and sources for features, by submodule."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from codistill.names import Spec, Value, find
+from codistill.names import Spec, Value, WrongKind, find
 from codistill.randomness import seeded
 
 __all__ = ["build", "count_parameters"]
@@ -32,7 +32,7 @@ def build(spec: str, classes: int, shape: tuple[int, ...], seed: int | None = No
     Raises:
         UnknownName: no such model, with the nearest that there are.
         ValueError: an option that the model does not have, or a value or shape that it refuses.
-        TypeError: the user's function returns something else.
+        WrongKind: the user's function returns something else.
     """
     parsed = Spec.parse(spec)
     make, args = find(__name__, parsed)
@@ -40,7 +40,7 @@ def build(spec: str, classes: int, shape: tuple[int, ...], seed: int | None = No
     with nullcontext() if seed is None else seeded(torch.device("cpu"), seed):
         net = make(classes, shape, *args, **parsed.options)
     if not isinstance(net, nn.Module):
-        raise TypeError(f"model {spec!r} is a {type(net).__name__}: return a torch.nn.Module")
+        raise WrongKind(f"model {spec!r} is a {type(net).__name__}: return a torch.nn.Module")
     return net
 
 

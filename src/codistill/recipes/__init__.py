@@ -2,7 +2,7 @@
 
 from codistill import names
 from codistill.data.options import bind
-from codistill.names import Spec
+from codistill.names import Spec, WrongKind
 from codistill.study import Study
 
 
@@ -16,5 +16,5 @@ def get(spec: str) -> Study:
     make, args = names.find(__name__, parsed)
     study = make(**bind(make, parsed, args))
     if not isinstance(study, Study):
-        raise TypeError(f"recipe {spec!r} returned a {type(study).__name__}, not a Study")
+        raise WrongKind(f"recipe {spec!r} returned a {type(study).__name__}, not a Study")
     return study

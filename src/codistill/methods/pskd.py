@@ -1,0 +1,102 @@
+"""Self-distillation with progressive refinement of targets."""
+
+import torch
+from torch import Tensor
+
+from codistill.batch import Batch
+from codistill.losses.average import average
+from codistill.losses.cross_entropy import cross_entropy
+from codistill.losses.posterior import log_posterior
+from codistill.methods import Method, Peers, Terms, number
+
+
+class PSKD(Method):
+    """Every network imitates its own last epoch.  L_i = (1-a_t) CE(z_i, y) + a_t CE(z_i, q_i),  a_t = a (t+1)/epochs
+
+    q_i(x) is the posterior that network i gave x in the training pass of epoch t - 1, on that epoch's distorted view and
+    with the weights of that step; the one-hot label where x was not seen then, so in the first epoch. Kim et al., ICCV
+    2021, arXiv:2006.12000; a = 0.8 and (t+1)/epochs as in lgcnsai/PS-KD-Pytorch.
+
+    It keeps two tables ``[P, N, C]``, which are in the checkpoint. In a loop of one's own: set ``method.samples`` (N) and
+    ``method.epochs`` before `prepare`, give Batch(index=...), and call `start_epoch` and `after_step`.
+
+    Args:
+        alpha: a.
+    """
+
+    title = "PS-KD"
+    needs = "labels, numbered samples"
+    published = (
+        "CIFAR-100, error: PreAct ResNet-18 24.18 -> 20.82, PreAct ResNet-101 20.75 -> 19.43, DenseNet-121 20.05 -> "
+        "18.73 (lgcnsai/PS-KD-Pytorch, the authors'); replication, ResNet-18: accuracy 76.24 -> 79.31"
+    )
+    own_batches = True
+    epoch: Tensor
+    past: Tensor
+    present: Tensor
+
+    def __init__(self, alpha: float = 0.8) -> None:
+        super().__init__()
+        self.alpha = number("alpha", alpha, 0.0, 1.0)
+        self.register_buffer("epoch", torch.zeros(()))
+        self._passes: list[tuple[Tensor, Tensor]] = []
+
+    def prepare(self, cohort: Peers, batch: Batch) -> None:
+        if batch.task != "classes":
+            raise ValueError(f"task={batch.task!r}: pskd keeps one posterior for each sample; use task='classes'")
+        if batch.index is None:
+            raise ValueError("pskd keeps what it made of each sample, by its number: give Batch(index=...)")
+        for name in ("samples", "epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: pskd needs to know it; set method.{name} first")
+        if int(batch.index.max()) >= self.samples:
+            raise ValueError(f"samples={self.samples}: a sample has the number {int(batch.index.max())}; set it higher")
+        with torch.no_grad():
+            z = log_posterior(cohort(batch.x).logits)
+        # a row of zeros: not seen
+        self.register_buffer("past", z.new_zeros(len(z), self.samples, z.shape[-1]))
+        self.register_buffer("present", torch.zeros_like(self.past))
+        turn = {peer: group.turn for group in cohort.parts() for peer in group.peers}
+        turns = [turn[peer] for peer in cohort.peers]
+        self.turns = [
+            torch.tensor([i for i, t in enumerate(turns) if t == this], device=z.device) for this in sorted(set(turns))
+        ]
+
+    def start_epoch(self, epoch: int) -> None:
+        self.epoch.fill_(epoch)
+        if epoch:
+            self.past.copy_(self.present)
+            self.present.zero_()
+
+    def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
+        z, index, mask = cohort(batch.x).logits, batch.index, batch.mask  # [P, B, C]
+        if index is None or not hasattr(self, "past"):
+            raise ValueError("pskd: call method.prepare(cohort, batch) first, and give every Batch its index")
+        self._remember(index, log_posterior(cohort.share(z)).exp())
+        peers = torch.arange(len(z), device=z.device).unsqueeze(1)
+        q = self.past[peers, index]  # [P, B, C]
+        labels = batch.y.clamp(min=0).expand(z.shape[:2])
+        log_p = log_posterior(z)
+        own = -(q * log_p).sum(-1)
+        own = own.where(q.sum(-1) > 0, -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1))
+        labelled = batch.y >= 0 if mask is None else (batch.y >= 0) & mask.bool()
+        a = self.alpha * (self.epoch + 1) / self.epochs
+        return {
+            "task": (1 - a) * cross_entropy(z, batch.y, mask=mask),
+            "mimic": a * average(own, labelled),
+        }
+
+    def _remember(self, index: Tensor, p: Tensor) -> None:
+        """Keep a pass until the step is done: one in a step, or one for each turn."""
+        if len(self._passes) == len(self.turns):
+            self._passes.clear()
+        self._passes.append((index, p))
+
+    def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
+        for peers, (index, p) in zip(self.turns, self._passes, strict=True):  # each peer's from its own turn
+            numbers = index.expand(len(p), -1)[peers]
+            self.present[peers.unsqueeze(1), numbers] = p[peers]
+        self._passes.clear()
+
+
+__all__ = ["PSKD"]

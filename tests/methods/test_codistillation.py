@@ -1,0 +1,176 @@
+"""Codistillation."""
+
+import copy
+
+import naive
+import pytest
+import torch
+from methods.side_by_side import check_seeds
+from methods.three_steps import check, training_of
+
+from codistill.batch import Batch, PerPeer
+from codistill.cohort import Cohort
+from codistill.methods import get
+
+
+class Stale:
+    """Copies of plain modules, renewed every so many steps."""
+
+    def __init__(self, every):
+        self.every, self.steps, self.copies = every, 0, None
+
+    def predict(self, nets, j, x):
+        self.copies = copy.deepcopy(nets) if self.copies is None else self.copies
+        with torch.no_grad():
+            return self.copies[j].eval()(x)
+
+    def renew(self, nets, *_):
+        self.steps += 1
+        if self.steps % self.every == 0:
+            self.copies = copy.deepcopy(nets)
+
+
+def probabilities(z, temperature):
+    return torch.stack([naive.softmax(row, temperature) for row in z])
+
+
+def kl(q, z, temperature):
+    p = probabilities(z, temperature)
+    return (q * (torch.log(q) - torch.log(p))).sum() / len(z)
+
+
+def losses(stale, burn_in, weight=1.0, temperature=1.0):
+    def loss(nets, batch, progress, method):
+        total = 0.0
+        for i, net in enumerate(nets):
+            x = batch.x.inputs[i] if isinstance(batch.x, PerPeer) else batch.x
+            y = batch.y[i] if batch.y.dim() == 2 else batch.y
+            z = net(x)
+            past = [probabilities(stale.predict(nets, j, x), temperature) for j in range(len(nets)) if j != i]
+            on = 1.0 if progress >= burn_in else 0.0
+            mimic = kl(sum(past) / len(past), z, temperature)
+            total = total + naive.label_loss(z, y) + on * weight * temperature**2 * mimic
+        return total
+
+    return loss
+
+
+@pytest.mark.parametrize("execute", ["loop", "stack"])
+@pytest.mark.parametrize("every", [1, 2])
+def test_six_steps_from_stale_copies_after_the_burn_in(execute, every):
+    stale = Stale(every)
+    spec = f"codistillation:burn_in=0.2,exchange_every={every}"
+    check(training_of(spec, execute=execute), losses(stale, 0.2), after=stale.renew, steps=6)
+
+
+@pytest.mark.parametrize("execute", ["loop", "stack"])
+def test_four_steps_each_on_data_of_its_own(execute):
+    stale = Stale(2)
+    spec = "codistillation:burn_in=0.2,exchange_every=2,weight=0.5,temperature=2"
+    training = training_of(spec, execute=execute, shards=True, batch=10, epochs=3)
+    _, (batch,) = training.fleet.draw(0, 0)
+    assert batch.x.inputs.shape[:2] == (3, 10)
+    check(training, losses(stale, 0.2, 0.5, 2.0), after=stale.renew, steps=4)
+
+
+def test_three_steps_on_views_of_their_own():
+    stale = Stale(1)
+    spec = "codistillation:burn_in=0,exchange_every=1"
+    training = training_of(spec, own_views=True, augment=("crop:pad=1",), execute="stack")
+    check(training, losses(stale, 0.0), after=stale.renew)
+
+
+@pytest.mark.parametrize("execute", ["loop", "stack"])
+def test_four_steps_from_current_logits(execute):
+    def loss(nets, batch, progress, method):
+        z = [net(batch.x) for net in nets]
+        total = 0.0
+        for i, own in enumerate(z):
+            others = [probabilities(other.detach(), 1.0) for j, other in enumerate(z) if j != i]
+            on = 1.0 if progress >= 0.4 else 0.0
+            total = total + naive.label_loss(own, batch.y) + on * kl(sum(others) / len(others), own, 1.0)
+        return total
+
+    check(training_of("codistillation:exchange=logits", execute=execute), loss, steps=4)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"shards": True, "batch": 10}, {"exchange": "logits"}], ids=["shared", "shards", "logits"]
+)
+def test_two_seeds_in_one_fleet_are_two_runs(settings):
+    exchange = settings.pop("exchange", "weights")
+    check_seeds(f"codistillation:burn_in=0,exchange_every=2,exchange={exchange}", execute="stack", **settings)
+
+
+def passes(training):
+    method = training.fleet.members[0].method
+    return training.fleet.cohort.passes.forward, method.copies.passes.forward if method.copies is not None else 0
+
+
+def test_burning_in_costs_no_pass_of_a_copy():
+    training = training_of("codistillation:burn_in=0.5")
+    for _ in range(3):
+        (terms,) = training.advance()
+        assert not terms["mimic"].any()
+    assert passes(training) == (9, 0)
+    (terms,) = training.advance()
+    assert (terms["mimic"] > 0).all()
+    assert passes(training) == (12, 3)
+
+
+def test_on_data_of_their_own_every_other_copy_runs_once_on_each_batch():
+    training = training_of("codistillation:burn_in=0", shards=True, batch=10)
+    training.advance()
+    assert passes(training) == (3, 6)
+
+
+def test_logits_need_no_copies():
+    training = training_of("codistillation:exchange=logits,burn_in=0")
+    training.advance()
+    assert passes(training) == (3, 0)
+    assert not any("copies" in name for name in training.fleet.members[0].method.state_dict())
+
+
+def test_copies_stand_still_between_exchanges():
+    training = training_of("codistillation:exchange_every=3", execute="stack")
+    copies = training.fleet.members[0].method.copies
+    start = copies.peer_state(1)["fc.weight"].clone()
+    for step in range(1, 7):
+        training.advance()
+        now = copies.peer_state(1)["fc.weight"]
+        assert torch.equal(now, start) == (step % 3 != 0)
+        if step % 3 == 0:
+            assert torch.equal(now, training.fleet.cohort.peer_state(1)["fc.weight"])
+            start = now.clone()
+
+
+def test_no_gradient_reaches_the_imitated():
+    torch.manual_seed(0)
+    cohort = Cohort([naive.small_net().double() for _ in range(3)])
+    batch = Batch(torch.randn(5, 1, 8, 8, dtype=torch.float64), torch.tensor([0, 1, 2, 3, -1]))
+    for exchange in ("weights", "logits"):
+        cohort.zero_grad(set_to_none=True)
+        method = get("codistillation", exchange=exchange)
+        method.prepare(cohort, batch)
+        method(cohort, batch)["mimic"][1].backward()  # progress is not known: the burn-in is over
+        moved = [
+            any(p.grad is not None and bool(p.grad.any()) for p in cohort.network(i).parameters()) for i in range(3)
+        ]
+        assert moved == [False, True, False]
+
+
+def test_what_cannot_be_is_said():
+    with pytest.raises(ValueError, match="exchange='weight': choose weights or logits"):
+        get("codistillation:exchange=weight")
+    with pytest.raises(ValueError, match="exchange_every=0: give a whole number of at least 1"):
+        get("codistillation:exchange_every=0")
+    with pytest.raises(ValueError, match="burn_in=2: give a number from 0 to 1"):
+        get("codistillation:burn_in=2")
+    with pytest.raises(ValueError, match="exchange='logits': peers have samples of their own; use exchange=weights"):
+        training_of("codistillation:exchange=logits", shards=True, batch=10)
+    training_of(
+        "codistillation:exchange=logits", own_views=True, augment=("crop:pad=1",)
+    )  # the same samples: it can be
+    cohort = Cohort([naive.small_net(), naive.small_net()])
+    with pytest.raises(ValueError, match="call method.prepare\\(cohort, batch\\) before the first step"):
+        get("codistillation")(cohort, Batch(torch.zeros(4, 1, 8, 8), torch.zeros(4).long()))
