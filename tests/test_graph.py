@@ -103,7 +103,7 @@ def test_graphs_are_found_by_name_by_matrix_or_are_themselves():
     assert named(mine) is mine
     with pytest.raises(UnknownName, match="no graph is called 'rign': did you mean 'ring'"):
         named("rign")
-    with pytest.raises(ValueError, match="peers='max': choose 'mean' .* or 'sum'"):
+    with pytest.raises(ValueError, match="total='max': choose 'mean' .* or 'sum'"):
         complete("max")
 
 

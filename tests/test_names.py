@@ -37,7 +37,7 @@ def test_values_are_numbers_truths_nothing_or_text(text, value):
     [
         ("dml", Spec("dml")),
         ("dml:", Spec("dml")),
-        (" dml:weight=2,peers=sum ", Spec("dml", (), {"weight": 2, "peers": "sum"})),
+        (" dml:weight=2,total=sum ", Spec("dml", (), {"weight": 2, "total": "sum"})),
         ("my.nets:Small,width=32", Spec("my.nets", ("Small",), {"width": 32})),
         ("step:at=0.3/0.6,by=0.1", Spec("step", (), {"at": "0.3/0.6", "by": 0.1})),
         ("crop: 4 , mode=a=b", Spec("crop", (4,), {"mode": "a=b"})),

@@ -106,7 +106,7 @@ class Resume:
         if (self.run / "study.json").exists():
             _run_study(studies.load(self.run), self.run, console, go_on=True, command="")
         else:
-            _run_training(resume(self.run), self.run, console)
+            _run_training(resume(self.run, teachers=studies.teachers_of(self.run)), self.run, console)
 
 
 @dataclass
@@ -118,10 +118,14 @@ class Evaluate:
     """Part of the data. The test set is for the end."""
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+        from codistill import study as studies
         from codistill.report.results import results_table
         from codistill.train import restored, results
 
-        console.print(results_table(results(restored(self.run), self.part)))
+        whole = (self.run / "study.json").exists()
+        folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
+        for folder in folders:
+            console.print(results_table(results(restored(folder, teachers=studies.teachers_of(folder)), self.part)))
 
 
 @dataclass

@@ -273,6 +273,17 @@ def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, Path]:
     return {run.seed: part.folder for part in todo for run in part.runs if run.replace(seed=base.seed) == base}
 
 
+def teachers_of(folder: Path) -> dict[str, Path]:
+    """For a part of a comparison, where its teachers are; nothing for a run of its own."""
+    home = folder.parent.parent
+    if not (home / "study.json").exists():
+        return {}
+    study = load(home)
+    todo = parts(study, home)
+    part = next((part for part in todo if part.folder.name == folder.name), None)
+    return {} if part is None else {BASELINE: _teacher_folders(study, todo)[min(run.seed for run in part.runs)]}
+
+
 def log_of(study: Study, folder: Path) -> Rows:
     """All epochs' lines, each with the name of its entry as its method."""
     names = {entry.run.replace(seed=0): entry.name for entry in study.entries}

@@ -202,7 +202,9 @@ def results(fleet: Fleet, part: str) -> list[dict[str, Any]]:
     streams, dataset = fleet.streams, fleet.dataset
     examples = [getattr(parts, part).to(fleet.device) for parts in streams.parts]
     if any(len(e) == 0 for e in examples):
-        raise ValueError(f"part={part!r} is empty: set valid, the part (or number) of examples to hold out")
+        raise ValueError(
+            f"part={part!r} is empty: choose part=test, or set valid, the part (or number) of examples to hold out"
+        )
     shared = part == "test"
     each: list[Examples] = examples[:1] if shared else examples
     size = min(512, max(32, EVALUATED // len(fleet.cohort)))

@@ -45,8 +45,8 @@ def losses(stale, burn_in, weight=1.0, temperature=1.0):
         for i, net in enumerate(nets):
             x = batch.x.inputs[i] if isinstance(batch.x, PerPeer) else batch.x
             y = batch.y[i] if batch.y.dim() == 2 else batch.y
-            z = net(x)
             past = [probabilities(stale.predict(nets, j, x), temperature) for j in range(len(nets)) if j != i]
+            z = net(x)
             on = 1.0 if progress >= burn_in else 0.0
             mimic = kl(sum(past) / len(past), z, temperature)
             total = total + naive.label_loss(z, y) + on * weight * temperature**2 * mimic

@@ -99,5 +99,5 @@ def test_with_one_source_they_are_one_and_the_same():
 
 
 def test_what_it_says_of_itself():
-    assert DMLEnsemble.gradient_of == "dml"
+    assert DMLEnsemble.same_gradient({}) == "dml"
     assert DMLEnsemble.mutual

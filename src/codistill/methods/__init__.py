@@ -3,6 +3,7 @@
 import inspect
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -45,7 +46,6 @@ class Method(nn.Module, ABC):
         blocks: independent blocks of peers, side by side: one for each seed of a fleet.
         samples: how many samples ``batch.index`` counts, and
         epochs: those of the whole training; said before `prepare`, 0 where nobody said.
-        gradient_of: a method with the very same gradient, where there is one.
         graph: who learns from whom; None where nobody learns from peers.
     """
 
@@ -64,7 +64,6 @@ class Method(nn.Module, ABC):
     blocks: int = 1
     samples: int = 0
     epochs: int = 0
-    gradient_of: ClassVar[str | None] = None
     graph: Graph | None = None
 
     def __init__(self) -> None:
@@ -80,6 +79,11 @@ class Method(nn.Module, ABC):
             batch: what they learn from.
             progress: how much of the training is done, 0 to 1; None where nobody knows.
         """
+
+    @classmethod
+    def same_gradient(cls, options: Mapping[str, Any]) -> str | None:
+        """The spec of another method that has the very same gradient as this one with these options, or None."""
+        return None
 
     def repeat(self, blocks: int) -> "Method":
         """Make this the method of so many independent blocks of peers side by side, each with the method's graph."""

@@ -16,10 +16,10 @@ from codistill.methods.mixing import linear
 
 
 class BYOT(Method):
-    """Shallow classifiers imitate the last.  L_i = CE_i + sum_s [(1-a) CE_s + a T^2 KL(p_i^T || p_s^T) + b (g_s - h_i)^2]
+    """Shallow classifiers imitate the last.  L_i = CE_i + sum_s [(1-a) CE_s + a T^2 KL(p_i^T || p_s^T) + b (g_s - h)^2]
 
     Each tapped feature f_s has a classifier of its own in training, z_s = V_s g_s with g_s = relu(U_s pool(f_s)) in the
-    shape of h_i, the pooled feature before the last layer; the square is the mean over samples and elements. p_i and h_i
+    shape of h, the pooled feature before the last layer; the square is the mean over samples and elements. p_i and h
     are detached. Zhang et al., ICCV 2019, arXiv:1905.08094.
 
     Args:
@@ -34,7 +34,6 @@ class BYOT(Method):
     """
 
     title = "BYOT"
-    needs = ""
     published = "CIFAR-100, ResNet-18, a replication: 76.24 -> 77.88 (winycg/Self-KD-Lib)"
     semi = True
     own_batches = True

@@ -17,9 +17,9 @@ from codistill.methods import Method, Peers, Terms, number
 class DDGSD(Method):
     """One network, two distorted views.  L_i = CE_a + CE_b + w T^2 [KL(p_a^T || p_b^T) + KL(p_b^T || p_a^T)] + m MMD
 
-    MMD = || mean h_a - mean h_b ||^2 over the batch, h the pooled features. Xu and Liu, AAAI 2019. w = 1 and m from 1e-4
-    to 5e-4 are the paper's (as a review of it says), T = 3 as in youngerous/ddgsd-pytorch. The form of MMD, m = 5e-4
-    in that range and T^2 are ours: what the paper does is not known, and without T^2 the KLs count a ninth.
+    MMD = || mean h_a - mean h_b ||^2 over the batch, h the pooled features. Xu and Liu, AAAI 2019. w = 1 and m from
+    1e-4 to 5e-4 are the paper's (as a review of it says), T = 3 as in youngerous/ddgsd-pytorch. The form of MMD, m =
+    5e-4 in that range and T^2 are ours: what the paper does is not known, and without T^2 the KLs count a ninth.
 
     Args:
         weight: w; 0 leaves the KLs out.
@@ -71,10 +71,10 @@ class DDGSD(Method):
             )
         a, b = cohort(batch.x), cohort(batch.views[0])
         y, task, mask = batch.y, batch.task, batch.mask
-        terms = {"task": sum(cross_entropy(o.logits, y, task=task, mask=mask) for o in (a, b))}
+        z_a, z_b = a.logits, b.logits  # [P, B, C]
+        labels = [cross_entropy(z, y, task=task, mask=mask) for z in (z_a, z_b)]
+        terms = {"task": labels[0] + labels[1]}
         if self.weight:
-            target = cohort.share if self.detach else torch.Tensor.view_as
-            z_a, z_b = a.logits, b.logits
             temperature = self.temperature
             both = [
                 kl(students=z, sources=cohort.share(q) if self.detach else q, task=task, temperature=temperature)
@@ -83,10 +83,11 @@ class DDGSD(Method):
             weight = self.weight if self.scaled else self.weight / temperature**2
             terms["mimic"] = weight * average(both[0] + both[1], mask)
         if self.mmd:
-            terms["mmd"] = self.mmd * self._discrepancy(a, b, mask.any(-1) if task == "tokens" else mask)
+            terms["mmd"] = self.mmd * self._discrepancy(a, b, batch)
         return terms
 
-    def _discrepancy(self, a: Outputs, b: Outputs, mask: Tensor | None) -> Tensor:
+    def _discrepancy(self, a: Outputs, b: Outputs, batch: Batch) -> Tensor:
+        mask = batch.mask.any(-1) if batch.mask is not None and batch.task == "tokens" else batch.mask
         f, g = a.features[self.feature], b.features[self.feature]
         if isinstance(f, Tensor) and isinstance(g, Tensor):
             return mmd(_pooled(f), _pooled(g), mask)

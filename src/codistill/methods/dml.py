@@ -1,11 +1,13 @@
 """Deep mutual learning."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from codistill import losses, optim
 from codistill.batch import Batch
-from codistill.graph import Graph, along, complete, named
+from codistill.graph import Graph, along, complete, matrix, named
 from codistill.losses.cross_entropy import cross_entropy
 from codistill.losses.divergence import Divergence
 from codistill.methods import Method, Peers, Terms, number
@@ -14,16 +16,17 @@ from codistill.methods import Method, Peers, Terms, number
 class DML(Method):
     """Every peer imitates every other peer.  L_i = CE(z_i, y) + w * sum_j W_ij T^2 D(p_j^T, p_i^T)
 
-    W_ij = 1/(P-1) and D = KL(p_j || p_i), T = 1, w = 1 in the paper. Zhang et al., CVPR 2018, arXiv:1706.00384.
+    W_ij = 1/(P-1) and D = KL(p_j || p_i), T = 1, w = 1 in the paper. Zhang et al., CVPR 2018, arXiv:1706.00384. Its
+    released code is ``dml:total=sum,update=fresh_batch``.
 
     Args:
         weight: w.
-        temperature: T.
-        divergence: ``kl | reverse_kl | symmetric_kl | js``, or one's own.
+        temperature: T; or, in Python, a matrix T_ij, so that each edge has its own.
+        divergence: ``kl | reverse_kl | symmetric_kl | js | renyi:alpha=0.5``, or one's own.
         graph: W, by name, by matrix or as a `Graph`.
         unlabelled_weight: how much an unlabelled sample counts in the second term, beside 1 of a labelled one.
         ramp: part of the training over which unlabelled_weight rises to its value (see `optim.ramp`).
-        peers: ``mean`` over the peers as in the paper, or their ``sum`` as in the released code (the same for P = 2).
+        total: ``mean`` over the peers as in the paper, or their ``sum`` as in the released code (the same for P = 2).
 
     We differ: the mean over the batch where the paper writes a sum, as its released code does.
     """
@@ -40,19 +43,23 @@ class DML(Method):
     def __init__(
         self,
         weight: float = 1.0,
-        temperature: float = 1.0,
+        temperature: float | Sequence[Sequence[float]] = 1.0,
         divergence: str | Divergence = "kl",
         graph: str | Graph | None = None,
-        peers: str = "mean",
+        total: str = "mean",
         unlabelled_weight: float = 1.0,
         ramp: float = 0.0,
     ) -> None:
         super().__init__()
-        if graph is not None and peers != "mean":
-            raise ValueError(f"peers={peers!r} is for the complete graph; a graph of one's own says its weights itself")
-        self.graph: Graph = complete(peers) if graph is None else named(graph)
+        if graph is not None and total != "mean":
+            raise ValueError(f"total={total!r} is for the complete graph; a graph of one's own says its weights itself")
+        self.graph: Graph = complete(total) if graph is None else named(graph)
         self.weight = number("weight", weight)
-        self.temperature = number("temperature", temperature, 1e-6)
+        self.temperature: float | Graph = (
+            matrix(temperature, of="temperature")
+            if isinstance(temperature, Sequence) and not isinstance(temperature, str)
+            else number("temperature", temperature, 1e-6)
+        )
         self.divergence = losses.divergence(divergence)
         self.unlabelled_weight = number("unlabelled_weight", unlabelled_weight)
         self.ramp = number("ramp", ramp, 0.0, 1.0)

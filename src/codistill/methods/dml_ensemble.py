@@ -1,11 +1,15 @@
 """Deep mutual learning with one ensemble teacher (DML_e)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from codistill.batch import Batch
-from codistill.graph import Graph, blend, complete, named
+from codistill.graph import MEANS, Graph, blend, complete, everyone, named
 from codistill.losses.average import average
 from codistill.losses.cross_entropy import cross_entropy
 from codistill.losses.kl import kl
 from codistill.methods import Method, Peers, Terms, number
+from codistill.names import Spec, UnknownName
 
 
 class DMLEnsemble(Method):
@@ -13,24 +17,54 @@ class DMLEnsemble(Method):
 
     Zhang et al., CVPR 2018, section 3.4, arXiv:1706.00384. Its gradient is that of `DML` with the same W and T: the
     mean of the KLs is this KL plus a constant, so the two differ in the value of the term and in nothing that is
-    learnt. The paper explains a difference by the entropy of the averaged teacher; we do not.
+    learnt. The paper explains a difference by the entropy of the averaged teacher; we do not. With ``include_self``
+    the gradient is (P-1)/P of that, a smaller w and no other teacher. What makes another teacher is the geometric mean.
+
+    Args:
+        weight: w.
+        temperature: T.
+        graph: W, by name, by matrix or as a `Graph`.
+        mean: ``arithmetic``, of the posteriors, the paper's; or ``geometric``: the teacher is
+            softmax(sum_j W_ij z_j / T), the mean of the logits.
+        include_self: the mean is over all peers, the learner among them: W_ij = 1/P.
     """
 
     title = "DML_e"
     needs = "peers"
     mutual = True
-    gradient_of = "dml"
+    semi = True
 
-    def __init__(self, weight: float = 1.0, temperature: float = 1.0, graph: str | Graph | None = None) -> None:
+    def __init__(
+        self,
+        weight: float = 1.0,
+        temperature: float = 1.0,
+        graph: str | Graph | None = None,
+        mean: str = "arithmetic",
+        include_self: bool = False,
+    ) -> None:
         super().__init__()
-        self.graph: Graph = complete() if graph is None else named(graph)
+        if mean not in MEANS:
+            raise UnknownName("mean", mean, MEANS)
+        if not isinstance(include_self, bool):
+            raise ValueError(f"include_self={include_self!r}: give true or false")
+        if graph is not None and include_self:
+            raise ValueError("include_self=True is for the complete graph; a graph of one's own says it by W_ii")
+        self.graph: Graph = named(graph) if graph is not None else everyone() if include_self else complete()
         self.weight = number("weight", weight)
         self.temperature = number("temperature", temperature, 1e-6)
+        self.mean = mean
+
+    @classmethod
+    def same_gradient(cls, options: Mapping[str, Any]) -> str | None:
+        """DML's, for the mean of the posteriors of the others."""
+        if options.get("mean", "arithmetic") != "arithmetic" or options.get("include_self"):
+            return None
+        return str(Spec("dml", (), {k: v for k, v in options.items() if k not in ("mean", "include_self")}))
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]
         task, temperature = batch.task, self.temperature
-        teacher = blend(self.graph, logits=cohort.share(z), task=task, temperature=temperature)
+        teacher = blend(self.graph, logits=cohort.share(z), task=task, temperature=temperature, mean=self.mean)
         mimic = kl(students=z, posteriors=teacher, task=task, temperature=temperature)  # [P, B]
         return {
             "task": cross_entropy(z, batch.y, task=task, mask=batch.mask),

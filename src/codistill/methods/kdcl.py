@@ -12,7 +12,7 @@ from codistill.methods import Method, Peers, Terms, number
 from codistill.methods.mixing import once, split, spread
 
 ENSEMBLES = ("naive", "linear", "minlogit", "general")
-STEPS, RATE = 10, 0.5  # of the exponentiated gradient
+STEPS = 10  # of the exponentiated gradient
 
 
 class KDCL(Method):
@@ -115,10 +115,12 @@ def mixture(z: Tensor, y: Tensor, counts: Tensor) -> Tensor:
     """The a ``[n, p]`` on the simplex that make the cross-entropy of sum_i a_i z_i small, z ``[n, p, B, C]``."""
     share = counts.to(z.dtype) / counts.sum(1, keepdim=True).clamp(min=1)
     label = F.one_hot(y, z.shape[-1]).to(z.dtype)
+    # a step of about a quarter of Newton's, whatever the logits' scale
+    rate = 0.25 / z.var(1, correction=0).mean((1, 2)).clamp(min=1e-3).unsqueeze(1)
     score = z.new_zeros(z.shape[:2])
     for _ in range(STEPS):
         error = torch.einsum("np,npbc->nbc", score.softmax(1), z).softmax(-1) - label
-        score = score - RATE * torch.einsum("npbc,nbc,nb->np", z, error, share)
+        score = score - rate * torch.einsum("npbc,nbc,nb->np", z, error, share)
     return score.softmax(1)
 
 

@@ -13,12 +13,12 @@ from codistill.methods import Method, Peers, Terms, number
 class PSKD(Method):
     """Every network imitates its own last epoch.  L_i = (1-a_t) CE(z_i, y) + a_t CE(z_i, q_i),  a_t = a (t+1)/epochs
 
-    q_i(x) is the posterior that network i gave x in the training pass of epoch t - 1, on that epoch's distorted view and
-    with the weights of that step; the one-hot label where x was not seen then, so in the first epoch. Kim et al., ICCV
-    2021, arXiv:2006.12000; a = 0.8 and (t+1)/epochs as in lgcnsai/PS-KD-Pytorch.
+    q_i(x) is the posterior that network i gave x in the training pass of epoch t - 1, on that epoch's distorted view
+    and with the weights of that step; the one-hot label where x was not seen then, so in the first epoch. Kim et al.,
+    ICCV 2021, arXiv:2006.12000; a = 0.8 and (t+1)/epochs as in lgcnsai/PS-KD-Pytorch.
 
-    It keeps two tables ``[P, N, C]``, which are in the checkpoint. In a loop of one's own: set ``method.samples`` (N) and
-    ``method.epochs`` before `prepare`, give Batch(index=...), and call `start_epoch` and `after_step`.
+    It keeps two tables ``[P, N, C]``, which are in the checkpoint. In a loop of one's own: set ``method.samples`` (N)
+    and ``method.epochs`` before `prepare`, give Batch(index=...), and call `start_epoch` and `after_step`.
 
     Args:
         alpha: a.
@@ -64,19 +64,18 @@ class PSKD(Method):
 
     def start_epoch(self, epoch: int) -> None:
         self.epoch.fill_(epoch)
-        if epoch:
-            self.past.copy_(self.present)
-            self.present.zero_()
+        self.past.copy_(self.present)
+        self.present.zero_()
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, index, mask = cohort(batch.x).logits, batch.index, batch.mask  # [P, B, C]
         if index is None or not hasattr(self, "past"):
             raise ValueError("pskd: call method.prepare(cohort, batch) first, and give every Batch its index")
-        self._remember(index, log_posterior(cohort.share(z)).exp())
+        log_p = log_posterior(z)
+        self._remember(index, cohort.share(log_p).exp())
         peers = torch.arange(len(z), device=z.device).unsqueeze(1)
         q = self.past[peers, index]  # [P, B, C]
         labels = batch.y.clamp(min=0).expand(z.shape[:2])
-        log_p = log_posterior(z)
         own = -(q * log_p).sum(-1)
         own = own.where(q.sum(-1) > 0, -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1))
         labelled = batch.y >= 0 if mask is None else (batch.y >= 0) & mask.bool()

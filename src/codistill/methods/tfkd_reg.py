@@ -14,10 +14,10 @@ class TfKDReg(Method):
     """Networks imitate a virtual teacher.  L_i = (1-a) CE(z_i, y) + a (m/100) KL(softmax(d_y / T) || p_i)
 
     d_y has c at the label and (1 - c) / (C - 1) at the other C - 1 classes. It is a probability that is softened as if
-    it were logits, so at T = 20 the target is nearly uniform (0.0105 at the label of 100 classes), and the student is not
-    softened: both as in yuanli2333/Teacher-free-Knowledge-Distillation. Yuan et al., CVPR 2020, arXiv:1909.11723. c =
-    0.99, T = 20, a = 0.1, m = 100 are those of its ResNet-18 on CIFAR-100; for m see `TfKD`. MobileNetV2 has T = 40,
-    a = 0.95, m = 1 there, GoogLeNet T = 40, a = 0.1, m = 50.
+    it were logits, so at T = 20 the target is nearly uniform (0.0105 at the label of 100 classes), and the student is
+    not softened: both as in yuanli2333/Teacher-free-Knowledge-Distillation. Yuan et al., CVPR 2020, arXiv:1909.11723.
+    c = 0.99, T = 20, a = 0.1, m = 100 are those of its ResNet-18 on CIFAR-100; for m see `TfKD`. MobileNetV2 has T =
+    40, a = 0.95, m = 1 there, GoogLeNet T = 40, a = 0.1, m = 50.
 
     Args:
         alpha: a.

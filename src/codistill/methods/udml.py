@@ -16,12 +16,12 @@ from codistill.methods.mixing import linear
 
 
 class UDML(Method):
-    """Peers imitate each other's features too.  L_i = CE_i + w sum_j W_ij KL(p_j || p_i) + v sum_j W_ij (r_ij f_i - f_j)^2
+    """Peers imitate each other's features too.  L_i = CE_i + sum_j W_ij [w KL(p_j || p_i) + v (r_ij f_i - f_j)^2]
 
     The square is the mean over samples and elements. r is the identity where shapes agree; where they do not, a learnt
-    1x1 convolution of student i's map, first averaged to the size of j's. The form for classification of PP-OCRv2's text
-    recognition, Du et al. 2021, arXiv:2109.03144; w = v = 1 as in PaddlePaddle/PaddleOCR's configuration. PaddleClas
-    taps a late stage, so do we.
+    1x1 convolution of student i's map, first averaged to the size of j's. The form for classification of PP-OCRv2's
+    text recognition, Du et al. 2021, arXiv:2109.03144; w = v = 1 as in PaddlePaddle/PaddleOCR's configuration. Its
+    counterpart for classification, in PaddleClas, taps a late stage, so do we.
 
     Args:
         weight: w.
@@ -59,14 +59,15 @@ class UDML(Method):
         cohort.tap(self.feature)
         with torch.no_grad():
             f = cohort(batch.x).features[self.feature]
-        self.edges = [(i, j) for i, j in self.graph.matrix(len(cohort)).nonzero().tolist()]
-        for i, j in self.edges:
+        w = self.graph.matrix(len(cohort))
+        self.edges = [(i, j, float(w[i, j])) for i, j in w.nonzero().tolist()]
+        for i, j, _ in self.edges:
             if f[i].shape == f[j].shape:
                 continue
             if f[i].dim() != f[j].dim() or (f[i].dim() != 4 and f[i].shape[2:] != f[j].shape[2:]):
                 raise ValueError(
-                    f"feature={self.feature!r} is {list(f[i].shape[1:])} in peer {i} and {list(f[j].shape[1:])} in peer "
-                    f"{j}: tap maps of both, or a flat feature of both, e.g. fc:input"
+                    f"feature={self.feature!r} is {list(f[i].shape[1:])} in peer {i} and {list(f[j].shape[1:])} in "
+                    f"peer {j}: tap maps of both, or a flat feature of both, e.g. fc:input"
                 )
             self.connectors[f"{i}-{j}"] = linear(f[j].shape[1], f[i].shape[1], like=full_precision(f[i]))
 
@@ -86,20 +87,20 @@ class UDML(Method):
         if isinstance(students, Tensor) and isinstance(sources, Tensor):
             students, sources = full_precision(students), full_precision(sources)
             return along_features(self.graph, squared_error, students=students, sources=sources)
-        w = self.graph.matrix(len(students)).tolist()
         totals = [full_precision(f).new_zeros(1) for f in students]
-        for i, j in self.edges:
+        for i, j, w in self.edges:
             student, source = full_precision(students[i]), full_precision(sources[j])
             if f"{i}-{j}" in self.connectors:
                 student = connected(student, self.connectors[f"{i}-{j}"], source)
-            totals[i] = totals[i] + w[i][j] * squared_error(student.unsqueeze(0), source.unsqueeze(0))
+            totals[i] = totals[i] + w * squared_error(student.unsqueeze(0), source.unsqueeze(0))
         return torch.cat(totals)
 
 
 def connected(student: Tensor, weight: Tensor, source: Tensor) -> Tensor:
     """A student's map ``[B, C, ...]`` in the shape of a source's."""
     if student.shape[2:] != source.shape[2:]:
-        student = F.adaptive_avg_pool2d(student, source.shape[2:])
+        height, width = source.shape[2:]
+        student = F.adaptive_avg_pool2d(student, (height, width))
     return torch.einsum("oc,bc...->bo...", weight, student)
 
 
