@@ -436,11 +436,10 @@ def _ensembles(
 
 
 def _same_gradient(study: Study, entry: Entry) -> str | None:
-    other = methods.find(entry.method).gradient_of
-    spec = Spec.parse(entry.method)
+    other = methods.find(entry.method).same_gradient(Spec.parse(entry.method).options)
     for candidate in study.entries if other else ():
-        same = Spec.parse(candidate.method)
-        if same.name == other and same.options == spec.options and candidate.run.peers == entry.run.peers:
+        like = candidate.run.replace(method=entry.method) == entry.run
+        if like and Spec.parse(candidate.method) == Spec.parse(str(other)):
             return candidate.name
     return None
 

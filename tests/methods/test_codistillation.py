@@ -2,15 +2,15 @@
 
 import copy
 
-import naive
 import pytest
 import torch
-from methods.side_by_side import check_seeds
-from methods.three_steps import check, training_of
 
+import naive
 from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
+from methods.side_by_side import check_seeds
+from methods.three_steps import check, training_of
 
 
 class Stale:

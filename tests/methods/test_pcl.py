@@ -2,17 +2,17 @@
 
 import math
 
-import naive
 import pytest
 import torch
-from methods.side_by_side import check_seeds
-from methods.test_mmt import Followers
-from methods.three_steps import check, training_of
 from torch import nn
 
+import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
+from methods.side_by_side import check_seeds
+from methods.test_mmt import Followers
+from methods.three_steps import check, training_of
 
 AUGMENT = ("crop:pad=1",)
 

@@ -13,6 +13,7 @@ from codistill.losses.posterior import full_precision
 from codistill.losses.squared_error import squared_error
 from codistill.methods import Method, Peers, Terms, number
 from codistill.methods.mixing import linear
+from codistill.randomness import seeded
 
 
 class BYOT(Method):
@@ -61,7 +62,7 @@ class BYOT(Method):
             raise ValueError(f"task={batch.task!r}: byot's classifiers see pooled features; use another method")
         for name in (*self.features, self.last):
             cohort.tap(name)
-        with torch.no_grad():
+        with torch.no_grad(), seeded(cohort.device, 0):  # dropout takes no numbers from those of our own parameters
             outputs = cohort(batch.x)
         h = self._pooled(outputs, self.last)
         peers, width, classes = len(h), h.shape[-1], outputs.logits.shape[-1]

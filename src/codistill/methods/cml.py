@@ -12,8 +12,9 @@ from codistill.methods.imitation import Sources
 class CML(Method):
     """Peers imitate each other and a teacher.  L_i = CE_i + w sum_j W_ij KL(p_j || p_i) + v T^2 KL(p_t^T || p_i^T)
 
-    The form for classification of PP-OCRv2's text detection, Du et al. 2021, arXiv:2109.03144; p_t is the mean
-    posterior of the frozen teachers that ``graph`` names. w = v = 1 as in PaddlePaddle/PaddleOCR's configuration; T = 1 is ours.
+    The form for classification of PP-OCRv2's text detection, Du et al. 2021, arXiv:2109.03144. With several teachers
+    the last term is its mean over them, or what ``graph`` says. w = v = 1 as in PaddlePaddle/PaddleOCR's configuration;
+    T = 1 is ours.
 
     Args:
         teacher: a frozen cohort; a run also takes the folder of a finished run. None: no third term, which is `DML`.

@@ -27,7 +27,8 @@ class KDCL(Method):
         ensemble: ``naive | linear | minlogit | general``.
         weight: w.
         temperature: T.
-        held_out: part of the training samples that ``general`` holds out for C.
+        held_out: part of the training samples that ``general`` holds out for C. In a loop of one's own it needs
+            ``Batch(index=...)``, and `start_epoch` and `after_step` to be called.
 
     We differ: naive is chosen for each sample; a is found for each batch, by ten steps of exponentiated gradient; C is
     gathered from the held-out samples of the epoch's own batches, in place of a pass of its own, and holds for the next
@@ -64,7 +65,8 @@ class KDCL(Method):
             if batch.index is None:
                 raise ValueError("ensemble='general' holds samples out by their number: give Batch(index=...)")
             size = len(cohort) // self.blocks
-            start = torch.zeros(self.blocks, size, size, device=cohort.device)
+            with torch.no_grad():
+                start = cohort(batch.x).logits.new_zeros(self.blocks, size, size)
             self.register_buffer("products", start)
             self.register_buffer("count", start[:, :1, :1].clone())
             self.register_buffer("weights", start[:, 0] + 1.0 / size)
@@ -75,7 +77,7 @@ class KDCL(Method):
             c = self.products / self.count.clamp(min=1.0)
             # nearly like peers make C nearly singular; without samples it is 0, and the weights are all alike
             ridge = 1e-4 * c.diagonal(dim1=1, dim2=2).mean(1).view(-1, 1, 1) + 1e-12
-            w = torch.linalg.inv(c + ridge * torch.eye(c.shape[-1], device=c.device)).sum(2)
+            w = torch.linalg.inv(c + ridge * torch.eye(c.shape[-1], dtype=c.dtype, device=c.device)).sum(2)
             self.weights.copy_(w / w.sum(1, keepdim=True))
             self.products.zero_(), self.count.zero_()
 
@@ -106,7 +108,7 @@ class KDCL(Method):
         if self.ensemble == "minlogit":
             return (z - z.gather(3, labels)).amin(1)
         if self.ensemble == "general":
-            return torch.einsum("np,npbc->nbc", self.weights.to(z.dtype), z)
+            return torch.einsum("np,npbc->nbc", self.weights, z)
         counts = torch.ones_like(y) if mask is None else once(mask, 1, self.blocks).expand_as(y)
         return torch.einsum("np,npbc->nbc", mixture(z, y, counts), z)
 
@@ -116,7 +118,8 @@ def mixture(z: Tensor, y: Tensor, counts: Tensor) -> Tensor:
     share = counts.to(z.dtype) / counts.sum(1, keepdim=True).clamp(min=1)
     label = F.one_hot(y, z.shape[-1]).to(z.dtype)
     # a step of about a quarter of Newton's, whatever the logits' scale
-    rate = 0.25 / z.var(1, correction=0).mean((1, 2)).clamp(min=1e-3).unsqueeze(1)
+    variance = (z.var(1, correction=0).mean(2) * share).sum(1, keepdim=True)
+    rate = 0.25 / variance.clamp(min=1e-3)
     score = z.new_zeros(z.shape[:2])
     for _ in range(STEPS):
         error = torch.einsum("np,npbc->nbc", score.softmax(1), z).softmax(-1) - label
@@ -134,7 +137,7 @@ def _products(z: Tensor, y: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
     """Sum over held-out samples of (p_i - y)(p_j - y), ``[n, p, p]``, and their number."""
     error = z.softmax(-1) - F.one_hot(y, z.shape[-1]).unsqueeze(1)
     counts = held.to(z.dtype).expand_as(y)
-    return torch.einsum("npbc,nqbc,nb->npq", error, error, counts).float(), counts.sum(1).view(-1, 1, 1).float()
+    return torch.einsum("npbc,nqbc,nb->npq", error, error, counts), counts.sum(1).view(-1, 1, 1)
 
 
 __all__ = ["KDCL"]
