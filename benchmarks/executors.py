@@ -2,8 +2,8 @@
 
     python benchmarks/executors.py [--rounds 10]
 
-For each case both executors take optimizer steps of DML in turn; printed is the median over rounds of loop / stack seconds
-with its quartiles. Above 1 the stack is faster. Writes `benchmarks/results/executors.json`.
+For each case both executors take optimizer steps of DML in turn; printed is the median over rounds of loop / stack
+seconds with its quartiles. Above 1 the stack is faster. Writes `benchmarks/results/executors.json`.
 """
 
 import argparse

@@ -4,10 +4,10 @@
     python benchmarks/family.py tune [PREFIX ...]   # the methods' own options: results/family_tuning.json
     python benchmarks/family.py measure             # test data, seeds 0-9: results/family.json, family.md
 
-The budget: BUDGET settings for every row, its defaults among them, on validation data of seeds that are not reported; the
-best by mean accuracy of single networks is the tuned one. `alone` is tuned over rate and decay, and what is best for it is
-everybody's; the others are tuned over their own options. With PREFIX only rows that begin so are tuned, and the others
-stay what they were in the file.
+The budget: BUDGET settings for every row, its defaults among them, on validation data of seeds that are not reported;
+the best by mean accuracy of single networks is the tuned one. `alone` is tuned over rate and decay, and what is best
+for it is everybody's; the others are tuned over their own options. With PREFIX only rows that begin so are tuned, and the
+others stay what they were in the file.
 """
 
 import argparse
@@ -147,9 +147,9 @@ def measure() -> None:
     tuned = {spec: rows[0]["method"] for spec, rows in read("family_tuning.json")["rows"].items()}
     entries = [spec for pair in ((spec, tuned.get(spec, spec)) for spec in METHODS) for spec in dict.fromkeys(pair)]
     note = (
-        f"Each method stands at its published defaults and, where another of {BUDGET} settings was better on validation "
-        f"data (seeds {SEEDS[0]}-{SEEDS[-1]}), also tuned; rate and decay were tuned for training alone with the same "
-        "budget. Methods with a teacher learn from networks of the same size trained alone, TF-KD from its past self."
+        f"Each method stands at its published defaults and, where another of {BUDGET} settings was better on "
+        f"validation data (seeds {SEEDS[0]}-{SEEDS[-1]}), also tuned; rate and decay were tuned for training "
+        "alone with the same budget. Methods with a teacher learn from networks of the same size trained alone, TF-KD from its past self."
     )
     study = dataclasses.replace(family(), methods=("alone:peers=4", *entries[1:]), notes=(note,))
     with tempfile.TemporaryDirectory() as folder:

@@ -36,10 +36,8 @@ def nst(students, sources):
     """[B, C, H, W] both, channels may differ."""
 
     def kernel(a, b):
-        total = 0.0
-        for one in a:
-            total = total + sum((one * other).sum() ** 2 for other in b)
-        return total / (len(a) * len(b))
+        rows = torch.stack([other.reshape(-1) for other in b])
+        return sum(((rows @ one.reshape(-1)) ** 2).sum() for one in a) / (len(a) * len(b))
 
     values = []
     for s, t in zip(students, sources, strict=True):
@@ -59,7 +57,8 @@ def rkd_distance(students, sources):
     def distances(values):
         pairs = [[norm(a - b) for b in values] for a in values]
         positive = [d for row in pairs for d in row if d > 0.0]
-        return [[d / mean(positive) if positive else d for d in row] for row in pairs]
+        size = mean(positive) if positive else 1.0
+        return [[d / size for d in row] for row in pairs]
 
     rows = zip(distances(students), distances(sources), strict=True)
     return mean([smooth_l1(d, e) for mine, theirs in rows for d, e in zip(mine, theirs, strict=True)])
@@ -84,10 +83,9 @@ def ofd(students, sources):
         s, t = students[:, c].reshape(-1), sources[:, c].reshape(-1)
         negative = [v for v in t if v < 0.0]
         margin = sum(negative) / len(negative) if negative else torch.zeros_like(t[0])
-        for a, b in zip(s, t, strict=True):
-            b = b if b > margin else margin
-            if not (a <= b <= 0.0):
-                total = total + (a - b) ** 2
+        t = torch.where(t > margin, t, margin)
+        gap = (s - t) ** 2
+        total = total + sum(gap[n] for n in range(len(s)) if not (s[n] <= t[n] <= 0.0))
     return total / students.numel()
 
 

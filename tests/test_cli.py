@@ -21,12 +21,12 @@ QUICK = [*SMALL, "--epochs", "2"]
 
 @pytest.fixture(autouse=True)
 def _in_a_folder_of_its_own(tmp_path, monkeypatch):
-    from codistill import study
+    from codistill.study import costs
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(study, "TIMED_ROUNDS", 2)
-    monkeypatch.setattr(study, "TIMED_NETWORKS", 4)
+    monkeypatch.setattr(costs, "TIMED_ROUNDS", 2)
+    monkeypatch.setattr(costs, "TIMED_NETWORKS", 4)
 
 
 @pytest.fixture
@@ -272,12 +272,12 @@ COMPARE = ["compare", *QUICK, "--valid", "0", "--evaluate-every", "0", "--method
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     """The folder of a finished comparison."""
-    from codistill import study
+    from codistill.study import costs
 
     folder = tmp_path_factory.mktemp("compared")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(study, "TIMED_ROUNDS", 2)
+        patch.setattr(costs, "TIMED_ROUNDS", 2)
         cli.main([*COMPARE, "--name", "two"])
     return folder / "runs" / "two"
 

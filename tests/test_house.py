@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from types import FunctionType
 import pytest
 
 from codistill import names
+from codistill.report.lists import methods_page
+from codistill.report.markdown import short
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "codistill"
@@ -190,3 +193,14 @@ def test_the_commands_that_pages_show_are_understood(words, monkeypatch):
         monkeypatch.setattr(command, "__call__", lambda self, *rest: reached.append(self))
     cli.main(words)
     assert len(reached) == 1
+
+
+def test_the_readme_shows_what_was_measured():
+    summary = json.loads((ROOT / "benchmarks" / "results" / "digits.json").read_text(encoding="utf-8"))
+    assert short(summary) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_methods_is_what_the_methods_say():
+    assert (ROOT / "docs" / "methods.md").read_text(encoding="utf-8") == methods_page(
+        ROOT / "benchmarks" / "results" / "family.json"
+    )

@@ -11,7 +11,7 @@ from codistill import checkpoint, study
 from codistill.methods import find
 from codistill.names import UnknownName
 from codistill.run import Run
-from codistill.study import Study, compare, load, parts, summary
+from codistill.study import Study, compare, costs, load, parts, summary
 from codistill.train import read_lines
 
 BASE = Run(models=("cnn:width=4",), labels=60, batch=20, epochs=4, learning_rate=0.2, peers=2, execute="stack")
@@ -29,8 +29,8 @@ STUDY = Study("small", BASE, METHODS, seeds=(0, 1, 5))
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(study, "TIMED_ROUNDS", 2)
-    monkeypatch.setattr(study, "TIMED_NETWORKS", 4)
+    monkeypatch.setattr(costs, "TIMED_ROUNDS", 2)
+    monkeypatch.setattr(costs, "TIMED_NETWORKS", 4)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def finished(tmp_path_factory):
     """The folder of the whole study, and its records."""
     folder = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "TIMED_ROUNDS", 2)
-        patch.setattr(study, "TIMED_NETWORKS", 4)
+        patch.setattr(costs, "TIMED_ROUNDS", 2)
+        patch.setattr(costs, "TIMED_NETWORKS", 4)
         return folder, list(compare(STUDY, folder, command="codistill compare"))
 
 

@@ -185,6 +185,15 @@ def _mix(graph: Graph, values: Tensor, students: int) -> Tensor:
     return mixed.flatten(0, 1)
 
 
+def same_classes(students: Tensor, sources: Tensor) -> None:
+    """Raises a ValueError where students and what they imitate, logits both, have other classes."""
+    if sources.shape[-1] != students.shape[-1]:
+        raise ValueError(
+            f"students have {students.shape[-1]} classes and their sources {sources.shape[-1]}: their predictions are "
+            "compared, so build them for the same"
+        )
+
+
 def along(
     graph: Graph,
     divergence: Divergence,
@@ -212,8 +221,7 @@ def along(
     """
     own = sources.dim() == students.dim() + 1
     count = sources.shape[1] if own else len(sources)
-    if not own and sources.shape[-1] != students.shape[-1]:
-        raise ValueError(f"students have {students.shape[-1]} classes and their sources {sources.shape[-1]}")
+    same_classes(students, sources)
     dtype = torch.promote_types(students.dtype, torch.float32)
     edges, _, _ = _edges(graph, len(students), count, dtype, students.device)
     if divergence.linear and not own and not isinstance(temperature, Graph) and len(edges) > len(students):
@@ -364,5 +372,6 @@ __all__ = [
     "none",
     "own",
     "ring",
+    "same_classes",
     "star",
 ]

@@ -12,7 +12,9 @@ def check(loss, naive, students, sources, *more, naive_more=(), **options):
     students = students.clone().requires_grad_()
     more = [m.clone().requires_grad_() for m in more]
     got = loss(students, sources, *more, **options)
-    expected = torch.stack([naive(*(t[e] for t in (students, sources, *more)), **options) for e in range(len(students))])
+    expected = torch.stack(
+        [naive(*(t[e] for t in (students, sources, *more)), **options) for e in range(len(students))]
+    )
     assert got.shape == (len(students),)
     torch.testing.assert_close(got, expected, rtol=1e-11, atol=1e-13)
     factors = torch.arange(1.0, len(students) + 1.0, dtype=torch.float64)

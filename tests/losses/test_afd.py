@@ -16,7 +16,9 @@ def test_equal_weights_are_the_mean_over_channels():
     students, sources = drawn(0, 2, 3, 4, 2, 2), drawn(1, 2, 3, 4, 2, 2)
     equal = torch.full((2, 3, 4), 0.25, dtype=torch.float64)
     units = [m / m.flatten(3).norm(dim=-1)[..., None, None] for m in (students, sources)]
-    torch.testing.assert_close(afd(students, sources, equal), (units[0] - units[1]).square().flatten(1).mean(1), rtol=1e-5, atol=0)
+    torch.testing.assert_close(
+        afd(students, sources, equal), (units[0] - units[1]).square().flatten(1).mean(1), rtol=1e-5, atol=0
+    )
 
 
 def test_the_scale_of_a_map_does_not_count():

@@ -38,7 +38,7 @@ class PSKD(Method):
     def __init__(self, alpha: float = 0.8) -> None:
         super().__init__()
         self.alpha = number("alpha", alpha, 0.0, 1.0)
-        self.register_buffer("epoch", torch.zeros(()))
+        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
         self._passes: list[tuple[Tensor, Tensor]] = []
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
@@ -79,7 +79,7 @@ class PSKD(Method):
         own = -(q * log_p).sum(-1)
         own = own.where(q.sum(-1) > 0, -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1))
         labelled = batch.y >= 0 if mask is None else (batch.y >= 0) & mask.bool()
-        a = self.alpha * (self.epoch + 1) / self.epochs
+        a = self.alpha * (self.epoch + 1).to(z.dtype) / self.epochs
         return {
             "task": (1 - a) * cross_entropy(z, batch.y, mask=mask),
             "mimic": a * average(own, labelled),

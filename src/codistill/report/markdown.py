@@ -22,5 +22,15 @@ def markdown(summary: dict[str, Any]) -> str:
     )
 
 
+def short(summary: dict[str, Any]) -> str:
+    """A smaller table for a README: accuracy, gain, ensemble, and the time of the whole cohort."""
+    wanted = [c for c in columns(summary) if c.short in ("Method", "Acc. %", "Gain, points", "Ens. %", "Time")]
+    places = [columns(summary).index(column) for column in wanted]
+    heads = [" ".join(filter(None, (c.long, c.long_detail))) for c in wanted]
+    rows = [[_cell(line.cells[i]) if i else line.cells[0].main for i in places] for line in lines(summary)]
+    table = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in table)
+
+
 def _cell(cell: Cell) -> str:
     return f"{cell.main} {cell.detail}".strip()

@@ -1,0 +1,155 @@
+"""What is compared: a study and its rows."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from inspect import Parameter, signature
+from typing import Any
+
+from codistill import methods
+from codistill.names import Spec
+from codistill.run import Run
+
+BASELINE = "alone"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared.
+
+    Attributes:
+        recipe: its name.
+        base: the settings that all runs share; tuned for the baseline.
+        methods: specs, which may also set a run's settings: ``dml:peers=4,temperature=3,update=in_turn``.
+        seeds: one run each.
+        stacked: train all runs of one size of step as one stacked cohort, the faster way for small networks; else one
+            run after the other.
+        notes: what a reader has to know, printed below the table.
+        part: what is measured on: ``test``, or ``valid`` where something is still to be chosen.
+    """
+
+    recipe: str
+    base: Run
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    stacked: bool = True
+    notes: tuple[str, ...] = ()
+    part: str = "test"
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise ValueError("seeds are empty: give at least one")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds={self.seeds}: give each seed once")
+        object.__setattr__(self, "methods", tuple(dict.fromkeys(self.methods)))
+        _check_entries(self.entries)
+
+    @cached_property
+    def entries(self) -> tuple["Entry", ...]:
+        """The rows, the baseline first."""
+        specs = [Spec.parse(text) for text in self.methods]
+        if not any(_is_baseline(spec) for spec in specs):
+            specs.insert(0, Spec(BASELINE))
+        asked = [
+            _peers(spec, self.base)
+            for spec in specs
+            if methods.is_mutual(str(spec)) or ("peers" in spec.options and not _is_baseline(spec))
+        ]
+        most = max(asked, default=self.base.peers)
+        specs.sort(key=lambda spec: not _is_baseline(spec))
+        return tuple(_entry(spec, self.base, most) for spec in specs)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "base": self.base.as_dict()}
+
+    @classmethod
+    def from_dict(cls, found: dict[str, Any]) -> "Study":
+        """From JSON."""
+        known = {field.name for field in fields(cls)}
+        kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items() if k in known}
+        return cls(**{**kept, "base": Run.from_dict(found["base"])})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row: a method with its options, and how it is run."""
+
+    run: Run
+    teacher: str | None
+    settings: tuple[tuple[str, Any], ...]  # of the run, other than the base's; peers apart
+
+    @property
+    def method(self) -> str:
+        return self.run.method
+
+    @property
+    def cohort(self) -> int:
+        """Networks that have to be trained to get one such network (a teacher not counted)."""
+        return self.run.peers if methods.is_mutual(self.method) else 1
+
+    @property
+    def name(self) -> str:
+        """Its spec, with what it sets of the run."""
+        spec = Spec.parse(self.method)
+        peers = {"peers": self.run.peers} if methods.is_mutual(self.method) else {}
+        return str(Spec(spec.name, spec.args, {**peers, **dict(self.settings), **spec.options}))
+
+    @property
+    def label(self) -> str:
+        """For tables."""
+        spec = Spec.parse(self.method)
+        options = {k: v for k, v in spec.options.items() if k not in ("teacher", "graph")}
+        parts = [methods.find(self.method).title]
+        if methods.is_mutual(self.method):
+            parts.append(f"{self.run.peers} networks")
+        said = {**dict(self.settings), **options}
+        return ", ".join([*parts, *(f"{k.replace('_', ' ')} {v}" for k, v in said.items())])
+
+
+def _is_baseline(spec: Spec) -> bool:
+    fields_of_run = {field.name for field in fields(Run)}
+    return spec.name == BASELINE and not set(spec.options) - fields_of_run
+
+
+def _peers(spec: Spec, base: Run) -> int:
+    peers = spec.options.get("peers", base.peers)
+    if type(peers) is not int:
+        raise ValueError(f"{spec}: peers={peers!r}: give the number of networks")
+    return peers
+
+
+def _check_entries(entries: Sequence[Entry]) -> None:
+    """Rows have to be told apart, and paired with networks trained alone."""
+    base = entries[0]
+    for number, entry in enumerate(entries):
+        methods.find(entry.method)
+        if any(entry.run == other.run or entry.name == other.name for other in entries[:number]):
+            raise ValueError(f"{entry.name!r} is there twice: leave one out")
+        if entry.run.peers > base.run.peers:
+            raise ValueError(
+                f"{base.name!r} has peers={base.run.peers} to pair the {entry.run.peers} networks of {entry.name!r} "
+                "with: give it as many, or leave it out (it is added)"
+            )
+        if entry.teacher == BASELINE and base.run.peers < 2 and not methods.find(entry.method).twin:
+            raise ValueError(
+                f"peers=1: {entry.name!r} learns from another network trained alone than its own twin, and there is "
+                "one: set peers to 2 or more, or teacher to the folder of a run"
+            )
+
+
+def _entry(spec: Spec, base: Run, most: int) -> Entry:
+    of_run = {field.name for field in fields(Run)} - {"method", "seed"}
+    settings = {k: v for k, v in spec.options.items() if k in of_run}
+    options = {k: v for k, v in spec.options.items() if k not in of_run}
+    method = methods.find(str(spec))
+    parameters = signature(method).parameters
+    teacher = options.get("teacher")
+    if "teacher" not in options and "teacher" in parameters and parameters["teacher"].default is Parameter.empty:
+        teacher = options["teacher"] = BASELINE
+    if teacher == BASELINE and "graph" in parameters and not method.twin:
+        # Each from the next network trained alone: of the same size, and its own twin only where the method says so.
+        options.setdefault("graph", "ring")
+    peers = settings.pop("peers", base.peers if methods.is_mutual(str(spec)) else most)
+    run = base.replace(method=str(Spec(spec.name, spec.args, options)), peers=peers, **settings)
+    return Entry(run, None if teacher is None else str(teacher), tuple(settings.items()))
