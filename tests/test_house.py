@@ -84,7 +84,7 @@ def test_an_upward_arrow_would_be_found():
     assert upward("models", "codistill.data.load")
     assert not upward("models", "codistill.models.fit")
     assert not upward("cli", "codistill.run.Run")
-    assert set(imported(Path(__file__))) == {"codistill.names", "codistill.cli"}
+    assert {"codistill.names", "codistill.cli"} <= set(imported(Path(__file__)))
 
 
 def test_the_architecture_page_shows_these_layers():
@@ -201,6 +201,4 @@ def test_the_readme_shows_what_was_measured():
 
 
 def test_the_page_of_methods_is_what_the_methods_say():
-    assert (ROOT / "docs" / "methods.md").read_text(encoding="utf-8") == methods_page(
-        ROOT / "benchmarks" / "results" / "family.json"
-    )
+    assert (ROOT / "docs" / "methods.md").read_text(encoding="utf-8") == methods_page(ROOT / "benchmarks" / "results")

@@ -86,7 +86,10 @@ def test_what_cannot_be_is_said():
         ValueError, match="method 'logits' needs teacher: give it a run's folder, or none for the peers"
     ):
         get("logits")
-    with pytest.raises(ValueError, match=r"teacher=.*: give a frozen cohort \(cohort.frozen\(\)\), a folder, or none"):
+    with pytest.raises(
+        ValueError,
+        match=r"teacher is a Cohort that still learns: give a frozen cohort \(cohort.frozen\(\)\), a folder, or none",
+    ):
         get("logits", teacher=small())
 
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 import naive
-
 from codistill.batch import Batch
 from codistill.fleet import Fleet, teacher_networks
 from codistill.methods import get

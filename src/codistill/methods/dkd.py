@@ -13,10 +13,10 @@ from codistill.methods.imitation import Sources
 
 
 class DKD(Method):
-    """The true class and the others are imitated apart.  L_i = a CE(z_i, y) + r(t) sum_j W_ij T^2 (alpha T_ij + beta N_ij)
+    """The true class and the others apart.  L_i = a CE(z_i, y) + r(t) sum_j W_ij T^2 (alpha TCKD_ij + beta NCKD_ij)
 
-    T_ij = KL of (p_y, 1 - p_y) from j to i, N_ij = KL over the classes other than y, all posteriors at temperature T:
-    KL = T_ij + (1 - p_jy) N_ij, so plain distillation hides N_ij where the source is sure. Zhao et al., CVPR 2022,
+    TCKD_ij = KL of (p_y, 1 - p_y) from j to i, NCKD_ij = KL over the classes other than y, of posteriors at T: plain
+    distillation is TCKD + (1 - p_jy) NCKD and hides the second where the source is sure. Zhao et al., CVPR 2022,
     arXiv:2203.08679; a = 1, alpha = 1, beta = 8, T = 4 and the rise over 20 of 240 epochs as in
     megvii-research/mdistiller.
 

@@ -32,15 +32,13 @@ class KDCL(Method):
 
     We differ: naive is chosen for each sample; a is found for each batch, by ten steps of exponentiated gradient; C is
     gathered from the held-out samples of the epoch's own batches, in place of a pass of its own, and holds for the next
-    epoch. Default ensemble, T = 2 and w = 1 are ours, the paper's values are not at hand.
+    epoch. Default ensemble, T = 2 and w = 1 are ours, the paper's values are not at hand, and the formula of ``general``
+    could not be checked against it.
     """
 
     title = "KDCL"
     needs = "peers, labels"
-    published = (
-        "ImageNet, ResNet-50 78.2 (+1.4) and MobileNetV2 74.0 (+2.0); CIFAR-100, ResNet-32 73.76, ResNet-110 78.28 "
-        "(second hand: the PCL paper, as a replication quotes it)"
-    )
+    published = "CIFAR-100, ResNet-32 73.76, ResNet-110 78.28 (second hand: the PCL paper, as a replication quotes it)"
     mutual = True
     own_views = True
     products: Tensor

@@ -16,7 +16,7 @@ from codistill import methods, names
 from codistill.names import Spec
 
 FOLDERS = {kind: f"codistill.{kind}" for kind in ("methods", "models", "data", "recipes")}
-RESULTS = Path("benchmarks/results/family.json")
+RESULTS = Path("benchmarks/results")
 
 HEAD = """# Methods
 
@@ -24,7 +24,7 @@ HEAD = """# Methods
 from whom), `f_i` a feature; whatever is imitated is detached. Cost is network passes per network and step, forward /
 backward. "Published" says whose figure it is; what we could only take second hand is called so, and what we could not
 verify is not here. "Ours" is the gain over training alone on digits, in points with its 95 % interval, at the published
-defaults ([all rows](../benchmarks/results/family.md)).
+defaults ([all rows](../benchmarks/results/{page}.md)); a dash where we have not measured it yet.
 
 With `update=in_turn` a cohort of P needs (2P - 1)/P forwards per network and step, with `fresh_batch` P.
 
@@ -78,10 +78,11 @@ def listing(what: str) -> Table:
 
 
 def methods_page(results: Path = RESULTS) -> str:
-    """``docs/methods.md``."""
-    gains = _gains(results)
+    """``docs/methods.md``, with what was measured in this folder."""
+    page = next(name for name in ("family", "digits") if (results / f"{name}.json").exists())
+    gains = _gains(results / f"{page}.json")
     titles = ("method", "loss of peer i", "options", "needs", "cost", "published", "ours")
-    lines = [HEAD, _cells(titles), _cells(["---"] * len(titles))]
+    lines = [HEAD.format(page=page), _cells(titles), _cells(["---"] * len(titles))]
     for row in method_rows():
         about = f"{row.summary} `{row.equation}`" if row.equation else row.summary
         options = f"`{row.options}`" if row.options else ""
@@ -95,15 +96,13 @@ def _cells(cells: "tuple[str, ...] | list[str]") -> str:
 
 
 def _gains(path: Path) -> dict[str, str]:
-    """Of each method, the gain that was measured at its defaults."""
-    if not path.exists():
-        return {}
+    """Of each method, the gain that was measured at its defaults; of several numbers of peers, with the most."""
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     gains: dict[str, str] = {}
     for row in rows:
-        if row["gain_mean"] is not None and row.get("tuned") is not True:
+        if row["gain_mean"] is not None and row.get("tuned") is not True and Spec.parse(row["method"]).name != "alone":
             mean, (low, high) = row["gain_mean"], row["gain_ci95"]
-            gains.setdefault(Spec.parse(row["method"]).name, f"{mean:+.2%} [{low:+.2%}, {high:+.2%}]".replace("%", ""))
+            gains[Spec.parse(row["method"]).name] = f"{mean:+.2%} [{low:+.2%}, {high:+.2%}]".replace("%", "")
     return gains
 
 
