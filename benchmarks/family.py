@@ -82,7 +82,7 @@ CANDIDATES: dict[str, Options] = {
     "pcl:peers=4": [*each("weight", 0.25, 0.5, 2), *each("temperature", 1, 2)],
     "mmt:peers=4": [*each("weight", 0.25, 0.75), *each("decay", 0.9, 0.99), {"temperature": 2}],
     "codistillation:peers=4": [*each("burn_in", 0.1, 0.2), *each("weight", 0.5, 2), {"exchange": "logits"}],
-    "ktg:peers=4": [*each("gate", "linear", "correct"), *each("weight", 0.5, 2), {"gate": "linear", "weight": 2}],
+    "ktg:peers=4": [*each("gates", "linear", "correct"), *each("weight", 0.3, 0.6), {"gates": "linear", "weight": 0.3}],
 }
 
 

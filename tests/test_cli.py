@@ -253,7 +253,7 @@ def test_evaluating_measures_a_part_of_the_data(said, tmp_path):
 
 def test_evaluating_on_a_part_that_is_empty_says_what_to_do(said):
     said("train", *QUICK, "--name", "first")
-    assert "part='valid' is empty: set valid" in refusal("evaluate", "runs/first")
+    assert "part='valid' is empty: choose part=test, or set valid" in refusal("evaluate", "runs/first")
 
 
 def test_a_report_is_written_anew(said, tmp_path):

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 import small_nets
 from codistill.batch import PerPeer
@@ -206,3 +207,15 @@ def test_other_peers_shapes_do_not_change_what_a_view_gets(pair):
         assert isinstance(cohort(x).features["features"], list)
     assert isinstance(like, torch.Tensor)
     assert like.shape == (3, 5, 6)
+
+
+def test_two_passes_of_some_of_a_stack_go_before_one_backward_pass():
+    torch.manual_seed(0)
+    nets = [nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)) for _ in range(4)]
+    loop, stack = Cohort(copy.deepcopy(nets)), Cohort(copy.deepcopy(nets), execute="stack")
+    x, other = torch.randn(5, 3), torch.randn(5, 3)
+    for cohort in (loop, stack):
+        (cohort(x).logits.sum() + cohort[1:3](other).logits.square().sum()).backward()
+    for peer in range(4):
+        for name, tensor in loop.peer_state(peer).items():
+            torch.testing.assert_close(stack.peer_state(peer)[name], tensor)

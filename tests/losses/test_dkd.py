@@ -81,7 +81,7 @@ def test_a_source_that_is_sure_still_teaches_about_the_others(dtype):
     assert value.item() == pytest.approx(8 * naive.divergence("kl", *rest).item(), rel=1e-4)
     grad = naive.gradients(value, student)[0]
     assert grad.isfinite().all()
-    assert grad[0, 0, 1:].abs().min() > 1e-2 or dtype == torch.bfloat16
+    assert grad[0, 0, 1:3].abs().min() > 1.0
 
 
 def test_a_class_that_both_exclude_adds_nothing():

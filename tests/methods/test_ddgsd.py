@@ -5,10 +5,12 @@ import torch
 
 import naive
 from codistill.batch import Batch
+from codistill.fleet import Fleet
 from codistill.methods import get
+from codistill.train import Training
 from methods.side_by_side import check_seeds
 from methods.tables import cohort_of, draw, leaves, same, view
-from methods.three_steps import check, training_of
+from methods.three_steps import BASE, check, training_of
 
 Y = torch.tensor([0, 2, 1, 2])
 BATCH = Batch(view(0), Y, views=(view(1),))
@@ -111,6 +113,21 @@ def test_both_views_move_the_batch_statistics(update):
     training.advance()
     for i in range(3):
         assert int(training.fleet.cohort.peer_state(i)["stage1.bn.num_batches_tracked"]) == 2
+
+
+def test_beside_another_method_in_one_stack_it_ends_where_it_ends_alone():
+    run = BASE.replace(augment=CROP, execute="stack")
+    runs = [run.replace(method="alone"), run.replace(method="ddgsd")]
+    both = Training(Fleet(runs), None)
+    single = Training(Fleet(runs[1:]), None)
+    for training in (both, single):
+        for _ in range(3):
+            training.advance()
+    for i in range(3):
+        torch.testing.assert_close(
+            both.fleet.cohort.peer_state(3 + i), single.fleet.cohort.peer_state(i), rtol=1e-7, atol=1e-9
+        )
+        assert int(both.fleet.cohort.peer_state(i)["stage1.bn.num_batches_tracked"]) == 3
 
 
 def test_networks_may_be_unlike():

@@ -171,7 +171,8 @@ class Stack(Group):
         )
         if not whole and not keep_buffers:
             for name, b in buffers.items():
-                b[index] = written[name]
+                # data: an earlier pass of all peers has these statistics saved, though its backward does not read them
+                b.data[index] = written[name]
         return logits, features
 
     def leaves(self) -> Iterator[Leaf]:

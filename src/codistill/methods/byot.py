@@ -26,7 +26,7 @@ class BYOT(Method):
     Args:
         alpha: a.
         temperature: T.
-        hint: b; 0 leaves the squares out.
+        hint: b.
         features: submodules whose outputs are the f_s, with a / between.
         last: submodule whose output is h (``:input`` for what goes in).
 

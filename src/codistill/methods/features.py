@@ -62,7 +62,7 @@ class Features(nn.Module):
     @property
     def between_peers(self) -> Graph | None:
         """Who learns from which peer; None where a teacher is imitated."""
-        return self.sources.graph if self.sources.teacher is None else None
+        return self.sources.peer_graph
 
     def prepare(self, cohort: Peers, batch: Batch, *, maps: bool = False, alike: bool = True) -> list[Pair]:
         """Tap the networks: the features of a first batch, from a pass without gradient.

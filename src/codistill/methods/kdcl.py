@@ -32,8 +32,8 @@ class KDCL(Method):
 
     We differ: naive is chosen for each sample; a is found for each batch, by ten steps of exponentiated gradient; C is
     gathered from the held-out samples of the epoch's own batches, in place of a pass of its own, and holds for the next
-    epoch. Default ensemble, T = 2 and w = 1 are ours, the paper's values are not at hand, and the formula of ``general``
-    could not be checked against it.
+    epoch. Default ensemble, T = 2 and w = 1 are ours, the paper's values are not at hand, and ``general`` could not be
+    checked against it.
     """
 
     title = "KDCL"

@@ -53,6 +53,8 @@ class KTG(Method):
         teacher: Cohort | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(gates, Sequence):
+            raise ValueError(f"gates={gates!r}: give one of {', '.join(GATES)}, or, in Python, a matrix of them")
         given: Gates = gates if isinstance(gates, str) else tuple(map(tuple, gates))
         for name in [given] if isinstance(given, str) else [name for row in given for name in row]:
             if name not in GATES:

@@ -30,7 +30,7 @@ class Logits(Method):
     def __init__(self, teacher: Cohort | None, weight: float = 0.1, graph: str | Graph | None = None) -> None:
         super().__init__()
         self.sources = Sources(teacher, graph)
-        self.graph = self.sources.graph if teacher is None else None
+        self.graph = self.sources.peer_graph
         self.weight = number("weight", weight)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:

@@ -34,6 +34,10 @@ METHODS = (
     "pcl:peers=4",
     "mmt:peers=4",
     "codistillation:peers=4",
+    "dkd",
+    "dist",
+    "lskd",
+    "ktg:peers=4",
 )
 
 
