@@ -2,12 +2,14 @@
 
     python benchmarks/family.py rates               # rate and decay for alone: results/family_rates.json
     python benchmarks/family.py tune [PREFIX ...]   # the methods' own options: results/family_tuning.json
-    python benchmarks/family.py measure             # test data, seeds 0-9: results/family.json, family.md
+    python benchmarks/family.py defaults            # test data, seeds 0-9: results/family_defaults.json
+    python benchmarks/family.py tuned               # the same, tuned: results/family_tuned.json
+    python benchmarks/family.py table               # both: results/family.json, family.md
 
 The budget: BUDGET settings for every row, its defaults among them, on validation data of seeds that are not reported;
 the best by mean accuracy of single networks is the tuned one. `alone` is tuned over rate and decay, and what is best
-for it is everybody's; the others are tuned over their own options. With PREFIX only rows that begin so are tuned, and the
-others stay what they were in the file.
+for it is everybody's; the others are tuned over their own options. With PREFIX only rows that begin so are tuned, and
+the others stay what they were in the file.
 """
 
 import argparse
@@ -142,36 +144,53 @@ def tune(prefixes: list[str]) -> None:
         write("family_tuning.json", {"command": "python benchmarks/family.py tune", "rows": {**written, spec: rows}})
 
 
-def measure() -> None:
-    """Defaults and tuned, on test data."""
+def measure(which: str) -> None:
+    """One half on test data, ``defaults`` or ``tuned``, each beside the same networks trained alone."""
     tuned = {spec: rows[0]["method"] for spec, rows in read("family_tuning.json")["rows"].items()}
-    entries = [spec for pair in ((spec, tuned.get(spec, spec)) for spec in METHODS) for spec in dict.fromkeys(pair)]
-    note = (
-        f"Each method stands at its published defaults and, where another of {BUDGET} settings was better on "
-        f"validation data (seeds {SEEDS[0]}-{SEEDS[-1]}), also tuned; rate and decay were tuned for training "
-        "alone with the same budget. Methods with a teacher learn from networks of the same size trained alone, TF-KD from its past self."
-    )
-    study = dataclasses.replace(family(), methods=("alone:peers=4", *entries[1:]), notes=(note,))
+    defaults = dataclasses.replace(family(), methods=("alone:peers=4", *METHODS[1:]))
+    names = {entry.name for entry in defaults.entries}
+    better = tuple(dict.fromkeys(tuned[spec] for spec in METHODS[1:] if tuned[spec] not in names))
+    study = defaults if which == "defaults" else dataclasses.replace(defaults, methods=("alone:peers=4", *better))
     with tempfile.TemporaryDirectory() as folder:
-        for record in compare(study, folder, command="python benchmarks/family.py measure"):
+        for record in compare(study, folder, command=f"python benchmarks/family.py {which}"):
             if record.kind == "end":
                 print(f"part {record.facts['part']} of {record.facts['parts']}", flush=True)
             last = record
-    defaults = {entry.name for entry in dataclasses.replace(study, methods=METHODS).entries}
-    found = last.facts
-    for row in found["rows"]:
-        row["tuned"] = row["method"] not in defaults
-        row["label"] += " (tuned)" if row["tuned"] else ""
+    (RESULTS / f"family_{which}.json").write_text(json.dumps(last.facts, indent=1) + "\n", encoding="utf-8")
+
+
+def table() -> None:
+    """Both halves as one table, each tuned row below its defaults."""
+    halves = {which: read(f"family_{which}.json") for which in ("defaults", "tuned")}
+    tuning = read("family_tuning.json")["rows"]
+    tuned = {row["method"]: row for row in halves["tuned"]["rows"][1:]}
+    rows = [halves["defaults"]["rows"][0]]
+    for spec, row in zip(METHODS[1:], halves["defaults"]["rows"][1:], strict=True):
+        rows.append({**row, "tuned": False})
+        best = tuning[spec][0]["method"]
+        if best in tuned:
+            rows.append({**tuned[best], "tuned": True, "label": tuned[best]["label"] + " (tuned)"})
+    notes = [
+        f"Each method stands at its published defaults and, where another of {BUDGET} settings was better on "
+        f"validation data (seeds {SEEDS[0]} to {SEEDS[-1]}), also tuned; rate and decay were tuned for training alone "
+        "with the same budget.",
+        "Methods with a teacher learn from networks of the same size trained alone, TF-KD from its past self.",
+        "Defaults and tuned rows were measured in two runs, each beside the same networks trained alone.",
+    ]
+    found = {**halves["defaults"], "rows": rows, "notes": notes, "command": "python benchmarks/family.py"}
     (RESULTS / "family.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     (RESULTS / "family.md").write_text(markdown(found), encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["rates", "tune", "measure"])
+    parser.add_argument("what", choices=["rates", "tune", "defaults", "tuned", "table"])
     parser.add_argument("prefixes", nargs="*")
     given = parser.parse_args()
-    {"rates": rates, "tune": lambda: tune(given.prefixes), "measure": measure}[given.what]()
+    if given.what in ("defaults", "tuned"):
+        measure(given.what)
+    else:
+        {"rates": rates, "tune": lambda: tune(given.prefixes), "table": table}[given.what]()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 from codistill import data, names
 from codistill.fleet import Fleet
 from codistill.methods import find
+from codistill.report.lists import OWN_PARAMETERS
 from codistill.run import UPDATES, Run
 from codistill.train import Training, results, train
 
@@ -129,3 +130,10 @@ def test_not_everything_is_refused(digits, teacher):
 
 def test_options_and_refusals_are_of_methods_that_there_are():
     assert {*OPTIONS, *(method for method, _ in REFUSED)} <= set(METHODS)
+
+
+def test_the_methods_with_parameters_of_their_own_are_those_that_the_docs_say(teacher, digits):
+    own = "this method has parameters of its own; use update='together'"
+    branched = [m for m in METHODS if find(m).branches]
+    found = [m for m in METHODS if m not in branched and own in reasons(m, "in_turn", teacher, digits)]
+    assert found == list(OWN_PARAMETERS)

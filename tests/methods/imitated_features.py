@@ -11,6 +11,7 @@ from methods.three_steps import check, teacher_folder, training_of
 from naive_features import walk
 
 WIDE = {"models": ("cnn:width=6",), "peers": 2}
+SIZE = {"batch": 12}  # the loops are slow
 UNLIKE = ("cnn:width=4", "cnn:width=6", "cnn:width=4")
 
 
@@ -48,13 +49,13 @@ def loss_of(edge_loss, names, weight, teachers=None):
 
 
 def between_peers(spec, edge_loss, names, weight, execute, **settings):
-    training = training_of(f"{spec},teacher=none", execute=execute, **settings)
+    training = training_of(f"{spec},teacher=none", execute=execute, **SIZE, **settings)
     check(training, loss_of(edge_loss, names, weight))
     return training
 
 
 def from_teachers(spec, edge_loss, names, weight, execute, folder, **settings):
-    training = training_of(f"{spec},teacher=t", execute=execute, teacher=folder, **settings)
+    training = training_of(f"{spec},teacher=t", execute=execute, teacher=folder, **SIZE, **settings)
     fleet = training.fleet
     teachers = [net.double().eval() for net in teacher_networks(folder, fleet.run, fleet.dataset)]
     check(training, loss_of(edge_loss, names, weight, teachers))

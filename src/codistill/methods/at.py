@@ -20,7 +20,8 @@ class AT(Method):
 
     Args:
         teacher: a frozen cohort; a run also takes the folder of a finished run. None: the peers imitate each other.
-        weight: w.
+        weight: w. Q is of length 1, so their mean squared difference falls with the number of positions: the default is
+            for maps of 32 x 32 to 8 x 8, smaller ones need less.
         p: at least 1.
         features: submodules whose outputs are F, joined by ``/``. Both sides need maps of one height and width; their
             channels may differ.

@@ -6,6 +6,7 @@ python -m codistill.report.lists > docs/methods.md
 import inspect
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,27 @@ With `update=in_turn` a cohort of P needs (2P - 1)/P forwards per network and st
 This page is made by `python -m codistill.report.lists > docs/methods.md`; `codistill list methods` prints the same
 rows.
 """
+
+
+REFUSED = """
+## What is refused, and why
+
+Every method runs looped and stacked. What cannot be is an error before the first step:
+
+| setting | methods | because |
+| --- | --- | --- |
+| `update=in_turn`, `fresh_batch` | {own} (and `fitnet`, `udml` where shapes differ) | they have parameters of their own, \
+which belong to no peer's turn |
+| `update=in_turn`, `fresh_batch` | {branches}, and any with `branch_at` | branches of one trunk have no turns |
+| `branch_at` with `own_views` or `shards` | all, and {views} | branches of one trunk see the same inputs |
+| `shards` | all but {batches} | peers compare what they make of the same samples |
+| `unlabelled` | all but {semi} | nothing is learnt from a sample without a label |
+| `unlabelled` | {partners} | an unlabelled sample has no partner of its class |
+| `augment` left empty | {distorted}, and any with `own_views` | they need distorted views |
+| `peers=1` | {mutual}, and any with `teacher=none` | there is nobody to learn from |
+"""
+# With the options' defaults and like networks; `tests/test_roster.py` holds this to what happens.
+OWN_PARAMETERS = ("afd", "byot", "ofd", "okddip", "pcl")
 
 
 class Row(NamedTuple):
@@ -88,7 +110,29 @@ def methods_page(results: Path = RESULTS) -> str:
         options = f"`{row.options}`" if row.options else ""
         ours = gains.get(row.name, "-")
         lines.append(_cells((f"`{row.name}`", about, options, row.needs, row.cost, row.published or "-", ours)))
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + _refused()
+
+
+def _refused() -> str:
+    every = {row.name: methods.find(row.name) for row in method_rows()}
+
+    def those(attribute: str) -> str:
+        return _names(name for name, method in every.items() if getattr(method, attribute))
+
+    return REFUSED.format(
+        own=_names(OWN_PARAMETERS),
+        branches=those("branches"),
+        views=those("own_views"),
+        batches=those("own_batches"),
+        semi=those("semi"),
+        partners=those("partners"),
+        distorted=_names(name for name, method in every.items() if method.views > 1 or method.own_views),
+        mutual=those("mutual"),
+    )
+
+
+def _names(found: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in found)
 
 
 def _cells(cells: "tuple[str, ...] | list[str]") -> str:
