@@ -149,7 +149,7 @@ def measure(which: str) -> None:
     tuned = {spec: rows[0]["method"] for spec, rows in read("family_tuning.json")["rows"].items()}
     defaults = dataclasses.replace(family(), methods=("alone:peers=4", *METHODS[1:]))
     names = {entry.name for entry in defaults.entries}
-    better = tuple(dict.fromkeys(tuned[spec] for spec in METHODS[1:] if tuned[spec] not in names))
+    better = tuple(dict.fromkeys(best for spec, best in tuned.items() if spec in METHODS and best not in names))
     study = defaults if which == "defaults" else dataclasses.replace(defaults, methods=("alone:peers=4", *better))
     with tempfile.TemporaryDirectory() as folder:
         for record in compare(study, folder, command=f"python benchmarks/family.py {which}"):

@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from codistill import checkpoint, data
-from codistill.fleet import Fleet, teacher_networks
+from codistill.fleet import Fleet
 from codistill.names import UnknownName
 from codistill.run import Run
 from codistill.step import take
+from codistill.teacher import teacher_networks
 from codistill.train import Training, results, train
 
 BASE = Run(
@@ -214,3 +215,22 @@ def test_timing_leaves_the_networks_as_they_were(digits):
     assert timed.passes.forward == plain.passes.forward == 0
     for i in range(3):
         assert all(torch.equal(t, plain.peer_state(i)[n]) for n, t in timed.peer_state(i).items())
+
+
+def test_a_teacher_may_be_a_checkpoint_or_a_module_of_one_s_own(tmp_path, digits, monkeypatch):
+    run = BASE.replace(method="alone", peers=1, epochs=2, checkpoint_every=1, seed=4)
+    list(train(run, tmp_path / "big", dataset=digits))
+    first, last = sorted((tmp_path / "big" / "checkpoints").iterdir())
+    old, new, newest = (
+        teacher_networks(folder, BASE, digits)[0].state_dict() for folder in (first, last, tmp_path / "big")
+    )
+    assert all(torch.equal(new[name], newest[name]) for name in new)
+    assert any(not torch.equal(old[name], new[name]) for name in new)
+
+    own = "from torch import nn\ndef net(c, s): return nn.Sequential(nn.Flatten(), nn.Linear(64, c))\n"
+    (tmp_path / "own_teacher.py").write_text(own + "def wide(c, s): return net(c + 1, s)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    member = Fleet([BASE.replace(method="kd:teacher=own_teacher:net")], dataset=digits).members[0]
+    assert isinstance(member.method.sources.teacher.network(0)[1], torch.nn.Linear)
+    with pytest.raises(ValueError, match="gives 11 classes, data='digits' has 10"):
+        Fleet([BASE.replace(method="kd:teacher=own_teacher:wide")], dataset=digits)

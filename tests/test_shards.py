@@ -5,8 +5,9 @@ import torch
 
 from codistill.batch import PerPeer
 from codistill.data.examples import Examples
-from codistill.fleet import Fleet, deal_out
+from codistill.fleet import Fleet
 from codistill.run import Run
+from codistill.streams import deal_out
 
 RUN = Run(method="alone", peers=3, shards=True, models=("cnn:width=4",), labels=90, batch=10, epochs=2, execute="stack")
 

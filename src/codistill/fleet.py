@@ -17,14 +17,13 @@ from codistill import checkpoint, data, methods, models, optim
 from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort, View
 from codistill.cohort.groups import Leaf, arrange, on_device
-from codistill.data.augment import build_augment
-from codistill.data.examples import DataSet, Examples
-from codistill.data.loader import Loader
-from codistill.data.split import Parts, split
+from codistill.data.examples import DataSet
 from codistill.methods import Method
 from codistill.names import Spec
 from codistill.randomness import derive, seeded
 from codistill.run import Run
+from codistill.streams import Streams, Where
+from codistill.teacher import networks_of
 
 TIMED = 16  # networks, at the most, on which the executors are timed
 TRIALS = 6  # passes of each, in turns; the first is not counted and the fastest counts
@@ -62,93 +61,6 @@ class Member:
         """The peers of one of the runs, within the member."""
         count = self.runs[number].peers
         return range(number * count, (number + 1) * count)
-
-
-Where = tuple[int, int, int]  # epoch, step, stream
-
-
-class Streams:
-    """The batches of every seed of a fleet, and of every shard of its data where peers have shards of their own.
-
-    A *row* is one seed, or one shard of one seed: ``rows[i]`` is the i-th of the leading dim of everything here.
-    """
-
-    def __init__(self, run: Run, seeds: Sequence[int], dataset: DataSet, device: torch.device, shards: int) -> None:
-        self.seeds, self.shards, self.task = list(seeds), shards, dataset.task
-        self.dtype = torch.float64 if run.precision == "float64" else torch.float32
-        valid = int(run.valid) if run.valid >= 1 else run.valid
-        self.parts: list[Parts] = [split(dataset, seed, labels=run.labels, valid=valid) for seed in self.seeds]
-        self._settings = {
-            "augment": build_augment(run.augment),
-            "mean": dataset.mean,
-            "std": dataset.std,
-        }
-        pieces = [
-            (derive(seed, "shard", number) if number else seed, piece)  # an order of its own for each
-            for seed, p in zip(self.seeds, self.parts, strict=True)
-            for number, piece in enumerate(deal_out(p.train, shards))
-        ]
-        self.loaders = [self._loader(piece.to(device), run.batch, seed, run.drop_last) for seed, piece in pieces]
-        self.steps = min(loader.steps for loader in self.loaders)
-        self.extra = self._unlabelled(run, device) if run.unlabelled else []
-        self.samples = sum(max((len(row.examples) for row in kind), default=0) for kind in (self.loaders, self.extra))
-
-    def _loader(self, examples: Examples, batch: int, seed: int, drop_last: bool) -> Loader:
-        if batch > len(examples):
-            raise ValueError(
-                f"batch={batch}: there are {len(examples)} examples to draw it from; set it to that or less"
-            )
-        return Loader(examples, batch=batch, seed=seed, drop_last=drop_last, **self._settings)  # type: ignore[arg-type]
-
-    def _unlabelled(self, run: Run, device: torch.device) -> list[Loader]:
-        if len(self.parts[0].unlabelled) < run.unlabelled:
-            raise ValueError(
-                f"unlabelled={run.unlabelled}: only {len(self.parts[0].unlabelled)} examples are left without a label; "
-                f"lower it, or labels={run.labels}"
-            )
-        if self.shards > 1:
-            raise ValueError(f"unlabelled={run.unlabelled} and shards=True do not go together: choose one")
-        return [
-            self._loader(parts.unlabelled.to(device), run.unlabelled, derive(seed, "unlabelled"), True)
-            for seed, parts in zip(self.seeds, self.parts, strict=True)
-        ]
-
-    def row(self, seed: int, peer: int) -> int:
-        """The row of a peer, by its number in its run."""
-        return self.seeds.index(seed) * self.shards + peer % self.shards
-
-    def draw(self, where: Where, view: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs, labels and sample numbers ``[rows, B, ...]``: a pure function of the seeds and where it is.
-
-        Unlabelled samples follow the labelled ones, with label -1 and numbers after theirs.
-        """
-        epoch, step, stream = where
-        each = [loader.batch(epoch, step, stream, view) for loader in self.loaders]
-        if self.extra:
-            place = divmod(epoch * self.steps + step, self.extra[0].steps)
-            more = [loader.batch(*place, stream, view) for loader in self.extra]
-            each = [
-                (torch.cat([x, u]), torch.cat([y, v]), torch.cat([index, j + len(loader.examples)]))
-                for (x, y, index), (u, v, j), loader in zip(each, more, self.loaders, strict=True)
-            ]
-        x, y, index = (torch.stack(kind) for kind in zip(*each, strict=True))
-        return self.cast(x), y, index
-
-    def partners(self, where: Where) -> Tensor:
-        """Inputs ``[rows, B, ...]`` of other samples of the same classes."""
-        return self.cast(torch.stack([loader.partners(*where) for loader in self.loaders]))
-
-    def cast(self, x: Tensor) -> Tensor:
-        """Inputs in the run's precision; token ids stay what they are."""
-        return x.to(self.dtype) if x.is_floating_point() else x
-
-
-def deal_out(examples: Examples, shards: int) -> list[Examples]:
-    """Disjoint parts of the same size, every class in its share."""
-    if shards == 1:
-        return [examples]
-    order = examples.y.argsort(stable=True)
-    return [examples.take(order[shard::shards][: len(examples) // shards]) for shard in range(shards)]
 
 
 class Fleet:
@@ -283,7 +195,7 @@ class Fleet:
         if teacher is None:
             return methods.get(runs[0].method)
         folder = teachers.get(str(teacher), Path(str(teacher)))
-        nets = [net for run in runs for net in teacher_networks(folder, run, self.dataset)]
+        nets = [net for run in runs for net in networks_of(str(teacher), folder, run, self.dataset)]
         cohort = Cohort(nets, execute=self.execute, precision=self.run.precision).to(self.device).freeze()
         return methods.get(runs[0].method, teacher=cohort)
 
@@ -438,34 +350,4 @@ def _seconds(cohort: Cohort, x: object) -> float:
     return time.perf_counter() - started
 
 
-def teacher_networks(folder: Path, run: Run, dataset: DataSet) -> list[nn.Module]:
-    """The networks of a finished run, for a student's run: of the same seed where the folder has several.
-
-    Raises:
-        ValueError: no such run, or a teacher of other classes.
-    """
-    try:
-        runs = checkpoint.read_runs(folder)
-    except FileNotFoundError as error:
-        raise ValueError(f"teacher={str(folder)!r}: {error}") from None
-    alone = [r for r in runs if Spec.parse(r.method).name == "alone" and r.seed == run.seed]
-    chosen = runs[0] if len(runs) == 1 else next(iter(sorted(alone, key=lambda r: len(r.method))), None)
-    newest = checkpoint.latest(folder)
-    if chosen is None or newest is None:
-        what = "no checkpoint" if newest is None else f"no run of method 'alone' and seed {run.seed}"
-        raise ValueError(f"teacher={str(folder)!r} has {what}: give the folder of a finished run")
-    saved = checkpoint.load(newest)
-    shape = tuple(dataset.train.x.shape[1:])
-    nets = [models.build(spec, dataset.classes, shape) for spec in chosen.networks()]
-    try:
-        cohort = Cohort(nets)
-        for net, peer in enumerate(checkpoint.places(runs)[chosen]):
-            prefix = f"{peer}."
-            state = {k.removeprefix(prefix): t for k, t in saved.peers.items() if k.startswith(prefix)}
-            cohort.load_peer_state(net, state)
-    except ValueError as error:
-        raise ValueError(f"teacher={str(folder)!r} does not fit data={run.data!r}: {error}") from None
-    return nets
-
-
-__all__ = ["Fleet", "Member", "Streams"]
+__all__ = ["Fleet", "Member"]

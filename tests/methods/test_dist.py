@@ -7,9 +7,9 @@ import naive
 import small_nets
 from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
-from codistill.fleet import teacher_networks
 from codistill.methods import get
 from codistill.methods.dist import DIST
+from codistill.teacher import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
 
@@ -81,6 +81,16 @@ def test_the_batch_is_each_block_s_own(execute):
         kept = mask[block].bool()
         z = [net(x[block])[kept] for net in small_nets.several("cccc")]
         torch.testing.assert_close(terms["mimic"][i], relations(z[other], z[i]))
+
+
+def test_each_student_has_its_own_mask():
+    nets = small_nets.several("cc")
+    mask = torch.tensor([[1, 1, 1, 0, 1, 1], [1, 0, 1, 1, 0, 1]])
+    terms = DIST(None)(Cohort(nets), Batch(X, Y, mask=mask))
+    z = [net(X) for net in nets]
+    for i in range(2):
+        kept = mask[i].bool()
+        torch.testing.assert_close(terms["mimic"][i], relations(z[1 - i][kept], z[i][kept]))
 
 
 def test_samples_without_a_label_are_compared_too():

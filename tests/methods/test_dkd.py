@@ -7,9 +7,9 @@ import naive
 import small_nets
 from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
-from codistill.fleet import teacher_networks
 from codistill.methods import get
 from codistill.methods.dkd import DKD
+from codistill.teacher import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
 
@@ -103,6 +103,16 @@ def test_blocks_may_have_batches_of_their_own(execute):
         block, other = i // 2, i + 1 - 2 * (i % 2)
         z = [net(x[block]) for net in small_nets.several("cccc")]
         torch.testing.assert_close(terms["mimic"][i], decoupled(z[other], z[i], y[block]))
+
+
+def test_each_student_has_its_own_labels_and_mask():
+    nets = small_nets.several("cc")
+    y, mask = torch.stack([Y, (Y + 1) % 3]), torch.tensor([[1, 1, 1, 0, 1, 1], [1, 0, 1, 1, 0, 1]])
+    terms = DKD(None)(Cohort(nets), Batch(X, y, mask=mask))
+    z = [net(X) for net in nets]
+    for i in range(2):
+        kept = mask[i].bool()
+        torch.testing.assert_close(terms["mimic"][i], decoupled(z[1 - i][kept], z[i][kept], y[i][kept]))
 
 
 def test_tokens_are_samples():

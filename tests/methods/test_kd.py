@@ -4,7 +4,7 @@ import pytest
 
 import naive
 from codistill import checkpoint
-from codistill.fleet import teacher_networks
+from codistill.teacher import teacher_networks
 from methods.three_steps import check, teacher_folder, training_of
 
 

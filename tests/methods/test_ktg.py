@@ -11,12 +11,12 @@ import small_nets
 from codistill import methods
 from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
-from codistill.fleet import teacher_networks
 from codistill.methods import IdenticalPeers, get
 from codistill.methods.dml import DML
 from codistill.methods.kd import KD
 from codistill.methods.ktg import KTG, correct
 from codistill.names import UnknownName
+from codistill.teacher import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
 

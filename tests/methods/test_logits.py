@@ -6,8 +6,8 @@ import torch
 import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
-from codistill.fleet import teacher_networks
 from codistill.methods import IdenticalPeers, get
+from codistill.teacher import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
 

@@ -22,8 +22,8 @@ class AFD(Method):
 
     Args:
         teacher: a frozen cohort; a run also takes the folder of a finished run. None: the peers imitate each other.
-        weight: w. Maps are of length 1, so their mean squared difference falls with the number of positions: the default is
-            for maps of 32 x 32 to 8 x 8, smaller ones need less.
+        weight: w. Maps are of length 1, so their mean squared difference falls with the number of positions: the
+            default is for maps of 32 x 32 to 8 x 8, smaller ones need less.
         att_f: the hidden width of SE, as a part of F_j's channels.
         features: submodules whose outputs are F, joined by ``/``. Both sides need maps of one height and width.
         graph: W[student, teacher], see `KD`.

@@ -30,6 +30,8 @@ class DKD(Method):
         graph: W[student, teacher]: ``everyone`` (the mean over all teachers), ``ring`` (student i from teacher i + 1),
             ``own``, or a matrix.
 
+    beta = 8 at T = 4 is a large weight: between peers that all start anew, or at a large learning rate, take less.
+
     We differ: r rises from step to step, in the code from epoch to epoch.
     """
 

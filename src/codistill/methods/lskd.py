@@ -25,6 +25,9 @@ class LSKD(Method):
         temperature: T.
         graph: W[student, teacher]: ``everyone`` (the mean over all teachers), ``ring`` (student i from teacher i + 1),
             ``own``, or a matrix.
+
+    w and a are made for a trained teacher. Peers that all start anew agree on anything but the labels with them: give
+    ``weight=1,task_weight=1``.
     """
 
     title = "LSKD"

@@ -41,7 +41,7 @@ Every method runs looped and stacked. What cannot be is an error before the firs
 
 | setting | methods | because |
 | --- | --- | --- |
-| `update=in_turn`, `fresh_batch` | {own} (and `fitnet`, `udml` where shapes differ) | they have parameters of their own, \
+| `update=in_turn`, `fresh_batch` | {own} (`fitnet`, `udml` where shapes differ) | they have parameters of their own, \
 which belong to no peer's turn |
 | `update=in_turn`, `fresh_batch` | {branches}, and any with `branch_at` | branches of one trunk have no turns |
 | `branch_at` with `own_views` or `shards` | all, and {views} | branches of one trunk see the same inputs |

@@ -1,0 +1,68 @@
+"""Frozen teachers: the networks of a finished run, of one of its checkpoints, or any module of one's own."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from codistill import checkpoint, models
+from codistill.cohort import Cohort
+from codistill.data.examples import DataSet
+from codistill.names import Spec
+from codistill.run import Run
+
+
+def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[nn.Module]:
+    """A teacher's networks, for a student's run.
+
+    Args:
+        teacher: what the run calls it: a folder, or ``module:function`` of one's own, which returns a trained network.
+        folder: the folder that this name means.
+        run: the student's.
+        dataset: the student's.
+
+    Raises:
+        ValueError: there is no such teacher, or it has other classes.
+    """
+    if ":" in teacher and not folder.exists():
+        nets = [models.build(teacher, dataset.classes, tuple(dataset.train.x.shape[1:]))]
+    else:
+        nets = teacher_networks(folder, run, dataset)
+    x = dataset.train.x[:2]
+    if dataset.task == "classes":
+        with torch.no_grad():
+            given = Cohort(nets).freeze()(x.float() if x.dtype == torch.uint8 else x).logits.shape[-1]
+        if given != dataset.classes:
+            raise ValueError(f"teacher={teacher!r} gives {given} classes, data={run.data!r} has {dataset.classes}")
+    return nets
+
+
+def teacher_networks(folder: Path, run: Run, dataset: DataSet) -> list[nn.Module]:
+    """The networks of a finished run, for a student's run: of the same seed where the folder has several.
+
+    Raises:
+        ValueError: no such run, or a teacher of other classes.
+    """
+    newest = folder if (folder / "peers.safetensors").is_file() else checkpoint.latest(folder)
+    home = folder.parent.parent if newest == folder else folder
+    try:
+        runs = checkpoint.read_runs(home)
+    except FileNotFoundError as error:
+        raise ValueError(f"teacher={str(folder)!r}: {error}") from None
+    alone = [r for r in runs if Spec.parse(r.method).name == "alone" and r.seed == run.seed]
+    chosen = runs[0] if len(runs) == 1 else next(iter(sorted(alone, key=lambda r: len(r.method))), None)
+    if chosen is None or newest is None:
+        what = "no checkpoint" if newest is None else f"no run of method 'alone' and seed {run.seed}"
+        raise ValueError(f"teacher={str(folder)!r} has {what}: give the folder of a finished run")
+    saved = checkpoint.load(newest)
+    shape = tuple(dataset.train.x.shape[1:])
+    nets = [models.build(spec, dataset.classes, shape) for spec in chosen.networks()]
+    try:
+        cohort = Cohort(nets)
+        for net, peer in enumerate(checkpoint.places(runs)[chosen]):
+            prefix = f"{peer}."
+            state = {k.removeprefix(prefix): t for k, t in saved.peers.items() if k.startswith(prefix)}
+            cohort.load_peer_state(net, state)
+    except ValueError as error:
+        raise ValueError(f"teacher={str(folder)!r} does not fit data={run.data!r}: {error}") from None
+    return nets
