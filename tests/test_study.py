@@ -1,7 +1,9 @@
 """A study: its parts, its pairs, its sums, and that breaking it off changes nothing."""
 
+import dataclasses
 import json
 import math
+import re
 import statistics
 
 import pytest
@@ -341,3 +343,18 @@ def test_rows_from_which_some_are_missing_are_no_summary(finished):
     rows = [r for r in read_lines(folder / "results.jsonl") if not (r["seed"] == 5 and r["method"] == "alone")]
     with pytest.raises(KeyError):
         summary(STUDY, rows, json.loads((folder / "costs.json").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("lskd:temperature=0", "temperature=0: give a number"),
+        ("ddgsd", "needs distorted views, and augment is empty"),
+        ("one:peers=3", "needs branches of one trunk: set branch_at"),
+        ("kd:wieght=2", "did you mean 'weight'"),
+    ],
+)
+def test_what_a_row_cannot_be_is_said_before_anything_is_trained(spec, said, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        next(compare(dataclasses.replace(STUDY, methods=("alone", spec)), tmp_path / "study"))
+    assert not (tmp_path / "study").exists()

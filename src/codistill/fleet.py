@@ -120,7 +120,7 @@ class Fleet:
         self._check_outputs(x)
         self.members = self._members(teachers or {})
         for member in self.members:
-            _check_needs(member, run)
+            check_needs(member.method, member.runs[0])
         _, batches = self.draw(0, 0)
         for number, member in enumerate(self.members):
             with seeded(self.device, run.seed, "prepare", number):
@@ -292,9 +292,9 @@ class Fleet:
         )
 
 
-def _check_needs(member: Member, run: Run) -> None:
+def check_needs(method: Method, run: Run) -> None:
     """What a method needs and the settings do not give is an error before the first step."""
-    method, name = member.method, member.runs[0].method
+    name = run.method
     if (method.views > 1 or method.own_views or run.own_views) and not run.augment:
         raise ValueError(f"method {name!r} needs distorted views, and augment is empty: set it, e.g. crop:pad=1 flip")
     if method.partners and run.unlabelled:
@@ -315,7 +315,7 @@ def _check_needs(member: Member, run: Run) -> None:
             f"branch_at={run.branch_at!r}: branches of one trunk see the same inputs, and method {name!r} or own_views "
             "or shards gives each its own; leave branch_at out"
         )
-    if methods.is_mutual(name) and member.runs[0].peers < 2:
+    if methods.is_mutual(name) and run.peers < 2:
         raise ValueError(f"peers=1: {name!r} has nobody to learn from; set peers to 2 or more, or method to alone")
 
 
@@ -350,4 +350,4 @@ def _seconds(cohort: Cohort, x: object) -> float:
     return time.perf_counter() - started
 
 
-__all__ = ["Fleet", "Member"]
+__all__ = ["Fleet", "Member", "check_needs"]

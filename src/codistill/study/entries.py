@@ -6,7 +6,11 @@ from functools import cached_property
 from inspect import Parameter, signature
 from typing import Any
 
+from torch import nn
+
 from codistill import methods
+from codistill.cohort import Cohort
+from codistill.fleet import check_needs
 from codistill.names import Spec
 from codistill.run import Run
 
@@ -123,7 +127,7 @@ def _check_entries(entries: Sequence[Entry]) -> None:
     """Rows have to be told apart, and paired with networks trained alone."""
     base = entries[0]
     for number, entry in enumerate(entries):
-        methods.find(entry.method)
+        _check_method(entry.run)
         if any(entry.run == other.run or entry.name == other.name for other in entries[:number]):
             raise ValueError(f"{entry.name!r} is there twice: leave one out")
         if entry.run.peers > base.run.peers:
@@ -136,6 +140,13 @@ def _check_entries(entries: Sequence[Entry]) -> None:
                 f"peers=1: {entry.name!r} learns from another network trained alone than its own twin, and there is "
                 "one: set peers to 2 or more, or teacher to the folder of a run"
             )
+
+
+def _check_method(run: Run) -> None:
+    """Options and needs of a method, before anything is trained; a stand-in serves for its teacher."""
+    given = Spec.parse(run.method).options.get("teacher")
+    teacher = {} if given is None else {"teacher": Cohort([nn.Linear(1, 2)]).freeze()}
+    check_needs(methods.get(run.method, **teacher), run)
 
 
 def _entry(spec: Spec, base: Run, most: int) -> Entry:
