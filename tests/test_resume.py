@@ -139,3 +139,34 @@ def test_a_broken_checkpoint_says_what_to_do(tmp_path):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(checkpoint.BrokenCheckpoint, match=r"cannot be read .*: remove .* to go on from step-"):
         next(resume(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "afd:teacher=none",
+        "byot",
+        "codistillation:exchange_every=3,burn_in=0.1",
+        "kdcl:ensemble=general",
+        "mmt",
+        "ofd:teacher=none",
+        "okddip",
+        "one:",
+        "pcl",
+        "pskd",
+    ],
+)
+def test_what_a_method_learns_and_remembers_is_resumed(method, tmp_path):
+    settings = {"branch_at": "stage3"} if method == "one:" else {}
+    run = BASE.replace(
+        method=method.removesuffix(":"), epochs=3, checkpoint_every=0, checkpoint_steps=0, evaluate_every=0, **settings
+    )
+    both = [run, run.replace(seed=5)]
+    finish(logged(train(both, tmp_path / "whole"), tmp_path / "whole"))
+    records = logged(train(both, tmp_path / "left"), tmp_path / "left")
+    for record in records:
+        if record.kind == "step" and record.step == 7:
+            break
+    records.close()
+    finish(logged(resume(tmp_path / "left"), tmp_path / "left"))
+    assert_same_end(tmp_path / "whole", tmp_path / "left")
