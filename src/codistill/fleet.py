@@ -128,7 +128,9 @@ class Fleet:
                 member.method.samples, member.method.epochs = self.streams.samples, run.epochs
                 member.method.prepare(member.view, batches[number])
                 member.method.to(self.device)
-        self.cohort.passes.forward = 0
+        made = [m for member in self.members for m in member.method.modules() if isinstance(m, Cohort)]
+        for cohort in (self.cohort, *made):
+            cohort.passes.forward = 0
         self.leaves = [leaf for leaf in self.cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)]
         self.optimizers = [self._optimizer(turn) for turn in range(max(self.turns) + 1)]
         self.schedule = optim.schedule(run.schedule, run.warmup)
