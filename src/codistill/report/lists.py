@@ -82,9 +82,11 @@ def listing(what: str) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     if what == "methods":
         table.show_header = False
+        _, gains = _measured(RESULTS)
         for row in method_rows():
             table.add_row(Text(row.name, style="bold"), Text(row.summary))
             said = {"options": row.options, "needs": row.needs, "passes": row.cost, "published": row.published}
+            said["measured"] = f"{gains[row.name]} points over alone on digits" if row.name in gains else ""
             table.add_row("", Text(row.equation, style="cyan"))
             for title, text in said.items():
                 if text:
@@ -101,8 +103,7 @@ def listing(what: str) -> Table:
 
 def methods_page(results: Path = RESULTS) -> str:
     """``docs/methods.md``, with what was measured in this folder."""
-    page = next(name for name in ("family", "digits") if (results / f"{name}.json").exists())
-    gains = _gains(results / f"{page}.json")
+    page, gains = _measured(results)
     titles = ("method", "loss of peer i", "options", "needs", "cost", "published", "ours")
     lines = [HEAD.format(page=page), _cells(titles), _cells(["---"] * len(titles))]
     for row in method_rows():
@@ -137,6 +138,12 @@ def _names(found: Iterable[str]) -> str:
 
 def _cells(cells: "tuple[str, ...] | list[str]") -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _measured(results: Path) -> tuple[str, dict[str, str]]:
+    """The file of results that says most of what is in a folder, and the gains in it; nothing outside a checkout."""
+    page = next((name for name in ("family", "digits") if (results / f"{name}.json").exists()), "")
+    return page, _gains(results / f"{page}.json") if page else {}
 
 
 def _gains(path: Path) -> dict[str, str]:
