@@ -352,7 +352,7 @@ def interrupted(words, line):
     return out + rest, running.returncode
 
 
-LONG = [*SMALL, "--epochs", "100", "--learning-rate", "0.01"]
+LONG = [*SMALL, "--epochs", "100", "--learning-rate", "0.01", "--execute", "stack"]  # auto may choose anew
 
 
 def test_ctrl_c_while_training_leaves_what_resuming_finishes(said, tmp_path):
