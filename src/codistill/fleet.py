@@ -141,7 +141,7 @@ class Fleet:
         """Every peer's network; its initial weights are a function of the seed and its number in its run."""
         shape = tuple(self.dataset.train.x.shape[1:])
         return [
-            models.build(spec, self.dataset.classes, shape, seed=derive(run.seed, "init", i))
+            models.build(spec, self.dataset.classes, shape, derive(run.seed, "init", i), self.dataset.known)
             for run in self.runs
             for i, spec in enumerate(run.networks())
         ]

@@ -25,7 +25,7 @@ def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[
         ValueError: there is no such teacher, or it has other classes.
     """
     if ":" in teacher and not folder.exists():
-        nets = [models.build(teacher, dataset.classes, tuple(dataset.train.x.shape[1:]))]
+        nets = [models.build(teacher, dataset.classes, tuple(dataset.train.x.shape[1:]), known=dataset.known)]
     else:
         nets = teacher_networks(folder, run, dataset)
     x = dataset.train.x[:2]
@@ -56,7 +56,7 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet) -> list[nn.Module
         raise ValueError(f"teacher={str(folder)!r} has {what}: give the folder of a finished run")
     saved = checkpoint.load(newest)
     shape = tuple(dataset.train.x.shape[1:])
-    nets = [models.build(spec, dataset.classes, shape) for spec in chosen.networks()]
+    nets = [models.build(spec, dataset.classes, shape, known=dataset.known) for spec in chosen.networks()]
     try:
         cohort = Cohort(nets)
         for net, peer in enumerate(checkpoint.places(runs)[chosen]):

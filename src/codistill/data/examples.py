@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,6 +67,47 @@ TASKS = {
 
 
 @dataclass(frozen=True)
+class Text:
+    """How token ids came out of text; id 0 is padding, at the end.
+
+    Attributes:
+        vocabulary: number of token ids.
+        tokenizer: the `tokenizers` library's JSON; a run keeps it beside its checkpoints.
+        vectors: word vectors ``[vocabulary, D]`` to start embeddings from, rows of NaN where a token has none.
+    """
+
+    vocabulary: int
+    tokenizer: str
+    vectors: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """What is searched for in the test part of an open set, whose identities training has not seen.
+
+    Attributes:
+        identity: ``[N]`` int64; -1 is junk, which no ranking counts; one that no query has is a distractor.
+        camera: ``[N]`` int64: a query's own identity is searched for among the other cameras' pictures.
+        query: ``[N]`` bool; the others are the gallery.
+
+    Raises:
+        ValueError: on construction, for other shapes or dtypes.
+    """
+
+    identity: Tensor
+    camera: Tensor
+    query: Tensor
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("identity", torch.int64), ("camera", torch.int64), ("query", torch.bool)):
+            value = getattr(self, name)
+            if value.dtype != dtype or value.shape != self.identity.shape or value.ndim != 1:
+                raise ValueError(
+                    f"{name} is {value.dtype} of shape {list(value.shape)}: give {dtype} [{len(self.identity)}]"
+                )
+
+
+@dataclass(frozen=True)
 class DataSet:
     """Examples to learn from and to be tested on.
 
@@ -77,6 +119,8 @@ class DataSet:
         mean: Per channel, on the 0..1 scale; empty for token ids.
         std: As `mean`, all above 0.
         names: Of the classes (of both label values where the task is binary); may be empty.
+        text: Of token ids.
+        retrieval: Of an open set; the test part's labels are then all -1.
 
     Raises:
         ValueError: on construction, naming the setting, its value and the fix.
@@ -89,6 +133,13 @@ class DataSet:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     names: tuple[str, ...]
+    text: Text | None = None
+    retrieval: Retrieval | None = None
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What a model may ask for by name, besides classes and shape."""
+        return {} if self.text is None else {"vocabulary": self.text.vocabulary, "vectors": self.text.vectors}
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -103,6 +154,11 @@ class DataSet:
         if self.names and len(self.names) != named:
             raise ValueError(f"names has {len(self.names)} entries: give {named}, or none at all")
         check_statistics(self.train, self.mean, self.std)
+        if self.retrieval is not None and len(self.retrieval.identity) != len(self.test):
+            raise ValueError(
+                f"retrieval tells of {len(self.retrieval.identity)} examples and test has {len(self.test)}: "
+                "give one identity to each"
+            )
         for where, y in (("train.y", self.train.y), ("test.y", self.test.y)):
             self._check_form(where, y, task)
             check_range(where, y, task.values or self.classes)

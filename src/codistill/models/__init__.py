@@ -6,7 +6,7 @@ it are ``stage1``, ``stage2``, ...
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -19,7 +19,13 @@ from codistill.randomness import seeded
 __all__ = ["build", "count_parameters"]
 
 
-def build(spec: str, classes: int, shape: tuple[int, ...], seed: int | None = None) -> nn.Module:
+def build(
+    spec: str,
+    classes: int,
+    shape: tuple[int, ...],
+    seed: int | None = None,
+    known: Mapping[str, Any] | None = None,
+) -> nn.Module:
     """The network that a spec names, on the CPU.
 
     Args:
@@ -28,6 +34,7 @@ def build(spec: str, classes: int, shape: tuple[int, ...], seed: int | None = No
         classes: the number of logits.
         shape: that of one example, ``(1, 8, 8)``.
         seed: the same seed gives the same weights and leaves torch's generator alone; None draws from it.
+        known: what the data knows, `DataSet.known`; given to a model that has parameters of these names.
 
     Raises:
         UnknownName: no such model, with the nearest that there are.
@@ -36,9 +43,10 @@ def build(spec: str, classes: int, shape: tuple[int, ...], seed: int | None = No
     """
     parsed = Spec.parse(spec)
     make, args = find(__name__, parsed)
-    _check_options(make, parsed, args)
+    options = {**_asked(make, known or {}), **parsed.options}
+    _check_options(make, parsed, args, options)
     with nullcontext() if seed is None else seeded(torch.device("cpu"), seed):
-        net = make(classes, shape, *args, **parsed.options)
+        net = make(classes, shape, *args, **options)
     if not isinstance(net, nn.Module):
         raise WrongKind(f"model {spec!r} is a {type(net).__name__}: return a torch.nn.Module")
     return net
@@ -49,7 +57,12 @@ def count_parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
 
 
-def _check_options(make: Callable[..., Any], spec: Spec, args: tuple[Value, ...]) -> None:
+def _asked(make: Callable[..., Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model has parameters for, of all that is known."""
+    return {name: value for name, value in known.items() if name in inspect.signature(make).parameters}
+
+
+def _check_options(make: Callable[..., Any], spec: Spec, args: tuple[Value, ...], options: Mapping[str, Any]) -> None:
     """A ValueError where ``make(classes, shape, *args, **options)`` is no way to call it."""
     signature = inspect.signature(make)
     parameters = list(signature.parameters.values())
@@ -61,6 +74,6 @@ def _check_options(make: Callable[..., Any], spec: Spec, args: tuple[Value, ...]
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(f"model {str(spec)!r}: there is no option {name}={value!r}; {hint}{there_are}")
     try:
-        signature.bind(None, None, *args, **spec.options)
+        signature.bind(None, None, *args, **options)
     except TypeError as error:
         raise ValueError(f"model {str(spec)!r}: {error}; {there_are}") from None
