@@ -29,6 +29,7 @@ LAYERS = (
     "optim checkpoint",
     "methods teacher",
     "fleet",
+    "watch",
     "step evaluate",
     "train",
     "study",

@@ -19,10 +19,14 @@ from codistill.cohort.groups import on_device
 from codistill.cohort.memory import Memory
 from codistill.fleet import Fleet, Member
 from codistill.methods import Terms
+from codistill.watch import Watched, look
 
 
-def take(fleet: Fleet, epoch: int, step: int) -> list[Terms]:
-    """Do step ``step`` of an epoch: the terms of every member, detached, each peer's as of its own update."""
+def take(fleet: Fleet, epoch: int, step: int, watched: list[Watched] | None = None) -> list[Terms]:
+    """Do step ``step`` of an epoch: the terms of every member, detached, each peer's as of its own update.
+
+    Where there is a list ``watched``, it is filled with what there is to see between the peers, before they move.
+    """
     progress = (epoch * fleet.steps + step) / fleet.total
     for optimizer in fleet.optimizers:
         for group in optimizer.param_groups:
@@ -32,14 +36,18 @@ def take(fleet: Fleet, epoch: int, step: int) -> list[Terms]:
     if fleet.run.update == "fresh_batch":
         for turn in turns:
             whole, batches = fleet.draw(epoch, step, stream=turn)
-            with _memory(fleet, whole, batches, frozenset(_groups(fleet, turn))):
+            with _memory(fleet, whole, batches, frozenset(_groups(fleet, turn))) as memory:
                 _turn(fleet, batches, progress, turn, seen)
+                if watched is not None and turn == 0:
+                    watched += look(fleet, memory, whole, batches)
     else:
         whole, batches = fleet.draw(epoch, step)
         with _memory(fleet, whole, batches) as memory:
             for turn in turns:
                 memory.learning = frozenset(_groups(fleet, turn)) if len(turns) > 1 else None
                 _turn(fleet, batches, progress, turn, seen)
+                if watched is not None and turn == 0:
+                    watched += look(fleet, memory, whole, batches)
                 if turn + 1 < len(turns):
                     memory.refresh(_groups(fleet, turn))
     for member, batch in zip(fleet.members, batches, strict=True):

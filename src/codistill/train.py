@@ -22,6 +22,7 @@ from codistill.methods import Terms
 from codistill.randomness import seeded
 from codistill.run import Run
 from codistill.step import take
+from codistill.watch import Watched, is_watched
 
 EVALUATED = 16_384  # network passes of one example in a batch of an evaluation, about
 
@@ -60,6 +61,8 @@ class Training:
         self.seconds = 0.0
         self.sums: list[Terms] = [{} for _ in fleet.members]
         self.counted = 0
+        self.watched: list[Watched] = [{} for _ in fleet.members]
+        self.looked = 0
 
     # Stepping ------------------------------------------------------------------------------------------------------
 
@@ -71,12 +74,14 @@ class Training:
         if step == 0:
             for member in fleet.members:
                 member.method.start_epoch(epoch)
+        seen: list[Watched] | None = [] if is_watched(step, fleet.steps) else None
         with seeded(fleet.device, fleet.run.seed, "step", self.step):
-            terms = take(fleet, epoch, step)
-        for sums, new in zip(self.sums, terms, strict=True):
-            for name, term in new.items():
-                sums[name] = sums[name] + term if name in sums else term.clone()
+            terms = take(fleet, epoch, step, seen)
+        _add(self.sums, terms)
         self.counted += 1
+        if seen is not None:
+            _add(self.watched, seen)
+            self.looked += 1
         self.step += 1
         self.seconds += time.perf_counter() - started
         return terms
@@ -93,7 +98,7 @@ class Training:
         epoch = self.step // fleet.steps
         valid = self.validate(epoch)
         lines = []
-        for member, sums in zip(fleet.members, self.sums, strict=True):
+        for member, sums, watched in zip(fleet.members, self.sums, self.watched, strict=True):
             means = {name: (total / self.counted).reshape(-1).tolist() for name, total in sums.items()}
             for number, run in enumerate(member.runs):
                 block = member.block(number)
@@ -115,10 +120,12 @@ class Training:
                     "seconds": round(self.seconds, 3),
                     "terms": terms,
                 }
+                line |= {name: (total[number] / self.looked).tolist() for name, total in watched.items()}
                 if valid is not None:
                     line["valid_accuracy"] = [valid[member.peers[i]] for i in block]
                 lines.append(line)
         self.sums, self.counted, self.seconds = [{} for _ in fleet.members], 0, 0.0
+        self.watched, self.looked = [{} for _ in fleet.members], 0
         return lines
 
     # Evaluating ----------------------------------------------------------------------------------------------------
@@ -145,11 +152,13 @@ class Training:
             state |= {f"own.{number}.{name}": t for name, t in own.items()}
             state |= {f"method.{number}.{n}": t for n, t in checkpoint.method_state(member.method).items()}
             state |= {f"sums.{number}.{name}": t for name, t in self.sums[number].items()}
+            state |= {f"watched.{number}.{name}": t for name, t in self.watched[number].items()}
         facts = {
             "step": self.step,
             "steps": fleet.total,
             "execute": fleet.execute,
             "counted": self.counted,
+            "looked": self.looked,
             "seconds": self.seconds,
             "passes": [fleet.cohort.passes.forward, fleet.cohort.passes.backward],
             "torch": torch.__version__,
@@ -163,7 +172,7 @@ class Training:
         def part(prefix: str) -> dict[str, Tensor]:
             return {n.removeprefix(prefix): t for n, t in saved.state.items() if n.startswith(prefix)}
 
-        if missing := [name for name in ("counted", "seconds", "passes") if name not in saved.facts]:
+        if missing := [name for name in ("counted", "looked", "seconds", "passes") if name not in saved.facts]:
             raise checkpoint.BrokenCheckpoint(
                 f"the checkpoint of step {saved.facts['step']} has no {missing[0]!r}: remove it"
             )
@@ -174,9 +183,17 @@ class Training:
             checkpoint.restore_optimizer(fleet.optimizers[0], _own_leaves(member.method), part(f"own.{number}."))
             checkpoint.restore_method(member.method, part(f"method.{number}."))
             self.sums[number] = {n: t.to(fleet.device) for n, t in part(f"sums.{number}.").items()}
-        self.step, self.counted = saved.facts["step"], saved.facts["counted"]
+            self.watched[number] = {n: t.to(fleet.device) for n, t in part(f"watched.{number}.").items()}
+        self.step, self.counted, self.looked = (saved.facts[name] for name in ("step", "counted", "looked"))
         self.seconds = saved.facts["seconds"]
         fleet.cohort.passes.forward, fleet.cohort.passes.backward = saved.facts["passes"]
+
+
+def _add(sums: list[Terms], new: list[Terms]) -> None:
+    """To each member's sums, by name."""
+    for total, values in zip(sums, new, strict=True):
+        for name, value in values.items():
+            total[name] = total[name] + value if name in total else value.clone()
 
 
 def _own_leaves(method: nn.Module) -> list[Leaf]:

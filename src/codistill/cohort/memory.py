@@ -40,6 +40,10 @@ class Memory:
         """Say that an input is these peers' part of a larger one."""
         self.wholes[id(part)] = (part, whole, tuple(peers))
 
+    def has(self, x: Any) -> bool:
+        """Whether outputs for an input are known."""
+        return any(key[0] == id(x) for key in self.entries)
+
     def recall(self, key: Key, x: Any, groups: Iterable[Group], run: Callable[[Group, bool], Raw]) -> Iterator[Raw]:
         """The outputs of these groups for an input, computed where they are not known yet."""
         entry = self.entries.setdefault(key, Entry(x, run, {}))
