@@ -16,7 +16,8 @@ def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[
     """A teacher's networks, for a student's run.
 
     Args:
-        teacher: what the run calls it: a folder, or ``module:function`` of one's own, which returns a trained network.
+        teacher: what the run calls it: a folder, or ``module:function`` of one's own, which returns a trained network;
+            in a comparison ``alone``, or the spec of a network that is there trained alone.
         folder: the folder that this name means.
         run: the student's.
         dataset: the student's.
@@ -27,7 +28,7 @@ def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[
     if ":" in teacher and not folder.exists():
         nets = [models.build(teacher, dataset.classes, tuple(dataset.train.x.shape[1:]), known=dataset.known)]
     else:
-        nets = teacher_networks(folder, run, dataset)
+        nets = teacher_networks(folder, run, dataset, None if folder == Path(teacher) else teacher)
     x = dataset.train.x[:2]
     if dataset.task == "classes":
         with torch.no_grad():
@@ -37,8 +38,15 @@ def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[
     return nets
 
 
-def teacher_networks(folder: Path, run: Run, dataset: DataSet) -> list[nn.Module]:
+def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None = None) -> list[nn.Module]:
     """The networks of a finished run, for a student's run: of the same seed where the folder has several.
+
+    Args:
+        folder: of the finished run, or of one of its checkpoints.
+        run: the student's.
+        dataset: the student's.
+        name: a network's spec, to have the first such network alone; anything else: all networks, if there are several
+            runs those of the student's kind.
 
     Raises:
         ValueError: no such run, or a teacher of other classes.
@@ -50,16 +58,20 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet) -> list[nn.Module
     except FileNotFoundError as error:
         raise ValueError(f"teacher={str(folder)!r}: {error}") from None
     alone = [r for r in runs if Spec.parse(r.method).name == "alone" and r.seed == run.seed]
-    chosen = runs[0] if len(runs) == 1 else next(iter(sorted(alone, key=lambda r: len(r.method))), None)
+    kind = name if any(name in r.networks() for r in alone) else run.networks()[0]
+    alone.sort(key=lambda r: (kind not in r.networks(), len(r.method)))
+    chosen = runs[0] if len(runs) == 1 else next(iter(alone), None)
     if chosen is None or newest is None:
         what = "no checkpoint" if newest is None else f"no run of method 'alone' and seed {run.seed}"
         raise ValueError(f"teacher={str(folder)!r} has {what}: give the folder of a finished run")
     saved = checkpoint.load(newest)
     shape = tuple(dataset.train.x.shape[1:])
-    nets = [models.build(spec, dataset.classes, shape, known=dataset.known) for spec in chosen.networks()]
+    specs = chosen.networks()
+    places = [specs.index(name)] if name in specs else list(range(len(specs)))
+    nets = [models.build(specs[place], dataset.classes, shape, known=dataset.known) for place in places]
     try:
         cohort = Cohort(nets)
-        for net, peer in enumerate(checkpoint.places(runs)[chosen]):
+        for net, peer in enumerate(checkpoint.places(runs)[chosen][place] for place in places):
             prefix = f"{peer}."
             state = {k.removeprefix(prefix): t for k, t in saved.peers.items() if k.startswith(prefix)}
             cohort.load_peer_state(net, state)

@@ -34,7 +34,7 @@ def parts(study: Study, folder: Path) -> list[Part]:
     """The parts of a study, those that need a teacher from it last."""
     fleets: dict[tuple[object, ...], list[Run]] = {}
     for entry in study.entries:
-        waits = entry.teacher == BASELINE
+        waits = study.taught(entry)
         for seed in study.seeds:
             run = entry.run.replace(seed=seed)
             shared = tuple(str(v) for k, v in run.as_dict().items() if k not in OWN)
@@ -76,7 +76,7 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
         if (part.folder / "results.jsonl").exists():
             continue
         seeds = {run.seed for run in part.runs}
-        known = {BASELINE: teachers[min(seeds)]} if part.waits else {}
+        known = teachers[min(seeds)] if part.waits else {}
         records = (
             resume(part.folder, teachers=known, part=study.part)
             if (part.folder / "runs.json").exists()
@@ -111,10 +111,17 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
     yield Record("summary", 0, 0, facts=found)
 
 
-def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, Path]:
-    """Of each seed, the folder with the baseline's networks."""
-    base = study.entries[0].run
-    return {run.seed: part.folder for part in todo for run in part.runs if run.replace(seed=base.seed) == base}
+def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, dict[str, Path]]:
+    """Of each seed, the folders of the networks trained alone, by the names that teachers go by."""
+    folders = {run: part.folder for part in todo for run in part.runs}
+    names = {
+        e.teacher: study.entries[0 if e.teacher == BASELINE else study.entries.index(study.alone(e.teacher))]
+        for e in study.entries
+        if e.teacher is not None and study.taught(e)
+    }
+    return {
+        seed: {name: folders[entry.run.replace(seed=seed)] for name, entry in names.items()} for seed in study.seeds
+    }
 
 
 def teachers_of(folder: Path) -> dict[str, Path]:
@@ -125,7 +132,7 @@ def teachers_of(folder: Path) -> dict[str, Path]:
     study = load(home)
     todo = parts(study, home)
     part = next((part for part in todo if part.folder.name == folder.name), None)
-    return {} if part is None else {BASELINE: _teacher_folders(study, todo)[min(run.seed for run in part.runs)]}
+    return {} if part is None else _teacher_folders(study, todo)[min(run.seed for run in part.runs)]
 
 
 def log_of(study: Study, folder: Path) -> Rows:

@@ -10,32 +10,32 @@ import torch
 from codistill.fleet import Fleet
 from codistill.randomness import seeded
 from codistill.step import take
-from codistill.study.entries import BASELINE, Entry, Study
+from codistill.study.entries import Entry, Study
 
 TIMED_NETWORKS = 20
 TIMED_ROUNDS = 15
 
 
-def measure_costs(study: Study, teachers: Mapping[int, Path]) -> dict[str, dict[str, float]]:
+def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> dict[str, dict[str, float]]:
     """Passes and seconds of each entry, apart from the others: ``{entry: {...}}``, per network and step.
 
     Every entry steps a fleet of about the same number of networks, in turns with the others; passes are counted and
     seconds are medians over the rounds of the ratio to the baseline's.
     """
     fleets = {entry.name: _timed_fleet(study, entry, teachers) for entry in study.entries}
-    base = study.entries[0].name
+    base, rounds = study.entries[0].name, study.timed or TIMED_ROUNDS
     seconds: dict[str, list[float]] = {name: [] for name in fleets}
-    for turn in range(TIMED_ROUNDS + 2):
+    for turn in range(rounds + 2):
         for name, fleet in fleets.items():
             started = time.perf_counter()
             with seeded(fleet.device, fleet.run.seed, "timing", turn):
                 # from all of the training: methods may begin late, or end early
-                take(fleet, turn * fleet.run.epochs // (TIMED_ROUNDS + 2), turn % fleet.steps)
+                take(fleet, turn * fleet.run.epochs // (rounds + 2), turn % fleet.steps)
             if fleet.device.type == "cuda":
                 torch.cuda.synchronize(fleet.device)
             if turn >= 2:
                 seconds[name].append((time.perf_counter() - started) / len(fleet.cohort))
-    steps = TIMED_ROUNDS + 2
+    steps = rounds + 2
     costs = {}
     for name, fleet in fleets.items():
         passes = [fleet.cohort.passes] + [
@@ -49,7 +49,7 @@ def measure_costs(study: Study, teachers: Mapping[int, Path]) -> dict[str, dict[
     return costs
 
 
-def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[int, Path]) -> Fleet:
+def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[int, Mapping[str, Path]]) -> Fleet:
     seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if study.stacked else study.seeds[:1]
-    known = {BASELINE: teachers[seeds[0]]} if entry.teacher == BASELINE else {}
+    known = teachers[seeds[0]] if study.taught(entry) else {}
     return Fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=known)

@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import nn
 
-from codistill import methods
+from codistill import methods, names
 from codistill.cohort import Cohort
 from codistill.fleet import check_needs
-from codistill.names import Spec
+from codistill.names import Spec, Value, parse_value
 from codistill.run import Run
 
 BASELINE = "alone"
@@ -24,12 +24,16 @@ class Study:
     Attributes:
         recipe: its name.
         base: the settings that all runs share; tuned for the baseline.
-        methods: specs, which may also set a run's settings: ``dml:peers=4,temperature=3,update=in_turn``.
+        methods: specs, which may also set a run's settings: ``dml:peers=4,temperature=3,update=in_turn``; those that
+            are lists are joined by ``+``: ``dml:models=wrn28_10+resnet32``. A ``teacher`` may be ``alone`` (the
+            networks trained alone) or the spec of a network, which is then trained alone too.
         seeds: one run each.
         stacked: train all runs of one size of step as one stacked cohort, the faster way for small networks; else one
             run after the other.
         notes: what a reader has to know, printed below the table.
         part: what is measured on: ``test``, or ``valid`` where something is still to be chosen.
+        published: figures of others for the same experiment, each with its source and how sure it is.
+        timed: rounds in which the costs are measured; 0: enough for a steady figure.
     """
 
     recipe: str
@@ -39,6 +43,8 @@ class Study:
     stacked: bool = True
     notes: tuple[str, ...] = ()
     part: str = "test"
+    published: tuple[str, ...] = ()
+    timed: int = 0
 
     def __post_init__(self) -> None:
         if not self.seeds:
@@ -60,8 +66,25 @@ class Study:
             if methods.is_mutual(str(spec)) or ("peers" in spec.options and not _is_baseline(spec))
         ]
         most = max(asked, default=self.base.peers)
-        specs.sort(key=lambda spec: not _is_baseline(spec))
-        return tuple(_entry(spec, self.base, most) for spec in specs)
+        entries = [_entry(spec, self.base, most) for spec in specs]
+        wanted = [(i, net) for entry in entries for i, net in enumerate(entry.run.networks())]
+        wanted += [(0, entry.teacher) for entry in entries if entry.teacher and _is_network(entry.teacher)]
+        for place, network in wanted:  # every network has one trained alone, with the same start, to be compared with
+            if not any(entry.alone and _has(entry.run, place, network) for entry in entries):
+                _check_pairs(entries, place, network)
+                spec = Spec(BASELINE, (), {"models": network, "peers": max(place + 1, _most(entries, network))})
+                entries.append(_entry(spec, self.base, most))
+        entries.sort(key=lambda entry: not entry.alone)
+        return tuple(entries)
+
+    def alone(self, network: str, place: int = 0) -> "Entry":
+        """The row of the networks trained alone that has such a network in this place."""
+        return next(entry for entry in self.entries if entry.alone and _has(entry.run, place, network))
+
+    @staticmethod
+    def taught(entry: "Entry") -> bool:
+        """Whether a row waits for networks of this study that are trained alone."""
+        return entry.teacher is not None and (entry.teacher == BASELINE or _is_network(entry.teacher))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -88,6 +111,11 @@ class Entry:
         return self.run.method
 
     @property
+    def alone(self) -> bool:
+        """Whether these are networks trained alone, that others are compared with."""
+        return _is_baseline(Spec.parse(self.method))
+
+    @property
     def cohort(self) -> int:
         """Networks that have to be trained to get one such network (a teacher not counted)."""
         return self.run.peers if methods.is_mutual(self.method) else 1
@@ -97,7 +125,8 @@ class Entry:
         """Its spec, with what it sets of the run."""
         spec = Spec.parse(self.method)
         peers = {"peers": self.run.peers} if methods.is_mutual(self.method) else {}
-        return str(Spec(spec.name, spec.args, {**peers, **dict(self.settings), **spec.options}))
+        settings = {name: _text(value) for name, value in self.settings}
+        return str(Spec(spec.name, spec.args, {**peers, **settings, **spec.options}))
 
     @property
     def label(self) -> str:
@@ -107,8 +136,42 @@ class Entry:
         parts = [methods.find(self.method).title]
         if methods.is_mutual(self.method):
             parts.append(f"{self.run.peers} networks")
-        said = {**dict(self.settings), **options}
+        said = {**{name: _text(value) for name, value in self.settings}, **options}
         return ", ".join([*parts, *(f"{k.replace('_', ' ')} {v}" for k, v in said.items())])
+
+
+def _listed(setting: str, value: Value) -> tuple[Any, ...]:
+    """A setting that is a list, as a spec writes it: ``crop:pad=4+flip``."""
+    words = str(value).split("+")
+    return tuple(map(parse_value, words)) if setting == "betas" else tuple(words)
+
+
+def _text(value: Any) -> Any:
+    return "+".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def _check_pairs(entries: Sequence["Entry"], place: int, network: str) -> None:
+    """A row of networks trained alone that somebody asked for has to have enough of them."""
+    for entry in entries:
+        if entry.alone and _has(entry.run, 0, network):
+            raise ValueError(
+                f"{entry.name!r} has peers={entry.run.peers}, and network {place} of another row is to be compared "
+                f"with one of the same start: give it {_most(entries, network)}, or leave it out (it is added)"
+            )
+
+
+def _is_network(teacher: str) -> bool:
+    """Whether a teacher is one of our networks by name, and not a folder or somebody's function."""
+    return teacher != BASELINE and Spec.parse(teacher).name in names.available("codistill.models")
+
+
+def _has(run: Run, place: int, network: str) -> bool:
+    return place < run.peers and run.networks()[place] == network
+
+
+def _most(entries: Sequence["Entry"], network: str) -> int:
+    """Up to which place some row has such a network."""
+    return max((i + 1 for e in entries for i, net in enumerate(e.run.networks()) if net == network), default=1)
 
 
 def _is_baseline(spec: Spec) -> bool:
@@ -125,17 +188,11 @@ def _peers(spec: Spec, base: Run) -> int:
 
 def _check_entries(entries: Sequence[Entry]) -> None:
     """Rows have to be told apart, and paired with networks trained alone."""
-    base = entries[0]
     for number, entry in enumerate(entries):
         _check_method(entry.run)
         if any(entry.run == other.run or entry.name == other.name for other in entries[:number]):
             raise ValueError(f"{entry.name!r} is there twice: leave one out")
-        if entry.run.peers > base.run.peers:
-            raise ValueError(
-                f"{base.name!r} has peers={base.run.peers} to pair the {entry.run.peers} networks of {entry.name!r} "
-                "with: give it as many, or leave it out (it is added)"
-            )
-        if entry.teacher == BASELINE and base.run.peers < 2 and not methods.find(entry.method).twin:
+        if entry.teacher == BASELINE and entry.run.peers < 2 and not methods.find(entry.method).twin:
             raise ValueError(
                 f"peers=1: {entry.name!r} learns from another network trained alone than its own twin, and there is "
                 "one: set peers to 2 or more, or teacher to the folder of a run"
@@ -150,8 +207,12 @@ def _check_method(run: Run) -> None:
 
 
 def _entry(spec: Spec, base: Run, most: int) -> Entry:
-    of_run = {field.name for field in fields(Run)} - {"method", "seed"}
-    settings = {k: v for k, v in spec.options.items() if k in of_run}
+    of_run = {field.name: field.default for field in fields(Run) if field.name not in ("method", "seed")}
+    settings: dict[str, Any] = {
+        k: _listed(k, v) if isinstance(of_run[k], tuple) else v for k, v in spec.options.items() if k in of_run
+    }
+    if len(settings.get("models", ())) > 1:
+        settings.setdefault("peers", len(settings["models"]))
     options = {k: v for k, v in spec.options.items() if k not in of_run}
     method = methods.find(str(spec))
     parameters = signature(method).parameters
