@@ -1,12 +1,13 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codistill.data.examples import DataSet, Examples
-from codistill.data.split import held_out, shares, split
+from codistill.data.examples import DataSet, Examples, Retrieval
+from codistill.data.split import held_out, limited, shares, split
 
 
 def numbered(y):
@@ -123,3 +124,32 @@ def test_a_held_out_part_is_the_same_for_everybody_but_differs_by_name():
     assert sorted(train.tolist() + test.tolist()) == list(range(60))
     assert torch.equal(test, held_out(y, 12, "a")[1])
     assert not torch.equal(test, held_out(y, 12, "b")[1])
+
+
+def test_a_limit_takes_as_many_examples_with_the_classes_shares_and_is_the_same_each_time():
+    data = dataset([40, 30, 30], unlabelled=7)
+    small = limited(data, 10)
+    assert Counter(small.train.y.tolist()) == {0: 4, 1: 3, 2: 3, -1: 7}
+    assert len(small.test) == 2
+    assert numbers(small.train) == numbers(limited(data, 10).train)
+    assert limited(data, None) is data
+    assert len(limited(data, 1000).train) == 107
+
+
+def test_a_limit_of_an_open_set_takes_whole_identities_that_are_searched_for():
+    identity = torch.tensor([1, 1, 1, 2, 2, 2, 3, 3, 3, 0, -1])
+    query = torch.tensor([1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0]).bool()
+    found = Retrieval(identity, torch.arange(11), query)
+    data = replace(dataset([5, 5]), test=numbered(torch.full((11,), -1)), retrieval=found)
+    small = limited(data, 7)
+    assert len(small.test) == 6
+    assert small.retrieval.query.sum() == 2
+    chosen = numbers(small.test)
+    assert torch.equal(small.retrieval.identity, identity[chosen])
+    assert torch.equal(small.retrieval.camera, torch.tensor(chosen))
+
+
+@pytest.mark.parametrize("limit", [1, 0, -3])
+def test_a_limit_below_two_is_refused(limit):
+    with pytest.raises(ValueError, match=f"limit={limit}: give at least 2"):
+        limited(dataset([5, 5]), limit)

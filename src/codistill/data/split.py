@@ -1,12 +1,12 @@
 """Which examples are learned from, chosen on and left unlabelled: drawn by seed, every class in its share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from codistill.data.examples import DataSet, Examples
+from codistill.data.examples import DataSet, Examples, Retrieval
 from codistill.randomness import generator
 
 
@@ -18,6 +18,43 @@ class Parts:
     valid: Examples
     unlabelled: Examples
     test: Examples
+
+
+def limited(dataset: DataSet, limit: int | None) -> DataSet:
+    """So many training, and as many test, examples of a data set, the same for every seed, for a quick look.
+
+    Classes keep their share, but may be left without an example; of an open set whole identities are taken.
+
+    Raises:
+        ValueError: a limit of less than 2.
+    """
+    if limit is None:
+        return dataset
+    if limit < 2:
+        raise ValueError(f"limit={limit}: give at least 2 examples, or none")
+    train = dataset.train.take(_some(_strata(dataset.train.y), limit, "train"))
+    if dataset.retrieval is None:
+        test = dataset.test.take(_some(_strata(dataset.test.y), limit, "test"))
+        return replace(dataset, train=train, test=test)
+    chosen = _identities(dataset.retrieval, limit)
+    kept = {name: getattr(dataset.retrieval, name)[chosen] for name in ("identity", "camera", "query")}
+    return replace(dataset, train=train, test=dataset.test.take(chosen), retrieval=Retrieval(**kept))
+
+
+def _some(strata: Tensor, limit: int, part: str) -> Tensor:
+    """Indices of so many examples of known class; all of unknown class stay."""
+    known = int((strata >= 0).sum())
+    chosen, rest = deal(strata, ((min(limit, known), 0),), generator(0, "limit", part))
+    return torch.cat([chosen, rest[strata[rest] < 0]]).sort().values
+
+
+def _identities(retrieval: Retrieval, limit: int) -> Tensor:
+    """Indices of all pictures of some of the identities that are searched for, about so many."""
+    people = retrieval.identity[retrieval.query].unique()
+    people = people[torch.randperm(len(people), generator=generator(0, "limit", "identities"))]
+    sizes = (retrieval.identity.unsqueeze(0) == people.unsqueeze(1)).sum(1)
+    kept = people[: max(1, int((sizes.cumsum(0) <= limit).sum()))]
+    return torch.isin(retrieval.identity, kept).nonzero().flatten()
 
 
 def split(dataset: DataSet, seed: int, *, labels: int | None = None, valid: int | float = 0) -> Parts:
