@@ -1,15 +1,17 @@
 """Outputs collected from a cohort at once, against a plain loop over its networks."""
 
+import json
 import math
 
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, top_k_accuracy_score
 from torch import nn
 
 import naive
 from codistill.batch import PerPeer
 from codistill.cohort import Cohort
-from codistill.evaluate import collect, measure, rows
+from codistill.evaluate import collect, collect_features, measure, rows
 
 
 @pytest.fixture
@@ -65,8 +67,9 @@ def test_every_network_measures_as_it_does_by_itself(execute, nets, images, labe
 def test_an_ensemble_is_the_mean_posterior_of_the_first_networks(nets, images, labels):
     each = [posteriors(net, images) for net in nets]
     found = rows(collect(Cohort(nets), [images]), labels, {"method": "alone"})
-    assert [(r["peer"], r["networks"]) for r in found] == [(0, 1), (1, 1), (2, 1), (None, 2), (None, 3)]
-    for row in found[3:]:
+    places = [(r["peer"], r["networks"]) for r in found]
+    assert places == [(0, 1), (1, 1), (2, 1), (None, 2), (None, 3), (None, None)]
+    for row in found[3:5]:
         k = row["networks"]
         mean = [[sum(p[i][c] for p in each[:k]) / k for c in range(4)] for i in range(len(images))]
         for name, value in expected(mean, labels).items():
@@ -112,3 +115,120 @@ def test_a_view_gives_its_own_peers_and_peers_may_have_inputs_of_their_own(nets,
     torch.testing.assert_close(collect(cohort[[2, 0]], [images]), each[[2, 0]], rtol=1e-5, atol=1e-6)
     own = torch.stack([images, images.flip(0), images])
     torch.testing.assert_close(collect(cohort, [PerPeer(own)])[1], each[1].flip(0), rtol=1e-5, atol=1e-6)
+
+
+# Every task -----------------------------------------------------------------------------------------------------------
+
+
+def binary_rows(z, y):
+    """Of one network, from the probabilities of class 1, by definition."""
+    p = [1 / (1 + math.exp(-v)) for v in z]
+    hits = [(q > 0.5) == t for q, t in zip(p, y, strict=True)]
+    tp = sum(q > 0.5 and t for q, t in zip(p, y, strict=True))
+    n = len(y)
+    return {
+        "accuracy": sum(hits) / n,
+        "nll": sum(-math.log(q if t else 1 - q) for q, t in zip(p, y, strict=True)) / n,
+        "brier": sum(2 * (q - t) ** 2 for q, t in zip(p, y, strict=True)) / n,
+        "f1": 2 * tp / (sum(q > 0.5 for q in p) + sum(y)),
+    }
+
+
+def test_one_logit_is_the_choice_between_two_classes():
+    source = torch.Generator().manual_seed(4)
+    z, y = torch.randn(2, 40, 1, generator=source), torch.randint(2, (40,), generator=source)
+    one = measure(z, y, "binary")
+    for peer, row in enumerate(one):
+        for name, value in binary_rows(z[peer, :, 0].tolist(), y.tolist()).items():
+            assert row[name] == pytest.approx(value, abs=1e-6), name
+        assert "top5" not in row
+    both = measure(torch.cat([torch.zeros_like(z), z], -1), y, "binary")  # two logits [0, z] are the same network
+    for row, other in zip(one, both, strict=True):
+        assert row == pytest.approx(other, abs=1e-6)
+    together = rows(z, y, {}, "binary")[2]
+    p = torch.sigmoid(z).mean(0)[:, 0]
+    assert together["accuracy"] == pytest.approx(((p > 0.5) == y.bool()).double().mean().item())
+    assert together["nll"] == pytest.approx(torch.nn.functional.binary_cross_entropy(p, y.float()).item(), abs=1e-6)
+
+
+def test_of_several_labels_every_known_decision_counts():
+    source = torch.Generator().manual_seed(5)
+    z, y = torch.randn(2, 30, 3, generator=source), torch.randint(-1, 2, (30, 3), generator=source)
+    for peer, row in enumerate(measure(z, y, "multilabel")):
+        known = [
+            (v, t) for vs, ts in zip(z[peer].tolist(), y.tolist(), strict=True) for v, t in zip(vs, ts, strict=True)
+        ]
+        expected = binary_rows(*zip(*[(v, t) for v, t in known if t >= 0], strict=True))
+        assert row["f1_micro"] == pytest.approx(expected.pop("f1"), abs=1e-6)
+        for name, value in expected.items():
+            assert row[name] == pytest.approx(value, abs=1e-6), name
+        each = [average_precision_score(y[:, c][y[:, c] >= 0], z[peer, :, c][y[:, c] >= 0]) for c in range(3)]
+        assert row["map"] == pytest.approx(sum(each) / 3)
+    found = rows(z, y, {}, "multilabel")
+    assert [(r["peer"], r["networks"], r["n"]) for r in found] == [
+        (0, 1, 30),
+        (1, 1, 30),
+        (None, 2, 30),
+        (None, None, 30),
+    ]
+    odds = torch.logit(torch.sigmoid(z.double()).mean(0))  # of the mean posterior
+    each = [average_precision_score(y[:, c][y[:, c] >= 0], odds[:, c][y[:, c] >= 0]) for c in range(3)]
+    assert found[2]["map"] == pytest.approx(sum(each) / 3)
+    assert "map" not in measure(z, y.clamp(max=0), "multilabel")[0]  # nobody has a label: nothing to find
+
+
+def test_of_tokens_those_without_a_label_are_left_out():
+    source = torch.Generator().manual_seed(6)
+    z, y = torch.randn(2, 5, 7, 6, generator=source), torch.randint(-1, 6, (5, 7), generator=source)
+    expected = measure(z.flatten(1, 2)[:, (y >= 0).flatten()], y[y >= 0])
+    assert measure(z, y, "tokens") == expected
+    assert rows(z, y, {}, "tokens")[0]["n"] == 5
+
+
+def test_top_5_where_there_are_more_classes_than_that():
+    source = torch.Generator().manual_seed(7)
+    z, y = torch.randn(1, 50, 6, generator=source), torch.randint(6, (50,), generator=source)
+    (row,) = measure(z, y)
+    assert row["top5"] == pytest.approx(top_k_accuracy_score(y, z[0], k=5))
+    assert "f1" not in row
+    assert "top5" not in measure(z[..., :5], y.clamp(max=4))[0]
+
+
+def test_pairs_are_matrices_that_json_can_hold(nets, images, labels):
+    logits = collect(Cohort(nets), [images])
+    logits[2] = 9.0 * torch.nn.functional.one_hot(labels, 4)  # never errs, so its errors correlate with nobody's
+    found = rows(logits, labels, {"method": "alone"})[-1]
+    assert found["kind"] == "pairs"
+    assert found["method"] == "alone"
+    assert found["error_correlation"][2] == [None] * 3
+    p = logits.double().softmax(-1)
+    for i in range(3):
+        for j in range(3):
+            kl = (p[j] * (p[j] / p[i]).log()).sum(-1).mean().item()
+            assert found["kl"][i][j] == pytest.approx(kl, rel=1e-4, abs=1e-6)
+            same = (logits[i].argmax(-1) == logits[j].argmax(-1)).double().mean().item()
+            assert found["agreement"][i][j] == pytest.approx(same)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+# Features -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("execute", ["loop", "stack"])
+def test_features_are_what_goes_into_the_last_layer(execute, nets, images):
+    cohort = Cohort(nets, execute=execute).train()
+    cohort.tap("5:input")  # a method's own tap stays
+    found = collect_features(cohort, images.split(10), "5:input")
+    for net, features in zip(nets, found, strict=True):
+        net.eval()
+        torch.testing.assert_close(features, net[:5](images).detach(), rtol=1e-5, atol=1e-5)
+    assert list(cohort.taps) == ["5:input"]
+    assert cohort.training
+    assert collect_features(cohort, [images], "0")[0].shape == (23, 4 * 36)  # flat, whatever it was
+    assert list(cohort.taps) == ["5:input"]
+
+
+def test_peers_may_have_features_of_other_lengths(images):
+    torch.manual_seed(1)
+    cohort = Cohort([nn.Sequential(nn.Flatten(), nn.Linear(36, width), nn.Linear(width, 3)) for width in (5, 8)])
+    assert [f.shape for f in collect_features(cohort, images.split(10), "2:input")] == [(23, 5), (23, 8)]

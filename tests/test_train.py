@@ -391,3 +391,52 @@ def test_results_are_strict_json(digits):
 def test_a_record_needs_only_its_kind_and_place():
     assert Record("start", 0, 3).terms == []
     assert Training.__doc__
+
+
+def test_the_average_of_the_weights_is_what_is_evaluated_and_survives_a_restart(tmp_path):
+    run = RUN.replace(average=0.9, evaluate_every=0, epochs=2, checkpoint_every=1)
+    training, naive = None, None
+    from codistill.fleet import Fleet
+
+    training = Training(Fleet([run]), None)
+    naive = states(training.fleet)
+    for step in range(6):
+        training.advance()
+        decay = min(0.9, (1 + step) / (10 + step))
+        for old, new in zip(naive, states(training.fleet), strict=True):
+            for name, value in new.items():
+                learnt = value.is_floating_point() and "running" not in name
+                old[name] = decay * old[name] + (1 - decay) * value if learnt else value
+    for peer, expected in enumerate(naive):
+        for name, value in training.fleet.delivered.peer_state(peer).items():
+            torch.testing.assert_close(value, expected[name])
+    assert results(training.fleet, "test") != results(Training(Fleet([run.replace(average=0.0)]), None).fleet, "test")
+
+    *_, whole = train(run, tmp_path / "whole")
+    records = train(run, tmp_path / "cut")
+    while next(records).step < 4:
+        pass
+    records.close()
+    *_, resumed = resume(tmp_path / "cut")
+    assert resumed.lines == whole.lines == results(restored(tmp_path / "cut"), "test")
+    *_, last = train(run.replace(average=0.0))
+    assert [row["nll"] for row in last.lines[:2]] != [row["nll"] for row in whole.lines[:2]]
+
+
+def test_labels_are_smoothed_whatever_the_method():
+    *_, plain = (r for r in train(RUN.replace(evaluate_every=0, epochs=1), part=None) if r.kind == "epoch")
+    *_, smooth = (
+        r for r in train(RUN.replace(evaluate_every=0, epochs=1, smoothing=0.2), part=None) if r.kind == "epoch"
+    )
+    *_, same = (
+        r
+        for r in train(RUN.replace(method="alone:label_smoothing=0.2", evaluate_every=0, epochs=1), part=None)
+        if r.kind == "epoch"
+    )
+    *_, alone = (
+        r
+        for r in train(RUN.replace(method="alone", smoothing=0.2, evaluate_every=0, epochs=1), part=None)
+        if r.kind == "epoch"
+    )
+    assert smooth.lines[0]["terms"]["task"] != plain.lines[0]["terms"]["task"]
+    assert same.lines[0]["terms"] == alone.lines[0]["terms"]

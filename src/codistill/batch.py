@@ -27,6 +27,7 @@ class Batch:
         partner: another sample of the same class for each, in the form of x.
         mask: samples or tokens that count, in the form of y.
         task: ``classes | binary | multilabel | tokens``.
+        smoothing: label smoothing of the task term, see `cross_entropy`.
     """
 
     x: Any
@@ -36,3 +37,4 @@ class Batch:
     partner: Any = None
     mask: Tensor | None = None
     task: str = "classes"
+    smoothing: float = 0.0

@@ -44,6 +44,11 @@ class Checkpoint:
     state: Tensors
     facts: dict[str, Any]
 
+    @property
+    def delivered(self) -> Tensors:
+        """The networks that are evaluated: the averages of the weights where there are any, else the peers."""
+        return _part(self.state, "average.") or self.peers
+
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
     """Write ``folder/checkpoints/step-N``, whole or not at all, and remove all but the newest ``keep``."""

@@ -116,16 +116,71 @@ class Evaluate:
     run: Positional[RunFolder]
     part: Literal["test", "valid", "train"] = "valid"
     """Part of the data. The test set is for the end."""
+    against: Path | None = None
+    """Folder of another run: print how many predictions change from the first to this one."""
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
         from codistill import study as studies
         from codistill.report.results import results_table
         from codistill.train import restored, results
 
+        if self.against is not None:
+            self._compare(self.against, console)
+            return
         whole = (self.run / "study.json").exists()
         folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
         for folder in folders:
             console.print(results_table(results(restored(folder, teachers=studies.teachers_of(folder)), self.part)))
+
+    def _compare(self, other: Path, console: "Console") -> None:
+        from codistill import study as studies
+        from codistill.evaluate import changes
+        from codistill.report.results import changes_table
+        from codistill.train import restored
+
+        for folder in (self.run, other):
+            if (folder / "study.json").exists():
+                raise ValueError(f"{folder} is a comparison: give two runs, such as {folder / 'parts' / '000'}")
+        before, after = (restored(folder, teachers=studies.teachers_of(folder)) for folder in (self.run, other))
+        console.print(changes_table(changes(before, after, self.part)))
+
+
+@dataclass
+class Analyze:
+    """Look why it works: flatness of minima, certainty, and what peers make of each other, in finished runs.
+
+    Prints tables and writes analysis.json and analysis.html into the run's folder.
+    """
+
+    run: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN...", help="Folders of runs, or of one comparison.")]]
+    out: Path | None = None
+    """Folder for what is written. None: the run's; several runs need one."""
+    examples: int = 512
+    """Training examples, at most, for noise, sharpness, curvature and surfaces; 4 times as many for losses."""
+    networks: int = 2
+    """Networks of each run, at most: its first ones."""
+    draws: int = 5
+    """Draws of weight noise."""
+    probes: int = 10
+    """Probes of the Hessian's trace."""
+    seed: int = 0
+    """Of noise, probes, directions, and of which examples."""
+    skip: tuple[Literal["noise", "sharpness", "hessian", "surface", "path"], ...] = ()
+    """What to leave out."""
+
+    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+        from codistill.analysis import Settings, analyze
+        from codistill.report.analysis_page import write_analysis
+        from codistill.report.analysis_table import print_analysis
+
+        settings = Settings(self.examples, self.networks, self.draws, self.probes, seed=self.seed, skip=self.skip)
+        folder = _analysis_folder(self.run, self.out)
+        found = analyze(self.run, settings, say=console.print)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "analysis.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        path = write_analysis(found, folder / "analysis.html", command)
+        print_analysis(found, console)
+        console.print(f"Analysis: {path}")
 
 
 @dataclass
@@ -162,9 +217,9 @@ class Show:
         print(_run(self.recipe, given).to_json(), end="")
 
 
-Command = Compare | Train | Resume | Evaluate | Report | List | Show
+Command = Compare | Train | Resume | Evaluate | Analyze | Report | List | Show
 COMMANDS: dict[str, Callable[..., Any]] = {
-    c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Report, List, Show)
+    c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Analyze, Report, List, Show)
 }
 
 
@@ -229,6 +284,29 @@ def _run_training(records: Any, folder: Path, console: "Console") -> None:
     _write_report(folder, console)
 
 
+def _analysis_folder(runs: Sequence[Path], out: Path | None) -> Path:
+    """Where an analysis goes; what somebody else wrote there is not touched."""
+    if out is None and len(runs) > 1:
+        raise ValueError(f"out=None: {len(runs)} runs have no folder in common; say where with --out FOLDER")
+    folder = out if out is not None else runs[0] if runs else Path()
+    from codistill.report.analysis_page import is_analysis
+
+    for name in ("analysis.json", "analysis.html"):
+        if (folder / name).exists() and not is_analysis(folder / name):
+            raise FileExistsError(
+                f"{folder / name} is there and was not made by analyze: move it, or choose another --out"
+            )
+    return folder
+
+
+def _warn(lines: Sequence[dict[str, Any]], console: "Console") -> None:
+    """What the KL watch would have somebody change, one line each."""
+    from codistill.analysis.watch import warnings
+
+    for one in warnings(lines):
+        console.print(f"Warning: {one}", soft_wrap=True, markup=False)
+
+
 def _say_how_to_resume(stop: Exception, folder: Path, console: "Console") -> None:
     console.print(f"\n{str(stop).capitalize()}. Nothing is lost. Go on with:\n  codistill resume {folder}")
     raise SystemExit(130)
@@ -249,7 +327,8 @@ def _write_report(folder: Path, console: "Console") -> None:
         if not (folder / "summary.json").exists():
             raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        write_report(summary, studies.log_of(studies.load(folder), folder), results, path)
+        log = studies.log_of(studies.load(folder), folder)
+        write_report(summary, log, results, path)
         (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
         console.print(rich_table(summary))
     else:
@@ -257,6 +336,7 @@ def _write_report(folder: Path, console: "Console") -> None:
         log = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
         write_run_report(runs, log, results, path)
         console.print(results_table(results))
+    _warn(log, console)
     console.print(f"Report: {path}")
 
 
@@ -264,6 +344,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The program ``codistill``."""
     argv = list(sys.argv[1:] if argv is None else argv)
     _suggest(argv)
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # module:Name may be a file of the folder that one is in
     words = [re.sub(r"^(--[\w-]+=)?none$", r"\1None", word) for word in argv]  # as specs write it
     try:
         command: Callable[..., None] = tyro.extras.subcommand_cli_from_dict(

@@ -13,17 +13,19 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from codistill import checkpoint, data, methods, models, optim
+from codistill import checkpoint, data, methods, optim, start
 from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort, View
+from codistill.cohort.embedding import embed
 from codistill.cohort.groups import Leaf, arrange, on_device
 from codistill.data.examples import DataSet
+from codistill.data.split import limited
 from codistill.methods import Method
 from codistill.names import Spec
 from codistill.randomness import derive, seeded
 from codistill.run import Run
 from codistill.streams import Streams, Where
-from codistill.teacher import networks_of
+from codistill.teacher import networks_of, teacher_networks
 
 TIMED = 16  # networks, at the most, on which the executors are timed
 TRIALS = 6  # passes of each, in turns; the first is not counted and the fastest counts
@@ -72,6 +74,7 @@ class Fleet:
         dataset: in place of the one that the runs name.
         networks: in place of the ones that the runs name, for all peers in order.
         teachers: folders by the names that methods give to their teacher.
+        load: False where saved weights will take the place of what networks start from.
 
     Raises:
         ValueError: runs that cannot be one fleet, or settings that do not fit the data.
@@ -85,20 +88,22 @@ class Fleet:
         dataset: DataSet | None = None,
         networks: Sequence[nn.Module] | None = None,
         teachers: Mapping[str, Path] | None = None,
+        load: bool = True,
     ) -> None:
         _check(runs)
         self.run = run = runs[0]
         self.places = checkpoint.places(runs)
         self.runs = list(self.places)
         self.device = device_of(run)
-        self.dataset = dataset or data.load(run.data, Path(run.data_root) if run.data_root else None, run.download)
+        dataset = dataset or data.load(run.data, Path(run.data_root) if run.data_root else None, run.download)
+        self.dataset = limited(dataset, run.limit)
         seeds = sorted({r.seed for r in runs})
         self.streams = Streams(run, seeds, self.dataset, self.device, run.peers if run.shards else 1)
         self.rows = [self.streams.row(r.seed, i) for r in self.runs for i in range(r.peers)]
         self.steps = self.streams.steps
         self.total = self.steps * run.epochs
         self.turns = [i if run.update != "together" else 0 for r in self.runs for i in range(r.peers)]
-        nets = list(networks) if networks is not None else self._networks()
+        nets = list(networks) if networks is not None else self._networks(load, teachers or {})
         if len(nets) != len(self.turns):
             raise ValueError(f"{len(nets)} networks were given for {len(self.turns)} peers")
         nets = [net.to(self.device) for net in nets]
@@ -134,17 +139,29 @@ class Fleet:
         self.leaves = [leaf for leaf in self.cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)]
         self.optimizers = [self._optimizer(turn) for turn in range(max(self.turns) + 1)]
         self.schedule = optim.schedule(run.schedule, run.warmup)
+        self.average = self.cohort.frozen(moving=True) if run.average else None
+
+    @property
+    def delivered(self) -> Cohort:
+        """The networks that are evaluated: the averages of the weights, where the run asks for them."""
+        return self.average if self.average is not None else self.cohort
 
     # Building -------------------------------------------------------------------------------------------------------
 
-    def _networks(self) -> list[nn.Module]:
-        """Every peer's network; its initial weights are a function of the seed and its number in its run."""
-        shape = tuple(self.dataset.train.x.shape[1:])
-        return [
-            models.build(spec, self.dataset.classes, shape, derive(run.seed, "init", i), self.dataset.known)
-            for run in self.runs
-            for i, spec in enumerate(run.networks())
-        ]
+    def _networks(self, load: bool, teachers: Mapping[str, Path]) -> list[nn.Module]:
+        """Every peer's network."""
+        return [self._network(run, i, load, teachers) for run in self.runs for i, _ in enumerate(run.networks())]
+
+    def _network(self, run: Run, peer: int, load: bool, teachers: Mapping[str, Path]) -> nn.Module:
+        """A peer's network; its initial weights are a function of the seed and its number in its run."""
+        spec = run.networks()[peer]
+        plain = start.untrained(spec)
+        if plain != spec and load:
+            if plain not in teachers:
+                raise ValueError(f"model {spec!r}: start=alone is for comparisons; give the folder of a finished run")
+            return teacher_networks(teachers[plain], run, self.dataset, plain)[0]
+        classes, shape = self.dataset.classes, tuple(self.dataset.train.x.shape[1:])
+        return start.network(plain, classes, shape, derive(run.seed, "init", peer), self.dataset.known, load=load)
 
     def _fastest(self, nets: Sequence[nn.Module], x: object) -> tuple[str, dict[str, float]]:
         """The faster executor and the seconds that a forward and backward pass of each took."""
@@ -226,6 +243,8 @@ class Fleet:
         self.cohort.eval()
         with torch.no_grad():
             logits = self.cohort(self._whole(x)).logits
+            if self.dataset.retrieval is not None:
+                self._check_embedding(x)
         self.cohort.train()
         self.cohort.passes.forward = 0
         if self.dataset.task != "classes":
@@ -240,6 +259,13 @@ class Fleet:
                 f"models={' '.join(self.run.models)!r} give {logits.shape[-1]} classes, data={self.run.data!r} has "
                 f"{self.dataset.classes}: build them for as many"
             )
+
+    def _check_embedding(self, x: Tensor) -> None:
+        """What the test part will be searched with is known before anything is trained."""
+        try:
+            embed(self.cohort, self._whole(x), self.run.embedding)
+        except ValueError as error:
+            raise ValueError(f"embedding={self.run.embedding!r}: {error}") from None
 
     # Batches --------------------------------------------------------------------------------------------------------
 
@@ -291,6 +317,7 @@ class Fleet:
             index=index[0] if one else index[member.rows],
             partner=self._part(member, streams.partners(where)) if method.partners else None,
             task=streams.task,
+            smoothing=self.run.smoothing,
         )
 
 

@@ -27,6 +27,8 @@ class Run:
     """Folder of the data set's files."""
     download: bool = False
     """Download the data set where it is not in data_root."""
+    limit: int | None = None
+    """Only so many training and so many test examples, for a quick look; none: all."""
     labels: int | None = None
     """Labelled training examples, drawn by seed, the same number of each class; none: all."""
     valid: float = 0.0
@@ -65,6 +67,10 @@ class Run:
     """Learning rate over the training, a spec: step:at=0.3/0.6/0.9,by=0.1 | cosine | linear | constant."""
     warmup: float = 0.0
     """Part of the training in which the learning rate rises to its value."""
+    smoothing: float = 0.0
+    """Label smoothing of the task term, whatever the method."""
+    average: float = 0.0
+    """Decay of an average of each peer's weights over the steps, which is evaluated in their place; 0: none."""
     clip: float | None = None
     """Largest norm of a peer's gradient; none: not clipped."""
     epochs: int = 40
@@ -81,6 +87,8 @@ class Run:
     """float32 | bfloat16 (autocast) | float64."""
     device: str = "auto"
     """auto | cpu | cuda | cuda:N | mps."""
+    embedding: str = "fc:input"
+    """Submodule whose features are searched with, in open sets."""
     evaluate_every: int = 0
     """Epochs between evaluations on the validation part; 0: only at the end."""
     checkpoint_every: int = 10
@@ -110,6 +118,9 @@ class Run:
         for field in ("learning_rate", "weight_decay", "momentum", "valid", "warmup"):
             if not getattr(self, field) >= 0:
                 raise ValueError(f"{field}={getattr(self, field)}: give a number of at least 0")
+        for field in ("smoothing", "average"):
+            if not 0 <= getattr(self, field) < 1:
+                raise ValueError(f"{field}={getattr(self, field)}: give a number from 0 to below 1")
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip={self.clip}: give a number above 0, or none")
         if len(self.models) not in (1, self.peers):

@@ -36,7 +36,10 @@ class Streams:
             for seed, p in zip(self.seeds, self.parts, strict=True)
             for number, piece in enumerate(deal_out(p.train, shards))
         ]
-        self.loaders = [self._loader(piece.to(device), run.batch, seed, run.drop_last) for seed, piece in pieces]
+        readers = len(pieces) + (len(self.seeds) if run.unlabelled else 0)
+        self.loaders = [
+            self._loader(piece.to(device).shared(readers), run.batch, seed, run.drop_last) for seed, piece in pieces
+        ]
         self.steps = min(loader.steps for loader in self.loaders)
         self.extra = self._unlabelled(run, device) if run.unlabelled else []
         self.samples = sum(max((len(row.examples) for row in kind), default=0) for kind in (self.loaders, self.extra))
@@ -57,7 +60,12 @@ class Streams:
         if self.shards > 1:
             raise ValueError(f"unlabelled={run.unlabelled} and shards=True do not go together: choose one")
         return [
-            self._loader(parts.unlabelled.to(device), run.unlabelled, derive(seed, "unlabelled"), True)
+            self._loader(
+                parts.unlabelled.to(device).shared(2 * len(self.seeds)),
+                run.unlabelled,
+                derive(seed, "unlabelled"),
+                True,
+            )
             for seed, parts in zip(self.seeds, self.parts, strict=True)
         ]
 
@@ -85,6 +93,11 @@ class Streams:
     def partners(self, where: Where) -> Tensor:
         """Inputs ``[rows, B, ...]`` of other samples of the same classes."""
         return self.cast(torch.stack([loader.partners(*where) for loader in self.loaders]))
+
+    def close(self) -> None:
+        """End the processes that read ahead, where there are any."""
+        for loader in (*self.loaders, *self.extra):
+            loader.close()
 
     def cast(self, x: Tensor) -> Tensor:
         """Inputs in the run's precision; token ids stay what they are."""

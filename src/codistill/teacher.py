@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from codistill import checkpoint, models
+from codistill import checkpoint, models, start
 from codistill.cohort import Cohort
 from codistill.data.examples import DataSet
 from codistill.names import Spec
@@ -51,30 +51,28 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None 
     Raises:
         ValueError: no such run, or a teacher of other classes.
     """
-    newest = folder if (folder / "peers.safetensors").is_file() else checkpoint.latest(folder)
-    home = folder.parent.parent if newest == folder else folder
     try:
-        runs = checkpoint.read_runs(home)
-    except FileNotFoundError as error:
+        saved = start.saved(folder)
+        runs = saved.runs
+    except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"teacher={str(folder)!r}: {error}") from None
     alone = [r for r in runs if Spec.parse(r.method).name == "alone" and r.seed == run.seed]
     kind = name if any(name in r.networks() for r in alone) else run.networks()[0]
     alone.sort(key=lambda r: (kind not in r.networks(), len(r.method)))
     chosen = runs[0] if len(runs) == 1 else next(iter(alone), None)
-    if chosen is None or newest is None:
-        what = "no checkpoint" if newest is None else f"no run of method 'alone' and seed {run.seed}"
-        raise ValueError(f"teacher={str(folder)!r} has {what}: give the folder of a finished run")
-    saved = checkpoint.load(newest)
-    shape = tuple(dataset.train.x.shape[1:])
+    if chosen is None:
+        raise ValueError(
+            f"teacher={str(folder)!r} has no run of method 'alone' and seed {run.seed}: "
+            "give the folder of a finished run"
+        )
+    classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
     specs = chosen.networks()
     places = [specs.index(name)] if name in specs else list(range(len(specs)))
-    nets = [models.build(specs[place], dataset.classes, shape, known=dataset.known) for place in places]
+    nets = [start.network(specs[place], classes, shape, known=dataset.known, load=False) for place in places]
     try:
         cohort = Cohort(nets)
         for net, peer in enumerate(checkpoint.places(runs)[chosen][place] for place in places):
-            prefix = f"{peer}."
-            state = {k.removeprefix(prefix): t for k, t in saved.peers.items() if k.startswith(prefix)}
-            cohort.load_peer_state(net, state)
+            cohort.load_peer_state(net, saved.peers[peer])
     except ValueError as error:
         raise ValueError(f"teacher={str(folder)!r} does not fit data={run.data!r}: {error}") from None
     return nets

@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from codistill import checkpoint, evaluate
-from codistill.batch import PerPeer
 from codistill.checkpoint import Checkpoint
 from codistill.cohort.groups import Leaf
-from codistill.data.examples import DataSet, Examples
-from codistill.data.loader import plain
+from codistill.data.examples import DataSet
 from codistill.fleet import Fleet
 from codistill.methods import Terms
 from codistill.randomness import seeded
 from codistill.run import Run
 from codistill.step import take
 from codistill.watch import Watched, is_watched
-
-EVALUATED = 16_384  # network passes of one example in a batch of an evaluation, about
 
 
 class Diverged(ArithmeticError):
@@ -77,6 +73,8 @@ class Training:
         seen: list[Watched] | None = [] if is_watched(step, fleet.steps) else None
         with seeded(fleet.device, fleet.run.seed, "step", self.step):
             terms = take(fleet, epoch, step, seen)
+        if fleet.average is not None:
+            fleet.average.follow(fleet.cohort, min(fleet.run.average, (1 + self.step) / (10 + self.step)))
         _add(self.sums, terms)
         self.counted += 1
         if seen is not None:
@@ -153,6 +151,8 @@ class Training:
             state |= {f"method.{number}.{n}": t for n, t in checkpoint.method_state(member.method).items()}
             state |= {f"sums.{number}.{name}": t for name, t in self.sums[number].items()}
             state |= {f"watched.{number}.{name}": t for name, t in self.watched[number].items()}
+        if fleet.average is not None:
+            state |= {f"average.{name}": t for name, t in checkpoint.peers_of(fleet.average).items()}
         facts = {
             "step": self.step,
             "steps": fleet.total,
@@ -176,7 +176,7 @@ class Training:
             raise checkpoint.BrokenCheckpoint(
                 f"the checkpoint of step {saved.facts['step']} has no {missing[0]!r}: remove it"
             )
-        checkpoint.restore_peers(fleet.cohort, saved.peers)
+        _restore_peers(fleet, saved)
         for turn, optimizer in enumerate(fleet.optimizers):
             checkpoint.restore_optimizer(optimizer, fleet.turn_leaves(turn), part("optimizer."))
         for number, member in enumerate(fleet.members):
@@ -215,38 +215,37 @@ def _diverged(run: Run, what: str) -> Diverged:
 
 
 def results(fleet: Fleet, part: str) -> list[dict[str, Any]]:
-    """The rows of every run on a part of the data (``test``, ``valid``), each seed on its own."""
-    streams, dataset = fleet.streams, fleet.dataset
-    examples = [getattr(parts, part).to(fleet.device) for parts in streams.parts]
-    if any(len(e) == 0 for e in examples):
-        raise ValueError(
-            f"part={part!r} is empty: choose part=test, or set valid, the part (or number) of examples to hold out"
-        )
-    shared = part == "test"
-    each: list[Examples] = examples[:1] if shared else examples
-    size = min(512, max(32, EVALUATED // len(fleet.cohort)))
-    batches = [plain(e, mean=dataset.mean, std=dataset.std, batch=size) for e in each]
-    stacked = (streams.cast(torch.stack([x for x, _ in group])) for group in zip(*batches, strict=True))
-    seeds = torch.tensor([streams.seeds.index(r.seed) for r in fleet.runs for _ in range(r.peers)], device=fleet.device)
-    logits = evaluate.collect(fleet.cohort, (x[0] if len(each) == 1 else PerPeer(x[seeds]) for x in stacked))
-    found = []
-    for member in fleet.members:
-        for number, run in enumerate(member.runs):
-            labels = each[0 if len(each) == 1 else streams.seeds.index(run.seed)].y
-            about = {
-                "method": run.method,
-                "update": run.update,
-                "peers": run.peers,
-                "seed": run.seed,
-                "number": fleet.runs.index(run),
-                "part": part,
-            }
-            own = logits[[member.peers[i] for i in member.block(number)]]
-            lost = own.isnan().flatten(1).any(1).nonzero().flatten().tolist()
-            if lost:  # the last update of all is seen by no loss
-                raise _diverged(run, f"peer {lost[0]} predicts nan on the {part} part")
-            found += evaluate.rows(own, labels, about)
-    return found
+    """The rows of every run on a part of the data (``test``, ``valid``), each seed on its own.
+
+    The test part of an open set is searched; the others are classified.
+    """
+    told, task = fleet.dataset.retrieval, fleet.dataset.task
+    if part == "test" and told is not None:
+        return [
+            row
+            for run, features in evaluate.features(fleet)
+            for row in evaluate.search_rows(features, told, _about(fleet, run, part, features))
+        ]
+    return [
+        row
+        for run, logits, labels in evaluate.predictions(fleet, part)
+        for row in evaluate.rows(logits, labels, _about(fleet, run, part, logits), task)
+    ]
+
+
+def _about(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor]) -> dict[str, Any]:
+    """What every row of a run says; that the last update of all left no nan is seen by no loss."""
+    lost = [peer for peer, output in enumerate(outputs) if output.isnan().any()]
+    if lost:
+        raise _diverged(run, f"peer {lost[0]} predicts nan on the {part} part")
+    return {
+        "method": run.method,
+        "update": run.update,
+        "peers": run.peers,
+        "seed": run.seed,
+        "number": fleet.runs.index(run),
+        "part": part,
+    }
 
 
 def train(
@@ -289,12 +288,15 @@ def train(
         dataset=dataset,
         networks=networks,
         teachers=teachers,
+        load=saved is None,
     )
     training = Training(fleet, folder)
     if saved:
         training.restore(saved)
     elif folder is not None and not resume:
         checkpoint.write_runs(folder, runs)  # only now: settings that do not fit leave no folder behind
+        if fleet.dataset.text is not None:  # without it the networks' ids mean nothing
+            (folder / "tokenizer.json").write_text(fleet.dataset.text.tokenizer, encoding="utf-8")
     yield Record("start", training.step, fleet.total, facts=_start_facts(fleet))
     try:
         yield from _steps(training, runs[0])
@@ -302,6 +304,8 @@ def train(
         if folder is not None:
             training.save()
         raise
+    finally:
+        fleet.streams.close()
     if networks is not None and fleet.execute == "stack":
         _give_back(fleet, networks)
     lines = results(fleet, part) if part else []
@@ -371,9 +375,18 @@ def restored(
     if newest is None:
         raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
     saved = checkpoint.load(newest)
-    fleet = Fleet(runs, execute=saved.facts["execute"], dataset=dataset, networks=networks, teachers=teachers)
-    checkpoint.restore_peers(fleet.cohort, saved.peers)
+    fleet = Fleet(
+        runs, execute=saved.facts["execute"], dataset=dataset, networks=networks, teachers=teachers, load=False
+    )
+    _restore_peers(fleet, saved)
     return fleet
+
+
+def _restore_peers(fleet: Fleet, saved: Checkpoint) -> None:
+    """The networks, and the averages of their weights."""
+    checkpoint.restore_peers(fleet.cohort, saved.peers)
+    if fleet.average is not None:
+        checkpoint.restore_peers(fleet.average, saved.delivered)
 
 
 def _start_facts(fleet: Fleet) -> dict[str, Any]:

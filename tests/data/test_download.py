@@ -2,8 +2,12 @@ import hashlib
 import http.server
 import io
 import re
+import socket
+import stat
+import struct
 import tarfile
 import threading
+import zipfile
 from contextlib import contextmanager
 
 import pytest
@@ -15,8 +19,11 @@ MD5, SHA256 = hashlib.md5(BODY).hexdigest(), hashlib.sha256(BODY).hexdigest()
 
 
 @contextmanager
-def serving(ranges=True, cut=None, body=BODY):
-    """A server on this machine; gives its address and the list of the ranges that were asked for."""
+def serving(ranges=True, cut=None, body=BODY, once=False, reset=False):
+    """A server on this machine; gives its address and the list of the ranges that were asked for.
+
+    It may end the connection at the byte ``cut``, the first time or always, in good order or with a reset.
+    """
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -35,7 +42,11 @@ def serving(ranges=True, cut=None, body=BODY):
                 self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
             self.send_header("Content-Length", str(len(body) - first))
             self.end_headers()
-            self.wfile.write(body[first:cut])
+            self.wfile.write(body[first : None if once and len(asked) > 1 else cut])
+            if reset and len(asked) == 1:
+                self.wfile.flush()
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
 
         def log_message(self, *args):
             pass
@@ -132,6 +143,28 @@ def test_a_broken_connection_says_so_and_the_next_call_finishes(dest):
     assert dest.read_bytes() == BODY
 
 
+def test_a_connection_that_is_cut_once_is_taken_up_again_at_once(dest):
+    with serving(cut=70_000, once=True) as (url, asked):
+        fetch(url, dest, sha256=SHA256)
+    assert asked == [None, "bytes=70000-"]
+    assert dest.read_bytes() == BODY
+
+
+def test_a_connection_that_is_reset_is_taken_up_again(dest):
+    with serving(cut=200_000, once=True, reset=True) as (url, asked):
+        fetch(url, dest, sha256=SHA256)
+    assert len(asked) == 2
+    assert dest.read_bytes() == BODY
+
+
+def test_a_server_without_ranges_that_always_cuts_is_not_asked_for_ever(dest):
+    with serving(ranges=False, cut=70_000) as (url, asked), pytest.raises(OSError, match="ended after 70000 of"):
+        fetch(url, dest, md5=MD5)
+    assert asked == [None, "bytes=70000-"]
+    with serving(ranges=False) as (url, _):
+        assert fetch(url, dest, md5=MD5).read_bytes() == BODY
+
+
 @pytest.mark.parametrize("hashes", [{"md5": "0" * 32}, {"sha256": "0" * 64}])
 def test_a_wrong_hash_removes_what_arrived(dest, hashes):
     name, value = next(iter(hashes.items()))
@@ -165,7 +198,23 @@ def link(name, target):
     return info
 
 
-@pytest.mark.parametrize("member", [tarfile.TarInfo("../evil"), link("evil", "../../etc/passwd")])
+def special(name, kind, target=""):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+UNSAFE = [
+    tarfile.TarInfo("../evil"),
+    link("evil", "../../etc/passwd"),
+    link("evil", "/etc/passwd"),
+    special("evil", tarfile.LNKTYPE, "../../etc/passwd"),
+    special("evil", tarfile.CHRTYPE),
+    special("evil", tarfile.FIFOTYPE),
+]
+
+
+@pytest.mark.parametrize("member", UNSAFE, ids=lambda member: f"{member.type} {member.name} {member.linkname}")
 def test_an_archive_cannot_reach_outside(tmp_path, member):
     path = archive(tmp_path / "a.tar.gz", (tarfile.TarInfo("good"), b"x"), (member, b""))
     with pytest.raises(ValueError, match=r"a\.tar\.gz: unsafe member.*evil"):
@@ -179,4 +228,64 @@ def test_a_damaged_archive_is_named(tmp_path, keep):
     path = archive(tmp_path / "a.tar.gz", (tarfile.TarInfo("file"), bytes(range(256)) * 20))
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ValueError, match=r"a\.tar\.gz: no tar file, or a damaged one"):
+        extract(path, tmp_path / "out")
+
+
+def test_an_absolute_path_of_an_archive_lands_inside(tmp_path):
+    extract(archive(tmp_path / "a.tar", (tarfile.TarInfo("/top/file"), b"x")), tmp_path / "out")
+    assert (tmp_path / "out" / "top" / "file").read_bytes() == b"x"
+
+
+def zipped(path, *members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for member, content in members:
+            file.writestr(member, content)
+    return path
+
+
+def test_a_zip_file_is_unpacked(tmp_path):
+    extract(zipped(tmp_path / "a.zip", ("in/file", b"hello"), ("in/deep/", b"")), tmp_path / "out")
+    assert (tmp_path / "out" / "in" / "file").read_bytes() == b"hello"
+    assert (tmp_path / "out" / "in" / "deep").is_dir()
+
+
+def zip_link():
+    info = zipfile.ZipInfo("evil")
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ("../evil", "leads outside"),
+        ("in/../../evil", "leads outside"),
+        ("..\\evil", "leads outside"),
+        ("/evil", "absolute path"),
+        ("C:/evil", "absolute path"),
+        (zip_link(), "a link or a device"),
+    ],
+)
+def test_a_zip_file_cannot_reach_outside(tmp_path, member, said):
+    path = zipped(tmp_path / "a.zip", ("good", b"x"), (member, b"../../etc/passwd"))
+    with pytest.raises(ValueError, match=rf"a\.zip: unsafe member.*evil.*{said}"):
+        extract(path, tmp_path / "deep" / "out")
+    assert not list(tmp_path.rglob("*evil*"))
+    assert not list((tmp_path / "deep" / "out").iterdir())
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200])
+def test_a_damaged_zip_file_is_named(tmp_path, keep):
+    path = zipped(tmp_path / "a.zip", ("file", bytes(range(256)) * 20))
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"a\.zip: no zip file, or a damaged one.*fetch it again"):
+        extract(path, tmp_path / "out")
+
+
+def test_a_zip_file_with_wrong_content_is_named(tmp_path):
+    path = zipped(tmp_path / "a.zip", ("file", bytes(range(256)) * 20))
+    raw = bytearray(path.read_bytes())
+    raw[60] ^= 0xFF
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"a\.zip: no zip file, or a damaged one"):
         extract(path, tmp_path / "out")

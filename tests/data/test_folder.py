@@ -6,7 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
+from codistill.data import folder as module
 from codistill.data.folder import folder
+from codistill.data.kept import CACHE
 
 
 def picture(path, colour=(200, 100, 50), size=(10, 8), mode="RGB"):
@@ -106,13 +108,75 @@ def test_more_than_eight_bits_are_refused_and_not_clipped(tmp_path):
         folder(tmp_path)
 
 
-def test_a_class_whose_pictures_are_all_corrupt_is_named(tmp_path):
+def test_a_class_whose_pictures_are_all_corrupt_is_left_out_where_bad_ones_are(tmp_path):
+    fill(tmp_path / "train", a=1, b=2, c=3)
+    fill(tmp_path / "test", a=2, b=1, c=1)
+    (tmp_path / "train" / "a" / "00.png").write_bytes(b"no picture")
+    with pytest.warns(UserWarning, match=r"cannot be read|1 of 3 classes have no pictures.*left out: a") as said:
+        data = folder(tmp_path, size=2, skip_bad=True)
+    assert len(said) == 2
+    assert data.names == ("b", "c")
+    assert data.train.y.tolist() == [0, 0, 1, 1, 1]
+    assert data.test.y.tolist() == [0, 1]
+    assert data.test.x[:, 1, 0, 0].tolist() == [1, 2]  # the colours of b and c
+
+
+def test_too_few_classes_with_pictures_are_an_error_all_the_same(tmp_path):
     fill(tmp_path, a=1, b=2)
     (tmp_path / "a" / "00.png").write_bytes(b"no picture")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with pytest.raises(ValueError, match="no picture of class 'a' can be read"):
+        with pytest.raises(ValueError, match="1 of the classes in .* have pictures: give two or more"):
             folder(tmp_path, skip_bad=True)
+
+
+def test_a_class_that_only_the_test_part_lacks_keeps_its_number(tmp_path):
+    fill(tmp_path / "train", a=1, b=2, c=3)
+    fill(tmp_path / "test", b=1, c=1)
+    (tmp_path / "test" / "a").mkdir()
+    with pytest.raises(FileNotFoundError, match="class 'a' has no pictures in .*test"):
+        folder(tmp_path, size=2)
+    with pytest.warns(UserWarning, match=r"1 of 3 classes have no pictures that can be read in .*test"):
+        data = folder(tmp_path, size=2, skip_bad=True)
+    assert data.classes == 3
+    assert data.test.y.tolist() == [1, 2]
+
+
+@pytest.fixture
+def reads(tmp_path_factory, monkeypatch):
+    """Pictures that were opened; what is decoded is kept whatever its number, in a folder of its own."""
+    monkeypatch.setenv(CACHE, str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr(module, "MANY", 2)
+    seen, look = [], module.open_picture
+    monkeypatch.setattr(module, "open_picture", lambda path, mode: seen.append(path) or look(path, mode))
+    return seen
+
+
+def test_the_second_start_decodes_nothing_until_a_file_changes(tmp_path, reads):
+    fill(tmp_path, a=4, b=4)
+    first = folder(tmp_path, size=2)
+    assert len(reads) == 8
+    second = folder(tmp_path, size=2)
+    assert len(reads) == 8
+    assert torch.equal(first.train.x, second.train.x)
+    folder(tmp_path, size=3)
+    assert len(reads) == 16
+    picture(tmp_path / "a" / "00.png", (99, 0, 0), size=(12, 8))
+    third = folder(tmp_path, size=2)
+    assert len(reads) == 24
+    assert 99 in torch.cat([third.train.x, third.test.x])[:, 0, 0, 0]
+
+
+def test_corrupt_pictures_are_counted_at_the_second_start_too_and_named_without_leave(tmp_path, reads):
+    fill(tmp_path, a=4, b=4)
+    (tmp_path / "a" / "01.png").write_bytes(b"")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"1 of 8 pictures cannot be read and are left out: .*01\.png"):
+            data = folder(tmp_path, size=2, skip_bad=True)
+        assert len(data.train) + len(data.test) == 7
+    assert len(reads) == 8
+    with pytest.raises(ValueError, match=r"01\.png cannot be read"):
+        folder(tmp_path, size=2)
 
 
 def test_an_empty_class_is_named(tmp_path):

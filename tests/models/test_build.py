@@ -10,7 +10,12 @@ from codistill.models import build, count_parameters
 from codistill.names import UnknownName, available
 
 SHAPES = {"mlp": (1, 8, 8), "cnn": (1, 8, 8), "mnist_cnn": (1, 16, 16), "resnet20": (3, 8, 8)}
-every_model = pytest.mark.parametrize(("name", "shape"), SHAPES.items())
+SMALL = ("paper", "released", "wide", "mobile", "branched", "transformer")  # ours, at a size for tests
+every_model = pytest.mark.parametrize(
+    ("name", "shape"), [*SHAPES.items(), *((f"small_models:{name}", (3, 8, 8)) for name in SMALL)]
+)
+LARGE = "inception mobilenet preact_resnet18 resnet32 resnet56 resnet110 vit_tiny wrn16_2 wrn28_2 wrn28_10 wrn40_2"
+OTHERS = "bigru bilstm hf timm torchvision"
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def images(shape, n=3):
 
 
 def test_the_folder_lists_the_architectures():
-    assert available("codistill.models") == sorted([*SHAPES, "resnet32", "resnet56", "resnet110"])
+    assert available("codistill.models") == sorted([*SHAPES, *LARGE.split(), *OTHERS.split()])
 
 
 @every_model
@@ -147,6 +152,19 @@ def test_refuses_what_is_no_network_and_what_takes_no_shape():
         ("mlp:hidden=0", "mlp: hidden=0: give a whole number"),
         ("mlp:layers=true", "mlp: layers=True: give a whole number"),
         ("cnn:width=wide", "cnn: width='wide': give a whole number"),
+        ("wrn16_2:dropout=1", "wrn16_2: dropout=1: give a number from 0 to below 1"),
+        ("wrn28_10:dropout=true", "wrn28_10: dropout=True: give a number from 0 to below 1"),
+        ("wrn40_2:dropout=some", "wrn40_2: dropout='some': give a number"),
+        ("preact_resnet18:form=wide", "preact_resnet18: form='wide': give 'paper' or 'released'"),
+        ("mobilenet:form=large", "mobilenet: form='large': give 'small' or 'small4' or 'reid'"),
+        ("mobilenet:dropout=-0.1", "mobilenet: dropout=-0.1: give a number from 0"),
+        ("inception:form=small4", "inception: form='small4': give 'reid' or 'small'"),
+        ("inception:kernel=7", "inception: kernel=7: give 3 or 5"),
+        ("inception:form=small,dropout=2", "inception: dropout=2: give a number from 0"),
+        ("vit_tiny:patch=0", "vit_tiny: patch=0: give a whole number"),
+        ("vit_tiny:patch=5", r"vit_tiny: patch=5 does not divide images of shape \(1, 16, 16\)"),
+        ("vit_tiny:dropout=1", "vit_tiny: dropout=1: give a number from 0"),
+        ("vit_tiny:pacth=8", "did you mean 'patch'?"),
     ],
 )
 def test_an_option_that_is_not_accepted_is_named_with_what_would_be(spec, message):
@@ -160,6 +178,12 @@ def test_an_option_that_is_not_accepted_is_named_with_what_would_be(spec, messag
         ("mnist_cnn", (1, 8, 8), r"mnist_cnn takes images from 16 x 16, not shape \(1, 8, 8\): .*use cnn"),
         ("cnn", (1, 3, 8), r"cnn takes images from 4 x 4, not shape \(1, 3, 8\): .*use mlp"),
         ("resnet20", (64,), r"resnet20 takes images of shape \(C, H, W\), not \(64,\): .*use mlp"),
+        ("wrn28_2", (20,), r"wrn28_2 takes images of shape \(C, H, W\), not \(20,\)"),
+        ("preact_resnet18", (32, 32), r"preact_resnet18 takes images of shape \(C, H, W\), not \(32, 32\)"),
+        ("mobilenet:form=reid", (3, 32, 32), r"reid takes images from 64 x 64, .*use mobilenet:form=small"),
+        ("inception", (3, 32, 32), r"inception:form=reid takes images from 64 x 64, .*use inception:form=small"),
+        ("inception:form=small", (3, 4, 4), r"inception:form=small takes images from 8 x 8, .*use mlp"),
+        ("vit_tiny", (20,), r"vit_tiny takes images of shape \(C, H, W\), not \(20,\)"),
     ],
 )
 def test_a_shape_that_does_not_fit_is_named_with_what_to_do(name, shape, message):
@@ -170,3 +194,14 @@ def test_a_shape_that_does_not_fit_is_named_with_what_to_do(name, shape, message
 def test_an_unknown_model_is_told_the_nearest():
     with pytest.raises(UnknownName, match=r"no model is called 'resnet33'.*resnet32"):
         build("resnet33", 5, (1, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["wrn28_2", "mlp", "cnn"])
+def test_token_ids_are_for_networks_that_read(name):
+    with pytest.raises(ValueError, match=rf"model '{name}' takes images, .*token ids: use bigru or bilstm"):
+        build(name, 2, (20,), known={"vocabulary": 9, "vectors": None})
+
+
+@pytest.mark.usefixtures("own")
+def test_ones_own_network_may_take_token_ids_without_their_vocabulary():
+    assert count_parameters(build("own_nets:linear", 2, (20,), known={"vocabulary": 9})) == 20 * 2 + 2

@@ -67,9 +67,10 @@ def test_report_of_a_study(summary, log, results, tmp_path):
         "2.13.0",
         "All results, per network: 270 lines",
         "has the very gradient of DML, 4 networks",
+        "Is the mimic term doing anything?",
     ):
         assert part in page.text
-    assert page.tags.count("figure") == page.tags.count("figcaption") == 4
+    assert page.tags.count("figure") == page.tags.count("figcaption") == 5
     assert "details" in page.tags
 
 
@@ -88,7 +89,7 @@ def test_nothing_is_loaded_from_anywhere(summary, log, results, tmp_path):
 def test_the_figures_are_data_that_parses(summary, log, results, tmp_path):
     page = of(write_report(summary, log, results, tmp_path / "report.html"))
     figures = [json.loads(script) for script in page.scripts if script.startswith("{")]
-    assert len(figures) == 4
+    assert len(figures) == 5
     assert all(figure["data"] for figure in figures)
 
 
@@ -141,7 +142,9 @@ def test_report_of_a_run(log, results, tmp_path):
         "classifies 92.75 % of the test examples correctly (mean over 4 networks), used together 95.00 %" in page.text
     )
     assert "There is no baseline in it" in page.text
-    assert page.tags.count("figure") == 1
+    assert page.tags.count("figure") == 2
+    assert "Is the mimic term doing anything?" in page.text
+    assert "dml:peers=2, seeds 0, 1: the mimic term does something" in page.text
     assert "What differs between the runs" in page.text
 
 

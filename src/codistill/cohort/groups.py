@@ -28,6 +28,10 @@ def on_device(numbers: tuple[int, ...], device: torch.device) -> Tensor:
     return torch.tensor(numbers, device=device, dtype=torch.int64)
 
 
+class CannotStack(NotImplementedError, ValueError):
+    """Networks that run one by one, but not as a stack."""
+
+
 class Leaf(NamedTuple):
     """A tensor that a group holds: of one peer, or of several with a leading peer dim."""
 
@@ -166,9 +170,20 @@ class Stack(Group):
             return call(self._skeleton[0], {**w, **b}, inputs, taps)
 
         own = isinstance(x, PerPeer)
-        logits, features = torch.vmap(one, in_dims=(0, 0, 0 if own else None), randomness="different")(
-            weights, written, x.inputs if own else x
-        )
+        given = x.inputs if own else x
+        try:
+            stacked = torch.vmap(one, in_dims=(0, 0, 0 if own else None), randomness="different")
+            logits, features = stacked(weights, written, given)
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            first = pytree.tree_map(lambda t: t[0], given) if own else given
+            with torch.no_grad():  # raises what is wrong with the network itself
+                one({n: w[0] for n, w in weights.items()}, {n: b[0].clone() for n, b in written.items()}, first)
+            reason = str(error).partition("\n")[0]
+            raise CannotStack(
+                f"execute='stack': these networks cannot run as one on these inputs ({reason}); use execute='loop'"
+            ) from error
         if not whole and not keep_buffers:
             for name, b in buffers.items():
                 # data: an earlier pass of all peers has these statistics saved, though its backward does not read them

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from codistill.data.examples import DataSet, Examples
 from codistill.data.options import bind
+from codistill.data.own import from_dataset
 from codistill.names import Spec, WrongKind, find
 
-__all__ = ["DataSet", "Examples", "load"]
+__all__ = ["DataSet", "Examples", "from_dataset", "load"]
 
 ROOT = "CODISTILL_DATA"  # the environment variable for the usual root
 

@@ -1,16 +1,18 @@
 """Files from the network: resumed, checked against their hash, and put in place only when whole."""
 
 import hashlib
+import stat
 import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException, HTTPResponse
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 PIECE = 1 << 16  # bytes read at a time
 PATIENCE = 30  # seconds without an answer
@@ -19,8 +21,9 @@ PATIENCE = 30  # seconds without an answer
 def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = None, progress: bool = True) -> Path:
     """Download ``url`` to ``dest``, which is there only once it is whole and its hash is right.
 
-    What arrives is kept in ``dest`` + ``.part``, and a later call goes on from there; a server that cannot do
-    that is asked for everything again. A file that is there, with the right hash, is not fetched again.
+    What arrives is kept in ``dest`` + ``.part``. Where the connection ends early, it is asked for the rest, as long as
+    something new arrives each time, and a later call goes on from there too; a server that cannot do that is asked for
+    everything again. A file that is there, with the right hash, is not fetched again.
 
     Args:
         url: Where it is.
@@ -39,7 +42,11 @@ def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = 
     part = dest.with_name(f"{dest.name}.part")
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _receive(url, part, progress)
+        before = part.stat().st_size if part.exists() else 0
+        while problem := _receive(url, part, progress):
+            if part.stat().st_size <= before:
+                raise OSError(f"{url}: {problem}; run it again to go on from there")
+            before = part.stat().st_size
     except (urllib.error.URLError, HTTPException) as error:
         raise OSError(
             f"{url} cannot be fetched ({error}): check the network, or put the file at {dest} yourself"
@@ -52,17 +59,47 @@ def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = 
 
 
 def extract(archive: Path, dest: Path) -> None:
-    """Unpack a tar file, all of it or nothing; what it holds cannot land outside ``dest`` or be a device.
+    """Unpack a tar or zip file, all of it or nothing; what it holds cannot land outside ``dest`` or be a device.
+
+    Of a tar file, a leading slash is dropped and a link may lead to a place inside; a zip file may hold neither.
 
     Raises:
-        ValueError: it is no tar file, it is damaged, or one of its members is unsafe; names the member.
+        ValueError: it is neither, it is damaged, or one of its members is unsafe; names the member.
         OSError: a folder of it is in ``dest`` already.
     """
     dest.mkdir(parents=True, exist_ok=True)
-    with opened(archive) as tar, tempfile.TemporaryDirectory(dir=dest) as fresh:
-        tar.extractall(fresh, filter="data")
+    with tempfile.TemporaryDirectory(dir=dest) as fresh:
+        if archive.suffix == ".zip":
+            _unzip(archive, Path(fresh))
+        else:
+            with opened(archive) as tar:
+                tar.extractall(fresh, filter="data")
         for item in Path(fresh).iterdir():
             item.replace(dest / item.name)
+
+
+def _unzip(archive: Path, dest: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as file:
+            for member in file.infolist():
+                if reason := _unsafe(member):
+                    raise ValueError(f"{archive}: unsafe member, not unpacked: {member.filename!r} {reason}")
+            file.extractall(dest)
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{archive}: no zip file, or a damaged one ({error}): fetch it again") from error
+
+
+def _unsafe(member: zipfile.ZipInfo) -> str | None:
+    """Why a member must not be unpacked, None where it may."""
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if path.is_absolute() or (path.parts and path.parts[0].endswith(":")):
+        return "is an absolute path"
+    if ".." in path.parts:
+        return "leads outside"
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device"
+    return None
 
 
 @contextmanager
@@ -77,12 +114,12 @@ def opened(archive: Path) -> Iterator[tarfile.TarFile]:
         raise ValueError(f"{archive}: no tar file, or a damaged one ({error}): fetch it again") from error
 
 
-def missing(name: str, looked_for: Iterable[Path]) -> FileNotFoundError:
-    """The error of a data set that is not where it was looked for."""
+def missing(name: str, looked_for: Iterable[Path], *, fetched: bool = True) -> FileNotFoundError:
+    """The error of a data set that is not where it was looked for; ``fetched``: it could be."""
     places = "\n".join(f"  {path}" for path in looked_for)
     return FileNotFoundError(
         f"{name} is not there; looked for\n{places}\n"
-        "name the folder that holds it (--data-root FOLDER), or have it fetched (--download)"
+        "name the folder that holds it (--data-root FOLDER)" + (", or have it fetched (--download)" if fetched else "")
     )
 
 
@@ -96,8 +133,8 @@ def _wrong(path: Path, hashes: dict[str, str]) -> str | None:
     return None
 
 
-def _receive(url: str, part: Path, progress: bool) -> None:
-    """Append to ``part`` what is missing of it."""
+def _receive(url: str, part: Path, progress: bool) -> str | None:
+    """Append to ``part`` what is missing of it; what kept the rest from arriving, if anything did."""
     have = part.stat().st_size if part.exists() else 0
     try:
         response = _ask(url, have)
@@ -111,13 +148,18 @@ def _receive(url: str, part: Path, progress: bool) -> None:
         have = have if resumed else 0
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
+        broken = ""
         with part.open("ab" if resumed else "wb") as file, _bar(part.stem, have, total, progress) as advance:
-            while piece := response.read(PIECE):
-                file.write(piece)
-                advance(len(piece))
+            try:
+                for piece in iter(partial(response.read, PIECE), b""):
+                    file.write(piece)
+                    advance(len(piece))
+            except (ConnectionError, TimeoutError, HTTPException) as error:  # reset, or silent for too long
+                broken = f" ({error})"
     size = part.stat().st_size
-    if total is not None and size != total:
-        raise OSError(f"{url}: the connection ended after {size} of {total} bytes; run it again to go on from there")
+    if broken or (total is not None and size < total):
+        return f"the connection ended after {size} of {total or 'unknown'} bytes{broken}"
+    return None
 
 
 def _ask(url: str, first: int) -> HTTPResponse:

@@ -8,13 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codistill.data.pictures import Pictures
+
+STRIDE = 1024  # images counted at a time
+
 
 @dataclass(frozen=True)
 class Examples:
     """Inputs and their labels, on one device.
 
     Attributes:
-        x: Images ``[N, C, H, W]``, uint8 or floating on the 0..1 scale; or token ids ``[N, T]``, int64.
+        x: Images ``[N, C, H, W]``, uint8 or floating on the 0..1 scale, in memory or read when they are asked for
+            (`Pictures`); or token ids ``[N, T]``, int64.
         y: Labels, int64, -1 where unlabelled: ``[N]``, ``[N, classes]`` for several labels each,
             or ``[N, T]``.
 
@@ -22,7 +27,7 @@ class Examples:
         ValueError: on construction, for another shape or dtype, or where the two differ in length.
     """
 
-    x: Tensor
+    x: Tensor | Pictures
     y: Tensor
 
     def __post_init__(self) -> None:
@@ -46,7 +51,12 @@ class Examples:
 
     def take(self, index: Tensor) -> "Examples":
         """The examples at ``index [n]``, in that order."""
-        return Examples(self.x[index], self.y[index])
+        x = self.x.take(index) if isinstance(self.x, Pictures) else self.x[index]
+        return Examples(x, self.y[index])
+
+    def shared(self, readers: int) -> "Examples":
+        """The same examples; pictures in files are read by an equal part of the worker processes."""
+        return Examples(self.x.shared(readers), self.y) if isinstance(self.x, Pictures) else self
 
 
 @dataclass(frozen=True)
@@ -186,14 +196,17 @@ def check_range(where: str, y: Tensor, values: int) -> None:
         raise ValueError(f"{where} holds {int(wrong[0])}: labels go from 0 to {values - 1}, -1 is unlabelled")
 
 
-def channel_statistics(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(x: Tensor | Pictures) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of uint8 images ``[N, C, H, W]``, on the 0..1 scale.
 
     Exact, from the 256 counts of each channel, so without a floating copy of the images; the deviation of a
     channel that never changes is given as 1, so that dividing by it is harmless.
     """
     level = torch.arange(256, dtype=torch.float64) / 255
-    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in x.unbind(1)])
+    counts = torch.zeros(x.shape[1], 256, dtype=torch.int64)
+    for first in range(0, len(x), STRIDE):
+        channels = x[first : first + STRIDE].unbind(1)
+        counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels]).cpu()
     share = counts.double() / counts.sum(1, keepdim=True)
     mean = (share * level).sum(1)
     std = (share * (level - mean[:, None]) ** 2).sum(1).sqrt()

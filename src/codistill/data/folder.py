@@ -1,6 +1,5 @@
 """Any folder of pictures, a folder to each class."""
 
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,13 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from codistill.data import class_folders
 from codistill.data.examples import DataSet, Examples, channel_statistics
+from codistill.data.kept import digest, kept, stamp
+from codistill.data.options import check_flag, check_whole, nothing_to_fetch
+from codistill.data.pictures import Unreadable, open_picture, pixels
 from codistill.data.split import held_out
 
 __all__ = ["folder"]
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 TESTS = ("test", "val")  # the first that is there is taken
+MANY = 1000  # pictures from which on they are kept decoded
 
 
 def folder(
@@ -30,7 +33,9 @@ def folder(
     """Your own pictures: root/train/<class>/ and root/test/<class>/ (or val), or just root/<class>/.
 
     Pictures are brought to ``size`` by their short side, cropped at the centre and held as bytes; class names
-    are those of the folders, in order. Mean and deviation are those of the training part.
+    are those of the folders, in order. Mean and deviation are those of the training part. From 1,000 pictures on,
+    what has been decoded is kept for the next start (`codistill.data.kept`), until a file changes. For sets that do
+    not fit into memory there is `imagenet`, of the same form.
 
     Args:
         root: The folder.
@@ -39,8 +44,8 @@ def folder(
         grey: One channel in place of three.
         test: The fraction to test on where there is no folder for it: stratified, the same for everybody, one
             of each class at least.
-        skip_bad: Leave out pictures that cannot be read, with a warning that counts them, in place of an
-            error.
+        skip_bad: Leave out pictures that cannot be read, and classes without any, with a warning that counts them,
+            in place of an error.
 
     Raises:
         FileNotFoundError: no such folder, or a class without pictures.
@@ -48,18 +53,16 @@ def folder(
             picture that cannot be read; names it.
     """
     form = Form(size, grey, skip_bad)
-    if download:
-        raise ValueError("folder: download=True, and there is nothing to fetch: turn it off and name a folder")
+    nothing_to_fetch("folder", download, "name the folder that holds your pictures (--data-root FOLDER)")
     train_root, test_root = _parts(root)
-    names = _classes(train_root)
-    train = _examples(train_root, names, form)
+    names = class_folders.classes(train_root, "folder")
     if test_root:
-        if different := set(names) ^ set(_classes(test_root)):
-            raise ValueError(
-                f"{train_root} and {test_root.name}/ differ in classes: only one of them holds "
-                f"{', '.join(sorted(different))}; add the rest or remove those"
-            )
-        held = _examples(test_root, names, form)
+        others = class_folders.classes(test_root, "folder")
+        class_folders.same_classes(train_root, test_root, names, others, "folder")
+    train, names = _examples(train_root, names, names, form)
+    train = Examples(train.x, torch.unique(train.y, return_inverse=True)[1])  # numbers of the classes that are left
+    if test_root:
+        held, _ = _examples(test_root, others, names, form)
     else:
         train, held = _hold_out(train, names, test)
     mean, std = channel_statistics(train.x)
@@ -75,39 +78,48 @@ class Form:
     skip_bad: bool
 
     def __post_init__(self) -> None:
-        if not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(f"folder: size={self.size!r}: give height and width in pixels, such as 32")
+        check_whole("folder", "size", self.size)
         for name in ("grey", "skip_bad"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"folder: {name}={getattr(self, name)!r}: use true or false")
+            check_flag("folder", name, getattr(self, name))
 
     def read(self, path: Path) -> Tensor:
         """One picture, ``[C, size, size]`` uint8; a ValueError that names it where it cannot be read."""
-        from PIL import Image, ImageOps
+        from PIL import ImageOps
 
-        try:
-            with Image.open(path) as image:
-                if image.mode.startswith(("I", "F")):  # would be clipped at 255, so turn white
-                    raise ValueError(f"more than 8 bits to a pixel (mode {image.mode}): convert it")
-                fitted = ImageOps.fit(image.convert("L" if self.grey else "RGB"), (self.size, self.size))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise ValueError(f"{path} cannot be read ({error}): remove it, or set skip_bad=true") from error
-        pixels = torch.frombuffer(bytearray(fitted.tobytes()), dtype=torch.uint8)
-        return pixels.view(self.size, self.size, -1).permute(2, 0, 1).contiguous()
+        return pixels(ImageOps.fit(open_picture(path, "L" if self.grey else "RGB"), (self.size, self.size)))
 
-    def read_all(self, paths: Sequence[Path]) -> list[Tensor | None]:
-        """All of them, None where one cannot be read and that is allowed."""
+    def read_all(self, paths: Sequence[Path]) -> tuple[Tensor, Tensor]:
+        """Those that can be read, ``[n, C, size, size]``, and which they are, ``[N]`` bool; the rest if allowed."""
+        x = torch.empty(len(paths), 1 if self.grey else 3, self.size, self.size, dtype=torch.uint8)
+        good = torch.ones(len(paths), dtype=torch.bool)
 
-        def read(path: Path) -> Tensor | None:
+        def read(number: int) -> None:
             try:
-                return self.read(path)
-            except ValueError:
-                if self.skip_bad:
-                    return None
-                raise
+                x[number] = self.read(paths[number])
+            except Unreadable:
+                if not self.skip_bad:
+                    raise
+                good[number] = False
 
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(read, paths))
+            for _ in pool.map(read, range(len(paths))):
+                pass
+        return x if good.all() else x[good], good
+
+    def read_kept(self, root: Path, paths: Sequence[Path]) -> tuple[Tensor, Tensor]:
+        """As `read_all`, from what an earlier start has kept."""
+        if len(paths) < MANY:
+            return self.read_all(paths)
+        note = digest(map(stamp, paths))
+
+        def make() -> tuple[dict[str, Tensor], str]:
+            x, good = self.read_all(paths)
+            return {"x": x, "good": good}, note
+
+        found = kept("folder", root, (self.size, self.grey), fresh=note.__eq__, make=make)
+        if not (self.skip_bad or found["good"].all()):
+            return self.read_all(paths)  # which names the first
+        return found["x"], found["good"]
 
 
 def _parts(root: Path) -> tuple[Path, Path | None]:
@@ -125,41 +137,20 @@ def _parts(root: Path) -> tuple[Path, Path | None]:
     return (train if train.is_dir() else root), test
 
 
-def _classes(root: Path) -> tuple[str, ...]:
-    names = tuple(sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")))
-    if not names:
-        raise FileNotFoundError(f"folder: {root} holds no folders: put the pictures of each class into one of its own")
-    if len(names) < 2:
-        raise ValueError(f"folder: {root} holds one class only, {names[0]!r}: give two or more")
-    return names
-
-
-def _examples(root: Path, names: Sequence[str], form: Form) -> Examples:
-    paths = [(path, y) for y, name in enumerate(names) for path in _pictures(root / name)]
-    read = form.read_all([path for path, _ in paths])
-    bad = [path for (path, _), image in zip(paths, read, strict=True) if image is None]
-    if bad:
-        some = ", ".join(map(str, bad[:3])) + (", ..." if len(bad) > 3 else "")
-        warnings.warn(
-            f"folder: {len(bad)} of {len(paths)} pictures cannot be read and are left out: {some}",
-            stacklevel=2,
-        )
-    kept = [(image, y) for (_, y), image in zip(paths, read, strict=True) if image is not None]
-    labels = torch.tensor([y for _, y in kept], dtype=torch.int64)
-    for y, name in enumerate(names):
-        if not (labels == y).any():
-            raise ValueError(f"folder: no picture of class {name!r} can be read in {root / name}: replace or remove it")
-    return Examples(torch.stack([image for image, _ in kept]), labels)
-
-
-def _pictures(root: Path) -> list[Path]:
-    found = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not found:
-        raise FileNotFoundError(
-            f"folder: class {root.name!r} has no pictures in {root}: add some "
-            f"({', '.join(sorted(SUFFIXES))}) or remove it"
-        )
-    return found
+def _examples(root: Path, there: Sequence[str], wanted: Sequence[str], form: Form) -> tuple[Examples, tuple[str, ...]]:
+    """The examples of the wanted classes of a part, and the classes that have any."""
+    found = {name: class_folders.pictures(root, name) for name in there}
+    if not form.skip_bad:
+        class_folders.without_empty(root, {name: len(found[name]) for name in there}, "folder", False)
+    paths = [root / path for name in wanted for path in found[name]]
+    x, good = form.read_kept(root, paths)
+    if not good.all():
+        bad = [path for path, fine in zip(paths, good.tolist(), strict=True) if not fine]
+        class_folders.left_out("folder", f"of {len(paths)} pictures cannot be read", bad)
+    y = torch.tensor([label for label, name in enumerate(wanted) for _ in found[name]], dtype=torch.int64)[good]
+    counts = dict(zip(wanted, torch.bincount(y, minlength=len(wanted)).tolist(), strict=True))
+    names = class_folders.without_empty(root, counts, "folder", form.skip_bad)
+    return Examples(x, y), names
 
 
 def _hold_out(examples: Examples, names: Sequence[str], fraction: float) -> tuple[Examples, Examples]:

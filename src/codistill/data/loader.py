@@ -1,20 +1,27 @@
-"""Batches of examples that live on a device as tensors: any batch, at once, in any order."""
+"""Batches of examples, which live on a device as tensors or in files as pictures: any batch, in any order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from codistill.data.augment import Augment
 from codistill.data.examples import Examples, check_statistics
+from codistill.data.order import Order
+from codistill.data.pictures import Cut, Pictures
+from codistill.data.workers import Ahead, Ask, Place, in_order
 from codistill.randomness import generator
+
+OWN, PARTNER = "augment", "partner augment"  # what is drawn for, and what pictures are read for
 
 
 class Loader:
     """Shuffled, augmented and normalised batches, each a pure function of (seed, epoch, step, stream).
 
     A *stream* is an order of its own over the same examples, for peers that each see their own batches.
-    Nothing waits on the device: an epoch's order is moved there once.
+    Nothing waits on the device: an epoch's order is moved there once. Pictures in files are read ahead by worker
+    processes, in the order in which batches are asked for; whatever that order is, and however many workers there
+    are, the batches are the same.
 
     Args:
         examples: Where they are is where the batches are.
@@ -54,8 +61,11 @@ class Loader:
         self.seed = seed
         self._augment = augment
         self._statistics = _statistics(examples, mean, std)
-        self._classes: tuple[Tensor, Tensor, Tensor] | None = None  # examples by class, starts, sizes
-        self._orders: dict[int, tuple[int, Tensor]] = {}  # stream -> (epoch, order)
+        self._device = examples.x.device
+        x = examples.x
+        y = examples.y.cpu() if isinstance(x, Pictures) else examples.y  # files are found by numbers in memory
+        self._order = Order(y, batch=batch, steps=self.steps, seed=seed)
+        self._ahead = Ahead(x, _asks(self._order, x.cut), self.steps) if isinstance(x, Pictures) else None
 
     def indices(self, epoch: int, step: int, stream: int = 0) -> Tensor:
         """Which examples a batch holds, ``[B]``.
@@ -63,41 +73,47 @@ class Loader:
         Raises:
             IndexError: an epoch has no such step.
         """
-        if not 0 <= step < self.steps:
-            raise IndexError(f"step={step}: an epoch has {self.steps} steps, counted from 0")
-        return self._order(epoch, stream)[step * self.size : (step + 1) * self.size]
+        return self._order.indices(epoch, step, stream).to(self._device, non_blocking=True)
 
     def batch(self, epoch: int, step: int, stream: int = 0, view: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs ``[B, C, H, W]`` float32 (token ids as they are), labels ``[B]`` and indices ``[B]``.
 
         Another ``view`` holds the same examples, augmented anew.
         """
-        index = self.indices(epoch, step, stream)
-        purpose = (epoch, step, stream, view) if view else (epoch, step, stream)
-        return self._inputs(index, "augment", *purpose), self.examples.y[index], index
+        index = self._order.indices(epoch, step, stream)
+        x = self._inputs(index, (epoch, step, (OWN, stream, view)))
+        y, index = (t.to(self._device, non_blocking=True) for t in (self._order.y[index], index))
+        return x, y, index
 
     def partners(self, epoch: int, step: int, stream: int = 0) -> Tensor:
         """For each example of a batch another one of its class, drawn uniformly (it may be itself): inputs."""
-        y = self.examples.y[self.indices(epoch, step, stream)]
-        if self._classes is None:
-            order = self.examples.y.argsort(stable=True)
-            sizes = torch.bincount(self.examples.y)
-            self._classes = order, sizes.cumsum(0) - sizes, sizes
-        order, starts, sizes = self._classes
-        draw = torch.rand(len(y), generator=generator(self.seed, "partner", epoch, step, stream)).to(y.device)
-        index = order[starts[y] + (draw * sizes[y]).long()]
-        return self._inputs(index, "partner augment", epoch, step, stream)
+        return self._inputs(self._order.partners(epoch, step, stream), (epoch, step, (PARTNER, stream, 0)))
 
-    def _inputs(self, index: Tensor, *purpose: int | str) -> Tensor:
-        return normalise(self._augment(self.examples.x[index], generator(self.seed, *purpose)), *self._statistics)
+    def close(self) -> None:
+        """End the processes that read ahead, where there are any; a later batch starts them anew."""
+        if self._ahead is not None:
+            self._ahead.close()
 
-    def _order(self, epoch: int, stream: int) -> Tensor:
-        known, order = self._orders.get(stream, (None, None))
-        if order is None or known != epoch:
-            order = torch.randperm(len(self.examples), generator=generator(self.seed, "order", epoch, stream))
-            order = order.to(self.examples.x.device, non_blocking=True)
-            self._orders[stream] = (epoch, order)
-        return order
+    def _inputs(self, index: Tensor, place: Place) -> Tensor:
+        epoch, step, (what, stream, view) = place
+        purpose = (what, epoch, step, stream, view) if view else (what, epoch, step, stream)
+        x = self.examples.x[index] if self._ahead is None else self._ahead.read(place)
+        x = self._augment(x.to(self._device, non_blocking=True), generator(self.seed, *purpose))
+        return normalise(x, *self._statistics)
+
+
+def _asks(order: Order, cut: Cut) -> Callable[[Place], Ask]:
+    """Which pictures a batch is made of, and what is random in their cuts.
+
+    Without the loader, which would have to wait for the garbage collector, and its processes with it.
+    """
+
+    def ask(place: Place) -> Ask:
+        epoch, step, (what, stream, view) = place
+        index = (order.indices if what == OWN else order.partners)(epoch, step, stream)
+        return index, cut.draws(len(index), generator(order.seed, what, "cut", epoch, step, stream, view))
+
+    return ask
 
 
 def plain(
@@ -105,9 +121,11 @@ def plain(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All examples once, in order, without augmentation: inputs as `Loader.batch` gives them, and labels."""
     statistics = _statistics(examples, mean, std)
-    for first in range(0, len(examples), _positive(batch)):
-        part = slice(first, first + batch)
-        yield normalise(examples.x[part], *statistics), examples.y[part]
+    parts = [slice(first, first + batch) for first in range(0, len(examples), _positive(batch))]
+    x = examples.x
+    inputs = in_order(x, batch) if isinstance(x, Pictures) else map(x.__getitem__, parts)
+    for images, part in zip(inputs, parts, strict=True):
+        yield normalise(images.to(x.device, non_blocking=True), *statistics), examples.y[part]
 
 
 def normalise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -15,14 +15,17 @@ def bind(
     Args:
         function: What will be called.
         spec: As the person wrote it.
-        args: Its positional arguments that nothing has used.
+        args: Its positional arguments that nothing has used: for parameters without a default, in order.
         given: Parameters that are set elsewhere, so not by a spec.
 
     Raises:
         UnknownName: an option that the function does not have, with the nearest that it has.
-        ValueError: a positional argument.
+        ValueError: a positional argument that no parameter is for, or none where there is one.
     """
     parameters = inspect.signature(function).parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    needed = [name for name in needed if name not in given]
+    named, args = dict(zip(needed, args, strict=False)), args[len(needed) :]
     options = [parameter.name for parameter in parameters if parameter.name not in given]
     anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     if args:
@@ -30,4 +33,27 @@ def bind(
     for name in spec.options:
         if name not in options and not anything:
             raise UnknownName(f"option of {function.__name__}", name, options or ["(it takes none)"])
-    return dict(spec.options)
+        if name in named:
+            raise ValueError(f"{spec}: {name} is there twice; write {spec.name}:{name.upper()},key=value")
+    named |= spec.options
+    if lacking := [name for name in needed if name not in named]:
+        raise ValueError(f"{spec}: {lacking[0]} is missing; write {spec.name}:{lacking[0].upper()},key=value")
+    return named
+
+
+def check_whole(name: str, setting: str, value: object, least: int = 1) -> None:
+    """Raise a ValueError where a setting is not a whole number of at least so much."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}: {setting}={value!r}: give a whole number, {least} or more")
+
+
+def check_flag(name: str, setting: str, value: object) -> None:
+    """Raise a ValueError where a setting is neither true nor false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}: {setting}={value!r}: use true or false")
+
+
+def nothing_to_fetch(name: str, download: bool, where: str) -> None:
+    """Raise a ValueError where a download is asked for of a set that has no address."""
+    if download:
+        raise ValueError(f"{name}: download=True, and there is nothing to fetch: turn it off, and {where}")

@@ -24,7 +24,7 @@ class Alone(Method):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]
         y, task, mask = batch.y, batch.task, batch.mask
-        terms = {"task": cross_entropy(z, y, task=task, smoothing=self.label_smoothing, mask=mask)}
+        terms = {"task": cross_entropy(z, y, task=task, smoothing=self.label_smoothing or batch.smoothing, mask=mask)}
         if self.confidence_penalty:
             terms["confidence"] = self.confidence_penalty * confidence(z, task=task, mask=mask)
         return terms

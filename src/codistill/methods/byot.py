@@ -84,11 +84,11 @@ class BYOT(Method):
             f = self._pooled(outputs, name)  # [P, B, F_s]
             g = (f @ self.widen[s].mT + self.widen_bias[s]).relu()  # [P, B, F]
             z_s = g @ self.classify[s].mT + self.classify_bias[s]
-            labels = labels + cross_entropy(z_s, y, task=task, mask=mask)
+            labels = labels + cross_entropy(z_s, y, task=task, mask=mask, smoothing=batch.smoothing)
             mimic = mimic + average(kl(students=z_s, sources=target, task=task, temperature=self.temperature), mask)
             hint = hint + squared_error(g, h)
         return {
-            "task": cross_entropy(z, y, task=task, mask=mask),
+            "task": cross_entropy(z, y, task=task, mask=mask, smoothing=batch.smoothing),
             "shallow": (1.0 - self.alpha) * labels,
             "mimic": self.alpha * mimic,
             "hint": self.hint * hint,

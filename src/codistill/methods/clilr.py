@@ -45,7 +45,7 @@ class CLILR(Method):
         teacher = others(cohort.share(z), self.blocks)
         mimic = kl(students=z, sources=teacher, task=task, temperature=self.temperature)
         return {
-            "task": cross_entropy(z, batch.y, task=task, mask=mask),
+            "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
             "mimic": self.weight * average(mimic, mask),
         }
 

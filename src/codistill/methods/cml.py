@@ -58,7 +58,10 @@ class CML(Method):
         students, sources = self.sources(cohort, batch.x)
         z, task, mask = students.logits, batch.task, batch.mask  # [P, B, C]
         mimic = along(self.graph, kl, students=z, sources=cohort.share(z), task=task, mask=mask)
-        terms = {"task": cross_entropy(z, batch.y, task=task, mask=mask), "mimic": self.weight * mimic}
+        terms = {
+            "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
+            "mimic": self.weight * mimic,
+        }
         if self.sources.teacher is not None:
             temperature = self.temperature
             taught = along(

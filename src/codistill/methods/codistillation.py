@@ -83,7 +83,10 @@ class Codistillation(Method):
             teacher = self._teacher(cohort, batch, z)
             values = kl(students=z, posteriors=teacher, task=task, temperature=self.temperature)
             mimic = average(values, batch.mask)
-        return {"task": cross_entropy(z, batch.y, task=task, mask=batch.mask), "mimic": self.weight * mimic}
+        return {
+            "task": cross_entropy(z, batch.y, task=task, mask=batch.mask, smoothing=batch.smoothing),
+            "mimic": self.weight * mimic,
+        }
 
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
         if self.exchange == "weights" and (self.steps() + 1) % self.exchange_every == 0:

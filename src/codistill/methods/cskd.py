@@ -42,7 +42,7 @@ class CSKD(Method):
             partner = cohort.share(cohort(batch.partner).logits)
         mimic = kl(students=z, sources=partner, task=task, temperature=self.temperature)
         return {
-            "task": cross_entropy(z, batch.y, task=task, mask=mask),
+            "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
             "mimic": self.weight * average(mimic, mask),
         }
 

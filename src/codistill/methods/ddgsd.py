@@ -72,7 +72,7 @@ class DDGSD(Method):
         a, b = cohort(batch.x), cohort(batch.views[0])
         y, task, mask = batch.y, batch.task, batch.mask
         z_a, z_b = a.logits, b.logits  # [P, B, C]
-        labels = [cross_entropy(z, y, task=task, mask=mask) for z in (z_a, z_b)]
+        labels = [cross_entropy(z, y, task=task, mask=mask, smoothing=batch.smoothing) for z in (z_a, z_b)]
         terms = {"task": labels[0] + labels[1]}
         if self.weight:
             temperature = self.temperature

@@ -74,7 +74,7 @@ class DIST(Method):
             return d.unsqueeze(1)
 
         mimic = along_edges(self.sources.graph, distance, students=z, sources=len(t))
-        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask)
+        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing)
         return {"task": self.task_weight * task, "mimic": mimic}
 
 

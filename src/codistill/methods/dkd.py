@@ -84,7 +84,7 @@ class DKD(Method):
 
         mask = labelled if batch.mask is None else labelled * batch.mask
         mimic = along_edges(self.sources.graph, apart, students=z, sources=len(t), mask=mask)
-        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask)
+        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing)
         return {"task": self.task_weight * task, "mimic": self._risen(progress) * mimic}
 
     def _risen(self, progress: float | None) -> float:

@@ -75,7 +75,7 @@ class DML(Method):
             temperature=self.temperature,
             mask=self._weights(batch, progress),
         )
-        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask)
+        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing)
         return {"task": task, "mimic": self.weight * mimic}
 
     def _weights(self, batch: Batch, progress: float | None) -> Tensor | None:

@@ -67,7 +67,7 @@ class DMLEnsemble(Method):
         teacher = blend(self.graph, logits=cohort.share(z), task=task, temperature=temperature, mean=self.mean)
         mimic = kl(students=z, posteriors=teacher, task=task, temperature=temperature)  # [P, B]
         return {
-            "task": cross_entropy(z, batch.y, task=task, mask=batch.mask),
+            "task": cross_entropy(z, batch.y, task=task, mask=batch.mask, smoothing=batch.smoothing),
             "mimic": self.weight * average(mimic, batch.mask),
         }
 

@@ -55,7 +55,7 @@ class KD(Method):
             temperature=self.temperature,
             mask=batch.mask,
         )
-        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask)
+        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing)
         return {"task": self.task_weight * task, "mimic": self.weight * mimic}
 
 

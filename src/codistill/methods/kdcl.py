@@ -89,7 +89,10 @@ class KDCL(Method):
             mask = ~held if mask is None else ~held * mask
         teacher = spread(self._ensemble(shared, y, mask), len(z))
         mimic = kl(students=z, sources=teacher, temperature=self.temperature)
-        return {"task": cross_entropy(z, batch.y, mask=mask), "mimic": self.weight * average(mimic, mask)}
+        return {
+            "task": cross_entropy(z, batch.y, mask=mask, smoothing=batch.smoothing),
+            "mimic": self.weight * average(mimic, mask),
+        }
 
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
         if self.ensemble == "general" and self._seen is not None:

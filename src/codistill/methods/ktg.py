@@ -80,7 +80,7 @@ class KTG(Method):
                 0, 1
             )  # [P + Q, B, C]
         y = batch.y.expand(z.shape if task == "multilabel" else z.shape[:-1])
-        label = cross_entropy(z, batch.y, task=task, mask=batch.mask)
+        label = cross_entropy(z, batch.y, task=task, mask=batch.mask, smoothing=batch.smoothing)
         linear = 1.0 if progress is None else progress
 
         def own(i: Tensor, j: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ class Logits(Method):
             task=batch.task,
             mask=batch.mask,
         )
-        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask)
+        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing)
         return {"task": task, "mimic": self.weight * mimic}
 
 

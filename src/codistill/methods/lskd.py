@@ -67,7 +67,7 @@ class LSKD(Method):
             mask=batch.mask,
         )
         return {
-            "task": self.task_weight * cross_entropy(z, batch.y, task=task, mask=batch.mask),
+            "task": self.task_weight * cross_entropy(z, batch.y, task=task, mask=batch.mask, smoothing=batch.smoothing),
             "mimic": self.weight * mimic,
         }
 

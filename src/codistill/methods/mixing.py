@@ -31,7 +31,7 @@ def ensemble_loss(z: Tensor, batch: Batch) -> Tensor:
     """Cross-entropy of what each block predicts together, logits ``[blocks, B, C]``: ``[blocks]``."""
     y = once(batch.y, 2 if batch.task in ("tokens", "multilabel") else 1, len(z))
     mask = None if batch.mask is None else once(batch.mask, 2 if batch.task == "tokens" else 1, len(z))
-    return cross_entropy(z, y, task=batch.task, mask=mask)
+    return cross_entropy(z, y, task=batch.task, mask=mask, smoothing=batch.smoothing)
 
 
 def once(values: Tensor, dims: int, blocks: int) -> Tensor:

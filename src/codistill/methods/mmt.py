@@ -62,7 +62,7 @@ class MMT(Method):
             temperature=self.temperature,
             mask=batch.mask,
         )
-        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask)
+        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing)
         weight = self.weight * optim.ramp(progress, self.ramp)
         return {"task": (1.0 - self.weight) * task, "mimic": weight * mimic}
 

@@ -55,7 +55,7 @@ class OFD(Method):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, pairs = self.features(cohort, batch)  # [P, B, C]
         mimic = self.features.mean(pairs, self.losses)
-        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask)
+        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing)
         return {"task": task, "mimic": self.weight * mimic}
 
 

@@ -76,7 +76,7 @@ class OKDDip(Method):
         teacher = torch.cat([mixed, shared.mean(1, keepdim=True)], 1).flatten(0, 1)  # [P, B, C]
         mimic = kl(students=z, sources=teacher, task=task, temperature=self.temperature)
         return {
-            "task": cross_entropy(z, batch.y, task=task, mask=mask),
+            "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
             "mimic": self.weight * optim.ramp(progress, self.ramp) * average(mimic, mask),
         }
 

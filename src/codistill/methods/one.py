@@ -67,7 +67,7 @@ class ONE(Method):
         teacher = spread(cohort.share(together), len(z))
         mimic = kl(students=z, sources=teacher, task=task, temperature=self.temperature)
         return {
-            "task": cross_entropy(z, batch.y, task=task, mask=mask),
+            "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
             "mimic": self.weight * optim.ramp(progress, self.ramp) * average(mimic, mask),
             "ensemble": ensemble_loss(together, batch),
         }

@@ -87,7 +87,7 @@ class PCL(Method):
         )
         weight = self.weight * optim.ramp(progress, self.ramp)
         return {
-            "task": cross_entropy(z, batch.y, task=task, mask=mask),
+            "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
             "mimic": weight * average(mimic, mask),
             "past": weight * past,
             "ensemble": ensemble_loss(together, batch),

@@ -81,7 +81,7 @@ class PSKD(Method):
         labelled = batch.y >= 0 if mask is None else (batch.y >= 0) & mask.bool()
         a = self.alpha * (self.epoch + 1).to(z.dtype) / self.epochs
         return {
-            "task": (1 - a) * cross_entropy(z, batch.y, mask=mask),
+            "task": (1 - a) * cross_entropy(z, batch.y, mask=mask, smoothing=batch.smoothing),
             "mimic": a * average(own, labelled),
         }
 

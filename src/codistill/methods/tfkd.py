@@ -71,7 +71,7 @@ class TfKD(Method):
             mask=mask,
         )
         return {
-            "task": (1.0 - self.alpha) * cross_entropy(z, batch.y, task=task, mask=mask),
+            "task": (1.0 - self.alpha) * cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
             "mimic": self.alpha * self.multiplier / 100.0 * mimic,
         }
 

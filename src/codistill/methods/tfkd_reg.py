@@ -50,7 +50,7 @@ class TfKDReg(Method):
         labelled = y >= 0 if mask is None else (y >= 0) & mask.bool()
         mimic = average(kl(students=z, posteriors=teacher, task=task), labelled)
         return {
-            "task": (1.0 - self.alpha) * cross_entropy(z, y, task=task, mask=mask),
+            "task": (1.0 - self.alpha) * cross_entropy(z, y, task=task, mask=mask, smoothing=batch.smoothing),
             "mimic": self.alpha * self.multiplier / 100.0 * mimic,
         }
 

@@ -58,7 +58,7 @@ class UDML(Method):
         graph = self.features.sources.graph
         mimic = along(graph, kl, students=z, sources=cohort.share(z), task=batch.task, mask=batch.mask)
         return {
-            "task": cross_entropy(z, batch.y, task=batch.task, mask=batch.mask),
+            "task": cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing),
             "mimic": self.weight * mimic,
             "feature": self.feature_weight * self.features.mean(pairs, self.losses),
         }

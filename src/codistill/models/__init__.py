@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from codistill.names import Spec, Value, WrongKind, find
+from codistill.names import Spec, Value, WrongKind, available, find
 from codistill.randomness import seeded
 
 __all__ = ["build", "count_parameters"]
@@ -43,6 +43,7 @@ def build(
     """
     parsed = Spec.parse(spec)
     make, args = find(__name__, parsed)
+    _check_reads(make, spec, known or {})
     options = {**_asked(make, known or {}), **parsed.options}
     _check_options(make, parsed, args, options)
     with nullcontext() if seed is None else seeded(torch.device("cpu"), seed):
@@ -62,6 +63,17 @@ def _asked(make: Callable[..., Any], known: Mapping[str, Any]) -> dict[str, Any]
     return {name: value for name, value in known.items() if name in inspect.signature(make).parameters}
 
 
+def _check_reads(make: Callable[..., Any], spec: str, known: Mapping[str, Any]) -> None:
+    """A ValueError where one of ours is given token ids and asks for no vocabulary: it takes numbers."""
+
+    def reads(model: Callable[..., Any]) -> bool:
+        return "vocabulary" in inspect.signature(model).parameters
+
+    if "vocabulary" in known and make.__module__.startswith(f"{__name__}.") and not reads(make):
+        readers = [name for name in available(__name__) if reads(find(__name__, Spec(name))[0])]
+        raise ValueError(f"model {spec!r} takes images, and these data are token ids: use {' or '.join(readers)}")
+
+
 def _check_options(make: Callable[..., Any], spec: Spec, args: tuple[Value, ...], options: Mapping[str, Any]) -> None:
     """A ValueError where ``make(classes, shape, *args, **options)`` is no way to call it."""
     signature = inspect.signature(make)
@@ -70,7 +82,7 @@ def _check_options(make: Callable[..., Any], spec: Spec, args: tuple[Value, ...]
     there_are = f"its options: {', '.join(valid) or 'none'}"
     for name, value in spec.options.items():
         if name not in valid and not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(name, [*valid, "start", "start_peer"], n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(f"model {str(spec)!r}: there is no option {name}={value!r}; {hint}{there_are}")
     try:

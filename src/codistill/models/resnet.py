@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codistill.models.fit import image
+from codistill.models.parts import conv3x3, kaiming, pooled
 
 __all__ = ["resnet20", "resnet32", "resnet56", "resnet110"]
 
@@ -67,17 +68,14 @@ def resnet(depth: int, classes: int, shape: tuple[int, ...], shortcut: Shortcut)
     stages = {f"stage{i}": _stage(widths[i - 1], widths[i], blocks, shortcut) for i in range(1, len(widths))}
     net = nn.Sequential(
         OrderedDict(
-            conv=_conv3x3(channels, widths[0]),
+            conv=conv3x3(channels, widths[0]),
             bn=nn.BatchNorm2d(widths[0]),
             relu=nn.ReLU(),
             **stages,
-            pool=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-            fc=nn.Linear(widths[-1], classes),
+            **pooled(widths[-1], classes),
         )
     )
-    for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    kaiming(net)
     return net
 
 
@@ -87,10 +85,10 @@ class Block(nn.Module):
     def __init__(self, channels: int, width: int, shortcut: Shortcut) -> None:
         super().__init__()
         stride = 1 if channels == width else 2
-        self.conv1 = _conv3x3(channels, width, stride)
+        self.conv1 = conv3x3(channels, width, stride)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
-        self.conv2 = _conv3x3(width, width)
+        self.conv2 = conv3x3(width, width)
         self.bn2 = nn.BatchNorm2d(width)
         self.shortcut = _shortcut(channels, width, stride, shortcut)
         self.relu = nn.ReLU()
@@ -112,10 +110,6 @@ class ZeroPad(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.pad(x[..., :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
-
-
-def _conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)
 
 
 def _shortcut(channels: int, width: int, stride: int, kind: Shortcut) -> nn.Module:

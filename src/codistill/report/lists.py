@@ -10,14 +10,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from rich.table import Table
 from rich.text import Text
 
-from codistill import methods, names
+from codistill import methods, models, names
 from codistill.names import Spec
 
 FOLDERS = {kind: f"codistill.{kind}" for kind in ("methods", "models", "data", "recipes")}
 RESULTS = Path("benchmarks/results")
+# What a network's parameters are counted for: the first of these that it takes.
+INPUTS: "dict[str, tuple[tuple[int, ...], dict[str, int]]]" = {
+    "3 x 32 x 32": ((3, 32, 32), {}),
+    "3 x 224 x 224": ((3, 224, 224), {}),
+    "15,000 token ids": ((20,), {"vocabulary": 15_000}),
+}
+CLASSES = (10, 100)
 
 HEAD = """# Methods
 
@@ -93,12 +101,50 @@ def listing(what: str) -> Table:
                     table.add_row("", Text.assemble((f"{title}: ", "dim"), text))
             table.add_row("", "")
         return table
+    if what == "models":
+        return _models(table)
     for title in ("name", "options", ""):
         table.add_column(title)
     for name in names.available(FOLDERS[what]):
         found, _ = names.find(FOLDERS[what], Spec(name))
-        table.add_row(name, _options(found), (inspect.getdoc(found) or "").partition("\n")[0])
+        table.add_row(name, _options(found), _first_line(found))
     return table
+
+
+def parameters(model: str) -> tuple[tuple[int, ...], str]:
+    """Of a model with the options' defaults: its numbers of parameters for `CLASSES`, and for which of `INPUTS`.
+
+    Empty where it cannot be built by its name alone. Nothing is allocated.
+    """
+    for inputs, (shape, known) in INPUTS.items():
+        try:
+            with torch.device("meta"):
+                nets = [models.build(model, classes, shape, known=known) for classes in CLASSES]
+        except (ValueError, ImportError):
+            continue
+        return tuple(models.count_parameters(net) for net in nets), inputs
+    return (), ""
+
+
+def _models(table: Table) -> Table:
+    """Each with its parameters, what it is, what they were counted for and its options."""
+    table.title, table.title_justify, table.title_style = "Numbers of parameters", "left", "dim"
+    table.add_column("name", no_wrap=True)
+    for classes in CLASSES:
+        table.add_column(f"{classes} classes", justify="right", no_wrap=True)
+    table.add_column("")
+    for name in names.available(FOLDERS["models"]):
+        found, _ = names.find(FOLDERS["models"], Spec(name))
+        counts, inputs = parameters(name)
+        said = {"counted for": inputs, "options": _options(found)}
+        lines = [_first_line(found), *(f"{title}: {text}" for title, text in said.items() if text)]
+        numbers = [f"{count:,}" for count in counts] or [""] * len(CLASSES)
+        table.add_row(Text(name, style="bold"), *numbers, Text("\n".join(lines)))
+    return table
+
+
+def _first_line(found: object) -> str:
+    return (inspect.getdoc(found) or "").partition("\n")[0]
 
 
 def methods_page(results: Path = RESULTS) -> str:
@@ -158,8 +204,10 @@ def _gains(path: Path) -> dict[str, str]:
 
 
 def _options(found: object) -> str:
-    given = {"classes", "shape", "root", "download"}
     parameters = inspect.signature(found).parameters.values()  # type: ignore[arg-type]
+    given = {"classes", "shape", "root", "download"}
+    if "shape" in (p.name for p in parameters):  # a model's, which the data set tells
+        given |= {"vocabulary", "vectors"}
     return " ".join(
         p.name if p.default is p.empty else f"{p.name}={p.default}" for p in parameters if p.name not in given
     )

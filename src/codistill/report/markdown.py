@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from codistill.report.measures import measure_of
 from codistill.report.rows import Cell, columns, footnotes, lines
 from codistill.report.verdict import headline
 
@@ -23,8 +24,9 @@ def markdown(summary: dict[str, Any]) -> str:
 
 
 def short(summary: dict[str, Any]) -> str:
-    """A smaller table for a README: accuracy, gain, ensemble, and the time of the whole cohort."""
-    wanted = [c for c in columns(summary) if c.short in ("Method", "Acc. %", "Gain, points", "Ens. %", "Time")]
+    """A smaller table for a README: what is measured, gain, ensemble, and the time of the whole cohort."""
+    kept = ("Method", measure_of(summary).short, "Gain, points", "Ens. %", "Rank-1%", "Time")
+    wanted = [c for c in columns(summary) if c.short in kept]
     places = [columns(summary).index(column) for column in wanted]
     heads = [" ".join(filter(None, (c.long, c.long_detail))) for c in wanted]
     rows = [[_cell(line.cells[i]) if i else line.cells[0].main for i in places] for line in lines(summary)]

@@ -16,6 +16,11 @@ def percent(x: float | None, digits: int = 2) -> str:
     return f"{100 * x:.{digits}f}" if x is not None and known(x) else MISSING
 
 
+def decimal(x: float | None, digits: int = 3) -> str:
+    """0.12345 -> ``0.123``; below zero with a proper minus sign."""
+    return f"{x:.{digits}f}".replace("-", "−") if x is not None and known(x) else MISSING
+
+
 def points(x: float | None, digits: int = 2) -> str:
     """A difference of fractions in percentage points, with its sign: 0.0058 -> ``+0.58``."""
     if x is None or not known(x):

@@ -6,9 +6,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from codistill.analysis.finding import Finding
+from codistill.analysis.watch import findings, merged
 from codistill.metrics.interval import mean_sd
-from codistill.report.numbers import count, known, listed, percent
-from codistill.report.plots import cohort_size_figure, cost_figure, gain_figure, learning_figure
+from codistill.report.measures import measure_of, measure_of_results
+from codistill.report.numbers import count, decimal, known, listed, percent
+from codistill.report.plots import cohort_size_figure, cost_figure, gain_figure, learning_figure, ratio_figure
+from codistill.report.results import alike
 from codistill.report.rows import MARK
 from codistill.report.style import CSS, JS
 from codistill.report.table import html_table
@@ -37,12 +41,14 @@ def write_report(summary: Record, log: list[Record], results: list[Record], path
     parts = [
         f'<p class="lead">{escape(" ".join(headline(summary)))}</p>',
         f'<section><h2>Results</h2>\n<div class="wide">{html_table(summary)}</div></section>',
-        _figures(_drawn(summary, log, results)),
-        _settings(summary.get("settings"), summary.get("versions"), summary.get("command")),
+        figures(_drawn(summary, log, results)),
+        _imitation(log, summary),
+        _alike(results),
+        settings_section(summary.get("settings"), summary.get("versions"), summary.get("command")),
         _raw(results),
     ]
     title = f"{summary.get('recipe') or 'Study'}: what mutual learning bought and what it cost"
-    return _write(path, title[0].upper() + title[1:], parts)
+    return write_page(path, title[0].upper() + title[1:], parts)
 
 
 def write_run_report(runs: Sequence[Record], log: list[Record], results: list[Record], path: Path) -> Path:
@@ -61,13 +67,15 @@ def write_run_report(runs: Sequence[Record], log: list[Record], results: list[Re
     differ = [{k: v for k, v in r.items() if k not in same} for r in runs]
     parts = [
         f'<p class="lead">{escape(" ".join(_run_lead(methods, runs, results)))}</p>',
-        _section("Results", _table(_per_method(results), "raw") if results else "<p>No results yet.</p>"),
-        _figures([_learning(log, None)]),
-        _settings(same or None, None, None),
-        _section("What differs between the runs", _table(differ, "raw")) if any(differ) else "",
+        section("Results", _table(_per_method(results), "raw") if results else "<p>No results yet.</p>"),
+        figures([_learning(log, None)]),
+        _imitation(log, None),
+        _alike(results),
+        settings_section(same or None, None, None),
+        section("What differs between the runs", _table(differ, "raw")) if any(differ) else "",
         _raw(results),
     ]
-    return _write(path, f"Training run: {listed(methods) if methods else 'no method'}", parts)
+    return write_page(path, f"Training run: {listed(methods) if methods else 'no method'}", parts)
 
 
 def _run_lead(methods: list[str], runs: Sequence[Record], results: list[Record]) -> list[str]:
@@ -77,14 +85,19 @@ def _run_lead(methods: list[str], runs: Sequence[Record], results: list[Record])
     for row in _per_method(results):
         more = f", used together {row['ensemble, %']} %" if row.get("ensemble, %") else ""
         said.append(
-            f"One network of {row['method']} classifies {row['accuracy, %']} % of the {row['part']} examples "
-            f"correctly (mean over {count(row['networks'], 'network')}){more}."
+            f"One network of {row['method']} {_reached(row)} (mean over {count(row['networks'], 'network')}){more}."
         )
     said.append(
         "There is no baseline in it, so it cannot tell what mutual learning bought: for that, “codistill "
         "compare” trains the same networks alone."
     )
     return said
+
+
+def _reached(row: Record) -> str:
+    if "accuracy, %" in row:
+        return f"classifies {row['accuracy, %']} % of the {row['part']} examples correctly"
+    return f"reaches a mAP of {row['mAP, %']} % on the {row['part']} part"
 
 
 def _per_method(results: list[Record]) -> list[Record]:
@@ -96,9 +109,11 @@ def _per_method(results: list[Record]) -> list[Record]:
     for (method, part), found in groups.items():
         single = [r for r in found if r.get("peer") is not None]
         row: Record = {"method": method, "part": part, "networks": len(single)}
-        row["accuracy, %"], row["± sd"] = map(percent, _spread(single, "accuracy"))
-        row["ECE, %"] = percent(_spread(single, "ece")[0])
-        together = _spread([r for r in found if r.get("peer") is None], "accuracy")[0]
+        measure = measure_of_results(found)
+        row[f"{measure.name}, %"], row["± sd"] = map(percent, _spread(single, measure.key))
+        beside = {"rank-1, %": _spread(single, "cmc1")[0], "ECE, %": _spread(single, "ece")[0]}
+        row |= {name: percent(mean) for name, mean in beside.items() if mean is not None}
+        together = _spread([r for r in found if r.get("peer") is None], measure.key)[0]
         row["ensemble, %"] = percent(together) if together is not None else ""
         rows.append(row)
     return rows
@@ -112,6 +127,7 @@ def _spread(found: list[Record], key: str) -> tuple[float, float] | tuple[None, 
 def _drawn(summary: Record, log: list[Record], results: list[Record]) -> list[Drawn]:
     same = any(r.get("same_gradient_as") for r in summary["rows"])
     marked = f" ({MARK}: see the footnote of the table)" if same else ""
+    title = measure_of(summary).title
     return [
         (
             "Gain per seed",
@@ -120,13 +136,13 @@ def _drawn(summary: Record, log: list[Record], results: list[Record]) -> list[Dr
             gain_figure(summary),
         ),
         (
-            "Accuracy by cohort size",
+            f"{title} by cohort size",
             "More networks learning together, and what an ensemble adds; the bars are the standard deviation "
             "over networks (one network) or over seeds (ensemble), no interval of the mean.",
             cohort_size_figure(summary, results),
         ),
         (
-            "Accuracy against cost",
+            f"{title} against cost",
             "Filled marks are one network at its share of the cost, with the 95 % interval of its gain; open "
             "diamonds are the ensemble at the cost of the whole cohort; up and to the left is better.",
             cost_figure(summary),
@@ -145,26 +161,54 @@ def _learning(log: list[Record], summary: Record | None) -> Drawn:
     return "Learning curves", caption + hint, figure
 
 
-def _figures(drawn: list[Drawn]) -> str:
+def _imitation(log: list[Record], summary: Record | None) -> str:
+    """What the KL watch found, and a plot of its main number; nothing where nobody learns from others."""
+    found = merged(findings(log))
+    if not found:
+        return ""
+    caption = (
+        "All that peers learn from others beside what they learn from labels, as parts of the loss; mean over networks "
+        "and seeds with a band of one standard deviation, on a logarithmic scale."
+    )
+    drawn = ("Imitation beside the task, by epoch", caption, ratio_figure(log, summary))
+    return figures([drawn], "Is the mimic term doing anything?", "watch", finding_list(found))
+
+
+def finding_list(found: Sequence[Finding]) -> str:
+    """Findings as a list, those that ask for a change marked."""
+    items = []
+    for one in found:
+        head = f"<b>{escape(one.kind.capitalize())}.</b> " if one.warning else ""
+        fix = f"<br><small>To change: {escape(one.fix)}.</small>" if one.fix else ""
+        items.append(f'<li class="{"warning" if one.warning else "sound"}">{head}{escape(one.sentence())}{fix}</li>')
+    return '<ul class="findings">\n' + "\n".join(items) + "\n</ul>"
+
+
+def figures(drawn: list[Drawn], title: str = "Figures", place: str = "plot", above: str = "") -> str:
+    """A section of figures, below what else is to stand in it; nothing where both are missing.
+
+    Args:
+        drawn: those that are None are left out.
+        title: of the section.
+        place: how its places on the page are called; no other section's.
+        above: html.
+    """
     shown = [(title, caption, figure) for title, caption, figure in drawn if figure is not None]
     blocks = []
-    for place, (title, caption, figure) in enumerate(shown):
+    for number, (name, caption, figure) in enumerate(shown):
         data = figure.to_json().replace("<", "\\u003c")  # nothing in a label can end the script
         blocks.append(
-            f"<figure><h3>{escape(title)}</h3>\n<figcaption>{escape(caption)}</figcaption>\n"
-            f'<div class="plot" id="plot-{place}" role="img" aria-label="{escape(title)}"></div>\n'
-            f'<script type="application/json" id="plot-{place}-data">{data}</script></figure>'
+            f"<figure><h3>{escape(name)}</h3>\n<figcaption>{escape(caption)}</figcaption>\n"
+            f'<div class="plot" id="{place}-{number}" role="img" aria-label="{escape(name)}"></div>\n'
+            f'<script type="application/json" id="{place}-{number}-data">{data}</script></figure>'
         )
-    if not blocks:
-        return ""
-    return _section(
-        "Figures",
-        "<noscript><p>The figures need JavaScript; the table above holds their numbers.</p></noscript>\n"
-        + "\n".join(blocks),
-    )
+    if blocks:
+        blocks.insert(0, "<noscript><p>The figures need JavaScript; the tables hold their numbers.</p></noscript>")
+    return section(title, "\n".join([*filter(None, [above]), *blocks])) if blocks or above else ""
 
 
-def _settings(settings: Record | None, versions: Record | None, command: str | None) -> str:
+def settings_section(settings: Record | None, versions: Record | None, command: str | None) -> str:
+    """What it was made with; nothing where nothing is known."""
     parts = []
     if command:
         parts.append(f"<p>Made by</p>\n<pre>{escape(str(command))}</pre>")
@@ -172,7 +216,7 @@ def _settings(settings: Record | None, versions: Record | None, command: str | N
         parts.append(_definitions(settings))
     if versions:
         parts.append(f"<h3>Versions</h3>\n{_definitions(versions)}")
-    return _section("Settings", "\n".join(parts)) if parts else ""
+    return section("Settings", "\n".join(parts)) if parts else ""
 
 
 def _definitions(values: Record) -> str:
@@ -180,12 +224,35 @@ def _definitions(values: Record) -> str:
     return "<dl>\n" + "\n".join(items) + "\n</dl>"
 
 
+def _alike(results: list[Record]) -> str:
+    """How much the networks of a cohort have in common, from the rows of their pairs."""
+    rows = [
+        {
+            "method": method,
+            "same class, %": percent(means["agreement"]),
+            "error correlation": decimal(means["error_correlation"]),
+            "KL, nats": decimal(means["kl"]),
+            "JS, nats": decimal(means["js"]),
+        }
+        for method, means in alike(results).items()
+    ]
+    if not rows:
+        return ""
+    said = (
+        "Two networks of a cohort on the same examples, the mean over pairs and seeds. The more alike they are, the "
+        "less an ensemble of them brings. Error correlation: 1 where they err on the very same examples, 0 as if by "
+        "chance; KL and JS: how far their posteriors are apart."
+    )
+    return section("How alike the networks of a cohort are", f"<p>{said}</p>\n{_table(rows, 'raw')}")
+
+
 def _raw(results: list[Record]) -> str:
     if not results:
         return ""
-    shown = [{**r, "peer": "ensemble" if r.get("peer", 0) is None else r.get("peer")} for r in results]
+    single = [r for r in results if r.get("kind") != "pairs"]
+    shown = [{**r, "peer": "ensemble" if r.get("peer", 0) is None else r.get("peer")} for r in single]
     return (
-        f"<details><summary>All results, per network: {count(len(results), 'line')}</summary>\n"
+        f"<details><summary>All results, per network: {count(len(shown), 'line')}</summary>\n"
         f"{_table(shown, 'raw')}</details>"
     )
 
@@ -210,12 +277,13 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _section(title: str, content: str) -> str:
+def section(title: str, content: str) -> str:
+    """A headed part of the page."""
     return f"<section><h2>{escape(title)}</h2>\n{content}</section>"
 
 
-def _write(path: Path, title: str, parts: list[str]) -> Path:
-    """The page; the plotting library goes in once, and only where there is something to plot."""
+def write_page(path: Path, title: str, parts: list[str]) -> Path:
+    """Write a page of these parts; the plotting library goes in once, and only where there is something to plot."""
     from plotly.offline import get_plotlyjs
 
     body = "\n".join(part for part in parts if part)

@@ -10,8 +10,10 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from codistill.analysis.peers import ratios
 from codistill.metrics.interval import mean_sd
 from codistill.names import Spec
+from codistill.report.measures import Measure, measure_of
 from codistill.report.numbers import count, ends, interval, known, percent, points, times
 from codistill.report.palette import Look, looks
 from codistill.report.rows import MARK
@@ -29,7 +31,7 @@ def _name(row: dict[str, Any], width: int = 0) -> str:
     return "<br>".join(escape(part, quote=False) for part in parts)
 
 
-def _dress(figure: go.Figure, height: int, legend: int = 0) -> go.Figure:
+def dress(figure: go.Figure, height: int, legend: int = 0) -> go.Figure:
     """The common look: no frame, a light grid, the legend above the plot where it cannot cover data."""
     figure.update_layout(
         height=height,
@@ -56,7 +58,7 @@ def _dress(figure: go.Figure, height: int, legend: int = 0) -> go.Figure:
     return figure
 
 
-def _legend_height(labels: Sequence[str]) -> int:
+def legend_height(labels: Sequence[str]) -> int:
     """Room for a legend, as if the page were narrow."""
     return 22 * math.ceil(len(labels) / 2) + 10
 
@@ -77,7 +79,7 @@ def gain_figure(summary: dict[str, Any]) -> go.Figure | None:
         range=[len(rows) - 0.45, -0.55],
         fixedrange=True,
     )
-    _dress(figure, 90 + 62 * len(rows))
+    dress(figure, 90 + 62 * len(rows))
     figure.update_yaxes(showgrid=False)
     return figure.update_xaxes(title_text=f"Gain over {_baseline(summary)}, percentage points")
 
@@ -141,8 +143,31 @@ def learning_figure(log: Iterable[dict[str, Any]], summary: dict[str, Any] | Non
                 seen.add(method)
         title = _TERMS.get(term, f"{escape(term, quote=False)} loss")
         figure.update_yaxes(title_text=title, rangemode="tozero", row=place, col=1)
-    _dress(figure, 60 + 240 * len(terms) + _legend_height(order), len(order))
+    dress(figure, 60 + 240 * len(terms) + legend_height(order), len(order))
     return figure.update_xaxes(title_text="Epoch", row=len(terms), col=1)
+
+
+def ratio_figure(log: Iterable[dict[str, Any]], summary: dict[str, Any] | None = None) -> go.Figure | None:
+    """All imitation terms together beside the task term, in percent by epoch, one line per method."""
+    found: dict[str, Curve] = defaultdict(lambda: defaultdict(list))
+    for record in log:
+        if record.get("kind") == "epoch":
+            name = str(record.get("method") or record.get("run"))
+            found[name][int(record["epoch"])] += [100 * v for v in ratios(record) if known(v)]
+    found = {method: curve for method, curve in found.items() if any(curve.values())}
+    if not found:
+        return None
+    rows = {r["method"]: r for r in (summary or {}).get("rows", [])}
+    look = looks([*rows, *found], (summary or {}).get("baseline"))
+    figure = make_subplots(rows=1, cols=1)
+    for method, curve in found.items():
+        kept = {epoch: values for epoch, values in curve.items() if values}
+        least = min((v for values in kept.values() for v in values if v > 0), default=1.0)
+        _curve(figure, kept, rows.get(method, {"method": method}), look[method], 1, True, floor=least)
+    names = [_name(rows.get(method, {"method": method})) for method in found]
+    dress(figure, 300 + legend_height(names), len(found))
+    figure.update_yaxes(title_text="Imitation / task, %", type="log")
+    return figure.update_xaxes(title_text="Epoch")
 
 
 Curve = dict[int, list[float]]
@@ -162,7 +187,15 @@ def _by_epoch(log: Iterable[dict[str, Any]]) -> dict[str, dict[str, Curve]]:
     return found
 
 
-def _curve(figure: go.Figure, curve: Curve, row: dict[str, Any], look: Look, place: int, first: bool) -> None:
+def _curve(
+    figure: go.Figure,
+    curve: Curve,
+    row: dict[str, Any],
+    look: Look,
+    place: int,
+    first: bool,
+    floor: float = -math.inf,
+) -> None:
     epochs = sorted(curve)
     spread = [mean_sd(curve[e]) for e in epochs]
     means, sds = [m for m, _ in spread], [s if known(s) else 0.0 for _, s in spread]
@@ -171,7 +204,7 @@ def _curve(figure: go.Figure, curve: Curve, row: dict[str, Any], look: Look, pla
         figure.add_scatter(
             x=epochs + epochs[::-1],
             y=[m + s for m, s in zip(means, sds, strict=True)]
-            + [m - s for m, s in zip(means[::-1], sds[::-1], strict=True)],
+            + [max(m - s, floor) for m, s in zip(means[::-1], sds[::-1], strict=True)],
             fill="toself",
             fillcolor=look.faint(0.13),
             line={"width": 0},
@@ -194,36 +227,37 @@ def _curve(figure: go.Figure, curve: Curve, row: dict[str, Any], look: Look, pla
 
 
 def cohort_size_figure(summary: dict[str, Any], results: Sequence[dict[str, Any]] = ()) -> go.Figure | None:
-    """Accuracy by number of networks, of one network and of their ensemble, where several were run."""
-    family = _largest_family(summary)
+    """What is measured by number of networks, of one network and of their ensemble, where several were run."""
+    measure = measure_of(summary)
+    family = _largest_family(summary, measure)
     base = next((r for r in summary["rows"] if r["method"] == summary.get("baseline")), None)
     if len(family) < 2:
         return None
     look = looks([r["method"] for r in summary["rows"]], summary.get("baseline"))
-    start = [{**base, "peers": 1}] if base and known(base.get("accuracy_mean")) else []
+    start = [{**base, "peers": 1}] if base and known(measure.mean(base)) else []
     colours = [look[r["method"]].colour for r in start + family]
     aside = 0.006 * family[-1]["peers"]  # so that the bars do not cover one another
     figure = go.Figure()
-    single = [(r["peers"], r["accuracy_mean"], r.get("accuracy_sd")) for r in start + family]
-    one = [(1, r["accuracy_mean"], None) for r in start]  # an ensemble of one network is that network
-    together = [(r["peers"], r.get("ensemble_mean"), _ensemble_sd(r["method"], results)) for r in family]
+    single = [(r["peers"], measure.mean(r), measure.sd(r)) for r in start + family]
+    one = [(1, measure.mean(r), None) for r in start]  # an ensemble of one network is that network
+    together = [(r["peers"], r.get("ensemble_mean"), _ensemble_sd(r["method"], results, measure)) for r in family]
     apart = [(r["peers"], r.get("ensemble_alone_mean"), None) for r in family]
     _sizes(figure, "One network", single, colours, ("solid", "circle", -aside), "sd over networks")
     _sizes(figure, "Ensemble", one + together, colours, ("dash", "diamond", aside), "sd over seeds")
     grey = [look[base["method"]].colour if base else _AXIS] * (len(family) + 1)
     _sizes(figure, "Ensemble of as many trained alone", one + apart, grey, ("dot", "square-open", 0.0), "")
     sizes = sorted({int(p) for p, *_ in single})
-    _dress(figure, 420, 3)
+    dress(figure, 420, 3)
     name = escape(Spec.parse(family[0]["method"]).name, quote=False)
     figure.update_xaxes(title_text=f"Networks per cohort (1: alone, then {name})", tickvals=sizes)
-    return figure.update_yaxes(title_text="Test accuracy, %")
+    return figure.update_yaxes(title_text=f"Test {measure.name}, %")
 
 
-def _largest_family(summary: dict[str, Any]) -> list[dict[str, Any]]:
+def _largest_family(summary: dict[str, Any], measure: Measure) -> list[dict[str, Any]]:
     """Rows that differ in their number of networks only, smallest first; of several families the largest."""
     families: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for row in summary["rows"]:
-        if not is_mutual(row, summary.get("baseline")) or not known(row.get("accuracy_mean")):
+        if not is_mutual(row, summary.get("baseline")) or not known(measure.mean(row)):
             continue
         spec = Spec.parse(row["method"])
         rest = Spec(spec.name, spec.args, {k: v for k, v in spec.options.items() if k != "peers"})
@@ -232,14 +266,14 @@ def _largest_family(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return [best[peers] for peers in sorted(best)]
 
 
-def _ensemble_sd(method: str, results: Sequence[dict[str, Any]]) -> float | None:
+def _ensemble_sd(method: str, results: Sequence[dict[str, Any]], measure: Measure) -> float | None:
     values = [
-        r["accuracy"]
+        r[measure.key]
         for r in results
         if r.get("method") == method
         and r.get("peer") is None
         and r.get("part", "test") == "test"
-        and known(r.get("accuracy"))
+        and known(r.get(measure.key))
     ]
     return mean_sd(values)[1] if len(values) > 1 else None
 
@@ -279,7 +313,8 @@ def _sizes(
 
 
 def cost_figure(summary: dict[str, Any]) -> go.Figure | None:
-    """Accuracy against training cost: one network at its share of the cost, the ensemble at the cohort's."""
+    """What is measured against training cost: one network at its share of the cost, the ensemble at the cohort's."""
+    measure = measure_of(summary)
     kind = next((k for k in ("seconds", "forward") if _with_cost(summary, k)), None)
     if kind is None:
         return None
@@ -287,24 +322,24 @@ def cost_figure(summary: dict[str, Any]) -> go.Figure | None:
     look = looks([r["method"] for r in summary["rows"]], summary.get("baseline"))
     figure = go.Figure()
     for row in rows:
-        _cost_of(figure, row, kind, look[row["method"]])
+        _cost_of(figure, row, kind, look[row["method"]], measure)
     words = {"seconds": "Training time", "forward": "Forward passes"}[kind]
     names = [_name(r) for r in rows]
-    _dress(figure, 400 + _legend_height(names), len(names))
+    dress(figure, 400 + legend_height(names), len(names))
     figure.update_xaxes(title_text=f"{words}, multiples of one network")
-    return figure.update_yaxes(title_text="Test accuracy, %")
+    return figure.update_yaxes(title_text=f"Test {measure.name}, %")
 
 
 def _with_cost(summary: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     """The rows to plot, none where fewer than two have a cost."""
-    key = f"{kind}_per_network"
-    rows = [r for r in summary["rows"] if known((r.get("cost") or {}).get(key)) and known(r.get("accuracy_mean"))]
+    key, measure = f"{kind}_per_network", measure_of(summary)
+    rows = [r for r in summary["rows"] if known((r.get("cost") or {}).get(key)) and known(measure.mean(r))]
     return rows if len(rows) > 1 else []
 
 
-def _cost_of(figure: go.Figure, row: dict[str, Any], kind: str, look: Look) -> None:
-    cost, accuracy = row["cost"], row["accuracy_mean"]
-    spots = [(cost[f"{kind}_per_network"], accuracy, look.symbol, "one network")]
+def _cost_of(figure: go.Figure, row: dict[str, Any], kind: str, look: Look, measure: Measure) -> None:
+    cost = row["cost"]
+    spots = [(cost[f"{kind}_per_network"], measure.mean(row) or 0.0, look.symbol, "one network")]
     if known(row.get("ensemble_mean")) and known(cost.get(kind)) and (row.get("peers") or 1) > 1:
         spots.append((cost[kind], row["ensemble_mean"], "diamond-open", f"ensemble of {row['peers']}"))
     low, high = ends(row.get("gain_ci95"))

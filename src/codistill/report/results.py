@@ -1,25 +1,95 @@
 """The results of one run, network by network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-COLUMNS = {"accuracy": "accuracy %", "nll": "NLL", "ece": "ECE %", "brier": "Brier", "entropy": "entropy"}
-PERCENT = ("accuracy", "ece")
+from codistill.report.measures import OPEN_SET, SEVERAL_LABELS, Measure, measure_of_results
+from codistill.report.numbers import decimal, known, percent
+
+CLASSES = {"accuracy": "accuracy %", "top5": "top-5 %", "f1": "F1 %", "nll": "NLL", "ece": "ECE %", "brier": "Brier"}
+CLASSES |= {"entropy": "entropy"}
+LABELS = {"map": "mAP %", "f1_macro": "F1 macro %", "f1_micro": "F1 micro %", "accuracy": "accuracy %"}
+LABELS |= {"nll": "NLL", "ece": "ECE %"}
+SEARCH = {
+    "map": "mAP %",
+    "cmc1": "rank-1 %",
+    "cmc5": "rank-5 %",
+    "cmc10": "rank-10 %",
+    "map_multi": "multi-query mAP %",
+}
 
 
 def results_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """One line per network, and the ensemble of all of them."""
-    table = Table(box=None, header_style="bold", pad_edge=False, title_justify="left")
+    """One line per network, and the ensemble of all of them; below, how alike they are.
+
+    Not every measure: ``results.jsonl`` has them all.
+    """
+    measure = measure_of_results(rows)
+    single = [row for row in rows if row.get("kind") != "pairs"]
+    columns = {key: title for key, title in _columns(measure).items() if any(key in row for row in single)}
+    table = Table(box=None, header_style="bold", pad_edge=False, title_justify="left", caption_justify="left")
     if rows:
-        table.title = f"{rows[0]['part']} part, {rows[0]['n']} examples"
-    for name in ("run", "network", *COLUMNS.values()):
+        table.title = f"{rows[0]['part']} part, {rows[0]['n']} {measure.examples}"
+        table.caption = _below(rows)
+    for name in ("run", "network", *columns.values()):
         table.add_column(name, justify="left" if name in ("run", "network") else "right")
-    for row in rows:
+    for row in single:
         if row["peer"] is None and row["networks"] != row["peers"]:
             continue
         who = f"ensemble of {row['networks']}" if row["peer"] is None else f"network {row['peer']}"
-        values = [f"{row[c] * 100:.2f}" if c in PERCENT else f"{row[c]:.3f}" for c in COLUMNS]
+        values = [(percent if title[-1] == "%" else decimal)(row.get(key)) for key, title in columns.items()]
         table.add_row(f"{row['method']}, seed {row['seed']}", who, *values)
     return table
+
+
+def changes_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """One line per network: how many of its predictions are others than those of another run."""
+    table = Table(box=None, header_style="bold", pad_edge=False, title_justify="left", caption_justify="left")
+    if rows:
+        table.title = (
+            f"{rows[0]['part']} part, {rows[0]['n']} examples: from the first run to the one it is set against"
+        )
+    for name in ("run", "against", "network", "changed %", "now wrong %", "now right %"):
+        table.add_column(name, justify="right" if name[-1] == "%" else "left", overflow="fold")
+    for row in rows:
+        values = [percent(row[name]) for name in ("changed", "lost", "gained")]
+        table.add_row(row["run"], row["against"], str(row["peer"]), *values)
+    return table
+
+
+def _columns(measure: Measure) -> dict[str, str]:
+    return SEARCH if measure is OPEN_SET else LABELS if measure is SEVERAL_LABELS else CLASSES
+
+
+def _below(rows: Sequence[dict[str, Any]]) -> Text | None:
+    said = [
+        f"{method}: two networks agree on {percent(means['agreement'])} %, error correlation "
+        f"{decimal(means['error_correlation'], 2)}, JS {decimal(means['js'])} nats"
+        for method, means in alike(rows).items()
+    ]
+    return Text("\n".join(said), style="not italic") if said else None
+
+
+def alike(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
+    """Of each method, how much two networks of a cohort have in common: means over pairs and seeds.
+
+    Of results without rows of pairs, nothing.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row.get("kind") == "pairs":
+            found.setdefault(str(row.get("entry", row["method"])), []).append(row)
+    return {
+        method: {name: _apart([row[name] for row in group]) for name in ("agreement", "error_correlation", "kl", "js")}
+        for method, group in found.items()
+    }
+
+
+def _apart(matrices: Iterable[Sequence[Sequence[float | None]]]) -> float | None:
+    """The mean off the diagonals; None where no value is known."""
+    values = [v for m in matrices for i, row in enumerate(m) for j, v in enumerate(row) if i != j and known(v)]
+    return fmean(v for v in values if v is not None) if values else None

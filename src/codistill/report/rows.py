@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from codistill.report.measures import OPEN_SET, Measure, is_search, measure_of
 from codistill.report.numbers import MISSING, interval, known, listed, percent, points, times
 from codistill.report.verdict import judge, label_of, seeds_of, verdict
 
@@ -29,7 +30,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """One method: its cells in the order of `COLUMNS`, and what its interval says."""
+    """One method: its cells in the order of `columns`, and what its interval says."""
 
     method: str
     cells: tuple[Cell, ...]
@@ -37,22 +38,19 @@ class Line:
     verdict: str
 
 
-COLUMNS = (
-    Column("Method", "", "Method", ""),
-    Column("Nets", "(all)", "Networks per cohort", "(in all)"),
-    Column("Acc. %", "± sd", "Accuracy of one network, %", "± sd"),
-    Column("Gain, points", "[95 % interval]", "Gain over {baseline}, points", "[95 % interval]"),
-    Column("Ens. %", "(alone)", "Ensemble, %", "(trained alone)"),
-    Column("ECE %", "", "ECE, %", ""),
-    Column("Fwd/bwd", "(each)", "Forward / backward passes", "(per network)"),
-    Column("Time", "(each)", "Training time, relative", "(per network)"),
-)
-
-
 def columns(summary: dict[str, Any]) -> tuple[Column, ...]:
-    """`COLUMNS` with the baseline's name in place."""
-    name = _baseline_label(summary)
-    return tuple(Column(c.short, c.short_detail, c.long.format(baseline=name), c.long_detail) for c in COLUMNS)
+    """The columns of a summary; beside the mAP of a search stands its rank-1, beside other measures the ECE."""
+    name, measure = _baseline_label(summary), measure_of(summary)
+    return (
+        Column("Method", "", "Method", ""),
+        Column("Nets", "(all)", "Networks per cohort", "(in all)"),
+        Column(measure.short, "± sd", f"{measure.title} of one network, %", "± sd"),
+        Column("Gain, points", "[95 % interval]", f"Gain over {name}, points", "[95 % interval]"),
+        Column("Ens. %", "(alone)", "Ensemble, %", "(trained alone)"),
+        Column("Rank-1%", "", "Rank-1, %", "") if is_search(summary["rows"]) else Column("ECE %", "", "ECE, %", ""),
+        Column("Fwd/bwd", "(each)", "Forward / backward passes", "(per network)"),
+        Column("Time", "(each)", "Training time, relative", "(per network)"),
+    )
 
 
 def lines(summary: dict[str, Any]) -> list[Line]:
@@ -63,25 +61,26 @@ def lines(summary: dict[str, Any]) -> list[Line]:
 def _line(row: dict[str, Any], summary: dict[str, Any]) -> Line:
     kind, cost = judge(row, summary.get("baseline")), row.get("cost") or {}
     networks, peers = row.get("networks"), row.get("peers")
+    measure = measure_of(summary)
     cells = (
         Cell(label_of(row) + (f" {MARK}" if row.get("same_gradient_as") else ""), row["method"]),
         Cell(str(peers) if known(peers) else MISSING, f"({networks})" if known(networks) else ""),
-        Cell(percent(row.get("accuracy_mean")), _spread(row)),
+        Cell(percent(measure.mean(row)), _spread(row, measure)),
         _gain(row, kind),
         Cell(
             percent(row.get("ensemble_mean")),
             _beside(MISSING if kind == "baseline" else percent(row.get("ensemble_alone_mean"))),
         ),
-        Cell(percent(row.get("ece_mean"))),
+        Cell(percent(row.get("cmc1_mean" if measure is OPEN_SET else "ece_mean"))),
         Cell(_passes(cost, ""), _beside(_passes(cost, "_per_network"))),
         Cell(times(cost.get("seconds"), 2), _beside(times(cost.get("seconds_per_network"), 2))),
     )
     return Line(row["method"], cells, kind, verdict(row, summary))
 
 
-def _spread(row: dict[str, Any]) -> str:
-    if known(row.get("accuracy_sd")):
-        return f"± {percent(row['accuracy_sd'])}"
+def _spread(row: dict[str, Any], measure: Measure) -> str:
+    if known(measure.sd(row)):
+        return f"± {percent(measure.sd(row))}"
     return "one net" if row.get("networks") == 1 else ""
 
 
@@ -115,28 +114,29 @@ def _baseline_label(summary: dict[str, Any]) -> str:
 def footnotes(summary: dict[str, Any]) -> list[str]:
     """What the columns mean and how far they can be trusted; only what the table needs."""
     rows, name = summary["rows"], _baseline_label(summary)
-    n_test = summary.get("n_test")
-    test = f"the test set of {n_test} examples" if known(n_test) else "the test set"
+    n_test, measure = summary.get("n_test"), measure_of(summary)
+    of = f" of {n_test} {measure.examples}" if known(n_test) else ""
     said = [
-        f"Accuracy: mean over all networks of all seeds on {test}, never the best of them; sd is the "
-        "standard deviation over networks."
+        f"{measure.title}: mean over all networks of all seeds on the test set{of}, never the best of them; sd is the "
+        "standard deviation over networks.",
+        *_about_measure(measure),
     ]
     if any(known(r.get("gain_mean")) for r in rows):
         said.append(
-            f"Gain: mean accuracy of a method's networks minus that of “{name}” with the same seed, in "
+            f"Gain: mean {measure.name} of a method's networks minus that of “{name}” with the same seed, in "
             "percentage points, averaged over n seeds; in brackets the 95 % interval of this mean (Student "
             "t over seeds)."
         )
         said.append(
-            f"The interval says how far other seeds could move the gain on this one fixed test set"
-            f"{f' of {n_test} examples' if known(n_test) else ''}; other test examples would move it further."
+            f"The interval says how far other seeds could move the gain on this one fixed test set{of}; other test "
+            f"{measure.examples} would move it further."
         )
     if any(known(r.get("gain_mean")) and seeds_of(r) == 1 for r in rows):
         said.append("One seed gives no interval, so such a gain cannot be told from chance.")
     if sum(judge(r, summary.get("baseline")) not in ("baseline", "none") for r in rows) > 1:
         said.append("Each interval is for its row alone: of several gains, the largest is likely to be overestimated.")
-    said += _about_ensemble(rows) + _about_cost(rows)
-    if any(known(r.get("ece_mean")) for r in rows):
+    said += _about_ensemble(rows, measure) + _about_cost(rows)
+    if any(known(r.get("ece_mean")) for r in rows) and measure is not OPEN_SET:
         said.append("ECE: expected calibration error, the gap between confidence and accuracy; 0 is best.")
     said += _same_gradient(rows)
     if any(MISSING in (c.main, c.detail) for line in lines(summary) for c in line.cells):
@@ -144,13 +144,21 @@ def footnotes(summary: dict[str, Any]) -> list[str]:
     return said + [str(note) for note in summary.get("notes") or ()]
 
 
-def _about_ensemble(rows: list[dict[str, Any]]) -> list[str]:
+def _about_measure(measure: Measure) -> list[str]:
+    if measure is OPEN_SET:
+        return [
+            "mAP: of each query the mean of the precisions at its matches, the mean over queries; rank-1: how often "
+            "the nearest picture is a match. Of a query's identity, pictures by its own camera are left out."
+        ]
+    if measure.key == "map":
+        return ["mAP: of each label the average precision of the examples' ranking, the mean over labels."]
+    return []
+
+
+def _about_ensemble(rows: list[dict[str, Any]], measure: Measure) -> list[str]:
     if not any(known(r.get("ensemble_mean")) for r in rows):
         return []
-    return [
-        "Ensemble: accuracy of the mean of a cohort's posteriors; in parentheses that of the same networks "
-        "trained alone."
-    ]
+    return [f"Ensemble: {measure.name} {measure.ensemble}; in parentheses that of the same networks trained alone."]
 
 
 def _about_cost(rows: list[dict[str, Any]]) -> list[str]:

@@ -38,6 +38,13 @@ tbody th { font-weight: 600; }
 .footnotes { color: var(--soft); font-size: .88rem; max-width: 56rem; padding-left: 1.1rem;
   margin-top: .9rem; }
 .footnotes li { margin-bottom: .2rem; }
+.findings { max-width: 62rem; padding-left: 1.1rem; }
+.findings li { margin-bottom: .5rem; }
+.findings .warning b { color: var(--loss); }
+.read { max-width: 62rem; }
+.read p { margin: .2rem 0; }
+.measures td small, .measures td span { display: block; white-space: nowrap; }
+.measures tbody th { text-align: left; min-width: 9rem; }
 figure { margin: 1.5rem 0 2.5rem; break-inside: avoid; }
 figure h3 { margin: 0 0 .1rem; font-size: 1.02rem; }
 figcaption { color: var(--soft); font-size: .92rem; max-width: 56rem; margin-bottom: .6rem; }

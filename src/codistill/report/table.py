@@ -7,6 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from codistill.report.measures import measure_of
 from codistill.report.numbers import count
 from codistill.report.rows import Cell, Line, columns, footnotes, lines
 
@@ -54,7 +55,8 @@ def _below(rows: list[Line], summary: dict[str, Any]) -> Text:
 
 
 def _title(summary: dict[str, Any]) -> str:
-    return f"{summary.get('recipe') or 'study'}: test accuracy, {count(len(summary.get('seeds') or ()), 'seed')}"
+    seeds = count(len(summary.get("seeds") or ()), "seed")
+    return f"{summary.get('recipe') or 'study'}: test {measure_of(summary).name}, {seeds}"
 
 
 def html_table(summary: dict[str, Any]) -> str:

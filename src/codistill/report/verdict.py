@@ -3,6 +3,7 @@
 from typing import Any
 
 from codistill.names import Spec
+from codistill.report.measures import measure_of, tested
 from codistill.report.numbers import count, ends, interval, known, percent, points, times
 
 GAIN, LOSS, UNCLEAR, NONE, BASELINE = "gain", "loss", "unclear", "none", "baseline"
@@ -74,10 +75,11 @@ def headline(summary: dict[str, Any]) -> list[str]:
 
 
 def _gained(best: dict[str, Any], base: dict[str, Any] | None, summary: dict[str, Any]) -> list[str]:
-    against = f" instead of {percent(base.get('accuracy_mean'))} %" if base else ""
+    measure = measure_of(summary)
+    against = f" instead of {percent(measure.mean(base))} %" if base else ""
     return [
         f"The biggest reliable gain here is that of {label_of(best)}: {_on(summary, best)}, one network "
-        f"classifies {percent(best.get('accuracy_mean'))} % of them correctly{against}, a gain of "
+        f"{measure.reached(measure.mean(best))}{against}, a gain of "
         f"{points(best['gain_mean'])} percentage points (95 % interval {interval(best['gain_ci95'])})."
     ]
 
@@ -98,8 +100,7 @@ def _not_gained(compared: list[dict[str, Any]], summary: dict[str, Any]) -> list
 
 
 def _on(summary: dict[str, Any], row: dict[str, Any]) -> str:
-    test = f"on {count(summary['n_test'], 'test example')}" if known(summary.get("n_test")) else "on the test set"
-    return f"{test} and over {count(seeds_of(row), 'seed')}"
+    return f"on {tested(measure_of(summary), summary)} and over {count(seeds_of(row), 'seed')}"
 
 
 def _lost(rows: list[dict[str, Any]]) -> list[str]:

@@ -34,7 +34,7 @@ def parts(study: Study, folder: Path) -> list[Part]:
     """The parts of a study, those that need a teacher from it last."""
     fleets: dict[tuple[object, ...], list[Run]] = {}
     for entry in study.entries:
-        waits = study.taught(entry)
+        waits = bool(entry.waits)
         for seed in study.seeds:
             run = entry.run.replace(seed=seed)
             shared = tuple(str(v) for k, v in run.as_dict().items() if k not in OWN)
@@ -114,14 +114,9 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
 def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, dict[str, Path]]:
     """Of each seed, the folders of the networks trained alone, by the names that teachers go by."""
     folders = {run: part.folder for part in todo for run in part.runs}
-    names = {
-        e.teacher: study.entries[0 if e.teacher == BASELINE else study.entries.index(study.alone(e.teacher))]
-        for e in study.entries
-        if e.teacher is not None and study.taught(e)
-    }
-    return {
-        seed: {name: folders[entry.run.replace(seed=seed)] for name, entry in names.items()} for seed in study.seeds
-    }
+    names = {name for entry in study.entries for name in entry.waits}
+    rows = {name: study.entries[0] if name == BASELINE else study.alone(name) for name in names}
+    return {seed: {name: folders[rows[name].run.replace(seed=seed)] for name in names} for seed in study.seeds}
 
 
 def teachers_of(folder: Path) -> dict[str, Path]:

@@ -51,5 +51,5 @@ def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> d
 
 def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[int, Mapping[str, Path]]) -> Fleet:
     seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if study.stacked else study.seeds[:1]
-    known = teachers[seeds[0]] if study.taught(entry) else {}
+    known = teachers[seeds[0]] if entry.waits else {}
     return Fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=known)

@@ -13,8 +13,9 @@ from codistill.cohort import Cohort
 from codistill.fleet import check_needs
 from codistill.names import Spec, Value, parse_value
 from codistill.run import Run
+from codistill.start import TRAINED, untrained
 
-BASELINE = "alone"
+BASELINE = TRAINED
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Study:
         recipe: its name.
         base: the settings that all runs share; tuned for the baseline.
         methods: specs, which may also set a run's settings: ``dml:peers=4,temperature=3,update=in_turn``; those that
-            are lists are joined by ``+``: ``dml:models=wrn28_10+resnet32``. A ``teacher`` may be ``alone`` (the
+            are lists are joined by ``+``: ``dml:models=wrn28_10+resnet32``; one with
+            ``:start=alone`` starts as what it became when trained alone. A ``teacher`` may be ``alone`` (the
             networks trained alone) or the spec of a network, which is then trained alone too.
         seeds: one run each.
         stacked: train all runs of one size of step as one stacked cohort, the faster way for small networks; else one
@@ -67,8 +69,8 @@ class Study:
         ]
         most = max(asked, default=self.base.peers)
         entries = [_entry(spec, self.base, most) for spec in specs]
-        wanted = [(i, net) for entry in entries for i, net in enumerate(entry.run.networks())]
-        wanted += [(0, entry.teacher) for entry in entries if entry.teacher and _is_network(entry.teacher)]
+        wanted = [(i, net) for entry in entries for i, net in enumerate(entry.networks)]
+        wanted += [(0, name) for entry in entries for name in entry.waits if name != BASELINE]
         for place, network in wanted:  # every network has one trained alone, with the same start, to be compared with
             if not any(entry.alone and _has(entry.run, place, network) for entry in entries):
                 _check_pairs(entries, place, network)
@@ -80,11 +82,6 @@ class Study:
     def alone(self, network: str, place: int = 0) -> "Entry":
         """The row of the networks trained alone that has such a network in this place."""
         return next(entry for entry in self.entries if entry.alone and _has(entry.run, place, network))
-
-    @staticmethod
-    def taught(entry: "Entry") -> bool:
-        """Whether a row waits for networks of this study that are trained alone."""
-        return entry.teacher is not None and (entry.teacher == BASELINE or _is_network(entry.teacher))
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -113,7 +110,19 @@ class Entry:
     @property
     def alone(self) -> bool:
         """Whether these are networks trained alone, that others are compared with."""
-        return _is_baseline(Spec.parse(self.method))
+        return self.method == BASELINE and not {name for name, _ in self.settings} - {"models"}
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Its networks' specs, without the word that they start trained."""
+        return tuple(map(untrained, self.run.networks()))
+
+    @property
+    def waits(self) -> tuple[str, ...]:
+        """What it needs of this study's networks trained alone: `BASELINE`, or networks' specs."""
+        taught = self.teacher is not None and (self.teacher == BASELINE or _is_network(self.teacher))
+        begun = [untrained(net) for net in self.run.networks() if untrained(net) != net]
+        return (*((str(self.teacher),) if taught else ()), *begun)
 
     @property
     def cohort(self) -> int:
@@ -171,12 +180,11 @@ def _has(run: Run, place: int, network: str) -> bool:
 
 def _most(entries: Sequence["Entry"], network: str) -> int:
     """Up to which place some row has such a network."""
-    return max((i + 1 for e in entries for i, net in enumerate(e.run.networks()) if net == network), default=1)
+    return max((i + 1 for e in entries for i, net in enumerate(e.networks) if net == network), default=1)
 
 
 def _is_baseline(spec: Spec) -> bool:
-    fields_of_run = {field.name for field in fields(Run)}
-    return spec.name == BASELINE and not set(spec.options) - fields_of_run
+    return spec.name == BASELINE and not set(spec.options) - {"models", "peers"}
 
 
 def _peers(spec: Spec, base: Run) -> int:

@@ -10,61 +10,84 @@ from codistill.names import Spec
 from codistill.study.entries import BASELINE, Entry, Study
 
 Rows = list[dict[str, Any]]
+Look = Callable[[Entry, int, int | None, int | None], dict[str, Any]]
+MEASURES = ("map", "accuracy")  # the first that every row has is what a study compares
+BESIDE = (
+    *("accuracy", "nll", "ece", "brier", "entropy", "aurc", "top5", "f1", "f1_macro", "f1_micro"),
+    *("map_trapezoid", "map_multi", "cmc1", "cmc5", "cmc10", "cmc1_multi"),
+)
+PAIRS = ("agreement", "error_correlation", "kl", "js")
 
 
-def _table(study: Study, rows: Rows) -> Callable[[Entry, int, int | None, int], dict[str, float]]:
-    """Look-up of a result: entry, seed, peer (None: an ensemble), networks in it."""
-    found = {(r["entry"], r["seed"], r["peer"], r["networks"]): r for r in rows}
+def _table(study: Study, rows: Rows) -> Look:
+    """Look-up of a result: entry, seed, peer (None: an ensemble), networks in it (None: what its pairs are like)."""
+    found = {(r["entry"], r["seed"], r["peer"], r["networks"]): r for r in rows}  # networks: None are its pairs
 
-    def look(entry: Entry, seed: int, peer: int | None, networks: int) -> dict[str, float]:
+    def look(entry: Entry, seed: int, peer: int | None, networks: int | None) -> dict[str, Any]:
         return found[entry.name, seed, peer, networks]
 
     return look
 
 
 def summary(study: Study, rows: Rows, costs: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """The table: one row per entry. Accuracies are fractions; an interval is Student's t over seeds."""
-    look = _table(study, rows)
+    """The table: one row per entry. Accuracies are fractions; an interval is Student's t over seeds.
+
+    What is compared is said in ``measure``: ``map`` of open sets and of several labels each, else ``accuracy``.
+    """
+    look, measure = _table(study, rows), measure_of(rows)
     base = study.entries[0]
     return {
         "recipe": study.recipe,
         "seeds": list(study.seeds),
         "n_test": rows[0]["n"],
+        "measure": measure,
         "baseline": base.name,
         "notes": list(study.notes),
-        "rows": [_row(study, entry, base, look, costs) for entry in study.entries],
+        "rows": [_row(study, entry, base, look, measure, costs) for entry in study.entries],
     }
+
+
+def measure_of(rows: Rows) -> str:
+    """What is compared: the first of `MEASURES` that every network has."""
+    single = [row for row in rows if row["peer"] is not None]
+    return next((m for m in MEASURES if all(isinstance(row.get(m), float) for row in single)), MEASURES[-1])
 
 
 def _row(
     study: Study,
     entry: Entry,
     base: Entry,
-    look: Callable[[Entry, int, int | None, int], dict[str, float]],
+    look: Look,
+    measure: str,
     costs: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     peers = range(entry.run.peers)
     single = [look(entry, seed, i, 1) for seed in study.seeds for i in peers]
-    mean, sd = mean_sd([row["accuracy"] for row in single])  # no sd, and no interval, of one: null in JSON
+    mean, sd = mean_sd([row[measure] for row in single])  # no sd, and no interval, of one: null in JSON
     row: dict[str, Any] = {
         "method": entry.name,
         "label": entry.label,
         "peers": entry.cohort,
         "seeds": len(study.seeds),
         "networks": len(single),
-        "accuracy_mean": mean,
-        "accuracy_sd": sd if len(single) > 1 else None,
-        **{f"{key}_mean": statistics.fmean(r[key] for r in single) for key in ("nll", "ece", "brier", "entropy")},
+        f"{measure}_mean": mean,
+        f"{measure}_sd": sd if len(single) > 1 else None,
+        **{
+            f"{key}_mean": statistics.fmean(r[key] for r in single)
+            for key in BESIDE
+            if key != measure and all(key in r for r in single)
+        },
         "gain_mean": None,
         "gain_ci95": None,
         "gain_per_seed": None,
-        **_ensembles(study, entry, base, look),
+        **_ensembles(study, entry, base, look, measure),
+        "pairs": _pairs(study, entry, look),
         "same_gradient_as": _same_gradient(study, entry),
         "cost": _cost(entry, base, costs),
     }
     if entry is not base:
         gains = [
-            statistics.fmean(look(entry, s, i, 1)["accuracy"] - look(base, s, i, 1)["accuracy"] for i in peers)
+            statistics.fmean(look(entry, s, i, 1)[measure] - look(base, s, i, 1)[measure] for i in peers)
             for s in study.seeds
         ]
         mean, low, high = paired_interval(gains)
@@ -72,20 +95,34 @@ def _row(
     return row
 
 
-def _ensembles(
-    study: Study, entry: Entry, base: Entry, look: Callable[[Entry, int, int | None, int], dict[str, float]]
-) -> dict[str, Any]:
+def _ensembles(study: Study, entry: Entry, base: Entry, look: Look, measure: str) -> dict[str, Any]:
     """The ensemble of an entry's networks, and that of the networks with the same starts trained alone."""
     size = entry.run.peers
     if size < 2:
         return {"ensemble_networks": None, "ensemble_mean": None, "ensemble_alone_mean": None}
-    own = [look(entry, seed, None, size)["accuracy"] for seed in study.seeds]
-    alone = [look(base, seed, None, size)["accuracy"] for seed in study.seeds]
+    own = [look(entry, seed, None, size)[measure] for seed in study.seeds]
+    alone = [look(base, seed, None, size)[measure] for seed in study.seeds]
     return {
         "ensemble_networks": size,
         "ensemble_mean": statistics.fmean(own),
         "ensemble_alone_mean": statistics.fmean(alone),
     }
+
+
+def _pairs(study: Study, entry: Entry, look: Look) -> dict[str, float | None] | None:
+    """How alike the networks of a cohort are: means over all pairs of two and over seeds."""
+    if entry.run.peers < 2:
+        return None
+    try:
+        found = [look(entry, seed, None, None) for seed in study.seeds]
+    except KeyError:  # open sets have none, nor have results of old
+        return None
+    means: dict[str, float | None] = {}
+    for name in PAIRS:
+        values = [v for r in found for i, row in enumerate(r[name]) for j, v in enumerate(row) if i != j]
+        known = [v for v in values if v is not None]
+        means[name] = statistics.fmean(known) if known else None
+    return means
 
 
 def _same_gradient(study: Study, entry: Entry) -> str | None:

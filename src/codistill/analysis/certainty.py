@@ -1,0 +1,49 @@
+"""How sure a network is: entropy and sorted posteriors, beside its plain loss and accuracy."""
+
+import math
+from dataclasses import dataclass
+
+from torch import nn
+
+from codistill.analysis.outputs import Batches, collected, decisions, loss_of
+from codistill.metrics.accuracy import accuracy
+from codistill.metrics.posterior import entropy, top_posterior
+
+RANKS = 5
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """Of one network on one part of the data.
+
+    Attributes:
+        n: labelled decisions.
+        loss: plain cross-entropy in nats, without augmentation.
+        accuracy: share of right decisions.
+        entropy: mean of H(p), in nats.
+        top: mean probability of the most probable class, of the second, ...; at most 5.
+    """
+
+    n: int
+    loss: float
+    accuracy: float
+    entropy: float
+    top: tuple[float, ...]
+
+
+def certainty(net: nn.Module, batches: Batches, task: str = "classes") -> Certainty:
+    """Measure it, in eval mode. Where nothing has a label every number is nan."""
+    logits, y = collected(net, batches)
+    log_p, label = decisions(logits, y, task)
+    if not len(label):
+        return Certainty(0, math.nan, math.nan, math.nan, ())
+    return Certainty(
+        len(label),
+        float(loss_of(logits, y, task)),
+        float(accuracy(log_p, label)),
+        float(entropy(log_p)),
+        tuple(top_posterior(log_p, min(RANKS, log_p.shape[-1])).tolist()),
+    )
+
+
+__all__ = ["RANKS", "Certainty", "certainty"]

@@ -1,0 +1,106 @@
+"""How much the training loss rises when the weights are shaken: the wider the minimum, the less."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from codistill.analysis.outputs import Batches, measured
+from codistill.analysis.weights import Weights, drawn, filter_norms, moved, weights
+from codistill.metrics.interval import mean_sd
+
+
+def grid(low: float, high: float, points: int = 9) -> tuple[float, ...]:
+    """Sizes from low to high, each a constant factor above the one before."""
+    return tuple(low * (high / low) ** (i / (points - 1)) for i in range(points))
+
+
+ABSOLUTE = grid(1e-3, 1e-1)
+RELATIVE = grid(0.01, 0.5)
+
+
+@dataclass(frozen=True)
+class Shaken:
+    """Losses and accuracies under noise; means and standard deviations (n - 1) are over the draws.
+
+    Attributes:
+        sizes: of the noise, sigma.
+        loss: mean cross-entropy at each size, in nats.
+        loss_sd: its spread.
+        accuracy: share of right decisions.
+        accuracy_sd: its spread.
+        draws: how many.
+    """
+
+    sizes: tuple[float, ...]
+    loss: tuple[float, ...]
+    loss_sd: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    accuracy_sd: tuple[float, ...]
+    draws: int
+
+
+def shake(
+    net: nn.Module,
+    batches: Batches,
+    sizes: Sequence[float] = ABSOLUTE,
+    *,
+    relative: bool = False,
+    draws: int = 5,
+    seed: int = 0,
+    task: str = "classes",
+) -> Shaken:
+    """w' = w + sigma eps for every parameter, eps ~ N(0, 1), in eval mode; the weights are as before afterwards.
+
+    Relative: w' = w + sigma ||w_f|| / sqrt(n_f) eps for each filter f of n_f numbers, so that the noise is on average
+    sigma times as long as the filter. It does not change when a filter that batch norm follows is scaled.
+
+    Args:
+        net: any network; batch norm's running statistics stay what they are.
+        batches: inputs and labels.
+        sizes: sigma.
+        relative: to the norm of each filter (of each number by itself in biases and batch norm's factors).
+        draws: of eps, at least 2; the same for all sizes, and for all networks of like architecture.
+        seed: of the draws.
+        task: see `cross_entropy`.
+
+    Zhang et al. 2018, section 3.6, who do not say their sizes: these are ours.
+    """
+    if draws < 2:
+        raise ValueError(f"draws={draws}: give at least 2, so that there is a spread (5 or more is better)")
+    scale = _root_mean_square(weights(net)) if relative else None
+    each: list[list[tuple[float, float]]] = []
+    for draw in range(draws):
+        eps = drawn(net, seed, "noise", draw)
+        if scale is not None:
+            eps = {name: e * scale[name] for name, e in eps.items()}
+        each.append([])
+        for size in sizes:
+            with moved(net, {name: size * e for name, e in eps.items()}):
+                each[-1].append(measured(net, batches, task))
+    loss, accuracy = ([_mean_sd([row[k][i] for row in each]) for k in range(len(sizes))] for i in (0, 1))
+    return Shaken(
+        tuple(sizes),
+        loss=tuple(mean for mean, _ in loss),
+        loss_sd=tuple(sd for _, sd in loss),
+        accuracy=tuple(mean for mean, _ in accuracy),
+        accuracy_sd=tuple(sd for _, sd in accuracy),
+        draws=draws,
+    )
+
+
+def _root_mean_square(found: dict[str, nn.Parameter]) -> Weights:
+    """Of each filter: its norm by the root of its size."""
+    norms = filter_norms(dict(found))
+    return {
+        name: norms[name] / math.sqrt(max(1, p.numel() // max(1, norms[name].numel()))) for name, p in found.items()
+    }
+
+
+def _mean_sd(values: list[float]) -> tuple[float, float]:
+    """As `mean_sd`; of a loss that overflowed, no number."""
+    return mean_sd(values) if all(map(math.isfinite, values)) else (math.nan, math.nan)
+
+
+__all__ = ["ABSOLUTE", "RELATIVE", "Shaken", "grid", "shake"]

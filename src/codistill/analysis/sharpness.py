@@ -1,0 +1,41 @@
+"""Sharpness: how far one step uphill raises the loss."""
+
+import torch
+from torch import nn
+
+from codistill.analysis.outputs import Batches, gradient, measured
+from codistill.analysis.weights import filter_norms, moved, norm, weights
+
+
+def sharpness(
+    net: nn.Module, batches: Batches, *, rho: float = 0.05, relative: bool = False, task: str = "classes"
+) -> float:
+    """L(w + e) - L(w) after one ascent step of length rho, an estimate of its maximum over ||e|| <= rho; in nats.
+
+    e = rho g / ||g||, g the gradient over all batches in eval mode (Foret et al. 2021, arXiv:2010.01412). Relative:
+    e = rho T^2 g / ||T g|| with T the norm of each filter, of length rho in units of the filters' norms (Kwon et al.
+    2021, arXiv:2102.11600). The absolute one cannot be compared between networks of different weight norms.
+
+    Raises:
+        ValueError: rho is not above 0; no parameter learns; no label.
+    """
+    if not rho > 0:
+        raise ValueError(f"rho={rho}: give a length above 0, such as 0.05")
+    _, g = gradient(net, batches, task)
+    with torch.no_grad():
+        if relative:
+            units = filter_norms(dict(weights(net, learning=True)))
+            scaled = {name: units[name] * each for name, each in g.items()}
+            step = {name: units[name] * each for name, each in scaled.items()}
+        else:
+            scaled = step = g
+        length = norm(scaled)
+    if length == 0.0:
+        return 0.0
+    before, _ = measured(net, batches, task)
+    with moved(net, {name: each * (rho / length) for name, each in step.items()}):
+        after, _ = measured(net, batches, task)
+    return after - before
+
+
+__all__ = ["sharpness"]

@@ -1,0 +1,48 @@
+"""The loss around a solution, along directions that are as long as its filters."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from codistill.analysis.outputs import Batches, measured
+from codistill.analysis.weights import Weights, drawn, filter_norms, moved, weights
+
+LINE = tuple(i / 10 for i in range(-10, 11))
+PLANE = tuple(i / 5 for i in range(-5, 6))
+
+
+def direction(net: nn.Module, seed: int = 0, axis: int = 0) -> Weights:
+    """A random direction d with each filter as long as the network's: d_f ||w_f|| / ||d_f||.
+
+    Li et al. 2018, arXiv:1712.09913. Vectors (biases, batch norm's factors) stay where they are. Networks of like
+    architecture get the same d before it is scaled.
+    """
+    own = {name: p for name, p in weights(net).items() if p.dim() > 1}
+    raw = {name: d for name, d in drawn(net, seed, "surface", axis).items() if name in own}
+    length, wanted = filter_norms(raw), filter_norms(dict(own))
+    return {name: d * (wanted[name] / length[name].clamp(min=torch.finfo(d.dtype).tiny)) for name, d in raw.items()}
+
+
+def line(
+    net: nn.Module, batches: Batches, at: Sequence[float] = LINE, *, seed: int = 0, task: str = "classes"
+) -> list[float]:
+    """Mean cross-entropy at w + a d for each a, in eval mode; the weights are as before afterwards."""
+    d = direction(net, seed, 0)
+    return [_loss(net, batches, {name: a * each for name, each in d.items()}, task) for a in at]
+
+
+def plane(
+    net: nn.Module, batches: Batches, at: Sequence[float] = PLANE, *, seed: int = 0, task: str = "classes"
+) -> list[list[float]]:
+    """Mean cross-entropy at w + a d + b e, a row for each b: `line` with a second direction e."""
+    d, e = direction(net, seed, 0), direction(net, seed, 1)
+    return [[_loss(net, batches, {n: a * d[n] + b * e[n] for n in d}, task) for a in at] for b in at]
+
+
+def _loss(net: nn.Module, batches: Batches, by: dict[str, Tensor], task: str) -> float:
+    with moved(net, by):
+        return measured(net, batches, task)[0]
+
+
+__all__ = ["LINE", "PLANE", "direction", "line", "plane"]

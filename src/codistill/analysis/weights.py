@@ -1,0 +1,93 @@
+"""A network's weights as a point: moving away from it and back, and by how much in proportion to each filter."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from codistill.randomness import generator
+
+Weights = dict[str, Tensor]
+
+
+def weights(net: nn.Module, *, learning: bool = False) -> dict[str, nn.Parameter]:
+    """The floating parameters by name; running statistics are none. ``learning``: only those that training moves.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = {n: p for n, p in net.named_parameters() if p.is_floating_point() and (p.requires_grad or not learning)}
+    if not found:
+        kind = "parameters that learn (requires_grad)" if learning else "parameters"
+        raise ValueError(f"a {type(net).__name__} has no {kind}: there is nothing to move")
+    return found
+
+
+def drawn(net: nn.Module, seed: int, *purpose: int | str, signs: bool = False) -> Weights:
+    """Standard normal numbers (or signs, -1 and 1) in the form of each parameter.
+
+    They are a function of the seed, the purpose and the parameter's name, so networks of like architecture get the
+    same ones, and are drawn on the CPU, so every device does.
+    """
+    found = {}
+    for name, p in weights(net).items():
+        source = generator(seed, *purpose, name)
+        if signs:
+            values = torch.randint(0, 2, p.shape, generator=source).to(p.dtype).mul_(2).sub_(1)
+        else:
+            values = torch.randn(p.shape, generator=source, dtype=torch.float64).to(p.dtype)
+        found[name] = values.to(p.device)
+    return found
+
+
+def norm(tensors: Weights) -> float:
+    """Euclidean norm of all of them as one vector."""
+    return float(sum(t.detach().double().square().sum() for t in tensors.values()) ** 0.5)
+
+
+def filter_norms(tensors: Weights) -> Weights:
+    """Norm of each filter, in a shape that broadcasts against its parameter.
+
+    A filter is what makes one output: the first dim's slices of a weight ``[out, ...]``. Of a vector (a bias, batch
+    norm's factors) it is each number by itself.
+    """
+    return {name: _filter_norm(t.detach()) for name, t in tensors.items()}
+
+
+def _filter_norm(t: Tensor) -> Tensor:
+    if t.dim() < 2:
+        return t.abs()
+    norms: Tensor = torch.linalg.vector_norm(t, dim=tuple(range(1, t.dim())), keepdim=True)
+    return norms
+
+
+@contextmanager
+def moved(net: nn.Module, by: Weights) -> Iterator[None]:
+    """Inside, every parameter that is named is ``w + by``; afterwards it is what it was, bit for bit."""
+    places = {name: p for name, p in net.named_parameters() if name in by}
+    kept = {name: p.detach().clone() for name, p in places.items()}
+    try:
+        with torch.no_grad():
+            for name, p in places.items():
+                p.add_(by[name])
+        yield
+    finally:
+        with torch.no_grad():
+            for name, p in places.items():
+                p.copy_(kept[name])
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Inside, the network is in eval mode; afterwards every module is in the mode it was in."""
+    before = [(module, module.training) for module in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+__all__ = ["Weights", "drawn", "evaluating", "filter_norms", "moved", "norm", "weights"]

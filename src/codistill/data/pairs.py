@@ -1,0 +1,174 @@
+"""Pairs of an input and a label, as a person has them in Python, read one by one and checked one by one."""
+
+from collections.abc import Iterable, Iterator, Sized
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from codistill.data.examples import TASKS
+from codistill.data.frame import Frame
+
+KINDS = ("texts", "token ids", "pictures")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Inputs and labels as they were given, and what they are called in messages."""
+
+    name: str
+    xs: list[Any]
+    ys: list[Any]
+
+    @classmethod
+    def read(cls, name: str, pairs: Iterable[Any]) -> "Pairs":
+        """All examples; a ValueError gives the number of one that is no pair."""
+        xs, ys = [], []
+        for number, pair in enumerate(_each(pairs)):
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                kind = f"{len(pair)} things" if isinstance(pair, tuple | list) else f"a {type(pair).__name__}"
+                raise ValueError(f"{name}, example {number} is {kind}: give a pair of an input and a label")
+            xs.append(pair[0])
+            ys.append(pair[1])
+        if not xs:
+            raise ValueError(f"{name} is empty: give it examples")
+        return cls(name, xs, ys)
+
+    def kind(self) -> str:
+        """What the inputs are, one of `KINDS`; a ValueError gives the number of one that differs from the first."""
+        first = _kind(self.xs[0])
+        for number, x in enumerate(self.xs):
+            found = _kind(x)
+            if found not in KINDS:
+                raise ValueError(f"{self.name}, example {number} is {found}: give a picture, a text or token ids")
+            if found != first:
+                raise ValueError(f"{self.name}, example {number} is of {found}, the first of {first}: give one kind")
+        return first
+
+    def pictures(self, frame: Frame) -> Tensor:
+        """``[N, C, H, W]``, bytes or floating; a ValueError gives the number of one unlike the first."""
+        found: list[Tensor] = []
+        for number, x in enumerate(self.xs):
+            where = f"{self.name}, example {number}"
+            image = _tensor(x, where) if isinstance(x, Tensor | np.ndarray) else frame.take(x, where)
+            first = found[0] if found else image
+            if image.shape != first.shape or image.dtype != first.dtype:
+                raise ValueError(f"{where} is {_form(image)}, the first {_form(first)}: bring them to one")
+            if image.is_floating_point() and not image.isfinite().all():
+                raise ValueError(f"{where} holds a value that is no number (nan or inf): repair it")
+            found.append(image)
+        return torch.stack(found)
+
+    def ids(self, length: int | None) -> Tensor:
+        """Token ids ``[N, length]``, cut, and padded with 0 at the end; None: as long as the longest."""
+        rows = [torch.as_tensor(x) for x in self.xs]
+        out = torch.zeros(len(rows), length or max(map(len, rows)), dtype=torch.int64)
+        for number, row in enumerate(rows):
+            if not (row[: out.shape[1]] != 0).any():
+                raise ValueError(f"{self.name}, example {number} has no token (id 0 is padding): leave it out")
+            out[number, : len(row)] = row[: out.shape[1]]
+        return out
+
+    def check_ids(self, x: Tensor, vocabulary: int) -> None:
+        """Raise a ValueError with the number of the example, where an id is not of the vocabulary."""
+        wrong = (x < 0) | (x >= vocabulary)
+        if wrong.any():
+            number = int(wrong.any(1).nonzero()[0])
+            found = int(x[number][wrong[number]][0])
+            raise ValueError(
+                f"{self.name}, example {number} has id {found}: ids go from 0 to {vocabulary - 1}; set vocabulary"
+            )
+
+    def labels(self, task: str, length: int | None = None) -> Tensor:
+        """Labels, int64: ``[N]``, ``[N, C]`` of several, or ``[N, length]`` of tokens, padded with -1.
+
+        Raises:
+            ValueError: one is no whole number, or of another form than the first; gives the number.
+        """
+        rows = [self._label(number, y) for number, y in enumerate(self.ys)]
+        many = task == "multilabel" or (task == "tokens" and rows[0].ndim == 1)
+        for number, row in enumerate(rows):
+            alike = row.shape == rows[0].shape if task == "multilabel" else row.numel() == 1 or task == "tokens"
+            if (many and row.ndim != 1) or not alike:
+                needs = f"{rows[0].numel()}, as the first" if many and rows[0].ndim else "one number"
+                raise ValueError(f"{self.name}, example {number} has {row.numel()} labels; task {task!r} needs {needs}")
+        if not many:
+            return torch.stack([row.reshape(()) for row in rows])
+        if task == "multilabel":
+            return torch.stack(rows)
+        out = torch.full((len(rows), length or max(map(len, rows))), -1)
+        for number, row in enumerate(rows):
+            out[number, : len(row)] = row[: out.shape[1]]
+        return out
+
+    def _label(self, number: int, y: Any) -> Tensor:
+        try:
+            label = torch.as_tensor(y)
+        except (TypeError, ValueError, RuntimeError):
+            label = torch.tensor(torch.nan)
+        if label.ndim > 1 or label.is_complex() or (label != label.long()).any():
+            raise ValueError(f"{self.name}, example {number} has label {y!r}: give a whole number (classes from 0)")
+        return label.long()
+
+    def check_labels(self, y: Tensor, task: str, classes: int) -> None:
+        """Raise a ValueError with the number of the example, where a label is out of range."""
+        values = TASKS[task].values or classes
+        if y.ndim == 2 and task == "multilabel" and y.shape[1] != classes:
+            raise ValueError(f"{self.name} has {y.shape[1]} labels to an example, classes={classes}: make them equal")
+        wrong = (y < -1) | (y >= values)
+        if wrong.any():
+            place = wrong.nonzero()[0]
+            found = int(y[tuple(place)])
+            raise ValueError(
+                f"{self.name}, example {int(place[0])} has label {found}: labels go from 0 to {values - 1}, "
+                "-1 is unlabelled"
+            )
+
+
+def _each(pairs: Iterable[Any]) -> Iterator[Any]:
+    """Examples one by one, those of a loader's batches too."""
+    if isinstance(pairs, DataLoader) and (pairs.batch_size is not None or pairs.batch_sampler is not None):
+        for batch in pairs:
+            if not isinstance(batch, tuple | list) or len(batch) != 2:
+                raise ValueError(f"a batch of the loader is a {type(batch).__name__}: let it give inputs and labels")
+            yield from zip(*batch, strict=True)
+    elif hasattr(pairs, "__getitem__") and isinstance(pairs, Sized):  # torch's own have no other end
+        yield from (pairs[number] for number in range(len(pairs)))
+    else:
+        yield from pairs
+
+
+def _kind(x: Any) -> str:
+    """What an input is, in the plural."""
+    if isinstance(x, str):
+        return "texts"
+    if isinstance(x, Tensor | np.ndarray):
+        whole = not torch.as_tensor(x).is_floating_point()
+        return "token ids" if x.ndim == 1 and whole else "pictures" if x.ndim in (2, 3) else f"of shape {list(x.shape)}"
+    if isinstance(x, list | tuple):
+        whole = all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in x)
+        return "token ids" if whole else "a list of other things than whole numbers"
+    return "pictures" if hasattr(x, "mode") and hasattr(x, "size") else f"a {type(x).__name__}"
+
+
+def _tensor(x: Tensor | np.ndarray[Any, Any], where: str) -> Tensor:
+    """A picture ``[C, H, W]``, from a tensor that has that form or an array ``[H, W, C]``; either may be grey."""
+    image = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
+    if image.ndim == 3 and not isinstance(x, Tensor):
+        if image.shape[2] > 4:
+            raise ValueError(
+                f"{where} is an array of shape {list(image.shape)}: give [height, width, channels], or a tensor "
+                "[channels, height, width]"
+            )
+        image = image.permute(2, 0, 1)
+    if image.dtype != torch.uint8 and not image.is_floating_point():
+        raise ValueError(f"{where} is {image.dtype}: make it uint8 or floating")
+    image = image if image.dtype == torch.uint8 else image.float()
+    return image.detach().cpu() if image.ndim == 3 else image.detach().cpu()[None]
+
+
+def _form(image: Tensor) -> str:
+    return f"{image.dtype} of shape {list(image.shape)}"

@@ -1,0 +1,107 @@
+"""Found or missed: F1, and average precision, for two classes or several labels each.
+
+Through scikit-learn, which the quick start needs already; torchmetrics would be a dependency more for the same numbers.
+"""
+
+import torch
+from torch import Tensor
+
+from codistill.metrics.labels import check
+
+AVERAGES = ("macro", "micro")
+
+
+def f1(logits: Tensor, labels: Tensor) -> Tensor:
+    """F1 = 2 tp / (2 tp + fp + fn) of class 1 of two: ``[..., N, 2]``, ``[N]`` -> ``[...]``; 0 where it is 0 / 0.
+
+    Class 1 is found where its logit is the higher one; not where the two are equal, as in argmax, and not where
+    a logit is NaN.
+
+    Raises:
+        ValueError: shapes or labels that do not fit; other than two classes.
+    """
+    check(logits, labels)
+    if logits.shape[-1] != 2:
+        raise ValueError(f"f1 is for 2 classes, the logits have {logits.shape[-1]}: use f1_labels for several labels")
+    found = (logits[..., 1] > logits[..., 0]).reshape(-1, len(labels))
+    return _shaped([_f1(labels, one) for one in found], logits)
+
+
+def f1_labels(logits: Tensor, labels: Tensor, average: str = "macro") -> Tensor:
+    """F1 where an example has several labels: ``[..., N, C]``, ``[N, C]`` of 0 and 1 -> ``[...]``.
+
+    Args:
+        logits: log-odds of each label; above 0 it is found.
+        labels: -1 where it is not known: that decision is left out.
+        average: ``macro``, the mean of the labels' F1 (0 for a label that is neither there nor found, as in
+            scikit-learn), or ``micro``, the F1 of all decisions together.
+
+    Raises:
+        ValueError: shapes or labels that do not fit; an unknown average.
+    """
+    _check_labels(logits, labels)
+    if average not in AVERAGES:
+        raise ValueError(f"average={average!r}: choose one of {', '.join(AVERAGES)}")
+    known = labels >= 0
+    values = []
+    for found in (logits > 0).reshape(-1, *labels.shape):
+        if average == "micro":
+            values.append(_f1(labels[known], found[known]))
+            continue
+        each = [_f1(y[k], z[k]) for y, z, k in zip(labels.T, found.T, known.T, strict=True) if k.any()]
+        values.append(sum(each) / len(each) if each else torch.nan)
+    return _shaped(values, logits)
+
+
+def mean_average_precision(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the labels of the average precision of their ranking: ``[..., N, C]``, ``[N, C]`` -> ``[...]``.
+
+    AP = sum_n (R_n - R_{n-1}) P_n over the thresholds, without interpolation. A label that no example has is left
+    out; NaN where there is none at all, or a logit is NaN.
+
+    Args:
+        logits: anything that ranks the examples of each label.
+        labels: 0 and 1; -1 where it is not known: that example is left out of the label's ranking.
+
+    Raises:
+        ValueError: shapes or labels that do not fit.
+    """
+    _check_labels(logits, labels)
+    values = []
+    for scores in logits.reshape(-1, *labels.shape):
+        triples = zip(labels.T, scores.T, (labels >= 0).T, strict=True)
+        each = [_average_precision(y[k], z[k]) for y, z, k in triples if (y == 1).any()]
+        values.append(sum(each) / len(each) if each else torch.nan)
+    return _shaped(values, logits)
+
+
+def _f1(labels: Tensor, found: Tensor) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels.cpu().numpy(), found.cpu().numpy().astype(int), zero_division=0.0))
+
+
+def _average_precision(labels: Tensor, scores: Tensor) -> float:
+    from sklearn.metrics import average_precision_score
+
+    if scores.isnan().any():
+        return torch.nan
+    highest = torch.finfo(scores.dtype).max
+    return float(average_precision_score(labels.cpu().numpy(), scores.clamp(-highest, highest).cpu().numpy()))
+
+
+def _check_labels(logits: Tensor, labels: Tensor) -> None:
+    if logits.dim() < 2 or logits.shape[-2:] != labels.shape:
+        raise ValueError(
+            f"logits {list(logits.shape)} and labels {list(labels.shape)} do not fit: give [..., N, C], [N, C]"
+        )
+    if labels.numel() and not -1 <= int(labels.min()) <= int(labels.max()) <= 1:
+        raise ValueError(f"labels run from {int(labels.min())} to {int(labels.max())}: give 0, 1, or -1 for unknown")
+
+
+def _shaped(values: list[float], logits: Tensor) -> Tensor:
+    dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    return torch.tensor(values, dtype=dtype, device=logits.device).reshape(logits.shape[:-2])
+
+
+__all__ = ["f1", "f1_labels", "mean_average_precision"]

@@ -1,0 +1,75 @@
+"""How unlike the peers of a cohort are, pair by pair. With equal peers an ensemble brings nothing."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from codistill.losses.kl import relative_entropy
+from codistill.losses.posterior import log_posterior
+from codistill.metrics.accuracy import correct
+from codistill.metrics.labels import check
+
+
+def error_correlation(logits: Tensor, labels: Tensor) -> Tensor:
+    """Do two peers err on the same examples? Pearson's r of their error indicators, the phi coefficient.
+
+    1: on the very same ones; 0: as if by chance; below 0: rather on others.
+
+    Args:
+        logits: ``[..., P, N, C]``.
+        labels: class numbers ``[N]``.
+
+    Returns: ``[..., P, P]``; NaN for a peer that is always right, or always wrong.
+
+    Raises:
+        ValueError: shapes or labels that do not fit.
+    """
+    check(logits, labels)
+    wrong = (~correct(logits, labels)).double()
+    gap = wrong - wrong.mean(-1, keepdim=True)
+    deviation = gap.square().sum(-1).sqrt()
+    covariance = gap @ gap.transpose(-1, -2)
+    # 0 / 0 where a peer never errs: it has no correlation with anybody
+    return (covariance / (deviation.unsqueeze(-1) * deviation.unsqueeze(-2))).to(logits.dtype)
+
+
+def kl_matrix(logits: Tensor) -> Tensor:
+    """Mean over the examples of KL(p_j || p_i), in nats: ``[..., P, N, C]`` -> ``[..., P, P]``, at [i, j].
+
+    Indexed as a graph's weights are, [student i, source j]: what i would have to learn to be like j.
+    Infinite where p_i is 0 and p_j is not.
+    """
+    log_p = log_posterior(logits)
+    rows = [relative_entropy(log_p, student.unsqueeze(-3)).mean(-1) for student in log_p.unbind(-3)]
+    return torch.stack(rows, dim=-2).clamp(min=0.0)  # rounding may leave it just below
+
+
+def js_matrix(logits: Tensor) -> Tensor:
+    """Mean over the examples of the Jensen-Shannon divergence, in nats, 0 to log 2: ``[..., P, N, C]`` -> ``[P, P]``.
+
+    (KL(p_j || m) + KL(p_i || m)) / 2 with m = (p_i + p_j) / 2; symmetric.
+    """
+    log_p = log_posterior(logits)
+    rows = []
+    for one in log_p.unbind(-3):
+        middle = torch.logaddexp(log_p, one.unsqueeze(-3)) - math.log(2.0)
+        both = relative_entropy(log_p, middle) + relative_entropy(one.unsqueeze(-3).expand_as(middle), middle)
+        rows.append(0.5 * both.mean(-1))
+    return torch.stack(rows, dim=-2).clamp(min=0.0)  # rounding may leave it just below
+
+
+def between(matrix: Tensor) -> Tensor:
+    """The mean over pairs of unlike peers, off the diagonal: ``[..., P, P]`` -> ``[...]``.
+
+    Raises:
+        ValueError: one peer makes no pair.
+    """
+    peers = matrix.shape[-1]
+    if peers < 2:
+        raise ValueError(f"a matrix of {peers} peer has no pairs: give at least 2 peers")
+    apart = ~torch.eye(peers, dtype=torch.bool, device=matrix.device)
+    return matrix[..., apart].mean(-1)
+
+
+__all__ = ["between", "error_correlation", "js_matrix", "kl_matrix"]

@@ -1,0 +1,70 @@
+"""MobileNet, version 1. Howard et al. 2017, arXiv:1704.04861."""
+
+from collections import OrderedDict
+from itertools import pairwise
+from typing import Literal, get_args
+
+from torch import nn
+
+from codistill.models.fit import image, one_of, part
+from codistill.models.parts import conv3x3, kaiming, pooled
+
+__all__ = ["mobilenet"]
+
+Form = Literal["small", "small4", "reid"]
+FIRST = 32
+STAGES = ((64,), (128, 128), (256, 256), (512,) * 6, (1024, 1024))
+STRIDES = {"small": (1, 1, 2, 2, 2, 2), "small4": (1, 1, 1, 2, 2, 2), "reid": (2, 1, 2, 2, 2, 2)}
+SMALLEST = {"small": 1, "small4": 1, "reid": 64}
+DROPOUT = {"small": 0.0, "small4": 0.0, "reid": 0.001}
+
+
+def mobilenet(classes: int, shape: tuple[int, ...], form: Form = "small", dropout: float | None = None) -> nn.Module:
+    """Depthwise-separable convolutions, MobileNetV1 1.0.
+
+    conv3x3 32 - BN - ReLU (stem); 13 blocks of depthwise 3x3 - BN - ReLU - pointwise 1x1 - BN - ReLU with 64, 128 x 2,
+    256 x 2, 512 x 6, 1024 x 2 channels: stage1 .. stage5; pool (global average); dropout; fc. Convolutions have no
+    bias and start Kaiming-normal (fan-in).
+
+    Args:
+        classes: number of logits.
+        shape: that of one image.
+        form: where maps are halved; the parameters are the same. ``reid``: in the stem and at stages 2 to 5, so
+            224 x 224 images end as 7 x 7 maps, as in the re-identification experiments of mutual learning.
+            ``small``: not in the stem, 32 x 32 ends as 2 x 2. ``small4``: nor at stage 2, 32 x 32 ends as 4 x 4.
+            The mutual learning paper does not say which it took for 32 x 32: small is our choice.
+        dropout: before fc; none: 0.001 for ``reid`` (kept with 0.999, as in those experiments), else 0.
+
+    Raises:
+        ValueError: not an image's shape, images too small for the form, or another value of an option.
+    """
+    one_of("mobilenet", "form", form, get_args(Form))
+    dropout = part("mobilenet", "dropout", DROPOUT[form] if dropout is None else dropout)
+    channels, _, _ = image(f"mobilenet:form={form}", shape, SMALLEST[form], instead="mobilenet:form=small")
+    first, *strides = STRIDES[form]
+    before = (FIRST, *(stage[-1] for stage in STAGES))
+    stages = {f"stage{i}": _stage((before[i - 1], *stage), strides[i - 1]) for i, stage in enumerate(STAGES, start=1)}
+    stem = OrderedDict(conv=conv3x3(channels, FIRST, first), bn=nn.BatchNorm2d(FIRST), relu=nn.ReLU())
+    end = pooled(before[-1], classes, dropout)
+    net = nn.Sequential(OrderedDict(stem=nn.Sequential(stem), **stages, **end))
+    kaiming(net, "fan_in")
+    return net
+
+
+def _stage(widths: tuple[int, ...], stride: int) -> nn.Module:
+    """A block for each neighbouring pair of widths, the first with the stride."""
+    strides = (stride, *(1 for _ in widths))
+    return nn.Sequential(*(_block(a, b, s) for (a, b), s in zip(pairwise(widths), strides, strict=False)))
+
+
+def _block(channels: int, width: int, stride: int) -> nn.Module:
+    return nn.Sequential(
+        OrderedDict(
+            depthwise=nn.Conv2d(channels, channels, 3, stride=stride, padding=1, groups=channels, bias=False),
+            bn1=nn.BatchNorm2d(channels),
+            relu1=nn.ReLU(),
+            pointwise=nn.Conv2d(channels, width, 1, bias=False),
+            bn2=nn.BatchNorm2d(width),
+            relu2=nn.ReLU(),
+        )
+    )

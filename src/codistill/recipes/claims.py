@@ -1,0 +1,49 @@
+"""The paper's claims at a size for two cores: cohort size (its figure 2), entropy (its section 3.6)."""
+
+from codistill.recipes.digits import digits
+from codistill.run import Run
+from codistill.study import Study
+
+SIZES = tuple(f"dml:peers={peers}" for peers in range(2, 6))
+
+
+def digits_cohorts() -> Study:
+    """One to five networks on 300 labelled digits, single and as an ensemble, 10 seeds."""
+    return Study(recipe="digits_cohorts", base=digits().base, methods=("alone", *SIZES), seeds=tuple(range(10)))
+
+
+def digits_entropy() -> Study:
+    """DML beside other ways to less certain posteriors on 300 labelled digits, 10 seeds: smoothing, entropy, DML_e."""
+    return Study(
+        recipe="digits_entropy",
+        base=digits().base,
+        methods=(
+            "alone",
+            "alone:label_smoothing=0.1",
+            "alone:confidence_penalty=0.1",
+            "alone:confidence_penalty=0.3",
+            "dml:peers=4",
+            "dml_ensemble:peers=4",
+            "dml_ensemble:peers=4,mean=geometric",
+        ),
+        seeds=tuple(range(10)),
+    )
+
+
+def omniglot_cohorts() -> Study:
+    """One to five networks that learn 20 alphabets and search in 10 others: single and with all features together."""
+    run = Run(
+        data="omniglot:size=28",
+        augment=("crop:pad=2,mode=zeros",),
+        models=("cnn:width=16",),
+        batch=64,
+        epochs=12,
+        learning_rate=0.1,
+        weight_decay=5e-4,
+        schedule="cosine",
+        checkpoint_every=4,
+    )
+    return Study(recipe="omniglot_cohorts", base=run, methods=("alone", *SIZES), seeds=tuple(range(5)))
+
+
+__all__ = ["digits_cohorts", "digits_entropy", "omniglot_cohorts"]

@@ -1,0 +1,176 @@
+"""Where networks start: at random, from a file of weights, or from the networks of a run.
+
+``start=FILE`` and ``start=FOLDER[,start_peer=2]`` are options of every model's spec.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from codistill import checkpoint, models
+from codistill.checkpoint import Tensors
+from codistill.models.adopt import adopt
+from codistill.names import Spec, Value
+from codistill.run import Run
+
+TRAINED = "alone"  # a start, or a teacher: what a comparison has trained alone
+PICKLED = (".pt", ".pth", ".bin", ".ckpt")
+WITHOUT: dict[str, dict[str, Value]] = {  # the same networks, and nothing is downloaded
+    "hf": {"pretrained": False},
+    "timm": {"pretrained": False},
+    "torchvision": {"weights": None},
+}
+
+
+def network(
+    spec: str,
+    classes: int,
+    shape: tuple[int, ...],
+    seed: int | None = None,
+    known: Mapping[str, Any] | None = None,
+    *,
+    load: bool = True,
+) -> nn.Module:
+    """The network that a spec names, with the weights that it is to start from.
+
+    A head for other classes than the start's stays random, with a `NewHead` warning.
+
+    Args:
+        spec: as of `models.build`, and ``start=FILE`` (``.safetensors``, or a state dict that `torch.save` wrote),
+            ``start=FOLDER`` (a run, or one of its checkpoints: its first network, or ``start_peer=N``).
+        classes: the number of logits.
+        shape: that of one example.
+        seed: of what is random.
+        known: what the data knows.
+        load: False where saved weights will take the place of all of these: no start is read, nothing is downloaded.
+
+    Raises:
+        FileNotFoundError: the start is not there.
+        ValueError: it cannot be read, or it is no such network's.
+    """
+    parsed = Spec.parse(spec)
+    options = dict(parsed.options)
+    start, peer = options.pop("start", None), options.pop("start_peer", None)
+    if not load:
+        options.update(WITHOUT.get(parsed.name.lower(), {}))
+    net = models.build(str(replace(parsed, options=options)), classes, shape, seed, known)
+    if start is None and peer is not None:
+        raise ValueError(f"model {spec!r}: start_peer={peer} goes with start=FOLDER: give that too, or leave it out")
+    if load and start is not None:
+        adopt(f"start={start}", net, weights_of(Path(str(start)), peer), classes)
+    return net
+
+
+def untrained(spec: str) -> str:
+    """A network's spec without ``start=alone``: in a comparison, the weights that it got when it was trained alone."""
+    parsed = Spec.parse(spec)
+    if parsed.options.get("start") != TRAINED:
+        return spec
+    return str(replace(parsed, options={k: v for k, v in parsed.options.items() if k != "start"}))
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The networks of a run's newest checkpoint, or of the one that was named.
+
+    Attributes:
+        home: the run's folder.
+        peers: of each peer, its parameters and buffers by name.
+    """
+
+    home: Path
+    peers: list[Tensors]
+
+    @property
+    def runs(self) -> list[Run]:
+        """What was trained.
+
+        Raises:
+            FileNotFoundError: the folder does not say it.
+        """
+        return checkpoint.read_runs(self.home)
+
+
+def saved(folder: Path) -> Saved:
+    """The networks of a folder: a run's, or one of its checkpoints'.
+
+    Raises:
+        FileNotFoundError: it is no such folder.
+        ValueError: there is no checkpoint in it yet, or it is broken.
+    """
+    newest: Path | None = folder
+    home = folder.parent.parent
+    if not (folder / "peers.safetensors").is_file():
+        if (folder / "study.json").is_file():
+            raise ValueError(f"{folder} is a comparison: give one of its runs, {folder / 'parts'}/NNN")
+        checkpoint.read_runs(folder)
+        newest, home = checkpoint.latest(folder), folder
+    if newest is None:
+        raise ValueError(f"{folder} has no checkpoint: give the folder of a finished run")
+    peers: dict[int, Tensors] = {}
+    for name, tensor in checkpoint.load(newest).delivered.items():
+        number, _, own = name.partition(".")
+        peers.setdefault(int(number), {})[own] = tensor
+    return Saved(home, [peers[number] for number in sorted(peers)])
+
+
+def weights_of(path: Path, peer: Value = None) -> Mapping[str, Tensor]:
+    """The weights that a start names.
+
+    Args:
+        path: a file of weights, or a run's folder.
+        peer: which network of the folder; None is the first one.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is something else, or holds more than tensors.
+    """
+    path = path.parent if path.name == "peers.safetensors" else path
+    if path.is_dir():
+        peers = saved(path).peers
+        number = 0 if peer is None else peer
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(peers):
+            raise ValueError(f"start_peer={number}: {path} has the networks 0 to {len(peers) - 1}")
+        return peers[number]
+    if peer is not None:
+        raise ValueError(f"start_peer={peer}: {path} is no run's folder, where networks are numbered: leave it out")
+    if not path.is_file():
+        raise FileNotFoundError(f"start={path} is not there: give a file of weights, or the folder of a run")
+    if path.suffix == ".safetensors":
+        try:
+            found: dict[str, Tensor] = load_file(path)
+            return found
+        except SafetensorError as error:
+            raise ValueError(f"start={path} cannot be read ({error}): save it again") from error
+    if path.suffix not in PICKLED:
+        raise ValueError(f"start={path}: give a file that ends in .safetensors or {', '.join(PICKLED)}")
+    return _unpickled(path)
+
+
+def _unpickled(path: Path) -> Mapping[str, Tensor]:
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise ValueError(
+            f"start={path} holds more than tensors, which could run code, or is damaged: "
+            "save net.state_dict() alone, as .safetensors"
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        raise ValueError(f"start={path} cannot be read ({str(error).partition(chr(10))[0]}): save it again") from error
+    for key in ("state_dict", "model"):  # as training programs save it
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not found or not all(isinstance(t, Tensor) for t in found.values()):
+        raise ValueError(f"start={path} is no state dict: save net.state_dict()")
+    whole = all(name.startswith("module.") for name in found)  # saved from torch's DataParallel
+    return {name.removeprefix("module.") if whole else name: tensor for name, tensor in found.items()}
+
+
+__all__ = ["Saved", "network", "saved", "weights_of"]

@@ -1,0 +1,36 @@
+import pytest
+
+from codistill.analysis.peers import ends, over_epochs, ratios
+
+
+def line(epoch, seed, edges=None, agree=None, mimic=(0.1, 0.3), method="dml"):
+    found = {"kind": "epoch", "method": method, "seed": seed, "epoch": epoch, "terms": {"task": [1.0, 2.0]}}
+    if mimic:
+        found["terms"]["mimic"] = list(mimic)
+    return found | ({"edges": edges, "agree": agree} if edges else {})
+
+
+def test_means_are_over_seeds_and_pairs_without_the_diagonal():
+    lines = [
+        line(1, 0, [[0, 0.2], [0.4, 0]], [[1, 0.5], [0.5, 1]]),
+        line(1, 1, [[0, 0.6], [0.8, 0]], [[1, 0.7], [0.7, 1]]),
+        line(2, 0, [[0, 0.1], [0.1, 0]], [[1, 0.9], [0.9, 1]]),
+        {"kind": "start"},
+    ]
+    first, second = over_epochs(lines)
+    assert (first["epoch"], first["divergence"], first["agreement"]) == (1, pytest.approx(0.5), pytest.approx(0.6))
+    assert first["divergence_sd"] == pytest.approx((sum((v - 0.5) ** 2 for v in (0.2, 0.4, 0.6, 0.8)) / 3) ** 0.5)
+    assert first["ratio"] == pytest.approx((0.1 + 0.15) / 2)
+    assert ends([first, second], "dml", "divergence") == pytest.approx((0.5, 0.3, 0.1))
+    assert ends([first, second], "kd", "divergence") is None
+
+
+def test_what_was_not_logged_is_null():
+    (entry,) = over_epochs([line(1, 0, mimic=None)])
+    assert (entry["divergence"], entry["agreement"], entry["ratio"]) == (None, None, None)
+
+
+def test_all_imitation_terms_count_together():
+    found = line(1, 0)
+    found["terms"] |= {"feature": [0.5, 0.5], "ensemble": [3.0]}
+    assert ratios(found) == pytest.approx([0.6, 0.4])

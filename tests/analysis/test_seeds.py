@@ -1,0 +1,68 @@
+import math
+
+import pytest
+
+from codistill.analysis.seeds import rows
+from codistill.analysis.subjects import Row
+from codistill.metrics.interval import paired_interval
+
+ALONE, DML = Row("alone", "Alone", True), Row("dml", "DML", False)
+
+
+def network(method, seed, peer, value, model="cnn"):
+    top = [0.9, 0.1] if method == "alone" else [0.8, 0.2]
+    return {
+        "method": method,
+        "seed": seed,
+        "peer": peer,
+        "model": model,
+        "train_loss": value,
+        "train_top": top,
+        "test_top": [],
+    }
+
+
+def test_differences_are_paired_by_seed_and_number_and_averaged_within_a_seed():
+    networks = [network("alone", s, p, 10 * s + p) for s in (0, 1) for p in (0, 1, 2)]
+    networks += [network("dml", 0, p, p + 1) for p in (0, 1)] + [
+        network("dml", 1, p, 10 + p + 3 + 2 * p) for p in (0, 1)
+    ]
+    base, row = rows(networks, [ALONE, DML])
+    found = row["measures"]["train_loss"]
+    mean, low, high = paired_interval([1.0, 4.0])
+    assert (found["difference"], found["ci95"]) == (mean, [low, high])
+    assert (found["mean"], found["n"]) == (pytest.approx((1 + 2 + 13 + 16) / 4), 4)
+    assert base["measures"]["train_loss"]["difference"] is None
+    assert (base["networks"], base["seeds"], row["networks"]) == (6, 2, 4)
+    assert row["train_top"] == pytest.approx([0.8, 0.2])
+    assert row["test_top"] == []
+
+
+def test_one_seed_has_no_interval_and_no_baseline_no_difference():
+    one = rows([network("alone", 0, 0, 1.0), network("dml", 0, 0, 3.0)], [ALONE, DML])[1]["measures"]["train_loss"]
+    assert (one["difference"], one["ci95"]) == (2.0, None)
+    other = rows([network("alone", 1, 0, 1.0), network("dml", 0, 0, 3.0)], [ALONE, DML])[1]["measures"]["train_loss"]
+    assert other["difference"] is None
+
+
+def test_unlike_networks_of_a_method_are_rows_of_their_own_with_their_own_baselines():
+    small, big = Row("alone:a", "Alone a", True), Row("alone:b", "Alone b", True)
+    networks = [
+        network("alone:a", 0, 0, 1.0, "a"),
+        network("alone:b", 0, 1, 5.0, "b"),
+        network("dml", 0, 0, 2.0, "a"),
+        network("dml", 0, 1, 8.0, "b"),
+    ]
+    found = rows(networks, [small, big, DML])
+    assert [(r["label"], r["measures"]["train_loss"]["difference"]) for r in found] == [
+        ("Alone a", None),
+        ("Alone b", None),
+        ("DML, its a", 1.0),
+        ("DML, its b", 3.0),
+    ]
+
+
+def test_a_measure_that_no_network_has_is_left_out():
+    networks = [network("alone", 0, 0, math.nan)]
+    (row,) = rows(networks, [ALONE])
+    assert row["measures"] == {}

@@ -1,0 +1,140 @@
+import pytest
+import torch
+
+from codistill.data import load
+from codistill.data.market1501 import market1501
+from codistill.data.pictures import Unreadable
+from codistill.metrics.retrieval import retrieval
+from codistill.names import UnknownName
+from small_pictures import market_tree, save, spoil
+
+
+@pytest.fixture
+def root(tmp_path):
+    return market_tree(tmp_path)
+
+
+def read(root, **options):
+    return market1501(root, **{"height": 16, "width": 16, "workers": 0} | options)
+
+
+def test_persons_to_learn_are_numbered_from_0_and_named(root):
+    data = read(root)
+    assert data.names == ("0002", "0007")
+    assert data.classes == 2
+    assert data.train.y.tolist() == [0, 0, 1]
+    assert data.train.x.path(2).name == "0007_c3s2_000453_02.jpg"
+    assert data.mean == data.std == (0.5, 0.5, 0.5)
+
+
+def test_the_test_part_is_queries_and_then_the_gallery_and_tells_who_is_on_them(root):
+    data = read(root)
+    told = data.retrieval
+    assert data.test.y.tolist() == [-1] * 7
+    assert told.query.tolist() == [True] * 2 + [False] * 5
+    assert told.identity.tolist() == [1, 3, -1, 0, 1, 1, 3]
+    assert told.camera.tolist() == [1, 6, 1, 4, 1, 5, 2]
+    assert [data.test.x.path(i).parent.name for i in (0, 1, 2, 6)] == ["query"] * 2 + ["bounding_box_test"] * 2
+
+
+def test_a_search_leaves_out_junk_and_the_same_camera_and_keeps_distractors(root):
+    told = read(root).retrieval
+    far = torch.tensor([[0.0, 2.0, 1.0, 3.0, 4.0], [0.0, 1.0, 2.0, 3.0, 0.5]])  # junk, nobody, 1 cam 1, 1 cam 5, 3
+    found = retrieval(far, (told.identity[:2], told.camera[:2]), (told.identity[2:], told.camera[2:]), ranks=(1, 2))
+    assert found.cmc.tolist() == [0.5, 1.0]  # the first query: nobody, then itself by camera 5
+    assert found.mean_ap == pytest.approx((1 / 2 + 1) / 2)
+
+
+def test_pictures_are_stretched_and_scaled_to_minus_1_to_1(root):
+    from codistill.data.loader import plain
+
+    level = 250
+    for path in root.rglob("*.jpg"):
+        save(path, size=(64, 128), level=level)
+    data = market1501(root, workers=0)
+    assert data.train.x.shape == (3, 3, 224, 224)
+    x, _ = next(plain(data.train, data.mean, data.std, 2))
+    torch.testing.assert_close(x, torch.full_like(x, level / 255 * 2 - 1))
+
+
+def test_training_draws_no_part_of_a_picture(root):
+    assert read(root).train.x.cut.draws(3, torch.Generator()) is None
+
+
+@pytest.mark.parametrize("name", ["Market-1501-v15.09.15", "market1501"])
+def test_the_folder_may_be_one_deeper(tmp_path, name):
+    market_tree(tmp_path / name)
+    assert len(read(tmp_path).train) == 3
+
+
+def test_all_boxes_of_the_queries_can_be_asked_with(root):
+    data = load("market1501:height=16,width=16,workers=0,queries=gt_bbox", root)
+    told = data.retrieval
+    names = [data.test.x.path(i).name for i in range(int(told.query.sum()))]
+    assert names == ["0001_c1s1_001051_00.jpg", "0001_c1s2_001060_00.jpg", "0003_c6s3_001052_00.jpg"]
+    assert told.identity[:3].tolist() == [1, 1, 3]
+
+
+def test_a_name_that_tells_nobody_is_an_error_with_the_form_that_it_should_have(root):
+    bad = save(root / "bounding_box_test" / "photo (1).jpg")
+    with pytest.raises(
+        ValueError, match=r"photo \(1\)\.jpg: the name tells no person.*0002_c1s1_000451_03\.jpg.*skip_bad"
+    ):
+        read(root)
+    with pytest.warns(UserWarning, match=r"1 of 6 pictures in .*bounding_box_test have other names.*photo"):
+        data = read(root, skip_bad=True)
+    assert bad not in [data.test.x.path(i) for i in range(len(data.test))]
+
+
+@pytest.mark.parametrize("name", ["-1_c1s1_000401_03.jpg", "0000_c1s1_000401_03.jpg"])
+@pytest.mark.parametrize("folder", ["bounding_box_train", "query"])
+def test_junk_outside_the_gallery_is_an_error(root, folder, name):
+    save(root / folder / name)
+    with pytest.raises(ValueError, match=rf"{name}.*only bounding_box_test has persons -1 and 0"):
+        read(root)
+
+
+def test_a_corrupt_picture_is_named_when_it_is_read_or_left_out_first(root):
+    bad = spoil(root / "bounding_box_test" / "0001_c5s1_001053_01.jpg")
+    with pytest.raises(Unreadable, match=rf"{bad} cannot be read"):
+        read(root).test.x[0:7]
+    with pytest.warns(UserWarning, match=r"1 of 5 pictures in .*bounding_box_test cannot be read.*0001_c5s1"):
+        data = read(root, skip_bad=True)
+    assert data.retrieval.identity.tolist() == [1, 3, -1, 0, 1, 3]
+    assert data.test.x[0:6].shape == (6, 3, 16, 16)
+
+
+def test_a_person_in_both_parts_is_named(root):
+    save(root / "query" / "0002_c3s1_000451_00.jpg")
+    with pytest.raises(ValueError, match=r"person 2 of .*0002_c3s1_000451_00\.jpg is in bounding_box_train too"):
+        read(root)
+
+
+def test_an_empty_folder_is_named(root):
+    for path in (root / "query").glob("*.jpg"):
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"query has no pictures such as 0002_c1s1_000451_03\.jpg"):
+        read(root)
+
+
+def test_where_it_was_looked_for_is_said(tmp_path):
+    (tmp_path / "query").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"(?s)market1501 is not there.*--data-root FOLDER\)$") as error:
+        market1501(tmp_path, workers=0)
+    assert str(tmp_path / "Market-1501-v15.09.15" / "bounding_box_train") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "said"),
+    [
+        ({"height": 2}, ValueError, "market1501: height=2: give a whole number, 8 or more"),
+        ({"width": "wide"}, ValueError, "market1501: width='wide'"),
+        ({"queries": "gt_box"}, UnknownName, "no folder of queries is called 'gt_box': did you mean 'gt_bbox'"),
+        ({"skip_bad": "yes"}, ValueError, "market1501: skip_bad='yes': use true or false"),
+        ({"workers": 1.5}, ValueError, "market1501: workers=1.5"),
+        ({"download": True}, ValueError, "market1501: download=True.*bounding_box_train"),
+    ],
+)
+def test_an_option_out_of_range_is_named(root, options, kind, said):
+    with pytest.raises(kind, match=said):
+        read(root, **options)

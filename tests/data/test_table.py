@@ -1,0 +1,249 @@
+import sys
+
+import pytest
+import torch
+
+from codistill.data import load
+from codistill.data.rows import Columns
+
+tokenizers = pytest.importorskip("tokenizers", reason="text needs the tokenizers library")
+
+ROWS = [
+    ("good, very", "pos"),
+    ('a "fine" film', "pos"),
+    ("bad", "neg"),
+    ("so\nso", "neutral"),
+    ("", "neg"),
+    ("x", "neutral"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CODISTILL_CACHE", str(tmp_path / "kept"))
+
+
+def written(path, rows=ROWS, head=("text", "label"), encoding="utf-8"):
+    separator = "," if path.suffix == ".csv" else "\t"
+    lines = [separator.join(f'"{str(field).replace(chr(34), chr(34) * 2)}"' for field in row) for row in [head, *rows]]
+    path.write_bytes(("\n".join(lines) + "\n").encode(encoding))
+    return path
+
+
+def texts(data, part="train"):
+    tokenizer = tokenizers.Tokenizer.from_str(data.text.tokenizer)
+    return [tokenizer.decode([i for i in row if i]) for row in getattr(data, part).x.tolist()]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt"])
+def test_a_file_to_learn_from_and_one_to_test_on(tmp_path, suffix):
+    written(tmp_path / f"train{suffix}")
+    written(tmp_path / f"test{suffix}", ROWS[:2])
+    data = load("table:min_count=1,lowercase=false", tmp_path)
+    assert data.names == ("neg", "neutral", "pos")
+    assert (data.task, data.classes) == ("classes", 3)
+    assert data.train.y.tolist() == [2, 2, 0, 1, 0, 1]
+    assert data.test.y.tolist() == [2, 2]
+    assert texts(data) == ["good, very", 'a "fine" film', "bad", "so so", "", "x"]
+    assert data.train.x[4, :2].tolist() == [1, 0]
+
+
+def test_columns_and_files_by_their_names(tmp_path):
+    written(tmp_path / "mine.tsv", [("1", "bad", "0"), ("2", "good", "1")] * 3, ("id", "review", "stars"))
+    data = load("table:train=mine,test=mine.tsv,text=review,label=stars,outputs=1", tmp_path)
+    assert (data.task, data.classes, data.names) == ("binary", 1, ("0", "1"))
+    assert torch.equal(data.train.x, data.test.x)
+
+
+def test_a_file_by_its_path_from_here(tmp_path, monkeypatch):
+    written(tmp_path / "mine.csv", ROWS * 2)
+    monkeypatch.chdir(tmp_path)
+    assert len(load("table:train=mine.csv", tmp_path / "elsewhere").train) == 9
+
+
+def test_without_a_test_file_a_part_is_held_out(tmp_path):
+    written(tmp_path / "train.csv", ROWS * 5)
+    data = load("table", tmp_path)
+    assert len(data.test) == 6
+    assert data.test.y.bincount().tolist() == [2, 2, 2]
+    assert len(load("table:test=0.5", tmp_path).test) == 15
+
+
+def test_a_test_file_beside_is_taken_unless_a_fraction_is_asked_for(tmp_path):
+    written(tmp_path / "train.csv", ROWS * 5)
+    written(tmp_path / "test.csv", ROWS)
+    assert [len(load(spec, tmp_path).train) for spec in ("table", "table:test=0.2")] == [30, 24]
+
+
+def test_numbers_are_sorted_by_size(tmp_path):
+    written(tmp_path / "train.csv", [("a", "10"), ("b", "9"), ("c", "-1"), ("d", "10")] * 3)
+    assert load("table", tmp_path).names == ("-1", "9", "10")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp949", "utf-16"])
+def test_other_encodings(tmp_path, encoding):
+    written(tmp_path / "train.csv", [("좋은 영화", "긍정"), ("지루한 영화", "부정")] * 3, encoding=encoding)
+    data = load("table" if encoding == "utf-8-sig" else f"table:encoding={encoding}", tmp_path)
+    assert data.names == ("긍정", "부정")
+
+
+def test_a_text_longer_than_the_csv_module_takes(tmp_path):
+    written(tmp_path / "train.csv", [("word " * 40_000, "a"), ("b", "b")] * 2)
+    assert load("table:length=3", tmp_path).train.x.shape[1] == 3
+    import csv
+
+    assert csv.field_size_limit() == 131_072
+
+
+BAD = [
+    ("a,pos,3", "3 fields for 2 columns"),
+    ("a", "1 fields for 2 columns"),
+    ("a,", "column 'label' is empty"),
+    ('"a"b,pos', "expected after.*quotes=false"),
+]
+
+
+@pytest.mark.parametrize(("line", "said"), BAD)
+def test_a_row_that_cannot_be_used_is_named_or_left_out(tmp_path, line, said):
+    path = written(tmp_path / "train.csv", ROWS * 2)
+    path.write_text(path.read_text() + f"{line}\nlast,pos\n")
+    number = path.read_text().count("\n") - 1
+    with pytest.raises(ValueError, match=rf"train\.csv, line {number}: .*{said}.*skip_bad=true"):
+        load("table", tmp_path)
+    with pytest.warns(UserWarning, match=rf"1 of 14 rows of .*train\.csv are left out: line {number}: .*{said}"):
+        data = load("table:skip_bad=true", tmp_path)
+    assert len(data.train) + len(data.test) == 13
+
+
+def test_the_line_of_a_row_is_where_it_begins(tmp_path):
+    (tmp_path / "train.csv").write_text('text,label\n"a\nb",x\n\n"c\nd",\n')
+    with pytest.raises(ValueError, match="line 5: column 'label' is empty"):
+        load("table", tmp_path)
+
+
+def test_a_byte_of_another_encoding_is_named_by_its_line(tmp_path):
+    path = written(tmp_path / "train.csv", ROWS * 2)
+    path.write_bytes(path.read_bytes() + "좋은,pos\n".encode("cp949"))
+    with pytest.raises(ValueError, match=r"train\.csv, line 16: not utf-8: set encoding.*skip_bad=true"):
+        load("table", tmp_path)
+    with pytest.warns(UserWarning, match="1 of 13 rows"):
+        load("table:skip_bad=true", tmp_path)
+
+
+def test_a_quote_that_never_ends_is_never_left_out(tmp_path):
+    path = written(tmp_path / "train.csv", ROWS)
+    path.write_text(path.read_text() + '"open,pos\n' + "more,pos\n" * 9)
+    with pytest.raises(ValueError, match=r"line 9: a quote that never ends: close it, or set quotes=false"):
+        load("table:skip_bad=true", tmp_path)
+
+
+def test_quotes_may_be_characters_like_others(tmp_path):
+    rows = 'text\tlabel\n"open film\tx\nthe 6" one\ty\n'
+    (tmp_path / "train.tsv").write_text(rows)
+    (tmp_path / "test.tsv").write_text(rows)
+    assert texts(load("table:quotes=false,min_count=1", tmp_path)) == ['"open film', 'the 6" one']
+
+
+def test_a_label_that_was_not_learned_is_named_or_left_out(tmp_path):
+    written(tmp_path / "train.csv")
+    written(tmp_path / "test.csv", [("a", "pos"), ("b", "positive")])
+    with pytest.raises(
+        ValueError, match=r"test\.csv, line 3: label 'positive' is not one to learn from \(neg, neutral"
+    ):
+        load("table", tmp_path)
+    with pytest.warns(UserWarning, match="1 of 2 rows"):
+        assert len(load("table:skip_bad=true", tmp_path).test) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("text=txt", r"no column of .*train\.csv is called 'txt': did you mean 'text'"),
+        ("label=lable", "did you mean 'label'"),
+        ("label=text", "text=text and label=text are one column"),
+        ("encoding=utf9", "encoding=utf9: no such encoding"),
+        ("quotes=3", "quotes=3: use true or false"),
+        ("skip_bad=3", "skip_bad=3: use true or false"),
+        ("test=3", "table: test=3: give a fraction"),
+        ("lable=x", "no option of table is called 'lable': did you mean 'label'"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named(tmp_path, options, said):
+    written(tmp_path / "train.csv")
+    with pytest.raises(ValueError, match=said):
+        load(f"table:{options}", tmp_path)
+
+
+def test_a_file_that_is_not_there_is_named_with_those_that_are(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"train=train: no such file; .* holds no file of \.csv"):
+        load("table", tmp_path)
+    written(tmp_path / "reviews.csv")
+    with pytest.raises(FileNotFoundError, match=r"train=review: no such file; .* holds reviews\.csv: name it"):
+        load("table:train=review", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"test=held"):
+        load("table:train=reviews,test=held", tmp_path)
+
+
+def test_nothing_is_downloaded(tmp_path):
+    with pytest.raises(ValueError, match="table: download=True.*turn it off"):
+        load("table", tmp_path, download=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is called 'text': there are: .none: it is empty"),
+        ("text,label\n", "no row below the names of its columns can be used"),
+        ("text,label\na,x\nb,x\n", "every label is 'x': give two or more"),
+        ("text,text,label\na,b,x\n", "2 columns are called 'text'"),
+    ],
+)
+def test_a_file_that_teaches_nothing_is_named(tmp_path, content, said):
+    (tmp_path / "train.csv").write_text(content)
+    with pytest.raises(ValueError, match=rf"train\.csv.*{said}"):
+        load("table", tmp_path)
+
+
+def test_another_suffix_is_refused(tmp_path):
+    (tmp_path / "a.xlsx").write_text("")
+    with pytest.raises(ValueError, match=r"a\.xlsx: suffix '\.xlsx': give a file of \.csv, \.tsv, \.txt, \.parquet"):
+        load("table:train=a.xlsx", tmp_path)
+
+
+class TestParquet:
+    @pytest.fixture
+    def write(self, tmp_path):
+        arrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+        from pyarrow import parquet
+
+        return lambda name, **columns: parquet.write_table(arrow.table(columns), tmp_path / name)
+
+    @pytest.mark.parametrize("labels", [[0, 1, 0, 1], [0.0, 1.0, 0.0, 1.0]])
+    def test_it_is_read(self, tmp_path, write, labels):
+        write("train.parquet", text=["a", "b", "c", "d"], label=labels, other=[1, 2, 3, 4])
+        data = load("table:test=0.5", tmp_path)
+        assert data.names == ("0", "1")
+
+    def test_what_is_missing_is_named_by_its_row(self, tmp_path, write):
+        write("train.parquet", text=["a", None, "c"], label=["x", "y", "z"])
+        with pytest.raises(ValueError, match=r"train\.parquet, line 2: column 'text' holds None, no text"):
+            load("table", tmp_path)
+        write("train.parquet", text=["a", "b", "c"], label=["x", "y", None])
+        with pytest.raises(ValueError, match="line 3: column 'label' is empty"):
+            load("table", tmp_path)
+
+    def test_a_column_that_is_not_there_is_named(self, tmp_path, write):
+        write("train.parquet", texts=["a"], label=["x"])
+        with pytest.raises(ValueError, match="no column of .* is called 'text': did you mean 'texts'"):
+            load("table", tmp_path)
+
+    def test_a_damaged_file_is_named(self, tmp_path, write):
+        (tmp_path / "train.parquet").write_bytes(b"PAR1 no")
+        with pytest.raises(ValueError, match=r"train\.parquet: not a Parquet file"):
+            load("table", tmp_path)
+
+    def test_without_the_library_the_extra_is_named(self, tmp_path, monkeypatch):
+        (tmp_path / "train.parquet").write_bytes(b"")
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+        with pytest.raises(ImportError, match=r"pip install 'codistill\[text\]'"):
+            list(Columns("text", "label", "utf-8", True).rows(tmp_path / "train.parquet"))

@@ -1,0 +1,208 @@
+"""Open sets from the fleet to the report: trained on some identities, searched for others."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from codistill.evaluate import changes, search, search_rows
+from codistill.fleet import Fleet
+from codistill.report.results import results_table
+from codistill.report.table import html_table
+from codistill.report.verdict import headline
+from codistill.run import Run
+from codistill.study import Study, compare, costs, summary
+from codistill.train import read_lines, results, train
+from open_digits import open_digits
+
+RUN = Run(
+    data="open_digits:open_digits",
+    models=("cnn:width=4",),
+    epochs=1,
+    batch=32,
+    valid=100,
+    execute="stack",
+    device="cpu",
+)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return open_digits()
+
+
+@pytest.fixture(scope="module")
+def fleet(dataset):
+    return Fleet([RUN.replace(seed=3)], dataset=dataset)
+
+
+def by_hand(dataset, features):
+    """mAP and rank-1 of single queries, picture after picture, by cosine."""
+    told = dataset.retrieval
+    precisions, firsts = [], []
+    for q in told.query.nonzero().flatten().tolist():
+        near = F.cosine_similarity(features[q : q + 1], features).tolist()
+        hits = []
+        for g in sorted(range(len(near)), key=lambda i: -near[i]):
+            same = told.identity[g] == told.identity[q]
+            if not told.query[g] and told.identity[g] != -1 and not (same and told.camera[g] == told.camera[q]):
+                hits.append(bool(same))
+        places = [i for i, hit in enumerate(hits) if hit]
+        precisions.append(sum((k + 1) / (i + 1) for k, i in enumerate(places)) / len(places))
+        firsts.append(places[0])
+    return sum(precisions) / len(precisions), sum(f == 0 for f in firsts) / len(firsts)
+
+
+def test_the_test_part_is_searched_with_what_goes_into_the_last_layer(fleet, dataset):
+    rows = results(fleet, "test")
+    assert [(r["peer"], r["networks"]) for r in rows] == [(0, 1), (1, 1), (None, 2)]
+    x = (dataset.test.x.float() / 255 if dataset.test.x.dtype == torch.uint8 else dataset.test.x) - dataset.mean[0]
+    x = x / dataset.std[0]
+    features = []
+    for peer in range(2):
+        net = fleet.cohort.network(peer).eval()
+        with torch.no_grad():
+            features.append(net[:-1](x))
+    features.append(torch.cat([F.normalize(f, dim=1) for f in features], 1))
+    for row, found in zip(rows, features, strict=True):
+        assert (row["map"], row["cmc1"]) == pytest.approx(by_hand(dataset, found.double()), abs=1e-3)
+        assert row["n"] == row["queries"] == int(dataset.retrieval.query.sum())
+        assert row["cmc1"] <= row["cmc5"] <= row["cmc10"] <= 1.0
+        assert 0.0 < row["map_trapezoid"] <= 1.0
+        assert 0.0 < row["map_multi"] <= 1.0
+    assert "accuracy" not in rows[0]
+    json.dumps(rows, allow_nan=False)
+
+
+def test_the_other_parts_are_classified(fleet):
+    for part, n in (("valid", 100), ("train", len(fleet.streams.parts[0].train))):
+        rows = results(fleet, part)
+        assert [r["n"] for r in rows] == [n] * 4
+        assert all(0.0 <= r["accuracy"] <= 1.0 and "map" not in r for r in rows[:3])
+        assert rows[3]["kind"] == "pairs"
+
+
+def test_ensembles_are_of_the_first_networks(dataset):
+    source = torch.Generator().manual_seed(0)
+    n = len(dataset.test)
+    features = [torch.randn(n, width, generator=source) for width in (3, 5, 4)]
+    rows = search_rows(features, dataset.retrieval, {"method": "alone"})
+    assert [(r["peer"], r["networks"]) for r in rows] == [(0, 1), (1, 1), (2, 1), (None, 2), (None, 3)]
+    pair = torch.cat([F.normalize(f, dim=1) for f in features[:2]], 1)
+    assert rows[3]["map"] == search(pair, dataset.retrieval)["map"]
+    assert rows[3]["map"] != rows[4]["map"]
+
+
+def test_where_no_queries_belong_together_there_is_no_multi_query(dataset):
+    told = dataset.retrieval
+    pairs = torch.stack([told.identity, told.camera], 1).tolist()
+    seen, query = set(), []
+    for pair in map(tuple, pairs):
+        query.append(pair not in seen and pair[0] > 0)
+        seen.add(pair)
+    alone = dataclasses.replace(told, query=torch.tensor(query))
+    found = search(torch.randn(len(pairs), 4), alone)
+    assert "map_multi" not in found
+    assert "map" in found
+
+
+@pytest.mark.parametrize(
+    ("embedding", "why"),
+    [("fcc:input", "did you mean 'fc'"), ("stage1:inside", "no submodule"), ("", "no submodule")],
+)
+def test_a_submodule_that_is_not_there_is_an_error_before_training(embedding, why, dataset, tmp_path):
+    with pytest.raises(ValueError, match=f"embedding='{embedding}': .*{why}"):
+        list(train(RUN.replace(embedding=embedding), tmp_path / "run", dataset=dataset))
+    assert not (tmp_path / "run").exists()
+
+
+def test_closed_sets_do_not_ask_for_an_embedding():
+    Fleet([RUN.replace(data="digits", embedding="nothing", labels=60, valid=0)])
+
+
+def test_predictions_of_an_open_set_cannot_change(fleet):
+    with pytest.raises(ValueError, match="part='test' of an open set has no classes.*choose part=valid"):
+        changes(fleet, fleet, "test")
+
+
+# Studies --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("open")
+    made = Study("open digits", RUN.replace(peers=2), ("alone", "dml"), seeds=(0, 1), timed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(costs, "TIMED_NETWORKS", 2)
+        list(compare(made, folder))
+    return folder, made
+
+
+def test_a_study_of_an_open_set_compares_map(finished):
+    folder, made = finished
+    rows = read_lines(folder / "results.jsonl")
+    found = json.loads((folder / "summary.json").read_text())
+    assert found["measure"] == "map"
+    alone, dml = found["rows"]
+
+    def values(method, key="map", **about):
+        of = [r for r in rows if r["entry"] == method and all(r[k] == v for k, v in about.items())]
+        return [r[key] for r in of]
+
+    for row in (alone, dml):
+        single = values(row["method"], networks=1)
+        assert len(single) == 4
+        assert row["map_mean"] == pytest.approx(sum(single) / 4)
+        assert row["cmc1_mean"] == pytest.approx(sum(values(row["method"], "cmc1", networks=1)) / 4)
+        assert row["ensemble_mean"] == pytest.approx(sum(values(row["method"], networks=2)) / 2)
+        assert "accuracy_mean" not in row
+        assert row["pairs"] is None
+    gains = [
+        sum(a - b for a, b in zip(*(values(r["method"], networks=1, seed=seed) for r in (dml, alone)), strict=True)) / 2
+        for seed in made.seeds
+    ]
+    assert dml["gain_per_seed"] == pytest.approx(gains)
+
+
+def test_what_is_printed_of_it_speaks_of_map(finished):
+    found = json.loads((finished[0] / "summary.json").read_text())
+    table = html_table(found)
+    for part in (
+        "mAP of one network, %",
+        "Rank-1, %",
+        "test mAP, 2 seeds",
+        "queries",
+        "features of a cohort's networks",
+    ):
+        assert part in table, part
+    assert f"{100 * found['rows'][1]['cmc1_mean']:.2f}" in table
+    assert f"{100 * found['rows'][1]['map_mean']:.2f}" in table
+    for gone in ("Accuracy", "accuracy", "ECE", "examples"):
+        assert gone not in table, gone
+    said = " ".join(headline(found))
+    assert "classifies" not in said
+    assert "179 test queries" in said
+    found["rows"][1] |= {"gain_mean": 0.03, "gain_ci95": [0.02, 0.04], "map_mean": 0.456}
+    assert "one network reaches a mAP of 45.60 % instead of" in " ".join(headline(found))
+
+
+def test_a_study_on_the_validation_part_of_an_open_set_compares_accuracy(finished):
+    folder, made = finished
+    rows = [
+        {**row, "map": None, "accuracy": 0.5, "nll": 1.0, "ece": 0.1, "brier": 0.2, "entropy": 0.3}
+        for row in read_lines(folder / "results.jsonl")
+    ]
+    for row in rows:
+        del row["map"]
+    found = summary(dataclasses.replace(made, part="valid"), rows, json.loads((folder / "costs.json").read_text()))
+    assert found["measure"] == "accuracy"
+    assert found["rows"][0]["accuracy_mean"] == 0.5
+
+
+def test_the_table_of_a_run_has_the_ranks(fleet):
+    table = results_table(results(fleet, "test"))
+    assert [column.header for column in table.columns][2:6] == ["mAP %", "rank-1 %", "rank-5 %", "rank-10 %"]
+    assert table.title == "test part, 179 queries"
+    assert table.row_count == 3
