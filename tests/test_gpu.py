@@ -40,4 +40,4 @@ def test_a_step_never_waits_for_the_device(execute):
 
 def test_bfloat16_trains_and_ends_with_results():
     *_, end = train(RUN.replace(device="cuda", precision="bfloat16"))
-    assert all(0.0 <= row["accuracy"] <= 1.0 for row in end.lines)
+    assert all(0.0 <= row["accuracy"] <= 1.0 for row in end.lines if row["networks"])

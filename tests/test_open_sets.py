@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from html import unescape
 
 import pytest
 import torch
@@ -168,7 +169,7 @@ def test_a_study_of_an_open_set_compares_map(finished):
 
 def test_what_is_printed_of_it_speaks_of_map(finished):
     found = json.loads((finished[0] / "summary.json").read_text())
-    table = html_table(found)
+    table = unescape(html_table(found))
     for part in (
         "mAP of one network, %",
         "Rank-1, %",

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from codistill.run import Run
 from codistill.train import logged, read_lines, train

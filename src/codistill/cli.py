@@ -53,12 +53,14 @@ class Compare:
     """Where folders of runs are."""
     if_exists: IF_EXISTS = "error"
     """What to do where the folder is there already: stop, or go on with what is in it."""
+    quick: bool = False
+    """See in a minute that all is in place: few examples, small networks, one epoch. Its figures mean nothing."""
     settings: Settings = field(default_factory=Given)
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
         from codistill import study as studies
 
-        study = _study(self.recipe, given, self.methods, self.seeds)
+        study = _study(self.recipe, given, self.methods, self.seeds, self.quick)
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", study.recipe))
         there = (folder / "study.json").exists()
         if there and self.if_exists == "resume":
@@ -244,10 +246,13 @@ def _run(recipe: str | None, given: dict[str, Any]) -> Run:
     return recipes.get(recipe).base.replace(**given)
 
 
-def _study(recipe: str, given: dict[str, Any], methods: tuple[str, ...], seeds: tuple[int, ...]) -> "Study":
+def _study(
+    recipe: str, given: dict[str, Any], methods: tuple[str, ...], seeds: tuple[int, ...], quick: bool = False
+) -> "Study":
     from codistill import recipes
+    from codistill.recipes.quick import quick as shortened
 
-    study = recipes.get(recipe)
+    study = shortened(recipes.get(recipe)) if quick else recipes.get(recipe)
     if "method" in given or "seed" in given:
         raise ValueError("a comparison has many methods and seeds: use --methods and --seeds")
     if len(seeds) == 1:
@@ -380,7 +385,7 @@ def _flags(command: Any) -> set[str]:
     for own in dataclasses.fields(command):
         names = [f.name for f in dataclasses.fields(Run)] if own.name == "settings" else [own.name]
         flags |= {"--" + name.replace("_", "-") for name in names}
-    switches = {f.name for f in dataclasses.fields(Run) if isinstance(f.default, bool)}
+    switches = {f.name for f in (*dataclasses.fields(command), *dataclasses.fields(Run)) if isinstance(f.default, bool)}
     return flags | {f"--no-{n.replace('_', '-')}" for n in switches if f"--{n.replace('_', '-')}" in flags}
 
 

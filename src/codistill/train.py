@@ -295,7 +295,7 @@ def train(
         training.restore(saved)
     elif folder is not None and not resume:
         checkpoint.write_runs(folder, runs)  # only now: settings that do not fit leave no folder behind
-        if fleet.dataset.text is not None:  # without it the networks' ids mean nothing
+        if fleet.dataset.text is not None and fleet.dataset.text.tokenizer:  # without it the ids mean nothing
             (folder / "tokenizer.json").write_text(fleet.dataset.text.tokenizer, encoding="utf-8")
     yield Record("start", training.step, fleet.total, facts=_start_facts(fleet))
     try:

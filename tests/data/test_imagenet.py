@@ -10,9 +10,10 @@ from PIL import Image
 
 from codistill.data import class_folders, load
 from codistill.data import imagenet as module
+from codistill.data.cut import Unreadable
 from codistill.data.imagenet import imagenet
 from codistill.data.kept import CACHE
-from codistill.data.pictures import Pictures, Unreadable
+from codistill.data.pictures import Pictures
 from codistill.run import Run
 from codistill.train import train
 from small_pictures import age, imagenet_tree, save, spoil
@@ -65,7 +66,7 @@ def test_options_come_with_the_spec(official):
 
 
 def test_nothing_is_read_before_it_is_asked_for(official, monkeypatch):
-    monkeypatch.setattr("codistill.data.pictures.open_picture", lambda *_: pytest.fail("a picture was opened"))
+    monkeypatch.setattr("codistill.data.cut.open_picture", lambda *_: pytest.fail("a picture was opened"))
     imagenet(official, workers=0)
 
 

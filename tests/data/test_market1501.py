@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from codistill.data import load
+from codistill.data.cut import Unreadable
 from codistill.data.market1501 import market1501
-from codistill.data.pictures import Unreadable
 from codistill.metrics.retrieval import retrieval
 from codistill.names import UnknownName
 from small_pictures import market_tree, save, spoil

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from codistill.data import omniglot as module
+from codistill.data.cut import Unreadable
 from codistill.data.examples import channel_statistics
 from codistill.data.kept import CACHE
 from codistill.data.omniglot import omniglot
-from codistill.data.pictures import Unreadable
 from small_pictures import omniglot_tree
 
 

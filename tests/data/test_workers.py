@@ -2,6 +2,7 @@ import gc
 import itertools
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,15 +12,16 @@ import tracemalloc
 import pytest
 import torch
 
-from codistill.data import pictures as module
 from codistill.data import workers
 from codistill.data.augment import build_augment
+from codistill.data.cut import Cut, Unreadable
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.loader import Loader, plain
-from codistill.data.pictures import Cut, Files, Pictures, Unreadable
+from codistill.data.pictures import Files, Pictures
 from codistill.data.split import split
 from codistill.data.workers import Ahead, count, in_order
-from codistill.streams import deal_out
+from codistill.run import Run
+from codistill.streams import Streams, deal_out
 from small_pictures import save
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
@@ -202,14 +204,25 @@ def test_memory_does_not_grow_with_the_number_of_pictures(root):
 
 
 def test_no_more_pictures_are_alive_than_a_step_has_asked_for(root, monkeypatch):
-    alive, read = [], module.Cut.read
+    alive, read = [], Cut.read
     load = loader(examples(root))
-    monkeypatch.setattr(module.Cut, "read", lambda self, path, draw=None: alive.append(path) or read(self, path, draw))
+    monkeypatch.setattr(Cut, "read", lambda self, path, draw=None: alive.append(path) or read(self, path, draw))
     for step in range(load.steps):
         load.batch(0, step)
         load.batch(0, step, view=1)
         assert sum(len(x) for x in load._ahead._step.values()) <= 10
     assert len(alive) == 2 * 23
+
+
+def test_after_an_error_the_next_batch_is_read_all_the_same(root, monkeypatch):
+    ahead, here = noted(root, 1, monkeypatch)
+    for step in range(2):
+        ahead.read((0, step, ("x", 0, 0)))
+    ahead._feed.close()  # as an error leaves it
+    with pytest.raises(StopIteration):
+        ahead.read((0, 2, ("x", 0, 0)))
+    assert len(ahead.read((0, 2, ("x", 0, 0)))) == 2
+    assert len(here) == 2
 
 
 # Bad pictures ---------------------------------------------------------------------------------------------------------
@@ -284,25 +297,33 @@ def test_the_workers_of_a_training_end_with_its_loader_and_wait_for_no_collectio
 SCRIPT = """
 import multiprocessing, sys, time, torch
 from pathlib import Path
-from codistill.data.pictures import Cut, Files, Pictures
+from codistill.data.cut import Cut
+from codistill.data.pictures import Files, Pictures
 from codistill.data.workers import in_order
 root = Path(sys.argv[1])
 names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*.png"))
 batches = in_order(Pictures(Files.of(root, names), Cut(8, 8), name="set", workers=2), 1)
 next(batches)
-print(*[p.pid for p in multiprocessing.active_children()], flush=True)
 try:
+    print(*[p.pid for p in multiprocessing.active_children()], flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print(len(list(batches)), flush=True)
 """
 
 
+@pytest.fixture
 def started(root):
+    """A process that is in the middle of an evaluation, and the numbers of its two workers."""
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(root)], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
-    return process, [int(pid) for pid in process.stdout.readline().split()]
+    try:
+        yield process, [int(pid) for pid in process.stdout.readline().split()]
+    finally:
+        process.kill()
+        process.wait(timeout=20)
+        process.stdout.close()
 
 
 def alive(pid):
@@ -321,22 +342,20 @@ def wait_for_the_end_of(pids, seconds):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks processes up in /proc")
-def test_ctrl_c_is_the_main_process_s_and_the_workers_go_on_until_it_has_finished(root):
-    process, pids = started(root)
+def test_ctrl_c_is_the_main_process_s_and_the_workers_go_on_until_it_has_finished(started):
+    process, pids = started
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
     assert process.stdout.read().strip() == "22"
-    process.stdout.close()
     assert process.wait(timeout=20) == 0
     wait_for_the_end_of(pids, 5)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks processes up in /proc")
-def test_the_workers_of_a_process_that_was_killed_end_by_themselves(root):
-    process, pids = started(root)
+def test_the_workers_of_a_process_that_was_killed_end_by_themselves(started):
+    process, pids = started
     assert len(pids) == 2
     process.kill()
     process.wait(timeout=20)
-    process.stdout.close()
     wait_for_the_end_of(pids, 15)
 
 
@@ -363,6 +382,23 @@ def test_a_number_in_the_environment_that_cannot_be_is_named(monkeypatch, text):
     monkeypatch.setenv(workers.WORKERS, text)
     with pytest.raises(ValueError, match=f"CODISTILL_WORKERS='{text}': give a whole number"):
         count(None, "set")
+
+
+def test_pictures_go_to_another_process_whole(root):
+    one = examples(root, 2).x
+    other = pickle.loads(pickle.dumps(one.take(torch.arange(3))))
+    assert torch.equal(one[0:3], other[0:3])
+
+
+def test_the_seeds_of_a_fleet_and_their_unlabelled_batches_share_the_workers(root):
+    data = DataSet(examples(root, 8), examples(root, 8), 3, "classes", MEAN, STD, ())
+    run = Run(labels=12, unlabelled=2, batch=4)
+    for streams, each in (
+        (Streams(run, [0, 1], data, torch.device("cpu"), 1), 2),
+        (Streams(run.replace(unlabelled=0), [0, 1], data, torch.device("cpu"), 1), 4),
+        (Streams(run.replace(unlabelled=0), [0], data, torch.device("cpu"), 3), 2),
+    ):
+        assert {loader.examples.x.workers for loader in (*streams.loaders, *streams.extra)} == {each}
 
 
 # The rest of the library ----------------------------------------------------------------------------------------------

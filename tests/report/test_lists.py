@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -50,3 +52,11 @@ def test_other_lists_say_names_options_and_what_it_is():
     assert "mnist" in printed("data")
     assert "digits" in printed("recipes")
     assert "dml" in printed("methods")
+
+
+def test_counting_is_quick():
+    """Nothing is allocated or drawn, and torch's symbolic mathematics, a second to import, stays out."""
+    script = (
+        "import sys\nfrom codistill.report.lists import listing\nlisting('models')\nassert 'sympy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

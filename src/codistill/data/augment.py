@@ -14,7 +14,7 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 def crop(pad: int = 4, mode: str = "reflect") -> Augment:
     """A crop of the image's own size, at a place drawn for each image, from the image padded on all sides.
 
-    Mirrored padding is the paper's (METHODS A5, arXiv:1706.00384); black padding is common in copies of it.
+    Mirrored padding is the paper's (arXiv:1706.00384); black padding is common in copies of it.
 
     Args:
         pad: Pixels on each side; below height and width where the mode is ``reflect``.

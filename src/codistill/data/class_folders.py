@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from codistill.data.pictures import SUFFIXES
+from codistill.data.cut import SUFFIXES
 
 
 def classes(root: Path, name: str) -> tuple[str, ...]:

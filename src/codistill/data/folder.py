@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from codistill.data import class_folders
+from codistill.data.cut import Unreadable, open_picture, pixels
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.kept import digest, kept, stamp
 from codistill.data.options import check_flag, check_whole, nothing_to_fetch
-from codistill.data.pictures import Unreadable, open_picture, pixels
 from codistill.data.split import held_out
 
 __all__ = ["folder"]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from codistill.data.pictures import pixels
+from codistill.data.cut import pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from codistill.data import class_folders
+from codistill.data.cut import Cut
 from codistill.data.download import missing
 from codistill.data.examples import DataSet, Examples
 from codistill.data.kept import kept
 from codistill.data.options import check_flag, check_whole, nothing_to_fetch
-from codistill.data.pictures import Cut, Files, Pictures
+from codistill.data.pictures import Files, Pictures
 from codistill.data.workers import count
 
 __all__ = ["imagenet"]
@@ -33,7 +34,7 @@ def imagenet(
 ) -> DataSet:
     """Photos in root/{train,val}/<class>/, any number of classes (ImageNet: 1,000, 1.3 million); read by workers.
 
-    For training, a part drawn from each picture (see `codistill.data.pictures.Cut`); for evaluation the centre, 7/8 of
+    For training, a part drawn from each picture (see `codistill.data.cut.Cut`); for evaluation the centre, 7/8 of
     what is left when the short side is 256/224 of ``size``. Pictures are decoded when a batch needs them and not kept;
     the list of them is kept for the next start, until a folder changes. Mean and deviation are those usual for
     ImageNet. Source: Russakovsky et al., IJCV 2015, arXiv:1409.0575.

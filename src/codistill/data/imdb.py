@@ -30,7 +30,7 @@ def imdb(
     """50,000 English film reviews, negative or positive; 25,000 to learn from.
 
     Reads the original folders {train,test}/{neg,pos} from ``root/aclImdb`` or ``root``. Line breaks of HTML are
-    read as spaces. Four of five reviews fit into 400 tokens; the vocabulary's size is that of METHODS G2, IMDB column.
+    read as spaces. Four of five reviews fit into 400 tokens; 25,000 is the sentiment study's vocabulary.
     Source: Maas et al., ACL 2011. We differ: pieces of words are learned from the text in place of spaCy's words.
     What is downloaded is held against the MD5 under which the archive is widely known; nothing at hand confirms it.
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from codistill.data.augment import Augment
+from codistill.data.cut import Cut
 from codistill.data.examples import Examples, check_statistics
 from codistill.data.order import Order
-from codistill.data.pictures import Cut, Pictures
+from codistill.data.pictures import Pictures
 from codistill.data.workers import Ahead, Ask, Place, in_order
 from codistill.randomness import generator
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 
 from codistill.data.class_folders import is_picture, left_out
+from codistill.data.cut import Cut, Unreadable, open_picture
 from codistill.data.download import missing
 from codistill.data.examples import DataSet, Examples, Retrieval
 from codistill.data.options import check_flag, check_whole, nothing_to_fetch
-from codistill.data.pictures import Cut, Files, Pictures, Unreadable, open_picture
+from codistill.data.pictures import Files, Pictures
 from codistill.data.workers import count
 from codistill.names import UnknownName
 
@@ -48,7 +49,7 @@ def market1501(
     """Persons seen by six cameras, 128x64; 751 to learn, 750 others to be found again; read by workers.
 
     Training classifies persons; the test part is queries and then the gallery, without labels, and `Retrieval` tells
-    who is on them. Pictures are stretched to ``height`` x ``width`` and scaled to [-1, 1] (METHODS A5,
+    who is on them. Pictures are stretched to ``height`` x ``width`` and scaled to [-1, 1] (as in
     arXiv:1706.00384); a flip is the loader's (``augment flip``). Of the gallery, person -1 is junk (bad boxes) and 0
     nobody who is searched for. Source: Zheng et al., ICCV 2015. We differ: boxes go to their size at once, not by way
     of 160x64.

@@ -33,7 +33,7 @@ def nsmc(
 
     Reads the original tab-separated files from ``root/nsmc`` or ``root``. Eight reviews are empty and are kept, as
     a single unknown token. 1,571 test reviews have the very text of some training review. Vocabulary, smallest
-    count and length are those of METHODS G2, its table's NSMC column. We differ: pieces of words are learned
+    count and length are those of the sentiment study (BM-K). We differ: pieces of words are learned
     from the text in place of the parts of speech that Mecab finds. Source: github.com/e9t/nsmc, CC0.
 
     Args:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from codistill.data.class_folders import is_picture, left_out
+from codistill.data.cut import Unreadable, open_picture, pixels
 from codistill.data.download import extract, fetch, missing
 from codistill.data.examples import DataSet, Examples, Retrieval, channel_statistics
 from codistill.data.kept import digest, kept, stamp
 from codistill.data.options import check_flag, check_whole
-from codistill.data.pictures import Unreadable, open_picture, pixels
 from codistill.randomness import generator
 
 __all__ = ["omniglot"]

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from codistill.data.pictures import Pictures, Unreadable
+from codistill.data.cut import Unreadable
+from codistill.data.pictures import Pictures
 
 WORKERS = "CODISTILL_WORKERS"  # the environment variable for their number, where a data set's spec does not say it
 MOST = 8  # unless another number is asked for
@@ -86,9 +87,12 @@ class Ahead:
 
     def _next(self, place: Place) -> Tensor:
         if self._feed is not None:
+            batches, self._feed = self._feed, None
             if next(self._expected) == place:
-                return next(self._feed)
-            self._feed = None
+                x = next(batches)
+                self._feed = batches  # only where that went well
+                return x
+            del batches
         x, bad = self._pictures.read(*self._ask(place))
         self._pictures.say(bad)
         return x
@@ -173,7 +177,7 @@ def _started(pictures: Pictures, asks: Iterable[Ask]) -> Iterator[_Batch]:
             worker_init_fn=_quiet,
             generator=torch.Generator(),  # its seed is not drawn from the training's own generator
         )
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
             return iter(loader)
         before = signal.getsignal(signal.SIGCHLD)
         batches = iter(loader)

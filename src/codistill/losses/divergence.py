@@ -12,7 +12,7 @@ class Divergence(ABC):
     """D(source, student): how far a student's posterior is from what it imitates, per sample, in nats.
 
     Zero where the two are equal. ``linear`` says that D is linear in the source up to a term that does not depend on
-    the student, so that many sources may be replaced by their weighted mean (METHODS A2: mean of KLs = KL from the
+    the student, so that many sources may be replaced by their weighted mean (mean of KLs = KL from the
     mean + constant); then `constant` is what has to be added back for the true value.
     """
 

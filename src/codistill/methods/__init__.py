@@ -121,7 +121,7 @@ def warn_of_identical(cohort: Peers, graph: Graph) -> None:
         if i != j and a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a):
             warnings.warn(
                 f"peers {j} and {i} start with identical weights, so they have nothing to teach each other: "
-                "build each network with a seed of its own (not by a deep copy, nor all from one start with its head)",
+                "build each network with a seed of its own (not by a deep copy), nor all from one start with its head",
                 IdenticalPeers,
                 stacklevel=3,
             )

@@ -6,14 +6,14 @@ from codistill.study import Study
 TEACHER, STUDENT = "resnet110", "resnet20"
 PUBLISHED = {
     "cifar10": (
-        "Zoo's README [read]: ResNet-20 92.37, ResNet-110 93.86; Logits 92.98, ST 92.82, OFD 93.13, AT 93.21, NST 92.83, "
-        "RKD 93.21, AFD 92.92, DML 92.92 (ResNet-20 of the pair; ResNet-110 94.45)",
-        "an article (K6) [read]: 92.29, gains Logits 0.78, ST 0.16, OFD 0.45, AT 0.71, NST 0.38, RKD 0.65, AFD 0.18, DML "
-        "2.24; the last is what max(net 1, net 2) gives, which is the ResNet-110: do not expect it of the ResNet-20",
+        "Zoo's README [read]: ResNet-20 92.37, ResNet-110 93.86; Logits 92.98, ST 92.82, OFD 93.13, AT 93.21, NST "
+        "92.83, RKD 93.21, AFD 92.92, DML 92.92 (ResNet-20 of the pair; ResNet-110 94.45)",
+        "an article (GiantPandaCV) [read]: 92.29, gains Logits 0.78, ST 0.16, OFD 0.45, AT 0.71, NST 0.38, RKD 0.65, "
+        "AFD 0.18, DML 2.24; the last is what max(net 1, net 2) gives, the ResNet-110's: do not expect it of ResNet-20",
     ),
     "cifar100": (
-        "Zoo's README [read]: ResNet-20 68.92, ResNet-110 73.15; Logits 69.78, ST 70.06, OFD 69.81, AT 69.28, NST 69.31, "
-        "RKD 69.36, AFD 69.60, DML 70.29 (ResNet-20 of the pair; ResNet-110 74.53)",
+        "Zoo's README [read]: ResNet-20 68.92, ResNet-110 73.15; Logits 69.78, ST 70.06, OFD 69.81, AT 69.28, NST "
+        "69.31, RKD 69.36, AFD 69.60, DML 70.29 (ResNet-20 of the pair; ResNet-110 74.53)",
     ),
 }
 

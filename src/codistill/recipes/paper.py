@@ -1,7 +1,7 @@
 """The tables of the paper: Zhang, Xiang, Hospedales, Lu, Deep Mutual Learning, CVPR 2018, arXiv:1706.00384.
 
-Its weight decay is in no text at hand: 5e-4 is that of most replications (METHODS A5). It says nothing of seeds; ours are
-three. Figures marked [read2] are second hand: two transcriptions of the paper's table that agree (CIFAR-100), or one.
+Its weight decay on CIFAR is in no text at hand: 5e-4 is that of most replications. The three seeds are ours. A figure
+marked [read] was seen in a primary source, [read2] second hand: for CIFAR-100 in two transcriptions that agree.
 """
 
 from codistill.run import Run

@@ -3,7 +3,7 @@
 from codistill.run import Run
 from codistill.study import Study
 
-SMOOTHING = "alone:label_smoothing=0.1"  # the baseline to beat (METHODS D4)
+SMOOTHING = "alone:label_smoothing=0.1"  # the baseline to beat
 NOTES = ("A full run needs a GPU; --quick shows in a minute that it works here.",)
 COMMON = (
     "one codebase for all, ResNet-18 (winycg/Self-KD-Lib) [read]: CE 76.24, DDGSD 76.61, Tf-KD-reg 76.61, CS-KD 78.66, "
@@ -85,8 +85,8 @@ def tfkd() -> Study:
         "tfkd",
         _run(200, 128, 5e-4, "step:at=0.3/0.6/0.8,by=0.2"),
         ("tfkd:alpha=0.95,temperature=6,multiplier=50", "tfkd_reg:alpha=0.1,temperature=20,multiplier=100"),
-        "ResNet-18 alone 75.87 (yuanli2333/Teacher-free-Knowledge-Distillation) [read]; the gains of ResNet-18 are known "
-        "from memory only and are not given here",
+        "ResNet-18 alone 75.87 (yuanli2333/Teacher-free-Knowledge-Distillation) [read]; its gains are known from "
+        "memory only and are not given here",
         COMMON,
     )
 

@@ -1,4 +1,4 @@
-"""The study of mutual learning on MNIST and on the film reviews of IMDB and Naver (BM-K's scripts; METHODS G).
+"""The study of mutual learning on MNIST and on the film reviews of IMDB and Naver (BM-K's scripts).
 
 Its conclusion, that the KL between networks for text is too small to matter, came from a softmax over the batch;
 `BatchSoftmax` is that term, to be compared with the true one.

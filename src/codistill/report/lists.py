@@ -6,13 +6,14 @@ python -m codistill.report.lists > docs/methods.md
 import inspect
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from rich.table import Table
 from rich.text import Text
+from torch.overrides import TorchFunctionMode
 
 from codistill import methods, models, names
 from codistill.names import Spec
@@ -118,12 +119,24 @@ def parameters(model: str) -> tuple[tuple[int, ...], str]:
     """
     for inputs, (shape, known) in INPUTS.items():
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), _NotDrawn():
                 nets = [models.build(model, classes, shape, known=known) for classes in CLASSES]
         except (ValueError, ImportError):
             continue
         return tuple(models.count_parameters(net) for net in nets), inputs
     return (), ""
+
+
+class _NotDrawn(TorchFunctionMode):
+    """Inside, weights are given no start: there are none on meta, and drawing normal ones imports for a second."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func is torch.Tensor.normal_ or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def _models(table: Table) -> Table:

@@ -12,8 +12,7 @@ from codistill.report.numbers import decimal, known, percent
 
 CLASSES = {"accuracy": "accuracy %", "top5": "top-5 %", "f1": "F1 %", "nll": "NLL", "ece": "ECE %", "brier": "Brier"}
 CLASSES |= {"entropy": "entropy"}
-LABELS = {"map": "mAP %", "f1_macro": "F1 macro %", "f1_micro": "F1 micro %", "accuracy": "accuracy %"}
-LABELS |= {"nll": "NLL", "ece": "ECE %"}
+LABELS = {"map": "mAP %", "f1_macro": "F1 macro %", "f1_micro": "F1 micro %", "nll": "NLL", "ece": "ECE %"}
 SEARCH = {
     "map": "mAP %",
     "cmc1": "rank-1 %",

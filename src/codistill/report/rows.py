@@ -147,11 +147,11 @@ def footnotes(summary: dict[str, Any]) -> list[str]:
 def _about_measure(measure: Measure) -> list[str]:
     if measure is OPEN_SET:
         return [
-            "mAP: of each query the mean of the precisions at its matches, the mean over queries; rank-1: how often "
-            "the nearest picture is a match. Of a query's identity, pictures by its own camera are left out."
+            "It is the mean over queries of the mean precision at a query's matches; rank-1 is how often the nearest "
+            "picture is a match. Of a query's identity, pictures by its own camera are left out."
         ]
     if measure.key == "map":
-        return ["mAP: of each label the average precision of the examples' ranking, the mean over labels."]
+        return ["It is the mean over labels of the average precision of the examples' ranking by that label."]
     return []
 
 

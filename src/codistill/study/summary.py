@@ -42,7 +42,7 @@ def summary(study: Study, rows: Rows, costs: Mapping[str, Mapping[str, float]]) 
         "n_test": rows[0]["n"],
         "measure": measure,
         "baseline": base.name,
-        "notes": list(study.notes),
+        "notes": [*study.notes, *(f"Published: {figure}." for figure in study.published)],
         "rows": [_row(study, entry, base, look, measure, costs) for entry in study.entries],
     }
 

@@ -1,0 +1,137 @@
+"""The table of a run, and how alike its networks are, from the lines of its results."""
+
+import io
+import math
+
+import pytest
+from rich.console import Console
+
+from codistill.report.measures import measure_of, measure_of_results
+from codistill.report.page import write_report, write_run_report
+from codistill.report.results import alike, changes_table, results_table
+from codistill.report.table import html_table
+from codistill.report.verdict import headline
+
+
+def pairs(seed, off, **about):
+    """The line of a cohort of three, of which each pair has its own value."""
+    matrix = [[1.0, off, off + 0.1], [off, 1.0, off + 0.2], [off + 0.1, off + 0.2, 1.0]]
+    more = {"agreement": matrix, "error_correlation": matrix, "kl": matrix, "js": matrix}
+    return {"method": "dml", "seed": seed, "part": "test", "n": 9, "kind": "pairs", "peer": None, **more, **about}
+
+
+def single(**values):
+    about = {"method": "dml", "seed": 0, "peers": 2, "part": "test", "n": 797}
+    return [{**about, "peer": peer, "networks": networks, **values} for peer, networks in ((0, 1), (1, 1), (None, 2))]
+
+
+CLASSES = {"accuracy": 0.5, "nll": 1.0, "ece": 0.1, "brier": 0.2, "entropy": 0.3, "aurc": 0.1}
+
+
+def printed(table, width=80):
+    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_alike_is_the_mean_off_the_diagonal_over_seeds():
+    found = alike([pairs(0, 0.5), pairs(1, 0.6), *single(accuracy=0.5), pairs(0, 0.1, method="alone")])
+    assert found["dml"]["agreement"] == pytest.approx(0.65)
+    assert found["alone"]["js"] == pytest.approx(0.2)
+    unknown = pairs(0, 0.5)
+    unknown["error_correlation"] = [[None, None, None], [None, 1.0, 0.4], [None, 0.4, 1.0]]
+    assert alike([unknown])["dml"]["error_correlation"] == pytest.approx(0.4)
+    unknown["error_correlation"] = [[None] * 3] * 3
+    assert alike([unknown])["dml"]["error_correlation"] is None
+    assert alike(single(accuracy=0.5)) == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "columns"),
+    [
+        (CLASSES, ["accuracy %", "NLL", "ECE %", "Brier", "entropy"]),
+        ({**CLASSES, "top5": 0.9}, ["accuracy %", "top-5 %", "NLL", "ECE %", "Brier", "entropy"]),
+        ({**CLASSES, "f1": 0.9}, ["accuracy %", "F1 %", "NLL", "ECE %", "Brier", "entropy"]),
+        (
+            {**CLASSES, "map": 0.4, "f1_macro": 0.3, "f1_micro": 0.3},
+            ["mAP %", "F1 macro %", "F1 micro %", "NLL", "ECE %"],
+        ),
+        ({"map": 0.4, "cmc1": 0.6, "cmc5": 0.7, "cmc10": 0.8}, ["mAP %", "rank-1 %", "rank-5 %", "rank-10 %"]),
+    ],
+)
+def test_a_run_s_table_chooses_its_columns(values, columns):
+    table = results_table([*single(**values), pairs(0, 0.5)])
+    assert [c.header for c in table.columns] == ["run", "network", *columns]
+    assert table.row_count == 3
+    text = printed(table)
+    assert "ensemble of 2" in text
+    assert "two networks agree on 60.00 %, error correlation 0.60, JS 0.600 nats" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_value_that_is_missing_is_a_dash_and_no_results_an_empty_table():
+    rows = single(**CLASSES)
+    del rows[1]["nll"]
+    assert "–" in printed(results_table(rows))
+    assert results_table([]).row_count == 0
+    assert "queries" in results_table(single(map=0.4, cmc1=0.6)).title
+    assert "examples" in results_table(single(**CLASSES)).title
+
+
+def test_changes_are_said_network_by_network():
+    row = {"run": "a/seed=0", "against": "b/seed=0", "part": "test", "n": 9, "peer": 1}
+    text = printed(changes_table([{**row, "changed": 0.25, "lost": 0.1, "gained": 0.05}]), 100)
+    for part in ("test part, 9 examples", "a/seed=0", "b/seed=0", "25.00", "10.00", "5.00"):
+        assert part in text
+
+
+def test_the_page_says_how_alike_networks_are_and_keeps_matrices_out_of_the_list(summary, log, results, tmp_path):
+    lines = [*results, pairs(0, 0.5, method="dml", entry="dml:peers=3")]
+    html = write_report(summary, log, lines, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "How alike the networks of a cohort are" in html
+    assert f"All results, per network: {len(results)} lines" in html
+    assert "<td>dml:peers=3</td><td>60.00</td><td>0.600</td><td>0.600</td><td>0.600</td>" in html
+    assert "[[" not in html.partition("All results")[2].partition("</details>")[0]
+    without = write_report(summary, log, results, tmp_path / "old.html").read_text(encoding="utf-8")
+    assert "How alike" not in without
+
+
+def test_the_page_of_a_run_that_searches(tmp_path):
+    rows = single(map=0.4, cmc1=0.6, cmc5=0.7, cmc10=0.8)
+    html = write_run_report([{"method": "dml"}], [], rows, tmp_path / "run.html").read_text(encoding="utf-8")
+    assert "reaches a mAP of 40.00 % on the test part" in html
+    assert "classifies" not in html
+    assert "<td>60.00</td>" in html  # rank-1
+    assert "ECE" not in html
+
+
+def labelled(summary):
+    """The same study with mAP of several labels in place of accuracy."""
+    summary["measure"] = "map"
+    for row in summary["rows"]:
+        row["map_mean"], row["map_sd"] = row.pop("accuracy_mean"), row.pop("accuracy_sd")
+    return summary
+
+
+def test_several_labels_are_known_by_map_and_keep_their_ece(summary):
+    html = html_table(labelled(summary))
+    for part in ("mAP of one network, %", "ECE, %", "of the examples&#x27; ranking", "mean mAP of a method"):
+        assert part in html, part
+    assert "Rank-1" not in html
+    assert f"{100 * summary['rows'][3]['map_mean']:.2f}" in html
+    assert "797 test examples" in " ".join(headline(summary))
+
+
+def test_figures_and_headline_take_the_same_measure(summary, log, results, tmp_path):
+    html = write_report(labelled(summary), log, [], tmp_path / "report.html").read_text(encoding="utf-8")
+    main = html.partition("<main>")[2].partition("</main>")[0].replace("confidence and accuracy", "")  # of the ECE
+    for gone in ("MAP", "ccuracy"):
+        assert gone not in main, gone
+    assert "mAP by cohort size" in html
+    assert "Test mAP, %" in html
+    assert "one network reaches a mAP of" in html
+
+
+def test_what_is_compared_of_old_summaries_and_of_nothing():
+    assert measure_of(None).key == measure_of({"rows": []}).key == measure_of_results([]).key == "accuracy"
+    assert measure_of_results(single(map=math.nan)).key == "accuracy"
