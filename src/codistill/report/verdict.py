@@ -11,7 +11,7 @@ GAIN, LOSS, UNCLEAR, NONE, BASELINE = "gain", "loss", "unclear", "none", "baseli
 
 def judge(row: dict[str, Any], baseline: str | None) -> str:
     """``gain`` or ``loss`` where the interval leaves out zero, else ``unclear``; ``none`` without one."""
-    if row["method"] == baseline:
+    if row["method"] == baseline or row.get("alone"):
         return BASELINE
     low, high = ends(row.get("gain_ci95"))
     if low is None or high is None or not known(row.get("gain_mean")):
@@ -76,7 +76,8 @@ def headline(summary: dict[str, Any]) -> list[str]:
 
 def _gained(best: dict[str, Any], base: dict[str, Any] | None, summary: dict[str, Any]) -> list[str]:
     measure = measure_of(summary)
-    against = f" instead of {percent(measure.mean(base))} %" if base else ""
+    alone = best.get("alone_mean") if known(best.get("alone_mean")) else measure.mean(base) if base else None
+    against = f" instead of {percent(alone)} %" if known(alone) else ""
     return [
         f"The biggest reliable gain here is that of {label_of(best)}: {_on(summary, best)}, one network "
         f"{measure.reached(measure.mean(best))}{against}, a gain of "

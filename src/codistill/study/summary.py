@@ -30,7 +30,8 @@ def _table(study: Study, rows: Rows) -> Look:
 
 
 def summary(study: Study, rows: Rows, costs: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """The table: one row per entry. Accuracies are fractions; an interval is Student's t over seeds.
+    """The table: one row per entry, or one per kind of network where it has several. Accuracies are fractions; an
+    interval is Student's t over seeds; each network is compared with the one of its kind and place trained alone.
 
     What is compared is said in ``measure``: ``map`` of open sets and of several labels each, else ``accuracy``.
     """
@@ -43,7 +44,11 @@ def summary(study: Study, rows: Rows, costs: Mapping[str, Mapping[str, float]]) 
         "measure": measure,
         "baseline": base.name,
         "notes": [*study.notes, *(f"Published: {figure}." for figure in study.published)],
-        "rows": [_row(study, entry, base, look, measure, costs) for entry in study.entries],
+        "rows": [
+            _row(study, entry, network, look, measure, costs)
+            for entry in study.entries
+            for network in dict.fromkeys(entry.networks)
+        ],
     }
 
 
@@ -56,17 +61,20 @@ def measure_of(rows: Rows) -> str:
 def _row(
     study: Study,
     entry: Entry,
-    base: Entry,
+    network: str,
     look: Look,
     measure: str,
     costs: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
-    peers = range(entry.run.peers)
+    peers = [i for i, net in enumerate(entry.networks) if net == network]
+    unlike = len(peers) < entry.run.peers
+    base = study.alone(network, peers[0])
     single = [look(entry, seed, i, 1) for seed in study.seeds for i in peers]
     mean, sd = mean_sd([row[measure] for row in single])  # no sd, and no interval, of one: null in JSON
     row: dict[str, Any] = {
-        "method": entry.name,
-        "label": entry.label,
+        "method": f"{entry.name} [{network}]" if unlike else entry.name,
+        "label": f"{entry.label}: its {network}" if unlike else entry.label,
+        "alone": entry is base,
         "peers": entry.cohort,
         "seeds": len(study.seeds),
         "networks": len(single),
@@ -77,35 +85,44 @@ def _row(
             for key in BESIDE
             if key != measure and all(key in r for r in single)
         },
+        "alone_mean": None,
         "gain_mean": None,
         "gain_ci95": None,
         "gain_per_seed": None,
-        **_ensembles(study, entry, base, look, measure),
+        **_ensembles(study, entry, look, measure),
         "pairs": _pairs(study, entry, look),
         "same_gradient_as": _same_gradient(study, entry),
-        "cost": _cost(entry, base, costs),
+        "cost": _cost(study, entry, costs),
     }
     if entry is not base:
-        gains = [
-            statistics.fmean(look(entry, s, i, 1)[measure] - look(base, s, i, 1)[measure] for i in peers)
-            for s in study.seeds
-        ]
+        twins = [[look(study.alone(network, i), s, i, 1)[measure] for i in peers] for s in study.seeds]
+        own = [[look(entry, s, i, 1)[measure] for i in peers] for s in study.seeds]
+        gains = [statistics.fmean(o) - statistics.fmean(t) for o, t in zip(own, twins, strict=True)]
         mean, low, high = paired_interval(gains)
-        row |= {"gain_mean": mean, "gain_ci95": [low, high] if len(gains) > 1 else None, "gain_per_seed": gains}
+        row |= {
+            "alone_mean": statistics.fmean(value for seed in twins for value in seed),
+            "gain_mean": mean,
+            "gain_ci95": [low, high] if len(gains) > 1 else None,
+            "gain_per_seed": gains,
+        }
     return row
 
 
-def _ensembles(study: Study, entry: Entry, base: Entry, look: Look, measure: str) -> dict[str, Any]:
-    """The ensemble of an entry's networks, and that of the networks with the same starts trained alone."""
+def _ensembles(study: Study, entry: Entry, look: Look, measure: str) -> dict[str, Any]:
+    """The ensemble of an entry's networks, and that of the networks with the same starts trained alone.
+
+    The latter is measured where one row holds them all.
+    """
     size = entry.run.peers
     if size < 2:
         return {"ensemble_networks": None, "ensemble_mean": None, "ensemble_alone_mean": None}
     own = [look(entry, seed, None, size)[measure] for seed in study.seeds]
-    alone = [look(base, seed, None, size)[measure] for seed in study.seeds]
+    base = next((e for e in study.entries if e.alone and e.networks[:size] == entry.networks), None)
+    alone = [look(base, seed, None, size)[measure] for seed in study.seeds] if base else []
     return {
         "ensemble_networks": size,
         "ensemble_mean": statistics.fmean(own),
-        "ensemble_alone_mean": statistics.fmean(alone),
+        "ensemble_alone_mean": statistics.fmean(alone) if alone else None,
     }
 
 
@@ -134,10 +151,11 @@ def _same_gradient(study: Study, entry: Entry) -> str | None:
     return None
 
 
-def _cost(entry: Entry, base: Entry, costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """What one network costs by itself, and what has to be paid to get one: its cohort and its teacher."""
-    own, alone = costs[entry.name], costs[base.name]
+def _cost(study: Study, entry: Entry, costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """What one network costs by itself, and what has to be paid to get one: its cohort and what taught it."""
+    own = costs[entry.name]
+    before = [study.entries[0] if name == BASELINE else study.alone(name) for name in entry.waits]
     kinds = ("forward", "backward", "seconds")
-    taught = {k: alone[k] if entry.teacher == BASELINE else 0.0 for k in kinds}
+    taught = {k: sum(costs[other.name][k] for other in before) for k in kinds}
     per_network = {f"{k}_per_network": round(own[k] + taught[k], 3) for k in kinds}
     return {**{k: round(own[k] * entry.cohort + taught[k], 3) for k in kinds}, **per_network}
