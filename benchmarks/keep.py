@@ -1,0 +1,91 @@
+"""Keep the results of a finished comparison in `benchmarks/results`: its table, and how its terms went.
+
+    python benchmarks/keep.py runs/nsmc text_nsmc
+    python benchmarks/keep.py runs/nsmc text_nsmc --figure      # needs codistill[figures] and a Chrome
+
+NAME.json is the comparison's summary.json with ``courses``: of every row and epoch, means over networks and seeds of
+the task term, the mimic term, the true KL between peers (nats), their agreement and the accuracy on validation data.
+NAME.md is its report.md. NAME.svg shows the courses.
+"""
+
+import argparse
+import json
+import re
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from codistill import study
+
+RESULTS = Path(__file__).parent / "results"
+Course = dict[str, list[float]]
+
+
+def courses(folder: Path) -> dict[str, Course]:
+    """Of every row its course over the epochs."""
+    lines: dict[str, dict[int, list[dict[str, Any]]]] = {}
+    for line in study.log_of(study.load(folder), folder):
+        lines.setdefault(line["method"], {}).setdefault(line["epoch"], []).append(line)
+    return {method: _course([epochs[number] for number in sorted(epochs)]) for method, epochs in lines.items()}
+
+
+def _course(epochs: Sequence[list[dict[str, Any]]]) -> Course:
+    """Means of each epoch over its lines, one line for each seed."""
+    found: Course = {"epoch": [lines[0]["epoch"] for lines in epochs]}
+    for term in epochs[0][0]["terms"]:
+        found[term] = [statistics.fmean(v for line in lines for v in line["terms"][term]) for lines in epochs]
+    for name, said in (("edges", "kl"), ("agree", "agreement")):
+        if name in epochs[0][0]:
+            found[said] = [statistics.fmean(v for line in lines for v in _apart(line[name])) for lines in epochs]
+    if "valid_accuracy" in epochs[0][0]:
+        found["valid"] = [statistics.fmean(v for line in lines for v in line["valid_accuracy"]) for lines in epochs]
+    return found
+
+
+def _apart(matrix: Sequence[Sequence[float]]) -> list[float]:
+    return [value for i, row in enumerate(matrix) for j, value in enumerate(row) if i != j]
+
+
+def figure(found: dict[str, Course], path: Path) -> None:
+    """The true KL and the mimic term of every row over the epochs, on a logarithmic axis."""
+    import plotly.graph_objects as go
+
+    colours = ("#888888", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
+    drawn = go.Figure()
+    for (method, course), colour in zip(found.items(), colours, strict=False):
+        for name, dash in (("kl", "solid"), ("mimic", "dot")):
+            if name in course:
+                label = f"{short(method)}: {'KL between peers' if name == 'kl' else 'mimic term'}"
+                line = {"color": colour, "dash": dash}
+                drawn.add_scatter(x=course["epoch"], y=course[name], name=label, line=line, mode="lines+markers")
+    drawn.update_layout(template="plotly_white", width=820, height=460, legend={"font": {"size": 11}})
+    drawn.update_xaxes(title_text="Epoch", dtick=1).update_yaxes(title_text="Nats", type="log", exponentformat="power")
+    drawn.write_image(path)
+
+
+def short(method: str) -> str:
+    """A row's name without the module of a method of one's own."""
+    return method.replace("codistill.recipes.sentiment:", "").replace("BatchSoftmax", "softmax over the batch")
+
+
+def main() -> None:
+    """Keep one comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of a finished comparison")
+    parser.add_argument("name", help="of the files in benchmarks/results")
+    parser.add_argument("--figure", action="store_true", help="draw NAME.svg too")
+    asked = parser.parse_args()
+    summary = json.loads((asked.folder / "summary.json").read_text(encoding="utf-8"))
+    found = courses(asked.folder)
+    kept = {**summary, "courses": found, "settings": {k: v for k, v in summary["settings"].items() if k != "data_root"}}
+    kept["command"] = re.sub(r"(--data-root[ =])\S+", r"\g<1>DATA", summary["command"])  # of this machine
+    (RESULTS / f"{asked.name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    report = (asked.folder / "report.md").read_text(encoding="utf-8")
+    (RESULTS / f"{asked.name}.md").write_text(report.replace(summary["command"], kept["command"]), encoding="utf-8")
+    if asked.figure:
+        figure(found, RESULTS / f"{asked.name}.svg")
+
+
+if __name__ == "__main__":
+    main()
