@@ -142,9 +142,12 @@ def test_one_logit_is_the_choice_between_two_classes():
         for name, value in binary_rows(z[peer, :, 0].tolist(), y.tolist()).items():
             assert row[name] == pytest.approx(value, abs=1e-6), name
         assert "top5" not in row
-    both = measure(torch.cat([torch.zeros_like(z), z], -1), y, "binary")  # two logits [0, z] are the same network
+    two = torch.cat([torch.zeros_like(z), z], -1)
+    both = measure(two, y)  # the same network, as two classes
     for row, other in zip(one, both, strict=True):
         assert row == pytest.approx(other, abs=1e-6)
+    with pytest.raises(ValueError, match="task='binary' with 2 logits.*classes=1.*task='classes'"):
+        measure(two, y, "binary")
     together = rows(z, y, {}, "binary")[2]
     p = torch.sigmoid(z).mean(0)[:, 0]
     assert together["accuracy"] == pytest.approx(((p > 0.5) == y.bool()).double().mean().item())

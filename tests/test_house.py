@@ -16,6 +16,7 @@ import pytest
 from codistill import names
 from codistill.report.lists import methods_page
 from codistill.report.markdown import short
+from codistill.report.recipes import recipes_page
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "codistill"
@@ -169,7 +170,7 @@ def test_the_files_that_a_page_names_are_there(page):
     written = re.findall(r"`([\w./-]+\.(?:py|md|json|toml))`", text) + re.findall(r"\]\(([\w./-]+)\)", text)
     written += re.findall(r"^ +(\w+\.py|\w+/) ", text, re.M)  # the tree in architecture.md
     made = {"study.json", "costs.json", "summary.json", "runs.json", "state.json", "results.jsonl", "log.jsonl"}
-    made |= {"tokenizer.json"}
+    made |= {"tokenizer.json", "analysis.json"}
     homes = (page.parent, ROOT, ROOT / "src", SOURCE, ROOT / "benchmarks" / "results")
     missing = [
         name
@@ -206,3 +207,7 @@ def test_the_readme_shows_what_was_measured():
 
 def test_the_page_of_methods_is_what_the_methods_say():
     assert (ROOT / "docs" / "methods.md").read_text(encoding="utf-8") == methods_page(ROOT / "benchmarks" / "results")
+
+
+def test_the_page_of_recipes_is_what_the_recipes_say():
+    assert (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8") == recipes_page()

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -352,6 +353,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # module:Name may be a file of the folder that one is in
     words = [re.sub(r"^(--[\w-]+=)?none$", r"\1None", word) for word in argv]  # as specs write it
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        _obey(words, argv)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """One line for whoever typed the command; where in the code it was said does not help them."""
+    print("codistill: warning:", " ".join(str(message).split()), file=sys.stderr)
+
+
+def _obey(words: Sequence[str], argv: Sequence[str]) -> None:
+    """Run the command; what went wrong is one line, and exit code 1."""
     try:
         command: Callable[..., None] = tyro.extras.subcommand_cli_from_dict(
             COMMANDS, prog="codistill", description="Networks that learn together.", args=words

@@ -109,12 +109,12 @@ def _blocks(fleet: Fleet) -> list[tuple[Run, list[int]]]:
 def _posteriors(logits: Tensor, task: str) -> Tensor:
     """Log-probabilities of one choice each along the last dim, ``[P, N, ..., M]``; a label has the dims before it.
 
-    For choices between classes the logits themselves: every measure takes them. One logit is the choice between
-    ``[0, z]``, two of a binary task are two classes.
+    For choices between classes the logits themselves: every measure takes them. The one logit of a binary task is the
+    choice between ``[0, z]``.
     """
     if task == "multilabel":
         return log_posterior(logits, task)
-    if task == "binary" and logits.shape[-1] == 1:
+    if task == "binary":
         return log_posterior(logits, task).squeeze(-2)
     return logits
 

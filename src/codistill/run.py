@@ -30,7 +30,7 @@ class Run:
     limit: int | None = None
     """Only so many training and so many test examples, for a quick look; none: all."""
     labels: int | None = None
-    """Labelled training examples, drawn by seed, the same number of each class; none: all."""
+    """Labelled training examples, drawn by seed, each class in its share; none: all."""
     valid: float = 0.0
     """Part of the training set held out for validation, below 1; or a number of examples."""
     unlabelled: int = 0

@@ -7,6 +7,8 @@ from codistill.batch import Batch
 from codistill.cohort.memory import Memory
 from codistill.fleet import Fleet, Member
 from codistill.losses.posterior import log_posterior
+from codistill.metrics.agreement import agreement
+from codistill.metrics.pairs import kl_matrix
 
 WATCHED_STEPS = 8  # of an epoch, about
 
@@ -28,16 +30,10 @@ def between(logits: Tensor, task: str = "classes") -> Watched:
     Returns: ``edges [blocks, P, P]``, the mean over samples of KL(p_j || p_i) in nats, row i the student and column j
     the source; ``agree [blocks, P, P]``, the part of the samples on which both choose the same class (or side).
     """
-    bernoulli = task in ("binary", "multilabel")
-    log_p = log_posterior(logits.detach(), task)
-    choice = log_p.argmax(-1)
-    log_p = log_p.flatten(-2) if bernoulli else log_p  # C variables of two outcomes each: the terms are summed
-    log_p = log_p.flatten(2, -2).clamp(min=torch.finfo(log_p.dtype).min)  # [blocks, P, N, C]; 0 * -inf would be nan
-    p, samples = log_p.exp(), log_p.shape[2]
-    cross = torch.einsum("gjnc,ginc->gij", p, log_p)  # sum_n sum_c p_j log p_i
-    own = torch.diagonal(cross, dim1=1, dim2=2)
-    same = (choice.flatten(2).unsqueeze(2) == choice.flatten(2).unsqueeze(1)).to(log_p.dtype).mean(-1)
-    return {"edges": ((own.unsqueeze(1) - cross) / samples).clamp(min=0.0), "agree": same}
+    variables = logits.shape[-1] if task == "multilabel" else 1  # two outcomes each; their divergences are summed
+    log_p = log_posterior(logits.detach(), task).flatten(2, -2)  # [blocks, P, N, C]
+    log_p = log_p.clamp(min=torch.finfo(log_p.dtype).min)  # a log has no place for infinity
+    return {"edges": variables * kl_matrix(log_p), "agree": agreement(log_p)}
 
 
 def look(fleet: Fleet, memory: Memory, whole: object, batches: list[Batch]) -> list[Watched]:

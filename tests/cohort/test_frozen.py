@@ -107,7 +107,7 @@ def test_only_a_moving_copy_follows(execute):
     cohort(x)
     copied.follow(cohort, decay=0.75)
     for i in cohort.peers:
-        parameters = cohort.parameter_names(i)
+        parameters = {name for name, _ in cohort.network(i).named_parameters()}
         for name, theirs in cohort.peer_state(i).items():
             expected = 0.75 * start[i][name] + 0.25 * theirs if name in parameters else theirs
             close(copied.peer_state(i)[name], expected)

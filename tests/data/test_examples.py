@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from codistill.data.examples import DataSet, Examples, channel_statistics
+from codistill.data.examples import DataSet, Examples, Retrieval, channel_statistics
 
 
 def images(n, y=None, channels=1):
@@ -56,8 +56,13 @@ def test_examples_of_another_form_are_refused(x, y, said):
     [
         ({"task": "class"}, "task='class'.*classes, binary"),
         ({"classes": 1}, "classes=1.*2 or more"),
+        (
+            {"task": "binary", "classes": 2, "names": ()},
+            "classes=2: task 'binary' needs 1; two outputs are task 'classes'",
+        ),
         ({"classes": 2, "names": ()}, r"train\.y holds 2: labels go from 0 to 1"),
         ({"train": images(3, torch.tensor([0, 1, -2]))}, r"train\.y holds -2.*-1 is unlabelled"),
+        ({"test": images(6, torch.tensor([0, 1, 2, 0, -1, 1]))}, r"test\.y has no label for 1 of 6: test on labelled"),
         ({"test": images(6, torch.zeros(6, 2).long())}, r"test\.y has shape \[6, 2\].*\[N\]"),
         ({"names": ("a",)}, "names has 1 entries: give 3"),
         ({"mean": (0.5, 0.5)}, r"mean=\(0.5, 0.5\): give 1"),
@@ -76,8 +81,8 @@ def test_unlabelled_examples_are_allowed():
 
 
 def test_every_task_has_its_form_of_labels():
-    one = images(4, torch.tensor([0, 1, 1, -1]))
-    assert dataset(task="binary", classes=1, names=("no", "yes"), train=one, test=one).classes == 1
+    one, other = images(4, torch.tensor([0, 1, 1, -1])), images(3, torch.tensor([0, 1, 1]))
+    assert dataset(task="binary", classes=1, names=("no", "yes"), train=one, test=other).classes == 1
     many = images(4, torch.tensor([[0, 1, 1]] * 4))
     assert dataset(task="multilabel", train=many, test=many).classes == 3
     words = Examples(torch.arange(12).view(4, 3), torch.arange(12).view(4, 3))
@@ -95,3 +100,28 @@ def test_channel_statistics_equal_those_of_the_floats():
 
 def test_a_channel_that_never_changes_is_divided_by_one():
     assert channel_statistics(torch.full((2, 1, 3, 3), 51, dtype=torch.uint8)) == ((51 / 255,), (1.0,))
+
+
+def findable(identity, camera, query):
+    """By a loop over all pairs."""
+    places = range(len(identity))
+    return any(
+        query[i] and not query[j] and identity[i] == identity[j] >= 0 and camera[i] != camera[j]
+        for i in places
+        for j in places
+    )
+
+
+def test_an_open_set_in_which_nothing_can_be_found_is_refused_before_any_training():
+    source = torch.Generator().manual_seed(0)
+    seen = set()
+    for _ in range(300):
+        identity = torch.randint(-1, 3, (5,), generator=source)
+        camera, query = torch.randint(2, (5,), generator=source), torch.randint(2, (5,), generator=source).bool()
+        seen.add(found := findable(identity.tolist(), camera.tolist(), query.tolist()))
+        if found:
+            Retrieval(identity, camera, query)
+        else:
+            with pytest.raises(ValueError, match=f"none of {int(query.sum())} queries has a match: give the gallery"):
+                Retrieval(identity, camera, query)
+    assert seen == {True, False}

@@ -160,3 +160,9 @@ def test_pil_pictures_of_two_sizes_are_named():
     deep = [(Image.new("I;16", (4, 4)), 0)]
     with pytest.raises(ValueError, match="example 0 has more than 8 bits to a pixel"):
         from_dataset(deep, deep)
+
+
+def test_an_id_of_padding_before_others_is_an_error_and_not_a_text_cut_short():
+    with pytest.raises(ValueError, match="train, example 1 has id 0 before other ids, and 0 is padding, at the end"):
+        from_dataset([([3, 4, 0], 0), ([3, 0, 4], 1)], [([3], 0)])
+    assert from_dataset([([3, 4, 0], 0), ([3, 0, 4], 1)], [([3], 0)], length=1).train.x.tolist() == [[3], [3]]

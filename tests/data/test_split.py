@@ -138,7 +138,7 @@ def test_a_limit_takes_as_many_examples_with_the_classes_shares_and_is_the_same_
 
 def test_a_limit_of_an_open_set_takes_whole_identities_that_are_searched_for():
     identity = torch.tensor([1, 1, 1, 2, 2, 2, 3, 3, 3, 0, -1])
-    query = torch.tensor([1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 0]).bool()
+    query = torch.tensor([1, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1]).bool()  # one of them is junk, which nobody searches for
     found = Retrieval(identity, torch.arange(11), query)
     data = replace(dataset([5, 5]), test=numbered(torch.full((11,), -1)), retrieval=found)
     small = limited(data, 7)

@@ -99,6 +99,7 @@ BAD = [
     ("a,pos,3", "3 fields for 2 columns"),
     ("a", "1 fields for 2 columns"),
     ("a,", "column 'label' is empty"),
+    ("a,  ", "column 'label' is empty"),
     ('"a"b,pos', "expected after.*quotes=false"),
 ]
 

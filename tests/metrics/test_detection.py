@@ -108,3 +108,8 @@ def test_what_does_not_fit_is_an_error():
             metric(torch.zeros(3, 2), torch.full((3, 2), 2))
     with pytest.raises(ValueError, match="average='weighted': choose one of macro, micro"):
         f1_labels(torch.zeros(3, 2), torch.zeros(3, 2, dtype=torch.long), "weighted")
+
+
+@pytest.mark.parametrize("average", ["macro", "micro"])
+def test_where_no_label_is_known_there_is_no_f1(average):
+    assert f1_labels(torch.zeros(2, 3, 2), torch.full((3, 2), -1), average).isnan().all()

@@ -34,6 +34,15 @@ def printed(table, width=80):
     return console.file.getvalue()
 
 
+def test_a_long_name_of_a_run_takes_no_room_from_the_numbers():
+    rows = single(**CLASSES, top5=0.9)
+    for row in rows:
+        row["method"] = "dml:temperature=3,weight=0.5,divergence=js_of_a_long_name"
+    text = printed(results_table(rows))
+    assert "50.00    90.00  1.000  10.00  0.200    0.300" in text
+    assert "…" not in text
+
+
 def test_alike_is_the_mean_off_the_diagonal_over_seeds():
     found = alike([pairs(0, 0.5), pairs(1, 0.6), *single(accuracy=0.5), pairs(0, 0.1, method="alone")])
     assert found["dml"]["agreement"] == pytest.approx(0.65)

@@ -301,11 +301,6 @@ class Cohort(nn.Module):
             else:
                 leaf.tensor.copy_(theirs)
 
-    def parameter_names(self, peer: int) -> set[str]:
-        """Which names of a peer's state are parameters; the others are buffers."""
-        group, _ = self._place[peer]
-        return {leaf.name for leaf in group.leaves() if isinstance(leaf.tensor, nn.Parameter)}
-
     def _copy(self, peers: Sequence[int]) -> "Cohort":
         groups: list[Group] = []
         order: list[int] = []

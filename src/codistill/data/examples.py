@@ -70,7 +70,7 @@ class Task:
 
 TASKS = {
     "classes": Task(range(2, sys.maxsize), "[N]"),
-    "binary": Task((1, 2), "[N]", values=2),
+    "binary": Task(range(1, 2), "[N]", values=2),
     "multilabel": Task(range(1, sys.maxsize), "[N, C]", values=2),
     "tokens": Task(range(1, sys.maxsize), "[N] or [N, T]"),
 }
@@ -101,7 +101,7 @@ class Retrieval:
         query: ``[N]`` bool; the others are the gallery.
 
     Raises:
-        ValueError: on construction, for other shapes or dtypes.
+        ValueError: on construction, for other shapes or dtypes, or where no query has a match to be found.
     """
 
     identity: Tensor
@@ -115,6 +115,19 @@ class Retrieval:
                 raise ValueError(
                     f"{name} is {value.dtype} of shape {list(value.shape)}: give {dtype} [{len(self.identity)}]"
                 )
+        if not self._matches():
+            raise ValueError(
+                f"none of {int(self.query.sum())} queries has a match: give the gallery ({int((~self.query).sum())} "
+                "pictures, query=False) the queries' identities, seen by other cameras"
+            )
+
+    def _matches(self) -> bool:
+        """Has an identity, of those with queries and gallery pictures, more than one camera? Then a query finds one."""
+        real = self.identity >= 0
+        asked, kept = real & self.query, real & ~self.query
+        both = real & torch.isin(self.identity, self.identity[asked]) & torch.isin(self.identity, self.identity[kept])
+        seen = torch.stack([self.identity[both], self.camera[both]], dim=1)
+        return len(torch.unique(seen, dim=0)) > len(torch.unique(seen[:, 0]))
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,7 @@ class DataSet:
     Attributes:
         train: The pool that training, validation and unlabelled parts are drawn from.
         test: The same for all seeds.
-        classes: Number of outputs that a model needs; 1 or 2 where the task is binary.
+        classes: Number of outputs that a model needs; 1 where the task is binary (two outputs are the task classes).
         task: One of `TASKS`; said, never guessed from shapes.
         mean: Per channel, on the 0..1 scale; empty for token ids.
         std: As `mean`, all above 0.
@@ -156,7 +169,8 @@ class DataSet:
             raise ValueError(f"task={self.task!r}: use one of {', '.join(TASKS)}")
         task = TASKS[self.task]
         if self.classes not in task.classes:
-            raise ValueError(f"classes={self.classes}: task {self.task!r} needs {task.classes[0]} or more")
+            fix = "1; two outputs are task 'classes'" if self.task == "binary" else f"{task.classes[0]} or more"
+            raise ValueError(f"classes={self.classes}: task {self.task!r} needs {fix}")
         if self.train.x.shape[1:] != self.test.x.shape[1:]:
             shapes = [list(part.x.shape[1:]) for part in (self.train, self.test)]
             raise ValueError(f"train.x has examples of shape {shapes[0]}, test.x of {shapes[1]}: make them alike")
@@ -172,6 +186,17 @@ class DataSet:
         for where, y in (("train.y", self.train.y), ("test.y", self.test.y)):
             self._check_form(where, y, task)
             check_range(where, y, task.values or self.classes)
+        if self.retrieval is None:
+            self._check_tested(self.test.y)
+
+    def _check_tested(self, y: Tensor) -> None:
+        """What nothing can be measured on is an error now, and not after the training."""
+        unknown = y == -1
+        if not len(y) or (unknown.any() if y.ndim == 1 else unknown.all()):
+            raise ValueError(
+                f"test.y has no label for {int(unknown.sum())} of {y.numel()}: test on labelled examples only, or say "
+                "what is searched for (retrieval)"
+            )
 
     def _check_form(self, where: str, y: Tensor, task: Task) -> None:
         axes = {form.count(",") + 1 for form in task.form.split(" or ")}

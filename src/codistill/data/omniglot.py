@@ -82,9 +82,10 @@ def omniglot(
     identity = torch.tensor([numbers[f"{drawing.alphabet}/{drawing.character}"] for drawing in drawings])
     drawer = torch.tensor([drawing.drawer for drawing in drawings])
     tested = torch.tensor([drawing.alphabet in kept_back for drawing in drawings])
-    told = Retrieval(identity[tested], drawer[tested], drawer[tested] > GALLERY)
-    if not len(told.query) or bool(told.query.all()) or not bool(told.query.any()):
+    query = drawer[tested] > GALLERY
+    if not len(query) or bool(query.all()) or not bool(query.any()):
         raise ValueError(f"omniglot: {home}: the test alphabets lack queries (drawers 11-20) or a gallery (1-10)")
+    told = Retrieval(identity[tested], drawer[tested], query)
     learnt, y = torch.unique(identity[~tested], return_inverse=True)
     mean, std = channel_statistics(x[~tested])
     return DataSet(

@@ -63,13 +63,24 @@ class Pairs:
         return torch.stack(found)
 
     def ids(self, length: int | None) -> Tensor:
-        """Token ids ``[N, length]``, cut, and padded with 0 at the end; None: as long as the longest."""
+        """Token ids ``[N, length]``, cut, and padded with 0 at the end; None: as long as the longest.
+
+        Raises:
+            ValueError: an example without a token, or with a 0 before one; gives the number.
+        """
         rows = [torch.as_tensor(x) for x in self.xs]
         out = torch.zeros(len(rows), length or max(map(len, rows)), dtype=torch.int64)
         for number, row in enumerate(rows):
-            if not (row[: out.shape[1]] != 0).any():
+            row = row[: out.shape[1]]
+            real = row != 0
+            if not real.any():
                 raise ValueError(f"{self.name}, example {number} has no token (id 0 is padding): leave it out")
-            out[number, : len(row)] = row[: out.shape[1]]
+            if not real[: int(real.sum())].all():
+                raise ValueError(
+                    f"{self.name}, example {number} has id 0 before other ids, and 0 is padding, at the end: "
+                    "number the tokens from 1, or move the padding"
+                )
+            out[number, : len(row)] = row
         return out
 
     def check_ids(self, x: Tensor, vocabulary: int) -> None:

@@ -93,7 +93,7 @@ class Columns:
     def _row(self, line: int, text: object, label: object) -> Row:
         if not isinstance(text, str):
             return Row(line, wrong=f"column {self.text!r} holds {text!r}, no text")
-        if label is None or label == "" or label != label:
+        if label is None or not str(label).strip() or label != label:
             return Row(line, wrong=f"column {self.label!r} is empty")
         if not (text + str(label)).isascii() and any("\ud800" <= c <= "\udfff" for c in text + str(label)):
             return Row(line, wrong=f"not {self.encoding}: set encoding (cp949, latin-1, ...)")

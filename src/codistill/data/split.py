@@ -50,7 +50,7 @@ def _some(strata: Tensor, limit: int, part: str) -> Tensor:
 
 def _identities(retrieval: Retrieval, limit: int) -> Tensor:
     """Indices of all pictures of some of the identities that are searched for, about so many."""
-    people = torch.unique(retrieval.identity[retrieval.query])
+    people = torch.unique(retrieval.identity[retrieval.query & (retrieval.identity >= 0)])
     people = people[torch.randperm(len(people), generator=generator(0, "limit", "identities"))]
     sizes = (retrieval.identity.unsqueeze(0) == people.unsqueeze(1)).sum(1)
     kept = people[: max(1, int((sizes.cumsum(0) <= limit).sum()))]

@@ -32,7 +32,7 @@ def f1_labels(logits: Tensor, labels: Tensor, average: str = "macro") -> Tensor:
 
     Args:
         logits: log-odds of each label; above 0 it is found.
-        labels: -1 where it is not known: that decision is left out.
+        labels: -1 where it is not known: that decision is left out; NaN where nothing is known.
         average: ``macro``, the mean of the labels' F1 (0 for a label that is neither there nor found, as in
             scikit-learn), or ``micro``, the F1 of all decisions together.
 
@@ -78,6 +78,8 @@ def mean_average_precision(logits: Tensor, labels: Tensor) -> Tensor:
 def _f1(labels: Tensor, found: Tensor) -> float:
     from sklearn.metrics import f1_score
 
+    if not len(labels):
+        return torch.nan
     return float(f1_score(labels.cpu().numpy(), found.cpu().numpy().astype(int), zero_division=0.0))
 
 

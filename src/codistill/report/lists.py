@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from codistill import methods, models, names
 from codistill.names import Spec
+from codistill.report.recipes import recipes_listing
 
 FOLDERS = {kind: f"codistill.{kind}" for kind in ("methods", "models", "data", "recipes")}
 RESULTS = Path("benchmarks/results")
@@ -104,6 +105,8 @@ def listing(what: str) -> Table:
         return table
     if what == "models":
         return _models(table)
+    if what == "recipes":
+        return recipes_listing(table)
     for title in ("name", "options", ""):
         table.add_column(title)
     for name in names.available(FOLDERS[what]):

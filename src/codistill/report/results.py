@@ -35,7 +35,8 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Table:
         table.title = f"{rows[0]['part']} part, {rows[0]['n']} {measure.examples}"
         table.caption = _below(rows)
     for name in ("run", "network", *columns.values()):
-        table.add_column(name, justify="left" if name in ("run", "network") else "right")
+        left = name in ("run", "network")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "run", overflow="fold")
     for row in single:
         if row["peer"] is None and row["networks"] != row["peers"]:
             continue

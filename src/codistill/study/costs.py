@@ -50,6 +50,7 @@ def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> d
 
 
 def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[int, Mapping[str, Path]]) -> Fleet:
-    seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if study.stacked else study.seeds[:1]
+    many = study.stacked and not study.timed  # else a quick figure is enough
+    seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if many else study.seeds[:1]
     known = teachers[seeds[0]] if entry.waits else {}
     return Fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=known)

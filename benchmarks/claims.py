@@ -1,0 +1,264 @@
+"""Write `docs/claims.md`: each claim of the paper, and what we measured of it.
+
+    python benchmarks/claims.py
+
+Every figure and every verdict is computed from the files in benchmarks/results; a test holds the page to them.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codistill.metrics.interval import paired_interval
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "claims.md"
+RESULTS = ROOT / "benchmarks" / "results"
+CONFIRMED, NOT, MIXED, UNTESTED = "confirmed", "not confirmed", "confirmed in part", "untested by us"
+
+HEAD = """# The paper's claims, and what we measured
+
+Zhang et al., Deep Mutual Learning, CVPR 2018. Each claim is marked *confirmed*, *confirmed in part*, *not confirmed* or
+*untested by us*, at the sizes that two CPU cores can train: 300 labelled 8 x 8 digits, MNIST, Omniglot characters, film
+reviews. "Not confirmed" means that our measurements do not show it there; it is no proof of the opposite elsewhere. A
+claim is confirmed where each 95 % interval (Student's t over seeds) lies on its side of zero, confirmed in part where
+some do and none lies on the other side. Intervals are each for itself: of many, some leave out zero by chance.
+
+This page is made by `python benchmarks/claims.py` from the files in `benchmarks/results`; each of them names the command
+that made it. Points are percentage points.
+
+| claim | verdict | what we measured |
+| --- | --- | --- |
+"""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says, our verdict, and the evidence."""
+
+    words: str
+    verdict: str
+    evidence: str
+
+
+def kept(name: str) -> dict[str, Any]:
+    """A file of results."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def row(study: dict[str, Any], method: str) -> dict[str, Any]:
+    """A row of a comparison."""
+    return next(r for r in study["rows"] if r["method"] == method)
+
+
+def judge(intervals: Sequence[tuple[float, float]]) -> str:
+    """The verdict on a claim that every interval lies above zero."""
+    above, below = sum(low > 0 for low, _ in intervals), sum(high < 0 for _, high in intervals)
+    if above == len(intervals):
+        return CONFIRMED
+    return MIXED if above and not below else NOT
+
+
+def said(low: float, mean: float, high: float) -> str:
+    """A difference with its interval, in points."""
+    return f"{100 * mean:+.2f} points [{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+def gain(found: dict[str, Any]) -> tuple[str, tuple[float, float]]:
+    """A row's gain over its networks trained alone."""
+    low, high = found["gain_ci95"]
+    return said(low, found["gain_mean"], high), (low, high)
+
+
+def against(one: dict[str, Any], other: dict[str, Any]) -> tuple[str, tuple[float, float]]:
+    """By how much one row gains more than another, seed by seed."""
+    pairs = zip(one["gain_per_seed"], other["gain_per_seed"], strict=True)
+    mean, low, high = paired_interval([a - b for a, b in pairs])
+    return said(low, mean, high), (low, high)
+
+
+def source(name: str) -> str:
+    """A link to a file of results."""
+    return f"[{name}](../benchmarks/results/{name}.md)"
+
+
+def better_than_alone() -> Claim:
+    """Section 1, tables 2 and 3."""
+    parts, intervals = [], []
+    for name, title in (
+        ("digits_cohorts", "digits"),
+        ("mnist", "MNIST"),
+        ("omniglot_cohorts", "Omniglot, mAP"),
+        ("text_nsmc", "Naver reviews"),
+        ("text_imdb", "IMDB"),
+    ):
+        study = kept(name)
+        mutual = [r for r in study["rows"] if r["method"].startswith("dml:")]
+        each = [gain(r) for r in mutual]
+        intervals += [bounds for _, bounds in each]
+        listed = "; ".join(f"{r['peers']} networks {text}" for r, (text, _) in zip(mutual, each, strict=True))
+        parts.append(f"{title} ({source(name)}, {len(study['seeds'])} seeds): {listed}")
+    return Claim("Each network of a cohort is better than the same network alone", judge(intervals), ". ".join(parts))
+
+
+def cohort_size() -> list[Claim]:
+    """Figure 2."""
+    size, spread, together = [], [], []
+    sizes, spreads, ensembles = [], [], []
+    for name, title, measure in (
+        ("digits_cohorts", "digits", "accuracy"),
+        ("omniglot_cohorts", "Omniglot, mAP", "map"),
+    ):
+        study = kept(name)
+        rows = [r for r in study["rows"] if r["method"].startswith("dml:")]
+        text, bounds = against(rows[-1], rows[0])
+        sizes.append(bounds)
+        size.append(f"{title}: 5 networks against 2: {text}")
+        deviations = [study["rows"][0][f"{measure}_sd"], *(r[f"{measure}_sd"] for r in rows)]
+        spreads.append(deviations[-1] < deviations[0])
+        spread.append(f"{title}: sd over networks, 1 to 5: {', '.join(f'{100 * d:.2f}' for d in deviations)}")
+        differences = [r["ensemble_mean"] - r["ensemble_alone_mean"] for r in rows]
+        ensembles += [d > 0 for d in differences]
+        together.append(f"{title}, 2 to 5 networks: {', '.join(f'{100 * d:+.2f}' for d in differences)} points")
+    return [
+        Claim("The more networks, the better each of them (figure 2a)", judge(sizes), ". ".join(size)),
+        Claim(
+            "The more networks, the smaller the spread of single networks (figure 2a)",
+            _all(spreads),
+            ". ".join(spread) + " (no intervals)",
+        ),
+        Claim(
+            "An ensemble of networks that learnt together beats one of networks trained alone (figure 2b; features "
+            "concatenated in retrieval)",
+            _all(ensembles),
+            ". ".join(together) + " (no intervals)",
+        ),
+    ]
+
+
+def _all(true: Sequence[bool]) -> str:
+    return CONFIRMED if all(true) else MIXED if any(true) else NOT
+
+
+def unlike() -> list[Claim]:
+    """Tables 2 and 4."""
+    study = kept("digits_pairs")
+    large, small = "cnn:width=16", "cnn"
+    pair = f"dml:peers=2,models={large}+{small}"
+    texts = {net: gain(row(study, f"{pair} [{net}]")) for net in (large, small)}
+    taught = next(r for r in study["rows"] if r["method"].startswith("kd:"))
+    more, bounds = against(row(study, f"{pair} [{small}]"), taught)
+    return [
+        Claim(
+            "In a pair of a large and a small network both gain (table 2)",
+            judge([b for _, b in texts.values()]),
+            f"Digits ({source('digits_pairs')}): the large one {texts[large][0]}, the small one {texts[small][0]}",
+        ),
+        Claim(
+            "Learning with a large network is better than being taught by it, frozen (table 4)",
+            judge([bounds]),
+            f"Digits: the small network in the pair against KD from the large one: {more}; KD itself "
+            f"{gain(taught)[0]} over alone",
+        ),
+    ]
+
+
+def entropy() -> list[Claim]:
+    """Section 3.6 and the variant DML_e."""
+    study = kept("digits_entropy")
+    dml, ensemble, alone = row(study, "dml:peers=4"), row(study, "dml_ensemble:peers=4"), study["rows"][0]
+    less, bounds = against(dml, ensemble)
+    plain = [r for r in study["rows"] if "confidence_penalty" in r["method"]]
+    each = [against(dml, r) for r in plain]
+    names = [r["label"].removeprefix("Alone, ") for r in plain]
+    return [
+        Claim(
+            "DML is better than DML_e, one averaged teacher",
+            NOT if bounds[0] <= 0 else MIXED,
+            f"The two have the same gradient (docs/numerics.md), so nothing but rounding can part them; measured: {less}. "
+            "Nor is the averaged teacher more certain, by concavity: entropy of the networks "
+            f"{dml['entropy_mean']:.3f} with DML, {ensemble['entropy_mean']:.3f} with DML_e, "
+            f"{alone['entropy_mean']:.3f} alone, nats",
+        ),
+        Claim(
+            "DML is better than a plain penalty on confident posteriors (section 3.6)",
+            judge([b for _, b in each]),
+            f"Digits ({source('digits_entropy')}), DML-4 against "
+            + "; ".join(f"{name}: {text}" for name, (text, _) in zip(names, each, strict=True)),
+        ),
+    ]
+
+
+def why() -> list[Claim]:
+    """Section 3.6, from `codistill analyze`."""
+    found = kept("digits_analysis")
+    dml = next(r for r in found["rows"] if r["method"] == "dml:peers=4")["measures"]
+    alone = next(r for r in found["rows"] if r["baseline"])["measures"]
+
+    def lower(name: str) -> tuple[str, tuple[float, float]]:
+        low, high = dml[name]["ci95"]
+        difference = f"{dml[name]['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
+        return f"{dml[name]['mean']:.4f} against {alone[name]['mean']:.4f}: {difference}", (-high, -low)
+
+    noise, relative, train, test = (lower(n) for n in ("noise", "noise_relative", "train_loss", "test_loss"))
+    certain = [(-b[1], -b[0]) for _, b in (lower("train_entropy"), lower("test_entropy"))]
+    where = source("digits_analysis")
+    return [
+        Claim(
+            "DML does not find a lower training loss, but a lower test loss (section 3.6)",
+            CONFIRMED if train[1][0] <= 0 < test[1][0] else MIXED if test[1][0] > 0 else NOT,
+            f"Digits, DML-4 ({where}): training loss {train[0]}; test loss {test[0]}",
+        ),
+        Claim(
+            "Its minimum is wider: noise on the weights raises the training loss less (section 3.6)",
+            judge([noise[1], relative[1]]),
+            f"Digits, DML-4: rise under absolute noise {noise[0]}; under noise relative to each filter {relative[0]}",
+        ),
+        Claim(
+            "Its posteriors are less certain (section 3.6)",
+            judge(certain),
+            f"Digits, DML-4, entropy in nats: training data {lower('train_entropy')[0]}; test data "
+            f"{lower('test_entropy')[0]}",
+        ),
+    ]
+
+
+def untested() -> list[Claim]:
+    """What needs a GPU or data that are not at hand."""
+    command = "`codistill compare --recipe {}`"
+    return [
+        Claim(
+            "The gains of table 2 on CIFAR-10 and CIFAR-100", UNTESTED, f"needs a GPU: {command.format('paper_pairs')}"
+        ),
+        Claim(
+            "Table 4 on CIFAR-100: DML against distillation",
+            UNTESTED,
+            f"needs a GPU: {command.format('paper_distillation')}",
+        ),
+        Claim(
+            "Tables 3 and 4 and figure 2 on Market-1501",
+            UNTESTED,
+            f"needs a GPU and the data: {command.format('paper_market')}, {command.format('paper_cohorts')}",
+        ),
+        Claim("Gains on ImageNet", UNTESTED, "needs many GPU days; `--data imagenet` reads it"),
+    ]
+
+
+CLAIMS: tuple[Callable[[], Claim | list[Claim]], ...] = (better_than_alone, cohort_size, unlike, entropy, why, untested)
+
+
+def page() -> str:
+    """The whole page."""
+    found = [made for make in CLAIMS for made in _listed(make())]
+    return HEAD + "".join(f"| {c.words} | **{c.verdict}** | {c.evidence}. |\n" for c in found)
+
+
+def _listed(found: Claim | list[Claim]) -> list[Claim]:
+    return found if isinstance(found, list) else [found]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
