@@ -26,8 +26,8 @@ reviews. "Not confirmed" means that our measurements do not show it there; it is
 claim is confirmed where each 95 % interval (Student's t over seeds) lies on its side of zero, confirmed in part where
 some do and none lies on the other side. Intervals are each for itself: of many, some leave out zero by chance.
 
-This page is made by `python benchmarks/claims.py` from the files in `benchmarks/results`; each of them names the command
-that made it. Points are percentage points.
+This page is made by `python benchmarks/claims.py` from the files in `benchmarks/results`; each names the command that
+made it. Points are percentage points.
 
 | claim | verdict | what we measured |
 | --- | --- | --- |
@@ -178,7 +178,7 @@ def entropy() -> list[Claim]:
         Claim(
             "DML is better than DML_e, one averaged teacher",
             NOT if bounds[0] <= 0 else MIXED,
-            f"The two have the same gradient (docs/numerics.md), so nothing but rounding can part them; measured: {less}. "
+            f"The two have the same gradient (docs/numerics.md), so only rounding can part them; measured: {less}. "
             "Nor is the averaged teacher more certain, by concavity: entropy of the networks "
             f"{dml['entropy_mean']:.3f} with DML, {ensemble['entropy_mean']:.3f} with DML_e, "
             f"{alone['entropy_mean']:.3f} alone, nats",

@@ -230,3 +230,17 @@ def test_one_run_after_the_other_gives_the_same_results(finished, tmp_path):
     one, other = rows(finished), rows(tmp_path / "single")
     assert one.keys() == other.keys()
     assert all(one[key] == pytest.approx(other[key], abs=2 / 797) for key in one)
+
+
+def test_a_network_with_options_may_start_trained(tmp_path):
+    study = Study("s", BASE, ("dml:models=cnn:width=6;start=alone+cnn:width=4",), (0,))
+    (pair,) = [entry for entry in study.entries if not entry.alone]
+    assert pair.run.models == ("cnn:width=6,start=alone", "cnn:width=4")
+    assert pair.waits == ("cnn:width=6",)
+    assert pair.name == "dml:peers=2,models=cnn:width=6;start=alone+cnn:width=4"
+    assert Study.from_dict(json.loads(json.dumps(study.as_dict()))) == study
+    *_, end = compare(study, tmp_path / "s")
+    assert [row["method"] for row in end.facts["rows"] if not row["alone"]] == [
+        f"{pair.name} [cnn:width=6]",
+        f"{pair.name} [cnn:width=4]",
+    ]

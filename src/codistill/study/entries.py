@@ -26,9 +26,9 @@ class Study:
         recipe: its name.
         base: the settings that all runs share; tuned for the baseline.
         methods: specs, which may also set a run's settings: ``dml:peers=4,temperature=3,update=in_turn``; those that
-            are lists are joined by ``+``: ``dml:models=wrn28_10+resnet32``; one with
-            ``:start=alone`` starts as what it became when trained alone. A ``teacher`` may be ``alone`` (the
-            networks trained alone) or the spec of a network, which is then trained alone too.
+            are lists are joined by ``+``, with ``;`` for a comma in them: ``dml:models=wrn28_10+cnn:width=4;start=alone``.
+            A network with ``start=alone`` starts as what it became when trained alone. A ``teacher`` may be ``alone``
+            (the networks trained alone) or the spec of a network, which is then trained alone too.
         seeds: one run each.
         stacked: train all runs of one size of step as one stacked cohort, the faster way for small networks; else one
             run after the other.
@@ -74,7 +74,9 @@ class Study:
         for place, network in wanted:  # every network has one trained alone, with the same start, to be compared with
             if not any(entry.alone and _has(entry.run, place, network) for entry in entries):
                 _check_pairs(entries, place, network)
-                spec = Spec(BASELINE, (), {"models": network, "peers": max(place + 1, _most(entries, network))})
+                spec = Spec(
+                    BASELINE, (), {"models": _text((network,)), "peers": max(place + 1, _most(entries, network))}
+                )
                 entries.append(_entry(spec, self.base, most))
         entries.sort(key=lambda entry: not entry.alone)
         return tuple(entries)
@@ -150,13 +152,13 @@ class Entry:
 
 
 def _listed(setting: str, value: Value) -> tuple[Any, ...]:
-    """A setting that is a list, as a spec writes it: ``crop:pad=4+flip``."""
-    words = str(value).split("+")
+    """A setting that is a list, as a spec writes it: ``crop:pad=4;mode=zeros+flip``."""
+    words = str(value).replace(";", ",").split("+")
     return tuple(map(parse_value, words)) if setting == "betas" else tuple(words)
 
 
 def _text(value: Any) -> Any:
-    return "+".join(map(str, value)) if isinstance(value, tuple) else value
+    return "+".join(map(str, value)).replace(",", ";") if isinstance(value, tuple) else value
 
 
 def _check_pairs(entries: Sequence["Entry"], place: int, network: str) -> None:

@@ -1,0 +1,59 @@
+"""The pages that show what was measured say what the files of results say."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """A script of benchmarks as a module."""
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", ROOT / "benchmarks" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, spec.name, module)  # where a dataclass looks its module up
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def test_the_page_of_claims_is_what_the_results_come_to(script):
+    assert (ROOT / "docs" / "claims.md").read_text(encoding="utf-8") == script("claims").page()
+
+
+def test_the_page_on_text_shows_the_tables_that_were_measured(script):
+    text = (ROOT / "docs" / "text-question.md").read_text(encoding="utf-8")
+    assert script("text_question").page(text) == text
+
+
+def test_a_claim_is_confirmed_by_intervals_above_zero_alone(script):
+    module = script("claims")
+    assert module.judge([(0.1, 0.2), (0.3, 0.4)]) == "confirmed"
+    assert module.judge([(0.1, 0.2), (-0.3, 0.4)]) == "confirmed in part"
+    assert module.judge([(-0.1, 0.2)]) == "not confirmed"
+    assert module.judge([(0.1, 0.2), (-0.3, -0.1)]) == "not confirmed"
+
+
+KEPT = sorted(p.stem for p in (ROOT / "benchmarks" / "results").glob("*.json") if '"courses"' in p.read_text())
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_kept_of_a_comparison_has_its_command_and_no_machine_s_folder(name):
+    text = (ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")
+    kept = json.loads(text)
+    assert kept["command"].startswith("codistill compare")
+    assert "/tmp" not in text
+    assert "/work" not in text
+    rows = {row["method"]: row for row in kept["rows"]}
+    for row in rows.values():
+        gains = row["gain_per_seed"]
+        if gains is not None:
+            assert len(gains) == len(kept["seeds"])
+            assert sum(gains) / len(gains) == pytest.approx(row["gain_mean"])
