@@ -2,13 +2,15 @@
 
     python benchmarks/keep.py runs/nsmc text_nsmc
     python benchmarks/keep.py runs/nsmc text_nsmc --figure      # needs codistill[figures] and a Chrome
+    python benchmarks/keep.py runs/digits_entropy digits_analysis --analysis
 
 NAME.json is the comparison's summary.json with ``courses``: of every row and epoch, means over networks and seeds of
 the task term, the mimic term, the true KL between peers (nats), their agreement and the accuracy on validation data.
-NAME.md is its report.md. NAME.svg shows the courses.
+NAME.md is its report.md. NAME.svg shows the courses. With --analysis it is what `codistill analyze` found there.
 """
 
 import argparse
+import io
 import json
 import re
 import statistics
@@ -69,13 +71,34 @@ def short(method: str) -> str:
     return method.replace("codistill.recipes.sentiment:", "").replace("BatchSoftmax", "softmax over the batch")
 
 
+def keep_analysis(folder: Path, name: str) -> None:
+    """The tables of an analysis, as they are printed, and their numbers without the single networks'."""
+    from rich.console import Console
+
+    from codistill.report.analysis_table import print_analysis
+
+    found = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
+    left_out = ("networks", "planes", "paths", "folders")
+    kept = {"command": f"codistill analyze runs/{folder.name}", **{k: v for k, v in found.items() if k not in left_out}}
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    console = Console(width=120, file=io.StringIO(), record=True)
+    print_analysis(found, console)
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    text = "\n".join([f"What `{kept['command']}` printed:", "", "```", *lines, "```", ""])
+    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """Keep one comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="of a finished comparison")
     parser.add_argument("name", help="of the files in benchmarks/results")
     parser.add_argument("--figure", action="store_true", help="draw NAME.svg too")
+    parser.add_argument("--analysis", action="store_true", help="keep what codistill analyze found, not the comparison")
     asked = parser.parse_args()
+    if asked.analysis:
+        keep_analysis(asked.folder, asked.name)
+        return
     summary = json.loads((asked.folder / "summary.json").read_text(encoding="utf-8"))
     found = courses(asked.folder)
     kept = {**summary, "courses": found, "settings": {k: v for k, v in summary["settings"].items() if k != "data_root"}}

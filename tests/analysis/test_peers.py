@@ -1,5 +1,6 @@
 import pytest
 
+from codistill.analysis.courses import imitation
 from codistill.analysis.peers import ends, over_epochs, ratios
 
 
@@ -34,3 +35,9 @@ def test_all_imitation_terms_count_together():
     found = line(1, 0)
     found["terms"] |= {"feature": [0.5, 0.5], "ensemble": [3.0]}
     assert ratios(found) == pytest.approx([0.6, 0.4])
+
+
+def test_a_penalty_that_is_below_zero_is_no_imitation():
+    line = {"terms": {"task": [1.0, 2.0], "confidence": [-0.5, -0.2]}}
+    assert imitation(line) == {}
+    assert imitation({"terms": {"task": [1.0, 2.0], "mimic": [0.0, 0.0]}}) == {"mimic": [0.0, 0.0]}

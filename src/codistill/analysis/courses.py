@@ -26,11 +26,12 @@ def imitation(line: Line) -> dict[str, list[float]]:
     """The terms of a line that peers learn from besides the labels: one number for each peer, and not all below 0."""
     terms = line.get("terms") or {}
     peers = len(terms.get("task") or ())
-    return {
+    found = {
         name: [float(v) for v in values]
         for name, values in terms.items()
         if name != "task" and isinstance(values, list) and peers and len(values) == peers and numbers(values)
     }
+    return {name: values for name, values in found.items() if max(values) >= 0}  # a divergence is never below it
 
 
 def numbers(values: Sequence[Any]) -> bool:

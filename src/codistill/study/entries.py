@@ -26,7 +26,7 @@ class Study:
         recipe: its name.
         base: the settings that all runs share; tuned for the baseline.
         methods: specs, which may also set a run's settings: ``dml:peers=4,temperature=3,update=in_turn``; those that
-            are lists are joined by ``+``, with ``;`` for a comma in them: ``dml:models=wrn28_10+cnn:width=4;start=alone``.
+            are lists are joined by ``+``, with ``;`` for a comma in them: ``dml:models=cnn+mlp:width=9;start=alone``.
             A network with ``start=alone`` starts as what it became when trained alone. A ``teacher`` may be ``alone``
             (the networks trained alone) or the spec of a network, which is then trained alone too.
         seeds: one run each.
