@@ -68,14 +68,19 @@ def epochs(kept: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def tables(kept: dict[str, Any]) -> str:
+    """Both tables of one comparison, and its command."""
+    command = f"Made by `{kept['command']}`, torch {kept['versions']['torch']}."
+    return "\n\n".join([table(kept), epochs(kept), command])
+
+
 def page(text: str) -> str:
     """The page with its tables as they were measured."""
     for name, title in NAMES.items():
-        kept = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        command = f"Made by `{kept['command']}`, torch {kept['versions']['torch']}."
-        made = "\n\n".join([table(kept), epochs(kept), command])
-        pattern = rf"(<!-- {title} -->\n).*?(\n<!-- end of {title} -->)"
-        text, found = re.subn(pattern, lambda m, made=made: f"{m[1]}\n{made}\n{m[2]}", text, flags=re.DOTALL)
+        path = RESULTS / f"{name}.json"
+        made = tables(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else "Not measured yet."
+        pattern = rf"(<!-- {title} -->\n).*?(<!-- end of {title} -->)"
+        text, found = re.subn(pattern, lambda m, made=made: f"{m[1]}\n{made}\n\n{m[2]}", text, flags=re.DOTALL)
         if found != 1:
             raise ValueError(f"{PAGE.name} has no place for the tables of {title}")
     return text
