@@ -48,7 +48,7 @@ def main(folder: Path, epochs: int) -> None:
     for record in logged(records, folder):
         for line in record.lines if record.kind == "epoch" else ():
             print(f"epoch {line['epoch']}: task {sum(line['terms']['task']) / 3:.3f}")
-    for row in record.lines:
+    for row in (line for line in record.lines if "accuracy" in line):  # the last line is what the peers have in common
         print(f"{row['networks']} network(s): {row['accuracy']:.1%} of {row['n']} test pictures")
     net = restored(folder, **own).cohort.network(0)  # an ordinary module again
     print(f"network 0 has {sum(p.numel() for p in net.parameters())} parameters")
