@@ -21,12 +21,13 @@ CONFIRMED, NOT, MIXED, UNTESTED = "confirmed", "not confirmed", "confirmed in pa
 
 HEAD = """# The paper's claims, and what we measured
 
-Zhang et al., Deep Mutual Learning, CVPR 2018. Each claim is marked *confirmed*, *confirmed in part*, *not confirmed* or
-*untested by us*, at the sizes that two CPU cores can train: 300 labelled 8 x 8 digits, MNIST, film reviews (Omniglot,
-for retrieval, is not measured yet). "Not confirmed" means that our measurements do not show it there; it is no proof of
-the opposite elsewhere. A claim is confirmed where each 95 % interval (Student's t over seeds) lies on its side of zero
-(where there are no intervals: where every step goes that way), confirmed in part where some do and none lies on the other
-side. Intervals are each for itself: of many, some leave out zero by chance.
+Zhang et al., Deep Mutual Learning, CVPR 2018. Each claim is marked *confirmed*, *confirmed in part*, *not
+confirmed* or *untested by us*, at the sizes that two CPU cores can train: 300 labelled 8 x 8 digits, MNIST,
+film reviews (Omniglot, for retrieval, is not measured yet). "Not confirmed" means that our measurements do not
+show it there; it is no proof of the opposite elsewhere. A claim is confirmed where each 95 % interval
+(Student's t over seeds) lies on its side of zero (where there are no intervals: where every step goes that
+way), confirmed in part where some do and none lies on the other side. Intervals are each for itself: of many,
+some leave out zero by chance.
 
 This page is made by `python benchmarks/claims.py` from the files in `benchmarks/results`; each names the command that
 made it. Points are percentage points.
