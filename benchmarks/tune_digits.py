@@ -30,7 +30,7 @@ OUT = Path(__file__).parent / "results" / "tune_digits.json"
 def score(run: Run) -> tuple[float, float]:
     """Mean validation accuracy of single networks trained alone, and its standard error over seeds."""
     from codistill.fleet import Fleet
-    from codistill.train import Training
+    from codistill.training import Training
 
     training = Training(Fleet([run.replace(seed=seed) for seed in SEEDS]), None)
     while training.step < training.fleet.total:

@@ -307,7 +307,7 @@ def test_comparing_leaves_a_folder_with_everything(compared):
 
 def test_one_number_is_so_many_seeds_and_several_are_themselves(monkeypatch):
     seen = []
-    monkeypatch.setattr(cli, "_run_study", lambda study, *rest, **settings: seen.append(study.seeds))
+    monkeypatch.setattr("codistill.cli.commands.run_study", lambda study, *rest, **settings: seen.append(study.seeds))
     for words in (["3"], ["4", "7"]):
         cli.main(["compare", "--seeds", *words])
     assert seen == [(0, 1, 2), (4, 7)]

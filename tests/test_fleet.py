@@ -10,7 +10,8 @@ from codistill.names import UnknownName
 from codistill.run import Run
 from codistill.step import take
 from codistill.teacher import teacher_networks
-from codistill.train import Training, results, train
+from codistill.train import results, train
+from codistill.training import Training
 
 BASE = Run(
     method="alone",

@@ -5,7 +5,8 @@ import torch
 
 from codistill.fleet import Fleet
 from codistill.run import Run
-from codistill.train import Training, train
+from codistill.train import train
+from codistill.training import Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 

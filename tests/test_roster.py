@@ -15,7 +15,8 @@ from codistill.fleet import Fleet
 from codistill.methods import find
 from codistill.report.lists import OWN_PARAMETERS
 from codistill.run import UPDATES, Run
-from codistill.train import Training, results, train
+from codistill.train import results, train
+from codistill.training import Training
 
 METHODS = names.available("codistill.methods")
 PEERS = 3

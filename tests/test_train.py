@@ -12,7 +12,8 @@ from codistill import checkpoint, data, evaluate
 from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import plain
 from codistill.run import Run
-from codistill.train import Diverged, Record, Training, logged, read_lines, restored, results, resume, train
+from codistill.train import Diverged, Record, logged, read_lines, restored, results, resume, train
+from codistill.training import Training
 
 RUN = Run(
     method="dml",

@@ -73,7 +73,7 @@ def test_the_log_has_every_edge_and_no_pass_is_made_for_it(tmp_path, update, mon
         assert (edges.diagonal() < 1e-6).all()
         assert (edges + torch.eye(3) > 1e-4).all()
     assert lines[0]["edges"] != lines[1]["edges"]  # of two seeds
-    from codistill import train as module
+    from codistill import training as module
 
     monkeypatch.setattr(module, "is_watched", lambda step, steps: False)
     *_, blind = train([run, run.replace(seed=1)])

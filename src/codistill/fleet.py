@@ -4,8 +4,6 @@ Runs that differ in their method, their number of peers and their seed share eve
 alike one stacked computation. A single run is a fleet of one.
 """
 
-import copy
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +15,17 @@ from codistill import checkpoint, data, methods, optim, start
 from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort, View
 from codistill.cohort.embedding import embed
-from codistill.cohort.groups import Leaf, arrange, on_device
+from codistill.cohort.groups import Leaf, on_device
+from codistill.cohort.timing import fastest
 from codistill.data.examples import DataSet
 from codistill.data.split import limited
 from codistill.methods import Method
 from codistill.names import Spec
+from codistill.needs import check_needs, check_runs
 from codistill.randomness import derive, seeded
 from codistill.run import Run
 from codistill.streams import Streams, Where
 from codistill.teacher import networks_of, teacher_networks
-
-TIMED = 16  # networks, at the most, on which the executors are timed
-TRIALS = 6  # passes of each, in turns; the first is not counted and the fastest counts
-OWN = ("method", "peers", "models", "seed")
 
 
 def device_of(run: Run) -> torch.device:
@@ -90,7 +86,7 @@ class Fleet:
         teachers: Mapping[str, Path] | None = None,
         load: bool = True,
     ) -> None:
-        _check(runs)
+        check_runs(runs)
         self.run = run = runs[0]
         self.places = checkpoint.places(runs)
         self.runs = list(self.places)
@@ -112,7 +108,15 @@ class Fleet:
         self.timing: dict[str, float] = {}
         execute = execute or run.execute
         if execute == "auto":
-            execute, self.timing = self._fastest(nets, self._whole(x))
+            execute, self.timing = fastest(
+                nets,
+                self._whole(x),
+                turns=self.turns,
+                trunks=self.trunks,
+                seed=run.seed,
+                precision=run.precision,
+                branch_at=run.branch_at,
+            )
         self.execute = execute
         self.cohort = Cohort(
             nets,
@@ -162,33 +166,6 @@ class Fleet:
             return teacher_networks(teachers[plain], run, self.dataset, plain)[0]
         classes, shape = self.dataset.classes, tuple(self.dataset.train.x.shape[1:])
         return start.network(plain, classes, shape, derive(run.seed, "init", peer), self.dataset.known, load=load)
-
-    def _fastest(self, nets: Sequence[nn.Module], x: object) -> tuple[str, dict[str, float]]:
-        """The faster executor and the seconds that a forward and backward pass of each took."""
-        group = next((g for g in arrange(nets, "stack", self.turns) if len(g.peers) > 1), None)
-        if group is None:
-            return "loop", {}
-        like = list(group.peers[:TIMED])
-        if isinstance(x, PerPeer):
-            x = PerPeer(x.inputs[like])
-        nets, trunks = [nets[i] for i in like], [self.trunks[i] for i in like]
-        cohorts = {execute: self._trial(nets, execute, trunks) for execute in ("stack", "loop")}
-        seconds: dict[str, list[float]] = {execute: [] for execute in cohorts}
-        with seeded(self.device, self.run.seed, "timing"):  # dropout draws
-            for _ in range(TRIALS):
-                for execute in list(cohorts):
-                    try:
-                        seconds[execute].append(_seconds(cohorts[execute], x))
-                    except (RuntimeError, NotImplementedError):
-                        if execute == "loop":
-                            raise
-                        del cohorts[execute], seconds[execute]
-        best = {execute: min(times[1:]) for execute, times in seconds.items()}
-        return min(best, key=lambda execute: best[execute]), best
-
-    def _trial(self, nets: Sequence[nn.Module], execute: str, trunks: Sequence[int]) -> Cohort:
-        run, copies = self.run, copy.deepcopy(list(nets))
-        return Cohort(copies, execute=execute, precision=run.precision, branch_at=run.branch_at, trunks=trunks)
 
     def _members(self, teachers: Mapping[str, Path]) -> list[Member]:
         alike_but_for_seed: dict[Run, list[Run]] = {}
@@ -321,62 +298,4 @@ class Fleet:
         )
 
 
-def check_needs(method: Method, run: Run) -> None:
-    """What a method needs and the settings do not give is an error before the first step."""
-    name = run.method
-    if (method.views > 1 or method.own_views or run.own_views) and not run.augment:
-        raise ValueError(f"method {name!r} needs distorted views, and augment is empty: set it, e.g. crop:pad=1 flip")
-    if method.partners and run.unlabelled:
-        raise ValueError(f"method {name!r} needs partners of the same class, which unlabelled samples have not")
-    if run.unlabelled and not method.semi:
-        raise ValueError(f"method {name!r} learns nothing from unlabelled={run.unlabelled} samples: set it to 0")
-    if run.shards and not method.own_batches:
-        raise ValueError(
-            f"shards=True: peers of {name!r} compare what they make of the same samples; use method 'codistillation' "
-            "or 'alone', or shards=False"
-        )
-    if method.branches and run.branch_at is None:
-        raise ValueError(f"method {name!r} needs branches of one trunk: set branch_at, e.g. stage3")
-    if run.branch_at is not None and run.update != "together":
-        raise ValueError(f"update={run.update!r}: branches of one trunk have no turns; use update='together'")
-    if run.branch_at is not None and (method.own_views or run.own_views or run.shards):
-        raise ValueError(
-            f"branch_at={run.branch_at!r}: branches of one trunk see the same inputs, and method {name!r} or own_views "
-            "or shards gives each its own; leave branch_at out"
-        )
-    if methods.is_mutual(name) and run.peers < 2:
-        raise ValueError(f"peers=1: {name!r} has nobody to learn from; set peers to 2 or more, or method to alone")
-
-
-def _check(runs: Sequence[Run]) -> None:
-    if not runs:
-        raise ValueError("there is no run to train")
-    if len(set(runs)) != len(runs):
-        raise ValueError("the same run is there twice: give each a seed or a method of its own")
-    first = runs[0].as_dict()
-    if runs[0].evaluate_every and not runs[0].valid:
-        raise ValueError(
-            f"evaluate_every={runs[0].evaluate_every}: there is nothing to evaluate on; set valid, the part (or "
-            "number) of examples to hold out"
-        )
-    if runs[0].shards and len({run.peers for run in runs}) > 1:
-        raise ValueError("shards=True: runs of one fleet need the same number of peers")
-    for run in runs[1:]:
-        for field, value in run.as_dict().items():
-            if field not in OWN and value != first[field]:
-                raise ValueError(
-                    f"runs of one fleet differ in {field} ({first[field]!r} and {value!r}); they may differ in "
-                    f"{', '.join(OWN)} only"
-                )
-
-
-def _seconds(cohort: Cohort, x: object) -> float:
-    """Of one forward and backward pass."""
-    started = time.perf_counter()
-    cohort(x).logits.square().sum().backward()
-    if cohort.device.type == "cuda":
-        torch.cuda.synchronize(cohort.device)
-    return time.perf_counter() - started
-
-
-__all__ = ["Fleet", "Member", "check_needs"]
+__all__ = ["Fleet", "Member"]

@@ -14,7 +14,8 @@ from codistill.cohort.branches import trunks
 from codistill.fleet import Fleet
 from codistill.names import UnknownName
 from codistill.run import Run
-from codistill.train import Training, logged, resume, train
+from codistill.train import logged, resume, train
+from codistill.training import Training
 
 AT = "5"  # the first linear layer: batch norm before it and after it
 

@@ -5,7 +5,7 @@ import copy
 import torch
 
 from codistill.fleet import Fleet
-from codistill.train import Training
+from codistill.training import Training
 from methods.three_steps import BASE
 
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from codistill.methods.connectors import Connector, Excitation
-from codistill.train import Training
+from codistill.training import Training
 from methods.imitated_features import UNLIKE, small
 from methods.three_steps import training_of
 

@@ -7,7 +7,7 @@ import naive
 from codistill.batch import Batch
 from codistill.fleet import Fleet
 from codistill.methods import get
-from codistill.train import Training
+from codistill.training import Training
 from methods.side_by_side import check_seeds
 from methods.tables import cohort_of, draw, leaves, same, view
 from methods.three_steps import BASE, check, training_of

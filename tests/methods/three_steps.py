@@ -7,7 +7,8 @@ import torch
 import naive
 from codistill.fleet import Fleet
 from codistill.run import Run
-from codistill.train import Training, logged, train
+from codistill.train import logged, train
+from codistill.training import Training
 
 BASE = Run(
     models=("cnn:width=4",),

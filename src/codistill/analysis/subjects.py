@@ -15,9 +15,10 @@ from codistill.data.loader import plain
 from codistill.fleet import Fleet
 from codistill.names import Spec
 from codistill.randomness import generator
+from codistill.records import read_lines
 from codistill.run import Run
 from codistill.study.entries import BASELINE
-from codistill.train import read_lines, restored
+from codistill.train import restored
 
 BATCH = 256
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 
 from codistill.checkpoint import places
-from codistill.fleet import OWN
+from codistill.needs import OWN
+from codistill.records import Record, logged, read_lines
 from codistill.run import Run
 from codistill.study.costs import measure_costs
 from codistill.study.entries import BASELINE, Entry, Study
 from codistill.study.summary import Rows, summary
-from codistill.train import Record, logged, read_lines, resume, train
+from codistill.train import resume, train
 
 STACKED_NETWORKS = 400  # in one part at the most, unless one entry has more
 

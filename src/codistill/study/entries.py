@@ -10,8 +10,8 @@ from torch import nn
 
 from codistill import methods, names
 from codistill.cohort import Cohort
-from codistill.fleet import check_needs
 from codistill.names import Spec, Value, parse_value
+from codistill.needs import check_needs
 from codistill.run import Run
 from codistill.start import TRAINED, untrained
 

@@ -1,37 +1,22 @@
-"""The command line. Torch is imported only by what needs it, so that help is instant."""
+"""The commands, one class each: its fields are its options."""
 
-import dataclasses
 import json
 import re
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-from tyro.conf import OmitArgPrefixes, Positional, arg
-
-from codistill.names import UnknownName
-from codistill.run import Run
+from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from codistill.study import Study
+
+from codistill.cli.finish import run_study, run_training, write_report_of
+from codistill.cli.given import Given, Settings, run_of, study_of
 
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run or of a comparison.")]
-
-
-class Given(Run):
-    """Settings as they stand on the command line; a `Run` is made of them, and checks them, with the recipe's."""
-
-    def __post_init__(self) -> None:
-        pass
-
-
-Settings = Annotated[Given, OmitArgPrefixes]
 IF_EXISTS = Literal["error", "resume"]
 
 
@@ -61,7 +46,7 @@ class Compare:
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
         from codistill import study as studies
 
-        study = _study(self.recipe, given, self.methods, self.seeds, self.quick)
+        study = study_of(self.recipe, given, self.methods, self.seeds, self.quick)
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", study.recipe))
         there = (folder / "study.json").exists()
         if there and self.if_exists == "resume":
@@ -71,7 +56,7 @@ class Compare:
             raise FileExistsError(
                 f"{folder} is there already: choose another --name, or --if-exists resume to go on with it"
             )
-        _run_study(study, folder, console, go_on=there, command=command)
+        run_study(study, folder, console, go_on=there, command=command)
 
 
 @dataclass
@@ -89,11 +74,11 @@ class Train:
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
         from codistill.train import train
 
-        run = _run(self.recipe, given)
+        run = run_of(self.recipe, given)
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}"))
         if (folder / "runs.json").exists():
             raise FileExistsError(f"{folder} is there already: codistill resume {folder}, or choose another --name")
-        _run_training(train(run, folder), folder, console)
+        run_training(train(run, folder), folder, console)
 
 
 @dataclass
@@ -107,9 +92,9 @@ class Resume:
         from codistill.train import resume
 
         if (self.run / "study.json").exists():
-            _run_study(studies.load(self.run), self.run, console, go_on=True, command="")
+            run_study(studies.load(self.run), self.run, console, go_on=True, command="")
         else:
-            _run_training(resume(self.run, teachers=studies.teachers_of(self.run)), self.run, console)
+            run_training(resume(self.run, teachers=studies.teachers_of(self.run)), self.run, console)
 
 
 @dataclass
@@ -193,7 +178,7 @@ class Report:
     run: Positional[RunFolder]
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
-        _write_report(self.run, console)
+        write_report_of(self.run, console)
 
 
 @dataclass
@@ -217,77 +202,12 @@ class Show:
     settings: Settings = field(default_factory=Given)
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
-        print(_run(self.recipe, given).to_json(), end="")
+        print(run_of(self.recipe, given).to_json(), end="")
 
 
-Command = Compare | Train | Resume | Evaluate | Analyze | Report | List | Show
 COMMANDS: dict[str, Callable[..., Any]] = {
     c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Analyze, Report, List, Show)
 }
-
-
-# What the commands share ----------------------------------------------------------------------------------------------
-
-
-def _given(command: Any, argv: Sequence[str]) -> dict[str, Any]:
-    """The run's settings that stand on the command line; those that do not are the recipe's to say."""
-    run = getattr(command, "settings", None)
-    if run is None:
-        return {}
-    said = {word.partition("=")[0].replace("_", "-").replace("--no-", "--", 1) for word in argv if word[:2] == "--"}
-    names = [f.name for f in dataclasses.fields(run)]
-    return {name: getattr(run, name) for name in names if "--" + name.replace("_", "-") in said}
-
-
-def _run(recipe: str | None, given: dict[str, Any]) -> Run:
-    if recipe is None:
-        return Run(**given)
-    from codistill import recipes
-
-    return recipes.get(recipe).base.replace(**given)
-
-
-def _study(
-    recipe: str, given: dict[str, Any], methods: tuple[str, ...], seeds: tuple[int, ...], quick: bool = False
-) -> "Study":
-    from codistill import recipes
-    from codistill.recipes.quick import quick as shortened
-
-    study = shortened(recipes.get(recipe)) if quick else recipes.get(recipe)
-    if "method" in given or "seed" in given:
-        raise ValueError("a comparison has many methods and seeds: use --methods and --seeds")
-    if len(seeds) == 1:
-        if seeds[0] < 1:
-            raise ValueError(f"seeds={seeds[0]}: give the number of seeds, at least 1, or the seeds themselves")
-        seeds = tuple(range(seeds[0]))
-    return dataclasses.replace(
-        study,
-        base=study.base.replace(**given),
-        methods=methods or study.methods,
-        seeds=seeds or study.seeds,
-    )
-
-
-def _run_study(study: "Study", folder: Path, console: "Console", *, go_on: bool, command: str) -> None:
-    from codistill.report.progress import Interrupted, watch
-    from codistill.study import compare
-
-    try:
-        watch(compare(study, folder, go_on=go_on, command=command), console)
-    except Interrupted as stop:
-        _say_how_to_resume(stop, folder, console)
-    _write_report(folder, console)
-
-
-def _run_training(records: Any, folder: Path, console: "Console") -> None:
-    from codistill.report.progress import Interrupted, watch
-    from codistill.train import logged
-
-    try:
-        watch(logged(records, folder), console)
-    except Interrupted as stop:
-        _say_how_to_resume(stop, folder, console)
-    _write_report(folder, console)
 
 
 def _analysis_folder(runs: Sequence[Path], out: Path | None) -> Path:
@@ -305,102 +225,4 @@ def _analysis_folder(runs: Sequence[Path], out: Path | None) -> Path:
     return folder
 
 
-def _warn(lines: Sequence[dict[str, Any]], console: "Console") -> None:
-    """What the KL watch would have somebody change, one line each."""
-    from codistill.analysis.watch import warnings
-
-    for one in warnings(lines):
-        console.print(f"Warning: {one}", soft_wrap=True, markup=False)
-
-
-def _say_how_to_resume(stop: Exception, folder: Path, console: "Console") -> None:
-    console.print(f"\n{str(stop).capitalize()}. Nothing is lost. Go on with:\n  codistill resume {folder}")
-    raise SystemExit(130)
-
-
-def _write_report(folder: Path, console: "Console") -> None:
-    from codistill import study as studies
-    from codistill.checkpoint import read_runs
-    from codistill.report.markdown import markdown
-    from codistill.report.page import write_report, write_run_report
-    from codistill.report.results import results_table
-    from codistill.report.table import rich_table
-    from codistill.train import read_lines
-
-    results = read_lines(folder / "results.jsonl")
-    path = folder / "report.html"
-    if (folder / "study.json").exists():
-        if not (folder / "summary.json").exists():
-            raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        log = studies.log_of(studies.load(folder), folder)
-        write_report(summary, log, results, path)
-        (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
-        console.print(rich_table(summary))
-    else:
-        runs = [run.as_dict() for run in read_runs(folder)]
-        log = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
-        write_run_report(runs, log, results, path)
-        console.print(results_table(results))
-    _warn(log, console)
-    console.print(f"Report: {path}")
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """The program ``codistill``."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    _suggest(argv)
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # module:Name may be a file of the folder that one is in
-    words = [re.sub(r"^(--[\w-]+=)?none$", r"\1None", word) for word in argv]  # as specs write it
-    with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
-        _obey(words, argv)
-
-
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """One line for whoever typed the command; where in the code it was said does not help them."""
-    print("codistill: warning:", " ".join(str(message).split()), file=sys.stderr)
-
-
-def _obey(words: Sequence[str], argv: Sequence[str]) -> None:
-    """Run the command; what went wrong is one line, and exit code 1."""
-    try:
-        command: Callable[..., None] = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="codistill", description="Networks that learn together.", args=words
-        )
-        from rich.console import Console
-
-        console = Console(highlight=False, soft_wrap=False)
-        command(console, _given(command, argv), " ".join(["codistill", *argv]))
-    except KeyboardInterrupt:
-        raise SystemExit("codistill: interrupted") from None
-    except (ValueError, ArithmeticError, ImportError, OSError) as error:
-        raise SystemExit(f"codistill: error: {error}") from None
-
-
-def _suggest(argv: Sequence[str]) -> None:
-    """A misspelt command, or setting of one, gets the nearest valid one."""
-    if not argv or argv[0].startswith("-"):
-        return
-    if argv[0] not in COMMANDS:
-        raise SystemExit(f"codistill: error: {UnknownName('command', argv[0], COMMANDS)}")
-    said = [word.partition("=")[0] for word in argv[1:] if word.startswith("--")]
-    valid = _flags(COMMANDS[argv[0]])
-    for flag in said:
-        if flag.replace("_", "-") not in valid:
-            raise SystemExit(f"codistill: error: {UnknownName(f'setting of {argv[0]}', flag, valid)}")
-
-
-def _flags(command: Any) -> set[str]:
-    """Every ``--flag`` of a command."""
-    flags = {"--help"}
-    for own in dataclasses.fields(command):
-        names = [f.name for f in dataclasses.fields(Run)] if own.name == "settings" else [own.name]
-        flags |= {"--" + name.replace("_", "-") for name in names}
-    switches = {f.name for f in (*dataclasses.fields(command), *dataclasses.fields(Run)) if isinstance(f.default, bool)}
-    return flags | {f"--no-{n.replace('_', '-')}" for n in switches if f"--{n.replace('_', '-')}" in flags}
-
-
-if __name__ == "__main__":
-    main()
+__all__ = ["COMMANDS"]

@@ -1,0 +1,6 @@
+"""python -m codistill.cli"""
+
+from codistill.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Train to the end, or to an interruption, and write the report."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from codistill.study import Study
+
+
+def run_study(study: "Study", folder: Path, console: "Console", *, go_on: bool, command: str) -> None:
+    """Train a comparison and write its report; an interruption says how to go on.
+
+    Raises:
+        SystemExit: it was interrupted.
+    """
+    from codistill.report.progress import Interrupted, watch
+    from codistill.study import compare
+
+    try:
+        watch(compare(study, folder, go_on=go_on, command=command), console)
+    except Interrupted as stop:
+        _say_how_to_resume(stop, folder, console)
+    write_report_of(folder, console)
+
+
+def run_training(records: Any, folder: Path, console: "Console") -> None:
+    """As `run_study`, for the records of one run."""
+    from codistill.records import logged
+    from codistill.report.progress import Interrupted, watch
+
+    try:
+        watch(logged(records, folder), console)
+    except Interrupted as stop:
+        _say_how_to_resume(stop, folder, console)
+    write_report_of(folder, console)
+
+
+def _warn(lines: Sequence[dict[str, Any]], console: "Console") -> None:
+    """What the KL watch would have somebody change, one line each."""
+    from codistill.analysis.watch import warnings
+
+    for one in warnings(lines):
+        console.print(f"Warning: {one}", soft_wrap=True, markup=False)
+
+
+def _say_how_to_resume(stop: Exception, folder: Path, console: "Console") -> None:
+    console.print(f"\n{str(stop).capitalize()}. Nothing is lost. Go on with:\n  codistill resume {folder}")
+    raise SystemExit(130)
+
+
+def write_report_of(folder: Path, console: "Console") -> None:
+    """Write the report of a folder, and print its table and what the KL watch found.
+
+    Raises:
+        FileNotFoundError: it is not finished.
+    """
+    from codistill import study as studies
+    from codistill.checkpoint import read_runs
+    from codistill.records import read_lines
+    from codistill.report.markdown import markdown
+    from codistill.report.page import write_report, write_run_report
+    from codistill.report.results import results_table
+    from codistill.report.table import rich_table
+
+    results = read_lines(folder / "results.jsonl")
+    path = folder / "report.html"
+    if (folder / "study.json").exists():
+        if not (folder / "summary.json").exists():
+            raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        log = studies.log_of(studies.load(folder), folder)
+        write_report(summary, log, results, path)
+        (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
+        console.print(rich_table(summary))
+    else:
+        runs = [run.as_dict() for run in read_runs(folder)]
+        log = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
+        write_run_report(runs, log, results, path)
+        console.print(results_table(results))
+    _warn(log, console)
+    console.print(f"Report: {path}")
+
+
+__all__ = ["run_study", "run_training", "write_report_of"]

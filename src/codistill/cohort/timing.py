@@ -1,0 +1,67 @@
+"""Which executor is the faster one, by trying both."""
+
+import copy
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from codistill.batch import PerPeer
+from codistill.cohort import Cohort
+from codistill.cohort.groups import arrange
+from codistill.randomness import seeded
+
+MOST = 16  # networks on which the executors are timed
+TRIALS = 6  # passes of each, in turns; the first is not counted and the fastest counts
+
+
+def fastest(
+    nets: Sequence[nn.Module], x: Any, *, turns: Sequence[int], trunks: Sequence[int], seed: int, **settings: Any
+) -> tuple[str, dict[str, float]]:
+    """The faster executor of a cohort, and the seconds that a forward and backward pass of each took.
+
+    Args:
+        nets: of all peers; copies of the first like ones are tried.
+        x: the cohort's inputs.
+        turns: as of `Cohort`.
+        trunks: as of `Cohort`.
+        seed: of what the passes draw.
+        settings: of `Cohort`: precision, branch_at.
+
+    Returns: ``stack`` or ``loop``; without like networks ``loop``, and nothing was timed.
+    """
+    group = next((g for g in arrange(nets, "stack", turns) if len(g.peers) > 1), None)
+    if group is None:
+        return "loop", {}
+    like = list(group.peers[:MOST])
+    if isinstance(x, PerPeer):
+        x = PerPeer(x.inputs[like])
+    copies = {execute: copy.deepcopy([nets[i] for i in like]) for execute in ("stack", "loop")}
+    rows = [trunks[i] for i in like]
+    cohorts = {execute: Cohort(own, execute=execute, trunks=rows, **settings) for execute, own in copies.items()}
+    seconds: dict[str, list[float]] = {execute: [] for execute in cohorts}
+    with seeded(cohorts["loop"].device, seed, "timing"):  # dropout draws
+        for _ in range(TRIALS):
+            for execute in list(cohorts):
+                try:
+                    seconds[execute].append(_seconds(cohorts[execute], x))
+                except (RuntimeError, NotImplementedError):
+                    if execute == "loop":
+                        raise
+                    del cohorts[execute], seconds[execute]
+    best = {execute: min(times[1:]) for execute, times in seconds.items()}
+    return min(best, key=lambda execute: best[execute]), best
+
+
+def _seconds(cohort: Cohort, x: Any) -> float:
+    """Of one forward and backward pass."""
+    started = time.perf_counter()
+    cohort(x).logits.square().sum().backward()
+    if cohort.device.type == "cuda":
+        torch.cuda.synchronize(cohort.device)
+    return time.perf_counter() - started
+
+
+__all__ = ["fastest"]

@@ -1,0 +1,66 @@
+"""What runs, methods and settings need of each other, said before the first step."""
+
+from collections.abc import Sequence
+
+from codistill import methods
+from codistill.methods import Method
+from codistill.run import Run
+
+OWN = ("method", "peers", "models", "seed")
+
+
+def check_needs(method: Method, run: Run) -> None:
+    """What a method needs and the settings do not give is an error before the first step."""
+    name = run.method
+    if (method.views > 1 or method.own_views or run.own_views) and not run.augment:
+        raise ValueError(f"method {name!r} needs distorted views, and augment is empty: set it, e.g. crop:pad=1 flip")
+    if method.partners and run.unlabelled:
+        raise ValueError(f"method {name!r} needs partners of the same class, which unlabelled samples have not")
+    if run.unlabelled and not method.semi:
+        raise ValueError(f"method {name!r} learns nothing from unlabelled={run.unlabelled} samples: set it to 0")
+    if run.shards and not method.own_batches:
+        raise ValueError(
+            f"shards=True: peers of {name!r} compare what they make of the same samples; use method 'codistillation' "
+            "or 'alone', or shards=False"
+        )
+    if method.branches and run.branch_at is None:
+        raise ValueError(f"method {name!r} needs branches of one trunk: set branch_at, e.g. stage3")
+    if run.branch_at is not None and run.update != "together":
+        raise ValueError(f"update={run.update!r}: branches of one trunk have no turns; use update='together'")
+    if run.branch_at is not None and (method.own_views or run.own_views or run.shards):
+        raise ValueError(
+            f"branch_at={run.branch_at!r}: branches of one trunk see the same inputs, and method {name!r} or own_views "
+            "or shards gives each its own; leave branch_at out"
+        )
+    if methods.is_mutual(name) and run.peers < 2:
+        raise ValueError(f"peers=1: {name!r} has nobody to learn from; set peers to 2 or more, or method to alone")
+
+
+def check_runs(runs: Sequence[Run]) -> None:
+    """What keeps runs from being one fleet is an error.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    if not runs:
+        raise ValueError("there is no run to train")
+    if len(set(runs)) != len(runs):
+        raise ValueError("the same run is there twice: give each a seed or a method of its own")
+    first = runs[0].as_dict()
+    if runs[0].evaluate_every and not runs[0].valid:
+        raise ValueError(
+            f"evaluate_every={runs[0].evaluate_every}: there is nothing to evaluate on; set valid, the part (or "
+            "number) of examples to hold out"
+        )
+    if runs[0].shards and len({run.peers for run in runs}) > 1:
+        raise ValueError("shards=True: runs of one fleet need the same number of peers")
+    for run in runs[1:]:
+        for field, value in run.as_dict().items():
+            if field not in OWN and value != first[field]:
+                raise ValueError(
+                    f"runs of one fleet differ in {field} ({first[field]!r} and {value!r}); they may differ in "
+                    f"{', '.join(OWN)} only"
+                )
+
+
+__all__ = ["OWN", "check_needs", "check_runs"]

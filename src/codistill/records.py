@@ -1,0 +1,71 @@
+"""Records of what happens in a training, and the files that they become."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codistill.methods import Terms
+
+
+@dataclass(frozen=True)
+class Record:
+    """What happened.
+
+    Attributes:
+        kind: ``start | step | epoch | checkpoint | end``.
+        step: steps done.
+        steps: steps of the whole training.
+        terms: of a step, each member's terms ``[P]``, on the device: reading them waits for it.
+        lines: of an epoch, one dict for each run, for ``log.jsonl``; of the end, the rows of ``results.jsonl``.
+        facts: executor, path of the checkpoint and the like.
+    """
+
+    kind: str
+    step: int
+    steps: int
+    terms: list[Terms] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def logged(records: Iterator[Record], folder: str | Path) -> Iterator[Record]:
+    """Pass records on, and write ``log.jsonl`` and ``results.jsonl`` on the way.
+
+    Lines of steps that a resumed run does again are dropped first.
+    """
+    path = Path(folder) / "log.jsonl"
+    try:
+        for record in records:
+            if record.kind == "start":
+                kept = [line for line in read_lines(path) if line["step"] <= record.step]
+                write_lines(path, kept)
+                with path.open("a", encoding="utf-8") as log:
+                    log.write(json.dumps({"kind": "start", "step": record.step, **record.facts}) + "\n")
+            elif record.kind == "epoch":
+                with path.open("a", encoding="utf-8") as log:
+                    log.writelines(json.dumps(line) + "\n" for line in record.lines)
+            elif record.kind == "end":
+                write_lines(Path(folder) / "results.jsonl", record.lines)
+            yield record
+    finally:
+        records.close()  # type: ignore[attr-defined]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file; none where there is no file. A last line that was cut short is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
+    """A JSON-lines file, whole or not at all."""
+    draft = path.with_suffix(".part")
+    draft.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    draft.replace(path)
+
+
+__all__ = ["Record", "logged", "read_lines", "write_lines"]
