@@ -120,6 +120,19 @@ def test_a_term_that_rises_beyond_the_task_s_grows_without_bound():
 
 
 @pytest.mark.parametrize(
+    ("mimic", "task"), [([0.1, 1.0, 50.0], [2.0, 1.0, 0.8]), ([0.1, 90.0], [2.0, 2.0]), ([0.1, 1.0, 50.0, 900.0], None)]
+)
+def test_a_run_that_diverges_in_a_few_epochs_is_not_called_sound(mimic, task):
+    found = only(log(mimic, task=task))
+    assert (found.kind, found.warning) == ("growing", True)
+
+
+@pytest.mark.parametrize("mimic", [[90.0], [50.0, 90.0], [1.0, 0.9, 90.0]])
+def test_a_large_term_of_a_few_epochs_is_no_runaway(mimic):
+    assert kinds(log(mimic, task=[1.0] * len(mimic))) == ["healthy"]
+
+
+@pytest.mark.parametrize(
     ("mimic", "task"),
     [
         (fall(0.1, 3.0), [5.0] * EPOCHS),  # not above the task term

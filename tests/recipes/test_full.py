@@ -174,7 +174,7 @@ SHAPES = {
     "cifar10": ((3, 32, 32), 10),
     "cifar100": ((3, 32, 32), 100),
     "market1501": ((3, 224, 224), 751),
-    "omniglot": ((1, 28, 28), 600),  # as many characters as about 20 alphabets have
+    "omniglot": ((1, 20, 20), 627),  # at size=20; the characters of 20 alphabets
     "nsmc": ((20,), 1),
     "imdb": ((400,), 1),
 }
@@ -318,36 +318,42 @@ def test_a_recipe_gives_figures_that_somebody_read_and_no_other(name):
 
 # One step of every row ------------------------------------------------------------------------------------------------
 
-BATCH = 2  # full networks, examples and classes; a full batch of WRN-28-10 takes minutes
+SMALL = {"resnet20", "resnet32", "mnist_cnn", "cnn", "bigru", "bilstm"}  # a full batch of the others takes minutes
+FEW = 2  # their batch; networks, examples and classes are the full ones
 
 
-def examples(name):
-    """A few random examples of a set's shape, number of classes and vocabulary."""
+def batch_of(run):
+    """The recipe's own, where its networks are small."""
+    return run.batch if {Spec.parse(net).name for net in run.networks()} <= SMALL else FEW
+
+
+def examples(name, count):
+    """So many random examples of a set's shape, number of classes and vocabulary, and four to test on."""
     shape, classes = SHAPES[name]
-    labels = torch.tensor([0, 0, 1, 1])
+    y = torch.arange(max(count, 4)) // 2 % 2
     text = Text(VOCABULARY[name], "") if name in VOCABULARY else None
     drawn = torch.Generator().manual_seed(0)
-    x = torch.randint(1, VOCABULARY.get(name, 256), (4, *shape), generator=drawn)
+    x = torch.randint(1, VOCABULARY.get(name, 256), (len(y), *shape), generator=drawn)
     x = x if text else x.to(torch.uint8)
     about = () if text else (0.5,) * shape[0]
     open_set = name in ("market1501", "omniglot")
     told = Retrieval(torch.tensor([1, 2, 1, 2]), torch.tensor([1, 1, 2, 2]), torch.tensor([True, True, False, False]))
-    test = Examples(x, torch.full((4,), -1) if open_set else labels)
+    test = Examples(x[:4], torch.full((4,), -1) if open_set else y[:4])
     task = "binary" if text else "classes"
     return DataSet(
-        Examples(x, labels), test, classes, task, about, about, (), text, retrieval=told if open_set else None
+        Examples(x, y), test, classes, task, about, about, (), text, retrieval=told if open_set else None
     )
 
 
 def steps():
     """Each method of each set and set of networks once; networks trained alone one by one."""
     once = {}
-    for study in (STUDIES[name] for name in RECIPES):
+    for study in STUDIES.values():
         for entry in study.entries:
             run = entry.run
             if entry.alone:
                 run = run.replace(peers=1, models=run.networks()[:1])
-            run = run.replace(batch=BATCH, labels=None, valid=0.0, evaluate_every=0, execute="loop", device="cpu")
+            run = run.replace(batch=batch_of(run), labels=None, valid=0.0, evaluate_every=0, execute="loop", device="cpu")
             key = (run.method, run.networks(), run.branch_at, run.data)
             once.setdefault(key, pytest.param(run, entry, id=f"{data_name(study)}-{entry.name}"))
     return list(once.values())
@@ -355,7 +361,7 @@ def steps():
 
 @pytest.mark.parametrize(("run", "entry"), steps())
 def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monkeypatch):
-    dataset = examples(Spec.parse(run.data).name)
+    dataset = examples(Spec.parse(run.data).name, run.batch)
     classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
     lent = []
 

@@ -1,5 +1,6 @@
 """When a course is too small, dying out, out of hand or nothing: thresholds, and why they are where they are."""
 
+import itertools
 import math
 import statistics
 
@@ -14,9 +15,11 @@ COLLAPSED = 0.05
 FOLLOWS = 5.0
 # Peers grow apart somewhat while they fit; three times the early level, and more than the labels say, is another thing.
 GROWN = 3.0
+# A run that diverges stops within a few epochs; a term that rises all the time to this many task terms is on that way.
+RUNAWAY = 30.0
 # What rounding in float32 leaves of a divergence that is 0; peers that start apart have a thousand times as much.
 IDENTICAL = 1e-9
-FEWEST = 4  # epochs, below which nothing is said of a course
+FEWEST = 4  # epochs, below which only a runaway is said of a course
 
 
 def ratio(value: float, task: float) -> float:
@@ -41,13 +44,22 @@ def collapsing(course: Course) -> bool:
 
 
 def growing(course: Course) -> bool:
-    """Rises over the second half, to several times its early level and above the task term."""
+    """Rises over the second half, to several times its early level and above the task term; or runs away."""
     n = len(course.value)
+    if _runaway(course):
+        return True
     if n < FEWEST:
         return False
     early = statistics.fmean(course.value[: max(1, n // 4)])
     third, last = (statistics.fmean(part) for part in (course.value[n // 2 : -(n // 4)], course.value[-(n // 4) :]))
     return last > third and last > GROWN * early and last > statistics.fmean(course.task[-(n // 4) :])
+
+
+def _runaway(course: Course) -> bool:
+    """Rises in every epoch, however few, to several times its first level and many times the task term."""
+    rises = all(after > before for before, after in itertools.pairwise(course.value))
+    far = course.value[-1] > GROWN * course.value[0] and ratio(course.value[-1], course.task[-1]) > RUNAWAY
+    return len(course.value) > 1 and rises and far
 
 
 def identical(course: Course) -> bool:
@@ -61,6 +73,7 @@ __all__ = [
     "FOLLOWS",
     "GROWN",
     "IDENTICAL",
+    "RUNAWAY",
     "TOO_SMALL",
     "collapsing",
     "growing",
