@@ -95,7 +95,7 @@ def test_mistakes_get_one_line_and_leave_nothing_behind(words, answer, tmp_path)
 
 
 def test_a_term_that_is_too_small_is_warned_of_after_training_in_one_line(said, tmp_path):
-    text = said("train", *QUICK, "--method", "dml:weight=0.0001", "--name", "weak")
+    text = said("train", *QUICK, "--epochs", "4", "--method", "dml:weight=0.0001", "--name", "weak")
     (line,) = [line for line in text.splitlines() if line.startswith("Warning: ")]
     assert "the mimic term of peer 0, peer 1 is too small to matter" in line
     assert "To change: raise weight" in line

@@ -13,7 +13,7 @@ from codistill.cohort import Cohort
 from codistill.data import load
 from codistill.fleet import Fleet
 from codistill.run import Run
-from codistill.study import Study, compare, parts
+from codistill.study import Study, compare, costs, parts
 from codistill.train import read_lines
 
 SMALL, MIDDLE, LARGE = "cnn:width=4", "cnn:width=6", "cnn"
@@ -25,7 +25,7 @@ METHODS = (
     f"dml:models={LARGE}:start=alone+{SMALL}",
     f"kd:teacher={MIDDLE}",
 )
-STUDY = Study("unlike", BASE, METHODS, seeds=(0, 4), timed=1)
+STUDY = Study("unlike", BASE, METHODS, seeds=(0, 4))
 PAIR, TWINS, BEGUN, TAUGHT = (
     f"dml:peers=2,models={MIDDLE}+{SMALL}",
     f"dml:peers=2,models={MIDDLE}+{MIDDLE}",
@@ -42,6 +42,14 @@ NETWORKS = {  # of each row, in their places
     BEGUN: [LARGE, SMALL],
     TAUGHT: [SMALL, SMALL],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly_timed():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(costs, "TIMED_NETWORKS", 2)
+        patch.setattr(costs, "TIMED_ROUNDS", 1)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +228,7 @@ def test_what_is_measured_is_the_average_of_the_weights(finished, name, peer):
 
 
 def test_one_run_after_the_other_gives_the_same_results(finished, tmp_path):
-    single = Study(STUDY.recipe, BASE, METHODS, STUDY.seeds, stacked=False, timed=1)
+    single = Study(STUDY.recipe, BASE, METHODS, STUDY.seeds, stacked=False)
     list(compare(single, tmp_path / "single"))
 
     def rows(folder: Path):

@@ -56,6 +56,11 @@ def test_a_term_below_a_hundredth_of_the_task_s_throughout_is_too_small():
         assert fix in text
 
 
+def test_of_a_few_epochs_nothing_is_called_too_small():
+    assert kinds(log([0.001] * 3)) == []
+    assert kinds(log([0.001] * 4)) == ["too small"]
+
+
 def test_a_term_that_is_large_enough_once_is_not_too_small():
     assert kinds(log([0.0] * 6 + [0.02] * 6)) == ["healthy"]  # method begins late, or ramps up
 

@@ -340,9 +340,7 @@ def examples(name, count):
     told = Retrieval(torch.tensor([1, 2, 1, 2]), torch.tensor([1, 1, 2, 2]), torch.tensor([True, True, False, False]))
     test = Examples(x[:4], torch.full((4,), -1) if open_set else y[:4])
     task = "binary" if text else "classes"
-    return DataSet(
-        Examples(x, y), test, classes, task, about, about, (), text, retrieval=told if open_set else None
-    )
+    return DataSet(Examples(x, y), test, classes, task, about, about, (), text, retrieval=told if open_set else None)
 
 
 def steps():
@@ -353,7 +351,9 @@ def steps():
             run = entry.run
             if entry.alone:
                 run = run.replace(peers=1, models=run.networks()[:1])
-            run = run.replace(batch=batch_of(run), labels=None, valid=0.0, evaluate_every=0, execute="loop", device="cpu")
+            run = run.replace(
+                batch=batch_of(run), labels=None, valid=0.0, evaluate_every=0, execute="loop", device="cpu"
+            )
             key = (run.method, run.networks(), run.branch_at, run.data)
             once.setdefault(key, pytest.param(run, entry, id=f"{data_name(study)}-{entry.name}"))
     return list(once.values())

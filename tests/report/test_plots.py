@@ -48,7 +48,7 @@ def test_learning_figure_means_over_networks_and_seeds(summary, log):
     np.testing.assert_allclose(bands[0].y[-4], np.mean(values) - np.std(values, ddof=1))
     assert [figure.layout.yaxis.title.text, figure.layout.yaxis2.title.text] == [
         "Task loss, nats",
-        "Mimicry loss, nats",
+        "Imitation loss",
     ]
 
 

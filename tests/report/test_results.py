@@ -70,7 +70,7 @@ def test_alike_is_the_mean_off_the_diagonal_over_seeds():
 )
 def test_a_run_s_table_chooses_its_columns(values, columns):
     table = results_table([*single(**values), pairs(0, 0.5)])
-    assert [c.header for c in table.columns] == ["run", "network", *columns]
+    assert [c.header for c in table.columns] == ["network", *columns]
     assert table.row_count == 3
     text = printed(table)
     assert "ensemble of 2" in text
@@ -87,10 +87,22 @@ def test_a_value_that_is_missing_is_a_dash_and_no_results_an_empty_table():
     assert "examples" in results_table(single(**CLASSES)).title
 
 
+def test_the_run_is_named_once_or_line_by_line():
+    rows = single(**CLASSES)
+    assert results_table(rows).title == "dml, seed 0: test part, 797 examples"
+    more = [{**row, "method": "rkd:teacher=none,features=layers.1/classifier", "seed": 3} for row in rows]
+    text = printed(results_table(rows + more))
+    assert "test part, 797 examples" in text
+    assert "dml, seed 0" in text
+    starts = [line.split()[0] for line in text.splitlines()]
+    first = starts.index("rkd:teacher=none,")
+    assert starts[first : first + 3] == ["rkd:teacher=none,", "features=layers.1/", "classifier,"]
+
+
 def test_changes_are_said_network_by_network():
     row = {"run": "a/seed=0", "against": "b/seed=0", "part": "test", "n": 9, "peer": 1}
-    text = printed(changes_table([{**row, "changed": 0.25, "lost": 0.1, "gained": 0.05}]), 100)
-    for part in ("test part, 9 examples", "a/seed=0", "b/seed=0", "25.00", "10.00", "5.00"):
+    text = printed(changes_table([{**row, "changed": 0.25, "lost": 0.1, "gained": 0.05}], "runs/one", "runs/two"), 100)
+    for part in ("test part, 9 examples: from runs/one to runs/two", "a/seed=0, b/seed=0", "25.00", "10.00", "5.00"):
         assert part in text
 
 

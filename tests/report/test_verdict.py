@@ -17,6 +17,7 @@ def row_of(summary, method):
         ([-0.001, 0.01], "unclear", "No clear difference"),
         ([0.0, 0.01], "unclear", "No clear difference"),
         ([0.0, 0.0], "unclear", "No clear difference"),
+        ([0.01, 0.01], "none", "No verdict: all seeds gained the same"),
         ([math.nan, math.nan], "none", "No verdict"),
         (None, "none", "No verdict"),
     ],

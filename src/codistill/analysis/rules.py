@@ -19,7 +19,7 @@ GROWN = 3.0
 RUNAWAY = 30.0
 # What rounding in float32 leaves of a divergence that is 0; peers that start apart have a thousand times as much.
 IDENTICAL = 1e-9
-FEWEST = 4  # epochs, below which only a runaway is said of a course
+FEWEST = 4  # epochs, below which no warning is given of a course, but of a runaway and of identical peers
 
 
 def ratio(value: float, task: float) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 from codistill.analysis.courses import Course, Line, edge_courses, numbers, term_courses
 from codistill.analysis.finding import Finding, of_course, of_healthy, of_identical, of_small
-from codistill.analysis.rules import collapsing, growing, identical, too_small
+from codistill.analysis.rules import FEWEST, collapsing, growing, identical, too_small
 
 
 def findings(lines: Iterable[Line]) -> list[Finding]:
@@ -71,7 +71,7 @@ def _of_run(run: list[Line]) -> list[Finding]:
 
 def _of_term(line: Line, term: str, group: list[Course], edges: list[Course]) -> Iterator[Finding]:
     small = [course for course in group if too_small(course)]
-    if small:
+    if small and len(small[0].value) >= FEWEST:  # peers begin by agreeing that they do not know
         yield of_small(line, term, small, edges)
     rest = [course for course in group if course not in small]
     hits = {"collapsing": [c for c in rest if collapsing(c)], "growing": [c for c in rest if growing(c)]}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-from codistill.cli.finish import run_study, run_training, write_report_of
+from codistill.cli.finish import run_study, run_training, say_if_unfinished, write_report_of
 from codistill.cli.given import Given, Settings, run_of, study_of
 
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run or of a comparison.")]
@@ -119,6 +119,7 @@ class Evaluate:
         folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
         for folder in folders:
             console.print(results_table(results(restored(folder, teachers=studies.teachers_of(folder)), self.part)))
+            say_if_unfinished(folder, console)
 
     def _compare(self, other: Path, console: "Console") -> None:
         from codistill import study as studies
@@ -130,7 +131,7 @@ class Evaluate:
             if (folder / "study.json").exists():
                 raise ValueError(f"{folder} is a comparison: give two runs, such as {folder / 'parts' / '000'}")
         before, after = (restored(folder, teachers=studies.teachers_of(folder)) for folder in (self.run, other))
-        console.print(changes_table(changes(before, after, self.part)))
+        console.print(changes_table(changes(before, after, self.part), str(self.run), str(other)))
 
 
 @dataclass

@@ -52,6 +52,19 @@ def _say_how_to_resume(stop: Exception, folder: Path, console: "Console") -> Non
     raise SystemExit(130)
 
 
+def say_if_unfinished(folder: Path, console: "Console") -> None:
+    """What is shown of a run that was interrupted is of its newest checkpoint."""
+    from codistill.checkpoint import latest, load
+
+    newest = latest(folder)
+    if newest is None:
+        console.print(f"Not finished, and no checkpoint yet. Go on with:\n  codistill resume {folder}")
+    elif (facts := load(newest).facts)["step"] < facts["steps"]:
+        console.print(
+            f"Not finished: step {facts['step']} of {facts['steps']}. Go on with:\n  codistill resume {folder}"
+        )
+
+
 def write_report_of(folder: Path, console: "Console") -> None:
     """Write the report of a folder, and print its table and what the KL watch found.
 
@@ -80,9 +93,11 @@ def write_report_of(folder: Path, console: "Console") -> None:
         runs = [run.as_dict() for run in read_runs(folder)]
         log = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
         write_run_report(runs, log, results, path)
-        console.print(results_table(results))
+        if results:
+            console.print(results_table(results))
+        say_if_unfinished(folder, console)
     _warn(log, console)
     console.print(f"Report: {path}")
 
 
-__all__ = ["run_study", "run_training", "write_report_of"]
+__all__ = ["run_study", "run_training", "say_if_unfinished", "write_report_of"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes
 
+from codistill.names import Spec
 from codistill.run import Run
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ class Given(Run):
     def __post_init__(self) -> None:
         pass
 
+
+HOW = ("data_root", "download", "device", "execute", "checkpoint_every", "checkpoint_steps", "evaluate_every")
 
 Settings = Annotated[Given, OmitArgPrefixes]
 
@@ -61,10 +64,27 @@ def study_of(
         seeds = tuple(range(seeds[0]))
     return dataclasses.replace(
         study,
+        **_own(study, given),
         base=study.base.replace(**given),
         methods=methods or study.methods,
         seeds=seeds or study.seeds,
     )
+
+
+def _own(study: "Study", given: dict[str, Any]) -> dict[str, Any]:
+    """What a recipe still says of a comparison with other settings: figures of other data are no comparison at all."""
+    base = study.base.as_dict()
+    changed = {k: v for k, v in study.base.replace(**given).as_dict().items() if k not in HOW and v != base[k]}
+    said = " ".join(f"{name}={_shown(value)}" for name, value in changed.items())
+    own: dict[str, Any] = {"notes": (*study.notes, f"Other settings than the recipe's: {said}.")} if changed else {}
+    was, now = (Spec.parse(data).name for data in (study.base.data, given.get("data", study.base.data)))
+    if now != was:
+        own |= {"recipe": f"{study.recipe} on {now}", "published": ()}
+    return own
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value).lower()
 
 
 __all__ = ["Given", "Settings", "given_of", "run_of", "study_of"]

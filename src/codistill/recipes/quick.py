@@ -41,7 +41,7 @@ def quick(study: Study) -> Study:
         methods=tuple(map(_small, study.methods)),
         seeds=study.seeds[:SEEDS],
         stacked=True,
-        timed=1,
+        quick=True,
         notes=(*study.notes, NOTE),
     )
 

@@ -9,6 +9,9 @@ from rich.text import Text
 
 from codistill.report.measures import OPEN_SET, SEVERAL_LABELS, Measure, measure_of_results
 from codistill.report.numbers import decimal, known, percent
+from codistill.report.wrap import wrapped
+
+WIDTH = 20  # of the column of runs
 
 CLASSES = {"accuracy": "accuracy %", "top5": "top-5 %", "f1": "F1 %", "nll": "NLL", "ece": "ECE %", "brier": "Brier"}
 CLASSES |= {"entropy": "entropy"}
@@ -29,35 +32,48 @@ def results_table(rows: Sequence[dict[str, Any]]) -> Table:
     """
     measure = measure_of_results(rows)
     single = [row for row in rows if row.get("kind") != "pairs"]
+    runs = {_run(row) for row in single}
     columns = {key: title for key, title in _columns(measure).items() if any(key in row for row in single)}
     table = Table(box=None, header_style="bold", pad_edge=False, title_justify="left", caption_justify="left")
     if rows:
         table.title = f"{rows[0]['part']} part, {rows[0]['n']} {measure.examples}"
+        if len(runs) == 1:
+            table.title = f"{runs.pop()}: {table.title}"
         table.caption = _below(rows)
-    for name in ("run", "network", *columns.values()):
-        left = name in ("run", "network")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "run", overflow="fold")
+    first = ("run", "network") if len(runs) > 1 else ("network",)
+    for name in (*first, *columns.values()):
+        table.add_column(name, justify="left" if name in first else "right", no_wrap=name != "run", overflow="fold")
     for row in single:
         if row["peer"] is None and row["networks"] != row["peers"]:
             continue
         who = f"ensemble of {row['networks']}" if row["peer"] is None else f"network {row['peer']}"
         values = [(percent if title[-1] == "%" else decimal)(row.get(key)) for key, title in columns.items()]
-        table.add_row(f"{row['method']}, seed {row['seed']}", who, *values)
+        run = ["\n".join(wrapped(_run(row), WIDTH))] if len(runs) > 1 else []
+        table.add_row(*run, who, *values)
     return table
 
 
-def changes_table(rows: Sequence[dict[str, Any]]) -> Table:
-    """One line per network: how many of its predictions are others than those of another run."""
+def _run(row: dict[str, Any]) -> str:
+    return f"{row['method']}, seed {row['seed']}"
+
+
+def changes_table(rows: Sequence[dict[str, Any]], before: str, after: str) -> Table:
+    """One line per network: how many of its predictions are others than those of another run.
+
+    Args:
+        rows: of `codistill.evaluate.changes`.
+        before: what the first run is called.
+        after: what the one is called that takes its place.
+    """
     table = Table(box=None, header_style="bold", pad_edge=False, title_justify="left", caption_justify="left")
     if rows:
-        table.title = (
-            f"{rows[0]['part']} part, {rows[0]['n']} examples: from the first run to the one it is set against"
-        )
-    for name in ("run", "against", "network", "changed %", "now wrong %", "now right %"):
+        table.title = f"{rows[0]['part']} part, {rows[0]['n']} examples: from {before} to {after}"
+    for name in ("network", "of", "changed %", "now wrong %", "now right %"):
         table.add_column(name, justify="right" if name[-1] == "%" else "left", overflow="fold")
     for row in rows:
         values = [percent(row[name]) for name in ("changed", "lost", "gained")]
-        table.add_row(row["run"], row["against"], str(row["peer"]), *values)
+        of = row["run"] if row["run"] == row["against"] else f"{row['run']}, {row['against']}"
+        table.add_row(str(row["peer"]), of, *values)
     return table
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codistill.report.measures import OPEN_SET, Measure, is_search, measure_of
-from codistill.report.numbers import MISSING, interval, known, listed, percent, points, times
+from codistill.report.numbers import MISSING, ends, interval, known, listed, percent, points, times
 from codistill.report.verdict import judge, label_of, seeds_of, verdict
 
 MARK = "†"
@@ -121,12 +121,14 @@ def footnotes(summary: dict[str, Any]) -> list[str]:
         "standard deviation over networks.",
         *_about_measure(measure),
     ]
+    bounded = any(known(ends(r.get("gain_ci95"))[0]) for r in rows)
     if any(known(r.get("gain_mean")) for r in rows):
         said.append(
             f"Gain: mean {measure.name} of a method's networks minus that of “{name}” with the same seed, in "
-            "percentage points, averaged over n seeds; in brackets the 95 % interval of this mean (Student "
-            "t over seeds)."
+            "percentage points, averaged over n seeds"
+            + ("; in brackets the 95 % interval of this mean (Student t over seeds)." if bounded else ".")
         )
+    if bounded:
         said.append(
             f"The interval says how far other seeds could move the gain on this one fixed test set{of}; other test "
             f"{measure.examples} would move it further."
@@ -164,12 +166,13 @@ def _about_ensemble(rows: list[dict[str, Any]], measure: Measure) -> list[str]:
 def _about_cost(rows: list[dict[str, Any]]) -> list[str]:
     costs = [row.get("cost") or {} for row in rows]
     said = []
-    if any(known(c.get(k)) for c in costs for k in ("forward", "seconds")):
+    timed = any(known(c.get("seconds")) for c in costs)
+    if timed or any(known(c.get("forward")) for c in costs):
         said.append(
-            "Cost: forward and backward passes and training time as multiples of training one network alone, "
-            "for the whole cohort (a teacher's training included); in parentheses per network delivered."
+            f"Cost: forward and backward passes{' and training time' if timed else ''} as multiples of training one "
+            "network alone, for the whole cohort (a teacher's training included); in parentheses per network delivered."
         )
-    if any(known(c.get("seconds")) for c in costs):
+    if timed:
         said.append(
             "Time was measured apart, method by method, since the methods of a study share one stacked computation."
         )

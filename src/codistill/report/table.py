@@ -10,7 +10,9 @@ from rich.text import Text
 from codistill.report.measures import measure_of
 from codistill.report.numbers import count
 from codistill.report.rows import Cell, Line, columns, footnotes, lines
+from codistill.report.wrap import wrapped
 
+WIDTH = 15  # of the first column
 _COLOURS = {"gain": "bold green", "loss": "bold red"}
 
 
@@ -33,11 +35,12 @@ def rich_table(summary: dict[str, Any]) -> Table:
             title,
             justify="left" if place == 0 else "right",
             no_wrap=place > 0,
+            overflow="fold",
             min_width=10 if not place else None,
         )
     for row in rows:
         first, *rest = row.cells
-        table.add_row(Text(first.main), *(_text(cell, row.kind) for cell in rest))
+        table.add_row(Text("\n".join(wrapped(first.main, WIDTH))), *(_text(cell, row.kind) for cell in rest))
     return table
 
 

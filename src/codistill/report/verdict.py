@@ -14,7 +14,7 @@ def judge(row: dict[str, Any], baseline: str | None) -> str:
     if row["method"] == baseline or row.get("alone"):
         return BASELINE
     low, high = ends(row.get("gain_ci95"))
-    if low is None or high is None or not known(row.get("gain_mean")):
+    if low is None or high is None or low == high != 0 or not known(row.get("gain_mean")):
         return NONE
     return GAIN if low > 0 else LOSS if high < 0 else UNCLEAR
 
@@ -27,6 +27,10 @@ def verdict(row: dict[str, Any], summary: dict[str, Any]) -> str:
     if kind == NONE and known(gain):
         n = seeds_of(row)
         why = "one seed gives no interval" if n == 1 else "no interval is known"
+        if summary.get("quick"):
+            why = "this is a quick look"
+        elif known(ends(row.get("gain_ci95"))[0]):
+            why = "all seeds gained the same, which gives no interval"
         return f"No verdict: {why}."
     if kind == NONE:
         return "No verdict: not compared with the baseline."
@@ -65,6 +69,8 @@ def headline(summary: dict[str, Any]) -> list[str]:
     if not compared:
         said.append("This report holds no mutual-learning method that was compared with networks trained alone.")
         return said + _others(rows, mutual, baseline)
+    if summary.get("quick"):
+        return [*said, "This is a quick look: it shows that all is in place, and its figures mean nothing."]
     compared.sort(key=lambda r: -r["gain_mean"])
     best = next((r for r in compared if judge(r, baseline) == GAIN), None)
     said += _gained(best, base, summary) if best else _not_gained(compared, summary)
@@ -94,7 +100,7 @@ def _not_gained(compared: list[dict[str, Any]], summary: dict[str, Any]) -> list
             "It cannot be told from chance."
         ]
     return [
-        f"No mutual-learning method gained reliably here: {_on(summary, top)}, the biggest mean difference "
+        f"No mutual-learning method gained reliably here: {_on(summary, top)}, the highest mean gain "
         f"is that of {label_of(top)}, {points(top['gain_mean'])} percentage points with the 95 % interval "
         f"{interval(top['gain_ci95'])}."
     ]

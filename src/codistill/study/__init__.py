@@ -100,7 +100,8 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     costs = folder / "costs.json"
     if not costs.exists():
-        yield Record("timing", 0, 0)
+        if not study.quick:
+            yield Record("timing", 0, 0)
         costs.write_text(json.dumps(measure_costs(study, teachers), indent=1) + "\n", encoding="utf-8")
     found = {
         **summary(study, rows, json.loads(costs.read_text(encoding="utf-8"))),

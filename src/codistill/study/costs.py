@@ -20,10 +20,10 @@ def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> d
     """Passes and seconds of each entry, apart from the others: ``{entry: {...}}``, per network and step.
 
     Every entry steps a fleet of about the same number of networks, in turns with the others; passes are counted and
-    seconds are medians over the rounds of the ratio to the baseline's.
+    seconds are medians over the rounds of the ratio to the baseline's. A quick look has no seconds.
     """
     fleets = {entry.name: _timed_fleet(study, entry, teachers) for entry in study.entries}
-    base, rounds = study.entries[0].name, study.timed or TIMED_ROUNDS
+    base, rounds = study.entries[0].name, 1 if study.quick else TIMED_ROUNDS
     seconds: dict[str, list[float]] = {name: [] for name in fleets}
     for turn in range(rounds + 2):
         for name, fleet in fleets.items():
@@ -44,13 +44,15 @@ def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> d
         costs[name] = {
             "forward": sum(p.forward for p in passes) / steps / len(fleet.cohort),
             "backward": sum(p.backward for p in passes) / steps / len(fleet.cohort),
-            "seconds": statistics.median(a / b for a, b in zip(seconds[name], seconds[base], strict=True)),
         }
+        if not study.quick:
+            ratios = [a / b for a, b in zip(seconds[name], seconds[base], strict=True)]
+            costs[name]["seconds"] = statistics.median(ratios)
     return costs
 
 
 def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[int, Mapping[str, Path]]) -> Fleet:
-    many = study.stacked and not study.timed  # else a quick figure is enough
+    many = study.stacked and not study.quick
     seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if many else study.seeds[:1]
     known = teachers[seeds[0]] if entry.waits else {}
     return Fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=known)

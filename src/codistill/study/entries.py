@@ -35,7 +35,7 @@ class Study:
         notes: what a reader has to know, printed below the table.
         part: what is measured on: ``test``, or ``valid`` where something is still to be chosen.
         published: figures of others for the same experiment, each with its source and how sure it is.
-        timed: rounds in which the costs are measured, on one seed's networks; 0: enough for a steady figure.
+        quick: only a look whether all is in place: neither times nor intervals are measured.
     """
 
     recipe: str
@@ -46,7 +46,7 @@ class Study:
     notes: tuple[str, ...] = ()
     part: str = "test"
     published: tuple[str, ...] = ()
-    timed: int = 0
+    quick: bool = False
 
     def __post_init__(self) -> None:
         if not self.seeds:

@@ -39,6 +39,7 @@ def summary(study: Study, rows: Rows, costs: Mapping[str, Mapping[str, float]]) 
     base = study.entries[0]
     return {
         "recipe": study.recipe,
+        "quick": study.quick,
         "seeds": list(study.seeds),
         "n_test": rows[0]["n"],
         "measure": measure,
@@ -102,7 +103,7 @@ def _row(
         row |= {
             "alone_mean": statistics.fmean(value for seed in twins for value in seed),
             "gain_mean": mean,
-            "gain_ci95": [low, high] if len(gains) > 1 else None,
+            "gain_ci95": [low, high] if len(gains) > 1 and not study.quick else None,
             "gain_per_seed": gains,
         }
     return row
@@ -155,7 +156,7 @@ def _cost(study: Study, entry: Entry, costs: Mapping[str, Mapping[str, float]]) 
     """What one network costs by itself, and what has to be paid to get one: its cohort and what taught it."""
     own = costs[entry.name]
     before = [study.entries[0] if name == BASELINE else study.alone(name) for name in entry.waits]
-    kinds = ("forward", "backward", "seconds")
+    kinds = [kind for kind in ("forward", "backward", "seconds") if kind in own]
     taught = {k: sum(costs[other.name][k] for other in before) for k in kinds}
     per_network = {f"{k}_per_network": round(own[k] + taught[k], 3) for k in kinds}
     return {**{k: round(own[k] * entry.cohort + taught[k], 3) for k in kinds}, **per_network}

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from codistill.report.measures import Measure, measure_of
 from codistill.report.numbers import ends, known, percent, times
 from codistill.report.palette import Look, looks
-from codistill.report.plots.look import dress, legend_height, name_of
+from codistill.report.plots.look import PERCENT, dress, legend_height, name_of
 
 
 def cost_figure(summary: dict[str, Any]) -> go.Figure | None:
@@ -25,7 +25,7 @@ def cost_figure(summary: dict[str, Any]) -> go.Figure | None:
     names = [name_of(r) for r in rows]
     dress(figure, 400 + legend_height(names), len(names))
     figure.update_xaxes(title_text=f"{words}, multiples of one network")
-    return figure.update_yaxes(title_text=f"Test {measure.name}, %")
+    return figure.update_yaxes(title_text=f"Test {measure.name}, %", autorangeoptions=PERCENT)
 
 
 def _with_cost(summary: dict[str, Any], kind: str) -> list[dict[str, Any]]:

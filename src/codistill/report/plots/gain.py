@@ -19,13 +19,14 @@ def gain_figure(summary: dict[str, Any]) -> go.Figure | None:
     figure.add_vline(x=0, line={"color": AXIS, "width": 1.5}, layer="below")
     for place, row in enumerate(rows):
         _gain_of(figure, row, place, look[row["method"]], summary.get("seeds") or [])
+    names = [name_of(row, 18) for row in rows]
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[name_of(row, 18) for row in rows],
+        ticktext=names,
         range=[len(rows) - 0.45, -0.55],
         fixedrange=True,
     )
-    dress(figure, 90 + 62 * len(rows))
+    dress(figure, 90 + max(62, 17 * max(1 + name.count("<br>") for name in names)) * len(rows))
     figure.update_yaxes(showgrid=False)
     return figure.update_xaxes(title_text=f"Gain over {_baseline(summary)}, percentage points")
 

@@ -1,7 +1,6 @@
 """What the figures have in common."""
 
 import math
-import textwrap
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -10,14 +9,16 @@ import plotly.graph_objects as go
 
 from codistill.report.rows import MARK
 from codistill.report.verdict import label_of
+from codistill.report.wrap import wrapped
 
 _INK, _GRID, AXIS = "#333333", "#e4e4e4", "#999999"
+PERCENT = {"clipmin": 0.0, "clipmax": 100.5}  # what an axis of percentages shows at the most
 
 
 def name_of(row: dict[str, Any], width: int = 0) -> str:
     """A method's label for a plot, escaped, and broken into lines where a width is given."""
     label = label_of(row) + (f"\u00a0{MARK}" if row.get("same_gradient_as") else "")
-    parts = textwrap.wrap(label, width) if width else [label]
+    parts = wrapped(label, width) if width else [label]
     return "<br>".join(escape(part, quote=False) for part in parts)
 
 
@@ -51,3 +52,8 @@ def dress(figure: go.Figure, height: int, legend: int = 0) -> go.Figure:
 def legend_height(labels: Sequence[str]) -> int:
     """Room for a legend, as if the page were narrow."""
     return 22 * math.ceil(len(labels) / 2) + 10
+
+
+def epoch_ticks(epochs: Sequence[int]) -> dict[str, int]:
+    """Whole numbers, about ten of them."""
+    return {"tick0": 0, "dtick": max(1, math.ceil(max(epochs, default=1) / 10))}

@@ -12,7 +12,7 @@ from codistill.names import Spec
 from codistill.report.measures import Measure, measure_of
 from codistill.report.numbers import count, known, percent
 from codistill.report.palette import looks
-from codistill.report.plots.look import AXIS, dress
+from codistill.report.plots.look import AXIS, PERCENT, dress
 from codistill.report.verdict import is_mutual
 
 
@@ -40,7 +40,7 @@ def cohort_size_figure(summary: dict[str, Any], results: Sequence[dict[str, Any]
     dress(figure, 420, 3)
     name = escape(Spec.parse(family[0]["method"]).name, quote=False)
     figure.update_xaxes(title_text=f"Networks per cohort (1: alone, then {name})", tickvals=sizes)
-    return figure.update_yaxes(title_text=f"Test {measure.name}, %")
+    return figure.update_yaxes(title_text=f"Test {measure.name}, %", autorangeoptions=PERCENT)
 
 
 def _largest_family(summary: dict[str, Any], measure: Measure) -> list[dict[str, Any]]:

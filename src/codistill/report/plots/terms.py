@@ -13,9 +13,9 @@ from codistill.analysis.peers import ratios
 from codistill.metrics.interval import mean_sd
 from codistill.report.numbers import known
 from codistill.report.palette import Look, looks
-from codistill.report.plots.look import dress, legend_height, name_of
+from codistill.report.plots.look import dress, epoch_ticks, legend_height, name_of
 
-_TERMS = {"task": "Task loss, nats", "mimic": "Mimicry loss, nats"}
+_TERMS = {"task": "Task loss, nats", "mimic": "Imitation loss"}  # not of every method in nats
 _MOST_TERMS = 6
 
 Curve = dict[int, list[float]]
@@ -43,6 +43,7 @@ def learning_figure(log: Iterable[dict[str, Any]], summary: dict[str, Any] | Non
         title = _TERMS.get(term, f"{escape(term, quote=False)} loss")
         figure.update_yaxes(title_text=title, rangemode="tozero", row=place, col=1)
     dress(figure, 60 + 240 * len(terms) + legend_height(order), len(order))
+    figure.update_xaxes(**epoch_ticks([epoch for curves in found.values() for c in curves.values() for epoch in c]))
     return figure.update_xaxes(title_text="Epoch", row=len(terms), col=1)
 
 
@@ -66,7 +67,9 @@ def ratio_figure(log: Iterable[dict[str, Any]], summary: dict[str, Any] | None =
     names = [name_of(rows.get(method, {"method": method})) for method in found]
     dress(figure, 300 + legend_height(names), len(found))
     figure.update_yaxes(title_text="Imitation / task, %", type="log")
-    return figure.update_xaxes(title_text="Epoch")
+    return figure.update_xaxes(
+        title_text="Epoch", **epoch_ticks([epoch for curve in found.values() for epoch in curve])
+    )
 
 
 def _by_epoch(log: Iterable[dict[str, Any]]) -> dict[str, dict[str, Curve]]:
