@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from codistill.data.examples import DataSet, Examples, Retrieval, channel_statistics
+from codistill.data.examples import DataSet, Examples, Retrieval, channel_statistics, check_range
 
 
 def images(n, y=None, channels=1):
@@ -61,7 +61,7 @@ def test_examples_of_another_form_are_refused(x, y, said):
             "classes=2: task 'binary' needs 1; two outputs are task 'classes'",
         ),
         ({"classes": 2, "names": ()}, r"train\.y holds 2: labels go from 0 to 1"),
-        ({"train": images(3, torch.tensor([0, 1, -2]))}, r"train\.y holds -2.*-1 is unlabelled"),
+        ({"train": images(3, torch.tensor([0, 1, -2]))}, r"train\.y holds -2.*-1 is unlabelled.*example 2, counted"),
         ({"test": images(6, torch.tensor([0, 1, 2, 0, -1, 1]))}, r"test\.y has no label for 1 of 6: test on labelled"),
         ({"test": images(6, torch.zeros(6, 2).long())}, r"test\.y has shape \[6, 2\].*\[N\]"),
         ({"names": ("a",)}, "names has 1 entries: give 3"),
@@ -74,6 +74,12 @@ def test_examples_of_another_form_are_refused(x, y, said):
 def test_a_data_set_that_contradicts_itself_is_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         dataset(**changes)
+
+
+def test_of_several_labels_the_example_with_the_first_wrong_one_is_named():
+    y = torch.tensor([[0, 1, -1], [1, 1, 0], [0, 0, 2], [3, 0, 0]])
+    with pytest.raises(ValueError, match=r"here holds 2: labels go from 0 to 1.*example 2, counted from 0"):
+        check_range("here", y, 2)
 
 
 def test_unlabelled_examples_are_allowed():

@@ -74,13 +74,16 @@ def test_missing_files_are_listed_with_the_way_out(tmp_path):
         (FILES[2], idx(tiny()[FILES[2]])[:-1], "holds 3919 values, its header says 3920"),
         (FILES[3], idx(tiny()[FILES[3]]) + b"x", "holds 6 values, its header says 5"),
         (FILES[1], idx(torch.arange(9)), "train-images.* holds 12 images and train-labels.* 9 labels"),
-        (FILES[3], idx(torch.tensor([0, 1, 2, 3, 10])), "holds 10: labels go from 0 to 9"),
+        (FILES[3], idx(torch.tensor([0, 1, 2, 10, 11])), "holds 10: labels go from 0 to 9.*example 3, counted from 0"),
+        (FILES[0], idx(torch.zeros(0, 28, 28)), r"holds images \[0, 28, 28\], not \[N, 28, 28\]"),
+        (FILES[2], idx(torch.zeros(5, 20, 20, dtype=torch.int64)), r"holds images \[5, 20, 20\], not \[N, 28, 28\]"),
     ],
 )
 def test_a_file_that_is_not_what_it_should_be_is_named(tmp_path, name, raw, said):
     write(tmp_path, tiny() | {name: raw})
-    with pytest.raises(ValueError, match=rf"{name}.*{said}|{said}"):
+    with pytest.raises(ValueError, match=rf"{name}.*{said}|{said}") as error:
         mnist(tmp_path)
+    assert str(tmp_path) in str(error.value)
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[:40], lambda raw: b"no gzip", lambda raw: raw[:30] + b"\xff" * 30])

@@ -215,10 +215,14 @@ def check_statistics(examples: Examples, mean: Sequence[float], std: Sequence[fl
 
 
 def check_range(where: str, y: Tensor, values: int) -> None:
-    """Raise a ValueError that names the place, where a label is not one of so many values, or -1 for none."""
-    wrong = y[(y < -1) | (y >= values)]
-    if len(wrong):
-        raise ValueError(f"{where} holds {int(wrong[0])}: labels go from 0 to {values - 1}, -1 is unlabelled")
+    """Raise a ValueError that names the place and the example, where a label is not one of so many values, or -1."""
+    wrong = (y < -1) | (y >= values)
+    if wrong.any():
+        first = wrong.nonzero()[0].tolist()
+        raise ValueError(
+            f"{where} holds {int(y[tuple(first)])}: labels go from 0 to {values - 1}, -1 is unlabelled; repair it (the "
+            f"first such is example {first[0]}, counted from 0)"
+        )
 
 
 def channel_statistics(x: Tensor | Pictures) -> tuple[tuple[float, ...], tuple[float, ...]]:

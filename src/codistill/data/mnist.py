@@ -16,6 +16,7 @@ from codistill.data.examples import DataSet, Examples, check_range
 __all__ = ["fashion_mnist", "mnist"]
 
 BYTES = 0x08  # the idx code of unsigned bytes
+SIDE = 28  # pixels
 FILES = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",
@@ -145,6 +146,8 @@ def _files(folder: Path) -> list[Path]:
 def _examples(paths: Sequence[Path], classes: int) -> Examples:
     images, labels = paths
     x, y = read_idx(images, 3), read_idx(labels, 1)
+    if not len(x) or x.shape[1:] != (SIDE, SIDE):
+        raise ValueError(f"{images} holds images {list(x.shape)}, not [N, {SIDE}, {SIDE}]: fetch it again")
     if len(x) != len(y):
         raise ValueError(f"{images} holds {len(x)} images and {labels.name} {len(y)} labels: they are not of one set")
     check_range(str(labels), y.long(), classes)
