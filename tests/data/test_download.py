@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from codistill.data.download import extract, fetch
+from codistill.data.download import check_free, extract, fetch
 
 BODY = bytes(range(256)) * 1000
 MD5, SHA256 = hashlib.md5(BODY).hexdigest(), hashlib.sha256(BODY).hexdigest()
@@ -190,6 +190,32 @@ def test_an_archive_is_unpacked(tmp_path):
     extract(archive(tmp_path / "a.tar.gz", (tarfile.TarInfo("in/file"), b"hello")), tmp_path / "out")
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["in"]
     assert (tmp_path / "out" / "in" / "file").read_bytes() == b"hello"
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "zip"])
+def test_what_is_there_already_is_named_and_nothing_is_moved(tmp_path, kind):
+    out, names = tmp_path / "out", ["0/file", "a/file", "z"]
+    if kind == "zip":
+        path = zipped(tmp_path / "a.zip", *((name, b"new") for name in names))
+    else:
+        path = archive(tmp_path / "a.tar.gz", *((tarfile.TarInfo(name), b"new") for name in names))
+    (out / "a").mkdir(parents=True)
+    (out / "a" / "half").write_text("old")
+    with pytest.raises(FileExistsError) as error:
+        extract(path, out)
+    assert str(error.value).startswith(f"{out / 'a'} is there already, and is not written over: remove it or move it")
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*")) == ["a", "a/half"]
+    (out / "a").rename(tmp_path / "away")
+    extract(path, out)
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*")) == ["0", "0/file", "a", "a/file", "z"]
+
+
+@pytest.mark.parametrize("put", [lambda p: p.write_text("old"), lambda p: p.symlink_to("nowhere"), lambda p: p.mkdir()])
+def test_a_place_is_free_only_where_nothing_is(tmp_path, put):
+    check_free(tmp_path / "a", tmp_path / "b")
+    put(tmp_path / "b")
+    with pytest.raises(FileExistsError, match=f"^{tmp_path / 'b'} is there already"):
+        check_free(tmp_path / "a", tmp_path / "b")
 
 
 def link(name, target):

@@ -1,6 +1,7 @@
 """Files from the network: resumed, checked against their hash, and put in place only when whole."""
 
 import hashlib
+import os
 import stat
 import tarfile
 import tempfile
@@ -65,7 +66,7 @@ def extract(archive: Path, dest: Path) -> None:
 
     Raises:
         ValueError: it is neither, it is damaged, or one of its members is unsafe; names the member.
-        OSError: a folder of it is in ``dest`` already.
+        FileExistsError: something of it is in ``dest`` already; names it.
     """
     dest.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dest) as fresh:
@@ -74,8 +75,23 @@ def extract(archive: Path, dest: Path) -> None:
         else:
             with opened(archive) as tar:
                 tar.extractall(fresh, filter="data")
-        for item in Path(fresh).iterdir():
+        items = sorted(Path(fresh).iterdir())
+        check_free(*(dest / item.name for item in items))
+        for item in items:
             item.replace(dest / item.name)
+
+
+def check_free(*places: Path) -> None:
+    """See that nothing is where the content of an archive is to go, before any of it is moved there or even fetched.
+
+    Raises:
+        FileExistsError: something is; names it.
+    """
+    for place in places:
+        if os.path.lexists(place):
+            raise FileExistsError(
+                f"{place} is there already, and is not written over: remove it or move it away, and run this again"
+            )
 
 
 def _unzip(archive: Path, dest: Path) -> None:
