@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from codistill.data import class_folders, load
+from codistill.data import class_folders, load, pictures
 from codistill.data import imagenet as module
 from codistill.data.cut import Unreadable
 from codistill.data.imagenet import imagenet
@@ -146,12 +146,55 @@ def test_a_corrupt_picture_is_named_when_it_is_read(own):
         data.train.x[0:3]
 
 
-def test_another_one_of_its_folder_stands_in_where_that_is_asked_for(own):
+def test_bad_pictures_are_left_out_of_both_parts_and_counted_where_that_is_asked_for(own):
     spoil(own / "train" / "n01440764" / "n01440764_1.JPEG")
-    data = imagenet(own, size=16, workers=0, skip_bad=True)
-    with pytest.warns(UserWarning, match=r"n01440764_1\.JPEG cannot be read.*1 of 6 so far"):
-        x = data.train.x[0:3]
-    assert torch.equal(x[1], x[2])
+    (own / "val" / "n01440765" / "ILSVRC2012_val_00000003.JPEG").write_bytes(b"")
+    with pytest.warns(UserWarning, match="cannot be read") as said:
+        data = imagenet(own, size=16, workers=0, skip_bad=True)
+    assert [str(warning.message).partition(" and are")[0] for warning in said] == [
+        f"imagenet: 1 of 6 pictures in {own / 'train'} cannot be read",
+        f"imagenet: 1 of 4 pictures in {own / 'val'} cannot be read",
+    ]
+    names = [data.train.x.path(i).name for i in range(len(data.train))]
+    assert names[:2] == ["n01440764_0.JPEG", "n01440764_2.JPEG"]
+    assert data.train.y.tolist() == [0, 0, 1, 1, 1]
+    assert [data.test.x.path(i).name[-6:-5] for i in range(len(data.test))] == ["1", "2", "4"]
+    assert data.test.y.tolist() == [0, 0, 1]
+    assert len(data.train.x[0:5]) == 5
+    assert len(data.test.x[0:3].flatten(1).unique(dim=0)) == 3
+
+
+def test_results_count_what_was_evaluated(own):
+    spoil(own / "val" / "n01440764" / "ILSVRC2012_val_00000001.JPEG")
+    run = RUN.replace(data="imagenet:size=16,workers=0,skip_bad=true", data_root=str(own), epochs=1)
+    with pytest.warns(UserWarning, match="1 of 4 pictures"):
+        records = list(train(run))
+    assert {line["n"] for line in records[-1].lines if "n" in line} == {3}
+
+
+def test_a_class_of_which_one_part_has_only_bad_pictures_is_left_out_of_both(own):
+    save(own / "train" / "n0" / "a.JPEG")
+    (own / "val" / "n0").mkdir()
+    (own / "val" / "n0" / "b.JPEG").write_bytes(b"")
+    with pytest.warns(UserWarning, match="left out") as said:
+        data = imagenet(own, size=16, workers=0, skip_bad=True)
+    assert [str(warning.message).partition(f" {own}")[0] for warning in said] == [
+        "imagenet: 1 of 5 pictures in",
+        "imagenet: 1 of 3 classes have no pictures that can be read in",
+    ]
+    assert data.names == ("n01440764", "n01440765")
+    assert data.train.y.tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.train.x.path(0).parent.name == "n01440764"
+    assert data.test.y.tolist() == [0, 0, 1, 1]
+
+
+def test_the_second_start_that_leaves_out_bad_pictures_decodes_none(own, monkeypatch):
+    monkeypatch.setattr(pictures, "MANY", 1)
+    bad = spoil(own / "val" / "n01440764" / "ILSVRC2012_val_00000001.JPEG")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=bad.name):
+            assert len(imagenet(own, size=16, workers=0, skip_bad=True).test) == 3
+        monkeypatch.setattr(pictures, "open_picture", lambda *_: pytest.fail("a picture was opened"))
 
 
 def test_an_empty_class_is_named_and_left_out_where_that_is_asked_for(own):

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from codistill.data import load
+from codistill.data import load, pictures
 from codistill.data.cut import Unreadable
+from codistill.data.kept import CACHE
 from codistill.data.market1501 import market1501
 from codistill.metrics.retrieval import retrieval
 from codistill.names import UnknownName
@@ -86,6 +87,29 @@ def test_a_name_that_tells_nobody_is_an_error_with_the_form_that_it_should_have(
     assert bad not in [data.test.x.path(i) for i in range(len(data.test))]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "99999999999999999999_c1s1_000451_03.jpg",
+        "10000_c1s1_000451_03.jpg",
+        "-2_c1s1_000451_03.jpg",
+        "0003_c9s1_000451_03.jpg",
+        "0003_c0s1_000451_03.jpg",
+        "0003_c11s1_000451_03.jpg",
+        "٠٠٠٣_c1s1_000451_03.jpg",
+        "0003_c١s1_000451_03.jpg",
+    ],
+)
+@pytest.mark.parametrize("folder", ["query", "bounding_box_test"])
+def test_a_person_or_camera_that_cannot_be_is_an_error_or_left_out(root, folder, name):
+    save(root / folder / name)
+    with pytest.raises(ValueError, match=rf"{name}: the name tells no person \(up to 4 digits\) and camera \(1 to 6\)"):
+        read(root)
+    with pytest.warns(UserWarning, match=rf"1 of \d pictures in .*{folder} have other names.*{name}"):
+        data = read(root, skip_bad=True)
+    assert len(data.test) == 7
+
+
 @pytest.mark.parametrize("name", ["-1_c1s1_000401_03.jpg", "0000_c1s1_000401_03.jpg"])
 @pytest.mark.parametrize("folder", ["bounding_box_train", "query"])
 def test_junk_outside_the_gallery_is_an_error(root, folder, name):
@@ -104,9 +128,26 @@ def test_a_corrupt_picture_is_named_when_it_is_read_or_left_out_first(root):
     assert data.test.x[0:6].shape == (6, 3, 16, 16)
 
 
-def test_a_person_in_both_parts_is_named(root):
-    save(root / "query" / "0002_c3s1_000451_00.jpg")
-    with pytest.raises(ValueError, match=r"person 2 of .*0002_c3s1_000451_00\.jpg is in bounding_box_train too"):
+def test_the_second_start_that_leaves_out_bad_pictures_decodes_none(root, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr(pictures, "MANY", 1)
+    opened, look = [], pictures.open_picture
+    monkeypatch.setattr(pictures, "open_picture", lambda path, mode: opened.append(path) or look(path, mode))
+    spoil(root / "bounding_box_test" / "0001_c5s1_001053_01.jpg")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=r"1 of 5 pictures in .*bounding_box_test cannot be read.*0001_c5s1"):
+            data = read(root, skip_bad=True)
+        assert data.retrieval.identity.tolist() == [1, 3, -1, 0, 1, 3]
+        assert len(opened) == 10
+    save(root / "bounding_box_test" / "0001_c5s1_001053_01.jpg", size=(60, 120))
+    assert len(read(root, skip_bad=True).test) == 7
+    assert len(opened) == 15  # the folder in which one has changed
+
+
+@pytest.mark.parametrize("folder", ["query", "bounding_box_test"])
+def test_a_person_in_both_parts_is_named(root, folder):
+    bad = save(root / folder / "0002_c3s1_000451_00.jpg")
+    with pytest.raises(ValueError, match=rf"person 2 of {bad} is in bounding_box_train too.*remove it"):
         read(root)
 
 

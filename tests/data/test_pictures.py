@@ -1,3 +1,4 @@
+import os
 import pickle
 import warnings
 from pathlib import Path
@@ -6,8 +7,10 @@ import pytest
 import torch
 
 from codistill.data import cut as module
+from codistill.data import pictures
 from codistill.data.cut import Cut, Unreadable
-from codistill.data.pictures import Files, Pictures
+from codistill.data.kept import CACHE
+from codistill.data.pictures import Files, Pictures, readable
 from small_pictures import save, spoil
 
 
@@ -79,24 +82,79 @@ def test_an_unreadable_picture_is_named(tmp_path):
         x[2:5]
 
 
-def test_where_it_is_asked_for_the_nearest_of_the_folder_stands_in_and_is_counted_once(tmp_path):
-    x = some(tmp_path, skip_bad=True)
-    for i in (0, 3):
-        x.path(i).write_bytes(b"")
-    with pytest.warns(UserWarning, match="cannot be read, another") as said:
-        assert levels(x[0:6]) == [20, 20, 30, 50, 50, 60]
-    assert len(said) == 2
-    assert "0.png cannot be read, another picture of its folder takes its place (1 of 6 so far)" in str(said[0].message)
-    assert "3.png" in str(said[1].message)
-    assert "(2 of 6 so far)" in str(said[1].message)
+# Which can be read ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tried(monkeypatch, tmp_path_factory):
+    """Names of the files that were decoded; the outcome for any number of them is kept."""
+    seen, look = [], module.open_picture
+    monkeypatch.setenv(CACHE, str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr(pictures, "MANY", 1)
+    monkeypatch.setattr(pictures, "open_picture", lambda path, mode: seen.append(path.name) or look(path, mode))
+    return seen
+
+
+def test_what_cannot_be_read_is_found_counted_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "PIECE", 4)
+    x = some(tmp_path)
+    assert readable(x.files, "set").tolist() == [True] * 6
+    spoil(x.path(3))
+    x.path(0).write_bytes(b"")
+    with pytest.warns(UserWarning, match=rf"set: 2 of 6 pictures in {tmp_path} cannot be read .*a/0\.png, .*b/3\.png"):
+        assert readable(x.files, "set").tolist() == [False, True, True, False, True, True]
+
+
+def test_of_no_files_none_can_be_read(tmp_path, tried):
+    assert readable(Files.of(tmp_path, []), "set").tolist() == []
+
+
+def test_the_second_time_nothing_is_decoded_and_the_warning_comes_all_the_same(tmp_path, tried, capsys):
+    files = some(tmp_path).files
+    spoil(tmp_path / "a" / "1.png")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="set: 1 of 6 pictures"):
+            assert readable(files, "set").tolist() == [True, False, True, True, True, True]
+        assert sorted(tried) == [f"{i}.png" for i in range(6)]
+    shown = capsys.readouterr()
+    assert shown.err.count("set: looking at all pictures") == 1
+    assert not shown.out
+
+
+def repaired(root):
+    save(root / "a" / "1.png", level=99)
+
+
+def touched(root):
+    os.utime(root / "b" / "4.png", (1, 1))
+
+
+def gone(root):
+    (root / "b" / "5.png").unlink()
+
+
+@pytest.mark.parametrize(("change", "bad"), [(repaired, []), (touched, [1]), (gone, [1, 5])])
+def test_where_a_file_changes_all_are_looked_at_again(tmp_path, tried, change, bad):
+    files = some(tmp_path).files
+    spoil(tmp_path / "a" / "1.png")
+    with pytest.warns(UserWarning, match="cannot be read"):
+        readable(files, "set")
+    change(tmp_path)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert levels(x.take(torch.tensor([0, 2]))[0:2]) == [30, 30]  # the nearest of what is left; said already
+        warnings.simplefilter("ignore")
+        assert (~readable(files, "set")).nonzero().flatten().tolist() == bad
+    assert len(tried) == 12
 
 
-def test_a_folder_without_a_single_readable_picture_is_named(tmp_path):
-    x = some(tmp_path, skip_bad=True)
-    for i in range(3):
-        x.path(i).write_bytes(b"")
-    with pytest.raises(Unreadable, match=rf"set: no picture in {tmp_path / 'a'} can be read"):
-        x[0:1]
+def test_another_list_of_files_is_looked_at_again(tmp_path, tried):
+    files = some(tmp_path).files
+    readable(files, "set")
+    assert len(readable(Files.of(tmp_path, [files.name(i) for i in (0, 2)]), "set")) == 2
+    assert len(tried) == 8
+
+
+def test_parts_of_the_list_of_files_are_as_the_names(tmp_path):
+    names = ["a", "b/cc", "é.png", "d"]
+    files = Files.of(tmp_path, names)
+    assert files.some(1, 3) == [tmp_path / name for name in names[1:3]]
+    assert files.some(0, 9) == [tmp_path / name for name in names]

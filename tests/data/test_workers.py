@@ -42,9 +42,9 @@ def _no_process_is_left():
     assert not multiprocessing.active_children()
 
 
-def examples(root, count=0, area=0.1, **options):
+def examples(root, count=0, area=0.1):
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
-    x = Pictures(Files.of(root, names), Cut(12, 12, area=area), name="set", workers=count, **options)
+    x = Pictures(Files.of(root, names), Cut(12, 12, area=area), name="set", workers=count)
     return Examples(x, torch.tensor([int(name[1]) for name in names]))
 
 
@@ -245,18 +245,6 @@ def test_a_bad_picture_is_one_clear_error_from_a_worker_too(spoilt, number):
     assert "\n" not in str(error.value)
     with pytest.raises(Unreadable, match=r"05\.png cannot be read"):
         list(in_order(examples(spoilt, number).x, 3))
-
-
-@pytest.mark.parametrize("number", [0, 2])
-def test_stand_ins_are_the_same_and_counted_once_for_any_number_of_workers(spoilt, number):
-    data = examples(spoilt, number, skip_bad=True)
-    with pytest.warns(UserWarning, match=r"05\.png cannot be read, another.*\(1 of 12 so far\)") as said:
-        found, evaluated = list(calls(loader(data, batch=3))), torch.cat(list(in_order(data.x, 5)))
-    assert len(said) == 1
-    with pytest.warns(UserWarning, match=r"05\.png"):
-        expected = list(calls(loader(examples(spoilt, skip_bad=True), batch=3)))
-    assert all(same(*pair) for pair in zip(found, expected, strict=True))
-    assert evaluated[:, 0, 0, 0].tolist() == [0, 20, 40, 60, 80, 100, 10, 30, 70, 70, 90, 110]
 
 
 def test_a_worker_that_dies_is_explained(root):

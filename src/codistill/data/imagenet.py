@@ -13,7 +13,7 @@ from codistill.data.download import missing
 from codistill.data.examples import DataSet, Examples
 from codistill.data.kept import kept
 from codistill.data.options import check_flag, check_whole, nothing_to_fetch
-from codistill.data.pictures import Files, Pictures
+from codistill.data.pictures import Files, Pictures, readable
 from codistill.data.workers import count
 
 __all__ = ["imagenet"]
@@ -46,8 +46,9 @@ def imagenet(
         area: The smallest part of a picture that training sees, of its pixels; 1 for nearly the whole.
         workers: Processes that read; 0: this one. If not given, what the environment variable CODISTILL_WORKERS says,
             else one for each core, at most 8. Batches are the same whatever it is.
-        skip_bad: Let the nearest picture of the same folder stand in for one that cannot be read, and leave out
-            classes without pictures, with warnings that count, in place of an error.
+        skip_bad: Look at every picture first, and leave out those that cannot be read, and classes that are without
+            any in one of the parts, with warnings that count them, in place of an error. What was found is kept for
+            the next start, until a file changes.
 
     Raises:
         FileNotFoundError: the folders are not there, or a class without pictures.
@@ -68,20 +69,21 @@ def imagenet(
     names, others = (class_folders.classes(part, "imagenet") for part in (train, val))
     class_folders.same_classes(train, val, names, others, "imagenet")
     listed = {part: _listed(part, names) for part in (train, val)}
-    counts = {
-        part: dict(zip(names, torch.bincount(y, minlength=len(names)).tolist(), strict=True))
-        for part, (_, y) in listed.items()
+    good = {
+        part: readable(files, "imagenet") if skip_bad else torch.ones(len(files), dtype=torch.bool)
+        for part, (files, _) in listed.items()
     }
-    left = class_folders.without_empty(train, counts[train], "imagenet", skip_bad)
-    class_folders.without_empty(val, {name: counts[val][name] for name in left}, "imagenet", skip_bad)
+    left = names
+    for part, (_, y) in listed.items():
+        counts = dict(zip(names, torch.bincount(y[good[part]], minlength=len(names)).tolist(), strict=True))
+        left = class_folders.without_empty(part, {name: counts[name] for name in left}, "imagenet", skip_bad)
     cut = Cut(size, size, area=float(area))
     number = torch.tensor([left.index(name) if name in left else -1 for name in names])
 
     def examples(part: Path) -> Examples:
         files, y = listed[part]
-        pictures = Pictures(files, cut, name="imagenet", workers=found, skip_bad=skip_bad)
-        every = Examples(pictures, number[y])
-        return every if len(left) == len(names) else every.take((every.y >= 0).nonzero().flatten())
+        every = Examples(Pictures(files, cut, name="imagenet", workers=found), number[y])
+        return every.take((good[part] & (every.y >= 0)).nonzero().flatten())
 
     return DataSet(examples(train), examples(val), len(left), "classes", MEAN, STD, left)
 

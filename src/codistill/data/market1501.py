@@ -2,18 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from codistill.data.class_folders import is_picture, left_out
-from codistill.data.cut import Cut, Unreadable, open_picture
+from codistill.data.cut import Cut
 from codistill.data.download import missing
 from codistill.data.examples import DataSet, Examples, Retrieval
 from codistill.data.options import check_flag, check_whole, nothing_to_fetch
-from codistill.data.pictures import Files, Pictures
+from codistill.data.pictures import Files, Pictures, readable
 from codistill.data.workers import count
 from codistill.names import UnknownName
 
@@ -22,7 +21,7 @@ __all__ = ["market1501"]
 FOLDERS = (".", "Market-1501-v15.09.15", "Market-1501", "market1501")
 TRAIN, GALLERY = "bounding_box_train", "bounding_box_test"
 QUERIES = ("query", "gt_bbox")
-FORM = re.compile(r"(-1|\d+)_c(\d+)s\d+_\d+_\d+\.\w+")
+FORM = re.compile(r"(-1|\d{1,4})_c([1-6])s\d+_\d+_\d+\.\w+", re.ASCII)
 EXAMPLE = "0002_c1s1_000451_03.jpg"
 JUNK, DISTRACTOR = -1, 0
 
@@ -64,7 +63,8 @@ def market1501(
         workers: Processes that read; 0: this one. If not given, what the environment variable CODISTILL_WORKERS says,
             else one for each core, at most 8. Batches are the same whatever it is.
         skip_bad: Look at every picture first, and leave out those that cannot be read or have another name than they
-            should, with a warning that counts them, in place of an error.
+            should, with a warning that counts them, in place of an error. What was found is kept for the next start,
+            until a file changes.
 
     Raises:
         FileNotFoundError: the folders are not there, or one has no pictures.
@@ -83,7 +83,7 @@ def market1501(
     if queries == "gt_bbox":
         wanted = {(box.person, box.camera) for box in asked}
         asked = [box for box in _boxes(home / queries, skip_bad) if (box.person, box.camera) in wanted]
-    persons = _persons(train, asked)
+    persons = _persons(train, asked + gallery)
     cut = Cut(height, width, stretch=True)
 
     def pictures(boxes: Sequence[Box]) -> Pictures:
@@ -124,17 +124,14 @@ def _boxes(folder: Path, skip_bad: bool) -> list[Box]:
     if misnamed := [path for path in paths if path not in named]:
         if not skip_bad:
             raise ValueError(
-                f"market1501: {misnamed[0]}: the name tells no person and camera as {EXAMPLE} does"
-                f"{_but(misnamed[0], folder.name)}: rename or remove it, or set skip_bad=true"
+                f"market1501: {misnamed[0]}: the name tells no person (up to 4 digits) and camera (1 to 6) as "
+                f"{EXAMPLE} does{_but(misnamed[0], folder.name)}: rename or remove it, or set skip_bad=true"
             )
         left_out(
             "market1501", f"of {len(paths)} pictures in {folder} have other names than such as {EXAMPLE}", misnamed
         )
     if skip_bad:
-        with ThreadPoolExecutor() as pool:
-            good = list(pool.map(_can_be_read, named))
-        if bad := [path for path, fine in zip(named, good, strict=True) if not fine]:
-            left_out("market1501", f"of {len(paths)} pictures in {folder} cannot be read", bad)
+        good = readable(Files.of(folder, (path.name for path in named)), "market1501").tolist()
         named = {path: match for (path, match), fine in zip(named.items(), good, strict=True) if fine}
     if not named:
         raise FileNotFoundError(f"market1501: {folder} has no pictures such as {EXAMPLE}: unpack the set again")
@@ -152,20 +149,12 @@ def _but(path: Path, folder: str) -> str:
     return f", and only {GALLERY} has persons -1 and 0" if FORM.fullmatch(path.name) else ""
 
 
-def _can_be_read(path: Path) -> bool:
-    try:
-        open_picture(path, "RGB")
-    except Unreadable:
-        return False
-    return True
-
-
-def _persons(train: Sequence[Box], asked: Sequence[Box]) -> dict[int, int]:
-    """Class by person; the persons of the test part are others."""
+def _persons(train: Sequence[Box], test: Sequence[Box]) -> dict[int, int]:
+    """Class by person; the persons of the test part, queries and gallery, are others."""
     persons = {person: label for label, person in enumerate(sorted({box.person for box in train}))}
-    if both := next((box for box in asked if box.person in persons), None):
+    if both := next((box for box in test if box.person in persons), None):
         raise ValueError(
             f"market1501: person {both.person} of {both.path} is in {TRAIN} too: nobody who is learnt may be "
-            "searched for; unpack the set again"
+            "searched for, or among whom one searches; remove it, or unpack the set again"
         )
     return persons

@@ -1,16 +1,24 @@
 """Pictures that stay in their files until they are asked for."""
 
 import os
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from codistill.data.cut import Cut, Unreadable
+from codistill.data.class_folders import left_out
+from codistill.data.cut import Cut, Unreadable, open_picture
+from codistill.data.kept import digest, kept, stamp
+
+MANY = 1000  # files from which on it is kept which of them can be read, and their reading shows a bar
+PIECE = 256  # files that a thread takes at a time
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,30 +52,79 @@ class Files:
         first = int(self.ends[number - 1]) if number else 0
         return os.fsdecode(self.text[first : int(self.ends[number])].numpy().tobytes())
 
+    def some(self, first: int, last: int) -> list[Path]:
+        """Those from the ``first`` on, the ``last`` not among them."""
+        ends = [int(self.ends[first - 1]) if first else 0, *self.ends[first:last].tolist()]
+        text = self.text[ends[0] : ends[-1]].numpy().tobytes()
+        return [self.root / os.fsdecode(text[a - ends[0] : b - ends[0]]) for a, b in pairwise(ends)]
+
+
+def readable(files: Files, name: str) -> Tensor:
+    """Which pictures can be read, ``[N]`` bool; a warning counts and names those that cannot.
+
+    Each is decoded once, in threads; where there are 1,000 or more, the outcome is kept for the next start, until a
+    file's name, size or time of change is another (`codistill.data.kept`).
+
+    Args:
+        files: The pictures.
+        name: Of the data set, for messages.
+    """
+    note = digest(_each(files, stamp)) if len(files) >= MANY else None
+
+    def make() -> tuple[dict[str, Tensor], str | None]:
+        tried = _each(files, _can_be_read, f"{name}: looking at all pictures")
+        return {"good": torch.tensor(list(tried), dtype=torch.bool)}, note
+
+    good = kept(f"{name}-readable", files.root, (), fresh=lambda then: then == note, make=make)["good"]
+    if not good.all():
+        bad = [files.root / files.name(number) for number in (~good).nonzero().flatten().tolist()]
+        left_out(name, f"of {len(files)} pictures in {files.root} cannot be read", bad)
+    return good
+
+
+def _each(files: Files, function: Callable[[Path], T], told: str | None = None) -> Iterator[T]:
+    """What a function makes of every file, in order, by threads; a bar on stderr where it says what is going on."""
+    from rich.console import Console
+    from rich.progress import track
+
+    def piece(first: int) -> list[T]:
+        return [function(path) for path in files.some(first, first + PIECE)]
+
+    with ThreadPoolExecutor() as pool:
+        made = (one for found in pool.map(piece, range(0, len(files), PIECE)) for one in found)
+        hidden = told is None or len(files) < MANY
+        yield from track(made, told or "", len(files), console=Console(stderr=True), disable=hidden)
+
+
+def _can_be_read(path: Path) -> bool:
+    """Whether a picture can be decoded to its end."""
+    try:
+        open_picture(path, "RGB")
+    except Unreadable:
+        return False
+    return True
+
 
 class Pictures:
     """Pictures ``[N, C, H, W]``, uint8, that are read when they are asked for: `Examples` takes them as inputs.
 
     ``pictures[index]`` reads and cuts them as for evaluation; nothing that has been read is kept. `workers` and
-    `Loader` read ahead in other processes. With ``skip_bad``, the nearest picture of the same folder that can be read
-    takes the place of one that cannot; every such file is counted, with a warning when it is first met.
+    `Loader` read ahead in other processes.
 
     Args:
         files: where they are.
         cut: how they come to their size.
         name: of the data set, for messages.
         workers: processes that read; 0: this one.
-        skip_bad: go on where one cannot be read, in place of an error.
     """
 
     dtype = torch.uint8
     ndim = 4
 
-    def __init__(self, files: Files, cut: Cut, *, name: str, workers: int = 0, skip_bad: bool = False) -> None:
-        self.files, self.cut, self.name, self.workers, self.skip_bad = files, cut, name, workers, skip_bad
+    def __init__(self, files: Files, cut: Cut, *, name: str, workers: int = 0) -> None:
+        self.files, self.cut, self.name, self.workers = files, cut, name, workers
         self.rows = torch.arange(len(files))
         self.device = torch.device("cpu")
-        self.bad: set[str] = set()  # what has been found so far; all parts of a set share it
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -109,53 +166,19 @@ class Pictures:
             Unreadable: names the file.
         """
         places = torch.arange(len(self))[index.cpu() if isinstance(index, Tensor) else index]
-        x, bad = self.read(places)
-        self.say(bad)
-        return x.to(self.device)
+        return self.read(places).to(self.device)
 
-    def read(self, places: Tensor, draws: Tensor | None = None) -> tuple[Tensor, tuple[str, ...]]:
-        """Pictures ``[B, C, H, W]`` uint8 in memory, and the names of files for which another one stands in.
+    def read(self, places: Tensor, draws: Tensor | None = None) -> Tensor:
+        """Pictures ``[B, C, H, W]`` uint8 in memory.
 
         Args:
             places: which, ``[B]``.
             draws: as `Cut.draws` makes them, for training; None: as for evaluation.
 
         Raises:
-            Unreadable: names the file; with ``skip_bad``, a folder of which no picture can be read.
+            Unreadable: names the file.
         """
         x = torch.empty(len(places), *self.cut.shape, dtype=torch.uint8)
-        bad: list[str] = []
         for number, place in enumerate(places.tolist()):
-            x[number] = self._read(place, None if draws is None else draws[number], bad)
-        return x, tuple(bad)
-
-    def _read(self, place: int, draw: Tensor | None, bad: list[str]) -> Tensor:
-        for instead in self._stand_ins(place) if self.skip_bad else (place,):
-            try:
-                return self.cut.read(self.path(instead), draw)
-            except Unreadable:
-                if not self.skip_bad:
-                    raise
-                bad.append(str(self.path(instead)))
-        folder = self.path(place).parent
-        raise Unreadable(f"{self.name}: no picture in {folder} can be read: replace them, or remove that folder")
-
-    def _stand_ins(self, place: int) -> Iterator[int]:
-        """The place itself, then others of the same folder, the nearest first."""
-        yield place
-        folder = self.path(place).parent
-        for away in range(1, len(self)):
-            for other in (place + away, place - away):
-                if 0 <= other < len(self) and self.path(other).parent == folder:
-                    yield other
-
-    def say(self, bad: Sequence[str]) -> None:
-        """Warn of files that could not be read, each only once."""
-        for path in dict.fromkeys(bad):
-            if path not in self.bad:
-                self.bad.add(path)
-                warnings.warn(
-                    f"{self.name}: {path} cannot be read, another picture of its folder takes its place "
-                    f"({len(self.bad)} of {len(self.files)} so far)",
-                    stacklevel=3,
-                )
+            x[number] = self.cut.read(self.path(place), None if draws is None else draws[number])
+        return x

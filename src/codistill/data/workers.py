@@ -19,7 +19,7 @@ MOST = 8  # unless another number is asked for
 
 Kind = tuple[str, int, int]  # what for, stream, view
 Place = tuple[int, int, Kind]  # epoch, step, kind
-_Batch = tuple[Tensor, tuple[str, ...], str]  # pictures, files that others stand in for, what is wrong
+_Batch = tuple[Tensor, str]  # pictures, what is wrong
 Ask = tuple[Tensor, Tensor | None]  # places in the set, and what is drawn for their cuts
 
 
@@ -93,9 +93,7 @@ class Ahead:
                 self._feed = batches  # only where that went well
                 return x
             del batches
-        x, bad = self._pictures.read(*self._ask(place))
-        self._pictures.say(bad)
-        return x
+        return self._pictures.read(*self._ask(place))
 
     def _before(self, epoch: int, step: int) -> tuple[int, int]:
         return (epoch, step - 1) if step else (epoch - 1, self._steps - 1)
@@ -122,14 +120,12 @@ def feed(pictures: Pictures, asks: Iterable[Ask]) -> Iterator[Tensor]:
     """
     if not pictures.workers or multiprocessing.current_process().daemon:  # which may have no children
         for ask in asks:
-            x, bad = pictures.read(*ask)
-            pictures.say(bad)
-            yield x
+            yield pictures.read(*ask)
         return
     batches = _started(pictures, asks)
     while True:
         try:
-            x, bad, error = next(batches)
+            x, error = next(batches)
         except StopIteration:
             return
         except (RuntimeError, EOFError, OSError) as problem:
@@ -142,7 +138,6 @@ def feed(pictures: Pictures, asks: Iterable[Ask]) -> Iterator[Tensor]:
         if error:
             del batches  # ends the workers, even while somebody looks at what is raised
             raise Unreadable(error)
-        pictures.say(bad)
         yield x
 
 
@@ -154,10 +149,9 @@ class _Reader(Dataset[_Batch]):
 
     def __getitem__(self, ask: Ask) -> _Batch:
         try:
-            x, bad = self.pictures.read(*ask)
+            return self.pictures.read(*ask), ""
         except Unreadable as error:
-            return torch.empty(0), (), str(error)
-        return x, bad, ""
+            return torch.empty(0), str(error)
 
 
 def _started(pictures: Pictures, asks: Iterable[Ask]) -> Iterator[_Batch]:
