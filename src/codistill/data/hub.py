@@ -9,6 +9,8 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from codistill.data.hf_files import fault, reason
+
 PATIENCE = 10  # seconds for the hub's first answer
 SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk leaves in a folder
 
@@ -22,11 +24,12 @@ def parts_of(name: str, root: Path, config: str | None, download: bool) -> Mappi
     Raises:
         FileNotFoundError: it is not on this machine and ``download`` is off.
         OSError: the hub cannot be reached.
-        ValueError: there is no such data set or configuration, or it is damaged.
+        ValueError: there is no such data set or configuration, or it is damaged; of a folder, with the file and the
+            line where they can be told.
         ImportError: `datasets` is not installed.
     """
     datasets = library()
-    local = next((path for path in (root / name, Path(name)) if path.is_dir()), None)
+    local = folder_of(name, root)
     if local is None and download:
         _reach(import_module("huggingface_hub").constants.ENDPOINT)
     try:
@@ -45,8 +48,23 @@ def parts_of(name: str, root: Path, config: str | None, download: bool) -> Mappi
             "check the name, or have it fetched (--download)"
         ) from error
     except Exception as error:  # the library raises whatever its readers raise
-        raise ValueError(f"hf: {name} cannot be read: {error}") from error
+        raise ValueError(f"hf: {name} cannot be read: {_why(error, local)}") from error
     return found if isinstance(found, Mapping) else {"train": found}
+
+
+def folder_of(name: str, root: Path) -> Path | None:
+    """The folder of that name, below ``root`` or by its path; None where there is none."""
+    return next((path for path in (root / name, Path(name)) if path.is_dir()), None)
+
+
+def _why(error: Exception, folder: Path | None) -> str:
+    """What ended the reading: the file of a folder, where it is one that cannot be read; else in the reader's words."""
+    said = reason(error)
+    of_a_file = isinstance(error, library().exceptions.DatasetGenerationError | import_module("pyarrow").ArrowException)
+    wrong = fault(folder, said) if folder is not None and of_a_file else None
+    if wrong is None:
+        return said
+    return f"{wrong if said in wrong else f'{wrong} ({said})'}: repair it"
 
 
 def library() -> ModuleType:
