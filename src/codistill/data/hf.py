@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.frame import Frame
-from codistill.data.hub import library, parts_of
-from codistill.data.rows import order
+from codistill.data.hf_columns import Columns, Part
+from codistill.data.hf_pictures import Source, pictures
+from codistill.data.hub import folder_of, parts_of
+from codistill.data.options import check_flag
 from codistill.data.text import TextForm, Texts, hold_out, text_data
 from codistill.names import UnknownName
 
@@ -19,7 +20,6 @@ __all__ = ["hf"]
 
 TESTS = ("test", "validation")  # the first that is there is taken
 FIFTH = 0.2  # to test on, where there is none
-LABELS = ("label", "labels")  # what a column of labels is called most often
 
 
 def hf(
@@ -35,6 +35,7 @@ def hf(
     test: str | float | None = None,
     size: int | None = None,
     grey: bool | None = None,
+    skip_bad: bool = False,
     vocabulary: int = 15_000,
     length: int = 128,
     tokenizer: str = "bpe",
@@ -46,8 +47,10 @@ def hf(
     """Any Hugging Face data set of texts or pictures: hf:NAME, on the hub or in a folder.
 
     A folder is one that ``save_to_disk`` made, or one of files that ``load_dataset`` reads (Parquet, CSV). All of it
-    is brought into memory; pictures as bytes, their mean and deviation those of the training part. Nothing that is
-    read can run code.
+    is brought into memory; pictures as bytes, their mean and deviation those of the training part. From 1,000
+    pictures on, what has been decoded is kept for the next start (`codistill.data.kept`), until the data or an option
+    changes. A label that is -1 or missing is none: such a row is learned from without it. Nothing that is read can
+    run code.
 
     Args:
         name: On the hub, such as ``stanfordnlp/imdb``; or a folder, by its path or below ``root``.
@@ -58,10 +61,13 @@ def hf(
         label: The column of labels; None: the one called label or labels, else the only one of classes.
         config: Which of a data set's configurations.
         train: The part to learn from.
-        test: The part to test on, or the fraction to hold out. None: test or validation, else a fifth.
+        test: The part to test on, or the fraction of the labelled rows to hold out. None: test or validation, else
+            a fifth.
         size: Height and width that pictures are brought to, by their short side, and cropped at the centre. None:
             they are of one size.
         grey: One channel. None: as the first picture has it.
+        skip_bad: Leave out rows without a text or with a picture that cannot be read, rows with a label that is none
+            of the classes, and rows to test on without a label; with a warning that counts them, in place of an error.
         vocabulary: As in `codistill.data.nsmc`, and so what follows.
         length: Tokens of each text; what is longer is cut.
         tokenizer: bpe, wordpiece, words, or a path.
@@ -73,149 +79,87 @@ def hf(
     Raises:
         FileNotFoundError: it is not on this machine and ``download`` is off.
         OSError: the hub cannot be reached.
-        ValueError: an option out of range; a part, column or label that is not there; names it.
+        ValueError: an option out of range; a part, column or label that is not there, or a row that cannot be used;
+            names it.
         ImportError: `datasets` is not installed.
     """
     form = TextForm("hf", vocabulary, length, tokenizer, vectors, lowercase, min_count, outputs)
     frame = Frame("hf", size, grey)
+    check_flag("hf", "skip_bad", skip_bad)
     parts = parts_of(str(name), root, config, download)
     learned = Part(train, _part(parts, train, str(name)))
     columns = Columns.choose(str(name), learned.rows.features, text, image, label)
-    names = columns.names(learned)
-    y = columns.labels(learned, names)
+    reader = Reader(columns, frame, skip_bad, Source(folder_of(str(name), root) or root / str(name), config))
+    x, labels = reader.read(learned)
+    names = columns.names(learned, labels)
+    y = _placed(labels, names)
     tested = next((part for part in TESTS if part in parts and part != train), FIFTH) if test is None else test
     if isinstance(tested, str):
-        held = Part(tested, _part(parts, tested, str(name)))
-        pairs = [(learned, y), (held, columns.labels(held, names))]
+        held, wanted = reader.read(Part(tested, _part(parts, tested, str(name))), names)
+        pairs = [(x, y), (held, _placed(wanted, names))]
     else:
-        drawn = hold_out(y, names, tested, "hf")
-        pairs = [(Part(train, learned.rows.select(rows)), [y[row] for row in rows]) for rows in drawn]
+        pairs = [(_taken(x, rows), [y[row] for row in rows]) for rows in _divided(y, names, tested)]
     if columns.pictures:
-        seen, tests = (Examples(_pictures(part, columns.x, frame), torch.tensor(y)) for part, y in pairs)
+        seen, tests = (Examples(x, torch.tensor(y)) for x, y in pairs)
         return DataSet(seen, tests, len(names), "classes", *channel_statistics(seen.x), names)
-    texts = [Texts(columns.texts(part), y) for part, y in pairs]
+    texts = [Texts(x, y) for x, y in pairs]
     return text_data(texts[0], texts[1], names, form, root)
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of a data set: a `datasets.Dataset`, and what it is called."""
+class Reader:
+    """How the parts of a data set are read; a part's rows are counted as they are there, from 0."""
 
-    name: str
-    rows: Any
+    columns: Columns
+    frame: Frame
+    skip_bad: bool
+    source: Source
 
+    def read(self, part: Part, names: Sequence[str] | None = None) -> tuple[Any, list[str | None]]:
+        """The inputs of the rows that can be used, pictures or texts; and what each says of its class.
 
-@dataclass(frozen=True)
-class Columns:
-    """Which column is what."""
-
-    x: str
-    y: str
-    pictures: bool
-
-    @classmethod
-    def choose(
-        cls, name: str, features: Mapping[str, Any], text: str | None, image: str | None, label: str | None
-    ) -> "Columns":
-        """The columns that are named, or that leave no doubt.
-
-        Raises:
-            UnknownName: a column that is not there, with the nearest that is.
-            ValueError: more than one could be meant, or none.
+        Args:
+            part: To learn from, or to test on.
+            names: The classes, where it is to test on.
         """
-        lib = library()
-        for column in filter(None, (text, image, label)):
-            if column not in features:
-                raise UnknownName(f"column of {name}", column, features)
-        if text and image:
-            raise ValueError(f"hf: text={text} and image={image}: name one of them")
-        kinds = {column: type(feature) for column, feature in features.items()}
-        strings = [c for c, f in features.items() if getattr(f, "dtype", "") in ("string", "large_string")]
-        labels = [c for c in LABELS if c in features] or [c for c, kind in kinds.items() if kind is lib.ClassLabel]
-        y = label or _only(name, "label", labels[:1] if labels and labels[0] in LABELS else labels, features)
-        images = [c for c, kind in kinds.items() if kind is lib.Image]
-        pictures = bool(image or (images and not text))
-        x = (
-            image
-            or text
-            or _only(name, "image" if pictures else "text", images or [c for c in strings if c != y], features)
-        )
-        if x == y:
-            raise ValueError(f"hf: label={y} is the column of {'pictures' if pictures else 'texts'} too: name another")
-        if pictures and kinds[x] is not lib.Image:
-            raise ValueError(f"hf: image={x} is {features[x]}, no pictures: name one of {', '.join(images) or 'none'}")
-        return cls(x, y, pictures)
+        columns = self.columns
+        labels, faults = columns.labels(part) if names is None else columns.tested(part, names)
+        if not self.skip_bad:
+            part.usable(faults, False)  # which is known before a picture is read
+        x, unread = self._inputs(part)
+        rows = part.usable(unread | faults, self.skip_bad)
+        there = [row for row in range(len(part.rows)) if row not in unread]
+        place = {row: number for number, row in enumerate(there)}
+        return (x if rows == there else _taken(x, [place[row] for row in rows])), [labels[row] for row in rows]
 
-    def names(self, part: Part) -> tuple[str, ...]:
-        """Names of the classes: those that the data set gives, else the labels that there are."""
-        feature = part.rows.features[self.y]
-        if isinstance(feature, library().ClassLabel):
-            return tuple(feature.names)
-        found = {_shown(label) for label in part.rows[self.y]} - {None}
-        if len(found) < 2:
-            raise ValueError(f"hf: column {self.y!r} of part {part.name!r} holds {found}: give two classes or more")
-        return tuple(sorted(map(str, found), key=order))
-
-    def labels(self, part: Part, names: Sequence[str]) -> list[int]:
-        """Labels by their place among the names.
-
-        Raises:
-            ValueError: one is missing, or none of the names; gives the row.
-        """
-        if isinstance(part.rows.features[self.y], library().ClassLabel):
-            found = [-1 if label is None else int(label) for label in part.rows[self.y]]
-        else:
-            place = {name: number for number, name in enumerate(names)}
-            found = [place.get(str(_shown(label)), -1) for label in part.rows[self.y]]
-        if found and max(found) < 0:
-            raise ValueError(f"hf: part {part.name!r} has no labels to test on: name another (test=validation)")
-        if (row := next((row for row, y in enumerate(found) if not 0 <= y < len(names)), None)) is not None:
-            said = part.rows[row][self.y]
-            raise ValueError(
-                f"hf: row {row} of part {part.name!r}: {self.y}={said!r} is none of {', '.join(names[:5])}: "
-                "repair it, or name another part or column"
-            )
-        return found
-
-    def texts(self, part: Part) -> list[str]:
-        """The texts of a part; a ValueError that gives the row where one is none."""
-        found: list[str] = list(part.rows[self.x])
-        for row, text in enumerate(found):
-            if not isinstance(text, str):
-                raise ValueError(f"hf: row {row} of part {part.name!r}: {self.x}={text!r} is no text: repair it")
-        return found
+    def _inputs(self, part: Part) -> tuple[Any, dict[int, str]]:
+        """Pictures or texts of a part, and what is wrong with the rows that are not among them."""
+        if self.columns.pictures:
+            return pictures(part, self.columns.x, self.frame, self.skip_bad, self.source)
+        return self.columns.texts(part)
 
 
-def _pictures(part: Part, column: str, frame: Frame) -> Tensor:
-    """The pictures of a part, ``[N, C, H, W]`` uint8; a ValueError gives the row of one that cannot be read."""
-    found = []
-    for row in range(len(part.rows)):
-        where = f"hf: row {row} of part {part.name!r}"
-        try:
-            image = part.rows[row][column]
-        except Exception as error:  # whatever a damaged picture ends in
-            raise ValueError(f"{where}: cannot be read ({error}): repair it") from error
-        if image is None:
-            raise ValueError(f"{where}: holds no picture: repair it")
-        found.append(frame.take(image, where))
-    return torch.stack(found)
+def _divided(y: Sequence[int], names: Sequence[str], fraction: object) -> tuple[list[int], list[int]]:
+    """Which rows are learned from and which tested on; those without a label are all learned from."""
+    labelled = [row for row, label in enumerate(y) if label >= 0]
+    train, test = hold_out([y[row] for row in labelled], names, fraction, "hf")
+    unlabelled = [row for row, label in enumerate(y) if label < 0]
+    return sorted(unlabelled + [labelled[i] for i in train]), [labelled[i] for i in test]
+
+
+def _taken(x: Any, rows: Sequence[int]) -> Any:
+    """Those pictures or texts, in that order."""
+    return x[torch.tensor(rows)] if isinstance(x, torch.Tensor) else [x[row] for row in rows]
+
+
+def _placed(labels: Sequence[str | None], names: Sequence[str]) -> list[int]:
+    """Labels by their place among the names, -1 where there is none."""
+    place = {name: number for number, name in enumerate(names)}
+    return [-1 if label is None else place[label] for label in labels]
 
 
 def _part(parts: Mapping[str, Any], name: str, data: str) -> Any:
+    """A part by its name; an UnknownName with the nearest where there is none."""
     if name not in parts:
         raise UnknownName(f"part of {data}", name, parts)
     return parts[name]
-
-
-def _only(name: str, setting: str, found: Sequence[str], features: Mapping[str, Any]) -> str:
-    if len(found) != 1:
-        which = f"any of {', '.join(found)}" if found else "none that is sure"
-        raise ValueError(f"hf: {name} has columns {', '.join(features)}, {which}: name one with {setting}=COLUMN")
-    return found[0]
-
-
-def _shown(label: object) -> str | None:
-    """A label as text; 1.0 and 1 are one label."""
-    if label is None or isinstance(label, list | dict):
-        return None
-    return str(int(label) if isinstance(label, float) and label.is_integer() else label)
