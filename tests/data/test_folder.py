@@ -130,7 +130,7 @@ def test_too_few_classes_with_pictures_are_an_error_all_the_same(tmp_path):
             folder(tmp_path, skip_bad=True)
 
 
-def test_a_class_that_only_the_test_part_lacks_keeps_its_number(tmp_path):
+def test_a_class_that_only_the_test_part_lacks_is_left_out_of_both(tmp_path):
     fill(tmp_path / "train", a=1, b=2, c=3)
     fill(tmp_path / "test", b=1, c=1)
     (tmp_path / "test" / "a").mkdir()
@@ -138,8 +138,10 @@ def test_a_class_that_only_the_test_part_lacks_keeps_its_number(tmp_path):
         folder(tmp_path, size=2)
     with pytest.warns(UserWarning, match=r"1 of 3 classes have no pictures that can be read in .*test"):
         data = folder(tmp_path, size=2, skip_bad=True)
-    assert data.classes == 3
-    assert data.test.y.tolist() == [1, 2]
+    assert data.names == ("b", "c")
+    assert data.classes == 2
+    assert data.train.y.tolist() == [0, 0, 1, 1, 1]
+    assert data.test.y.tolist() == [0, 1]
 
 
 @pytest.fixture

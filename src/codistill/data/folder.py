@@ -59,11 +59,13 @@ def folder(
     if test_root:
         others = class_folders.classes(test_root, "folder")
         class_folders.same_classes(train_root, test_root, names, others, "folder")
-    train, names = _examples(train_root, names, names, form)
-    train = Examples(train.x, torch.unique(train.y, return_inverse=True)[1])  # numbers of the classes that are left
+    train, left = _examples(train_root, names, names, form)
+    train = _renumbered(train, names, left)
     if test_root:
-        held, _ = _examples(test_root, others, names, form)
+        held, both = _examples(test_root, others, left, form)
+        train, held, names = _renumbered(train, left, both), _renumbered(held, left, both), both
     else:
+        names = left
         train, held = _hold_out(train, names, test)
     mean, std = channel_statistics(train.x)
     return DataSet(train, held, len(names), "classes", mean, std, names)
@@ -151,6 +153,15 @@ def _examples(root: Path, there: Sequence[str], wanted: Sequence[str], form: For
     counts = dict(zip(wanted, torch.bincount(y, minlength=len(wanted)).tolist(), strict=True))
     names = class_folders.without_empty(root, counts, "folder", form.skip_bad)
     return Examples(x, y), names
+
+
+def _renumbered(examples: Examples, names: Sequence[str], left: Sequence[str]) -> Examples:
+    """The examples of the classes that are left, by their numbers among these."""
+    if tuple(names) == tuple(left):
+        return examples
+    number = torch.tensor([left.index(name) if name in left else -1 for name in names])
+    every = Examples(examples.x, number[examples.y])
+    return every.take((every.y >= 0).nonzero().flatten())
 
 
 def _hold_out(examples: Examples, names: Sequence[str], fraction: float) -> tuple[Examples, Examples]:
