@@ -124,6 +124,11 @@ def test_networks_and_sizes_of_the_run_become_small():
     assert Spec.parse(base.data).options["height"] == Spec.parse(base.data).options["width"] <= 64
 
 
+def test_texts_become_short_and_their_tokenizer_one_that_is_soon_trained():
+    base = quick(recipes.get("sentiment_imdb")).base
+    assert base.data == "imdb:outputs=1,length=64,tokenizer=words,vocabulary=1000"
+
+
 def test_the_rest_of_a_study_stays_what_it_is():
     long = study("dml", labels=300, valid=300, batch=500, epochs=40, evaluate_every=10, optimizer="adam", average=0.9)
     base = quick(long).base

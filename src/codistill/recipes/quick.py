@@ -16,6 +16,7 @@ SMALL = {  # what a network, or a size, becomes
     "bigru:hidden=256,embedding=160": "bigru:hidden=32,embedding=32",
     "bilstm:hidden=64,embedding=100": "bilstm:hidden=16,embedding=16",
     "height=224,width=224": "height=64,width=64",
+    "length=400": "length=64,tokenizer=words,vocabulary=1000",  # less to learn a tokenizer from all texts
 }
 NOTE = f"A quick look: {EXAMPLES} examples, one epoch, smaller networks. It shows that all is in place, and no figure."
 
