@@ -73,6 +73,7 @@ def test_one_logit_makes_the_task_binary(root):
     ("options", "said"),
     [
         ("unsup=3", "imdb: unsup=3: use true or false"),
+        ("skip_bad=3", "imdb: skip_bad=3: use true or false"),
         ("outputs=3", r"imdb: outputs=3 for 2 classes: give 2, or 1"),
         ("length=0", "imdb: length=0: give a whole number, 1 or more"),
     ],
@@ -82,10 +83,52 @@ def test_an_option_out_of_range_is_named(root, options, said):
         load(f"imdb:{options}", root)
 
 
-def test_a_review_that_is_not_utf_8_is_named(root):
-    (root / "aclImdb" / "train" / "pos" / "1_10.txt").write_bytes(b"caf\xe9 bar")
-    with pytest.raises(ValueError, match=r"1_10\.txt: not UTF-8"):
+def latin(path):
+    path.write_bytes(b"one\ncaf\xe9 bar")
+
+
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def gone(path):
+    path.unlink()
+    path.symlink_to(path.with_name("gone.txt"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (latin, r"9_1\.txt, line 2: not utf-8"),
+        (folder, r"9_1\.txt: cannot be read \(Is a directory\)"),
+        (gone, r"9_1\.txt: cannot be read \(No such file or directory\)"),
+    ],
+)
+def test_a_review_that_cannot_be_read_is_named_or_left_out_and_counted(root, spoil, said):
+    spoil(root / "aclImdb" / "train" / "neg" / "9_1.txt")
+    written(root, {"test/pos/1_10.txt": "fine"})
+    latin(root / "aclImdb" / "test" / "pos" / "0_10.txt")
+    with pytest.raises(ValueError, match=rf"{said}; unpack the original archive again, or set skip_bad=true"):
         load("imdb", root)
+    with pytest.warns(UserWarning, match=f"imdb: 2 of 7 reviews cannot be read and are left out: .*{said}") as warned:
+        data = load("imdb:min_count=1,skip_bad=true", root)
+    assert len(warned) == 1
+    assert decoded(data) == ["bad. really bad!", "good film é", "lovely"]
+    assert (data.train.y.tolist(), data.test.y.tolist()) == ([0, 1, 1], [0, 1])
+
+
+def test_unlabelled_reviews_that_cannot_be_read_are_left_out_too(root):
+    written(root, {"train/unsup/0_0.txt": "who knows", "train/unsup/1_0.txt": ""})
+    latin(root / "aclImdb" / "train" / "unsup" / "1_0.txt")
+    with pytest.warns(UserWarning, match="imdb: 1 of 8 reviews cannot be read"):
+        assert load("imdb:unsup=true,skip_bad=true", root).train.y.tolist() == [0, 0, 1, 1, -1]
+
+
+def test_a_folder_without_a_review_that_can_be_read_is_named(root):
+    latin(root / "aclImdb" / "test" / "neg" / "0_2.txt")
+    with pytest.raises(ValueError, match=r"test.neg: not one of 1 reviews can be read"):
+        load("imdb:skip_bad=true", root)
 
 
 def test_an_empty_folder_is_named(root):

@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+from codistill.data.class_folders import left_out
 from codistill.data.download import extract, fetch, missing
 from codistill.data.examples import DataSet
+from codistill.data.options import check_flag
 from codistill.data.text import TextForm, Texts, text_data
 
 __all__ = ["imdb"]
@@ -26,6 +28,7 @@ def imdb(
     min_count: int = 2,
     outputs: int = 2,
     unsup: bool = False,
+    skip_bad: bool = False,
 ) -> DataSet:
     """50,000 English film reviews, negative or positive; 25,000 to learn from.
 
@@ -46,14 +49,16 @@ def imdb(
         min_count: How often a word or a pair of pieces is seen at least.
         outputs: 2 logits for each review, or 1: then the task is binary.
         unsup: Take the reviews of train/unsup as unlabelled ones (50,000 in the original).
+        skip_bad: Leave out reviews that cannot be read, with a warning that counts them, in place of an error.
 
     Raises:
         FileNotFoundError: the folders are not there and ``download`` is off.
-        ValueError: an option out of range, a review that is not UTF-8, or an archive that is not what it should be.
+        ValueError: an option out of range, a review that cannot be read or is not UTF-8, or an archive that is not what
+            it should be; names the file and the line.
     """
     form = TextForm("imdb", vocabulary, length, tokenizer, vectors, lowercase, min_count, outputs)
-    if not isinstance(unsup, bool):
-        raise ValueError(f"imdb: unsup={unsup!r}: use true or false")
+    check_flag("imdb", "unsup", unsup)
+    check_flag("imdb", "skip_bad", skip_bad)
     homes = (root / "aclImdb", root)
     home = next((h for h in homes if _there(h)), None)
     if home is None:
@@ -61,34 +66,52 @@ def imdb(
             raise missing("imdb", (h / part / name for h in homes for part in ("train", "test") for name in NAMES))
         extract(fetch(URL, root / "aclImdb_v1.tar.gz", md5=MD5), root)
         home = homes[0]
-    train, test = _labelled(home / "train"), _labelled(home / "test")
+    bad: list[str] | None = [] if skip_bad else None
+    train, test = (_labelled(home / part, bad) for part in ("train", "test"))
     if unsup:
-        more = _texts(home / "train" / "unsup")
+        more = _texts(home / "train" / "unsup", bad)
         train = Texts([*train.texts, *more], [*train.labels, *(-1 for _ in more)])
+    if bad:
+        left_out("imdb", f"of {len(train.texts) + len(test.texts) + len(bad)} reviews cannot be read", bad)
     return text_data(train, test, ("negative", "positive"), form, root)
 
 
 def _there(home: Path) -> bool:
+    """Whether a folder holds those of the reviews."""
     return all((home / part / name).is_dir() for part in ("train", "test") for name in NAMES)
 
 
-def _labelled(folder: Path) -> Texts:
-    parts = [_texts(folder / name) for name in NAMES]
+def _labelled(folder: Path, bad: list[str] | None = None) -> Texts:
+    """The reviews of a part, first those that blame."""
+    parts = [_texts(folder / name, bad) for name in NAMES]
     return Texts([text for part in parts for text in part], [y for y, part in enumerate(parts) for _ in part])
 
 
-def _texts(folder: Path) -> list[str]:
+def _texts(folder: Path, bad: list[str] | None) -> list[str]:
     """The reviews of a folder, in the order of their numbers."""
     if not folder.is_dir():
         raise FileNotFoundError(f"imdb: {folder} is no folder: unpack the original archive, or leave its option out")
     names = [name for name in os.listdir(folder) if name.endswith(".txt") and not name.startswith(".")]
     if not names:
         raise FileNotFoundError(f"imdb: {folder} holds no reviews (*.txt): unpack the original archive again")
-    return [_review(folder / name) for name in sorted(names, key=lambda name: (len(name.partition("_")[0]), name))]
+    names.sort(key=lambda name: (len(name.partition("_")[0]), name))
+    texts = [text for name in names if (text := _review(folder / name, bad)) is not None]
+    if not texts:
+        raise ValueError(f"imdb: {folder}: not one of {len(names)} reviews can be read: unpack the archive again")
+    return texts
 
 
-def _review(path: Path) -> str:
+def _review(path: Path, bad: list[str] | None) -> str | None:
+    """A review; where it cannot be read, an error, or None and a word on it in `bad`."""
     try:
         return path.read_text(encoding="utf-8").replace("<br />", " ")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 ({error}): unpack the original archive again") from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        wrong = f"{path}, line {line}: not utf-8"
+        cause: Exception = error
+    except OSError as error:
+        wrong, cause = f"{path}: cannot be read ({error.strerror})", error
+    if bad is None:
+        raise ValueError(f"{wrong}; unpack the original archive again, or set skip_bad=true") from cause
+    bad.append(wrong)
+    return None
