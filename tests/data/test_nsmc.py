@@ -2,6 +2,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from codistill.data import load
 from codistill.data import nsmc as module
 from codistill.data.nsmc import read
+from codistill.data.text import Texts
 
 pytest.importorskip("tokenizers", reason="text needs the tokenizers library")
 
@@ -84,8 +86,13 @@ def test_a_line_that_is_none_is_named(root, line, said):
     ("content", "said"),
     [
         (b"text\tlabel\n", "line 1.*not .'id', 'document', 'label'.*fetch it again"),
-        (b"id\tdocument\tlabel\n1\t\xff\xfe\t1\n", "not UTF-8"),
-        (b"id\tdocument\tlabel\n", "holds no reviews"),
+        (b"id\tdocument\tlabel\n1\t\xff\xfe\t1\n", "line 2: not utf-8; fetch it again, or set skip_bad=true"),
+        (b"id\tdocument\tlabel\n", "no row below the names of its columns"),
+        (b'id\tdocument\t"label\n', "line 1: a quote that does not end on its line, not "),
+        (
+            "id\tdocument\tlabel\n".encode("utf-16"),
+            "line 1: not utf-8: it is utf-16: fetch it again, or save it as utf-8",
+        ),
         (b"", "line 1"),
     ],
 )
@@ -93,6 +100,43 @@ def test_a_file_that_is_none_is_named(root, content, said):
     (root / "nsmc" / "ratings_train.txt").write_bytes(content)
     with pytest.raises(ValueError, match=f"ratings_train.txt.*{said}"):
         load("nsmc", root)
+
+
+LONG = "7\t" + "long " * 100 + "\t2"
+STRANGE = [
+    ({42: '42\t"열린 인용\t0'}, [42], "a quote that does not end on its line"),
+    ({42: '42\t"열린 인용\t0', 83: '83\t"또\t1'}, [42, 83], "a quote that does not end on its line"),
+    ({42: '42\t"열린 인용\t0', 43: '닫힌"\t1'}, [42, 43], "a quote that does not end on its line"),
+    ({7: '7\t"a"b\t0'}, [7], "'\t' expected after '\"'"),
+    ({9: "9\t두\udcb5\t0"}, [9], "not utf-8"),
+    ({9: "9\ta"}, [9], "['9', 'a']: give an id, a text and 0 or 1"),
+    ({9: ""}, [9], "[]: give an id, a text and 0 or 1"),
+    ({9: LONG}, [9], str(LONG.split("\t"))[:77] + "...: give an id, a text and 0 or 1"),
+]
+
+
+@pytest.mark.parametrize(("strange", "bad", "said"), STRANGE)
+def test_a_line_without_a_review_is_named_or_left_out_and_counted(root, strange, bad, said):
+    path = root / "nsmc" / "ratings_train.txt"
+    lines = ["id\tdocument\tlabel", *(strange.get(i, f"{i}\t영화 {i}\t{i % 2}") for i in range(2, 123))]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
+    error = f"{path}, line {bad[0]}: {said}; fetch it again, or set skip_bad=true"
+    with pytest.raises(ValueError, match=f"^{re.escape(error)}$"):
+        load("nsmc", root)
+    start = re.escape(f"nsmc: {len(bad)} of 121 rows of {path} are left out: line {bad[0]}: {said}")
+    with pytest.warns(UserWarning, match=start) as warned:
+        data = load("nsmc:skip_bad=true", root)
+    assert len(warned) == 1
+    assert len(data.train) == 121 - len(bad)
+    left = [i for i in range(2, 123) if i not in bad]
+    with pytest.warns(UserWarning, match=start):
+        texts = read(path, skip_bad=True)
+    assert texts == Texts([f"영화 {i}" for i in left], [i % 2 for i in left])
+
+
+def test_skip_bad_is_true_or_false(root):
+    with pytest.raises(ValueError, match="nsmc: skip_bad=3: use true or false"):
+        load("nsmc:skip_bad=3", root)
 
 
 def test_files_that_are_not_there_are_missed(tmp_path):

@@ -95,6 +95,57 @@ def test_a_text_longer_than_the_csv_module_takes(tmp_path):
     assert csv.field_size_limit() == 131_072
 
 
+@pytest.mark.parametrize(
+    ("written_in", "read_in", "right"),
+    [
+        ("utf-16", "utf-8", "utf-16"),
+        ("utf-16", "cp949", "utf-16"),
+        ("utf-16-le", "utf-8", "utf-16-le"),
+        ("utf-16-be", "utf-8", "utf-16-be"),
+        ("utf-32", "utf-8", "utf-32"),
+        ("utf-8", "utf-16", "utf-8"),
+    ],
+)
+def test_an_encoding_of_other_bytes_to_a_character_is_named(tmp_path, written_in, read_in, right):
+    written(tmp_path / "train.csv", [("좋은 영화", "긍정"), ("지루한 영화", "부정")] * 3, encoding=written_in)
+    with pytest.raises(ValueError, match=rf"train\.csv, line 1: not {read_in}: set encoding={right}$"):
+        load(f"table:encoding={read_in},skip_bad=true", tmp_path)
+    assert load(f"table:encoding={right}", tmp_path).names == ("긍정", "부정")
+
+
+@pytest.mark.parametrize("order", [b"\xff\xfe", b"\xfe\xff"])
+def test_excel_s_unicode_text_is_named(tmp_path, order):
+    text = "text\tlabel\r\n좋은\tx\r\n"
+    (tmp_path / "train.txt").write_bytes(order + text.encode("utf-16-le" if order[0] == 255 else "utf-16-be"))
+    with pytest.raises(ValueError, match=r"train\.txt, line 1: not utf-8: set encoding=utf-16$"):
+        load("table", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "strange"),
+    [("utf-16", b"\x00\xd8a\x00,\x00p\x00o\x00s\x00\n\x00"), ("cp949", b"\x80\x41,pos\n"), ("ascii", b"caf\xe9,pos\n")],
+)
+def test_what_another_encoding_does_not_have_is_named_by_its_line(tmp_path, encoding, strange):
+    path = written(tmp_path / "train.csv", ROWS * 2, encoding=encoding)
+    path.write_bytes(path.read_bytes() + strange)
+    with pytest.raises(ValueError, match=rf"train\.csv, line 16: not {encoding}: set encoding.*skip_bad=true"):
+        load(f"table:encoding={encoding}", tmp_path)
+    with pytest.warns(UserWarning, match="1 of 13 rows"):
+        load(f"table:skip_bad=true,encoding={encoding}", tmp_path)
+
+
+def test_names_of_columns_in_another_encoding_are_named(tmp_path):
+    written(tmp_path / "train.csv", head=("글", "label"), encoding="cp949")
+    with pytest.raises(ValueError, match=r"train\.csv, line 1: not utf-8: set encoding \(cp949"):
+        load("table:text=글", tmp_path)
+
+
+def test_an_encoding_that_takes_no_marks_is_named(tmp_path):
+    (tmp_path / "train.csv").write_bytes(b"text,label\n\xff,x\n")
+    with pytest.raises(ValueError, match=r"train\.csv: not idna .*set encoding=utf-8"):
+        load("table:encoding=idna", tmp_path)
+
+
 BAD = [
     ("a,pos,3", "3 fields for 2 columns"),
     ("a", "1 fields for 2 columns"),
@@ -118,8 +169,15 @@ def test_a_row_that_cannot_be_used_is_named_or_left_out(tmp_path, line, said):
 
 def test_the_line_of_a_row_is_where_it_begins(tmp_path):
     (tmp_path / "train.csv").write_text('text,label\n"a\nb",x\n\n"c\nd",\n')
-    with pytest.raises(ValueError, match="line 5: column 'label' is empty"):
+    with pytest.raises(ValueError, match="lines 5-6: column 'label' is empty"):
         load("table", tmp_path)
+
+
+def test_rows_of_several_lines_that_are_left_out_are_counted_in_lines(tmp_path):
+    path = written(tmp_path / "train.csv", ROWS * 2)
+    path.write_text(path.read_text() + '"a\nb\nc",pos,more\nlast,pos\n')
+    with pytest.warns(UserWarning, match=r"1 of 14 rows \(3 lines\) of .* lines 16-18: 3 fields for 2 columns"):
+        load("table:skip_bad=true", tmp_path)
 
 
 def test_a_byte_of_another_encoding_is_named_by_its_line(tmp_path):
@@ -131,10 +189,51 @@ def test_a_byte_of_another_encoding_is_named_by_its_line(tmp_path):
         load("table:skip_bad=true", tmp_path)
 
 
-def test_a_quote_that_never_ends_is_never_left_out(tmp_path):
-    path = written(tmp_path / "train.csv", ROWS)
-    path.write_text(path.read_text() + '"open,pos\n' + "more,pos\n" * 9)
-    with pytest.raises(ValueError, match=r"line 9: a quote that never ends: close it, or set quotes=false"):
+def unquoted(path, strange, count=120):
+    """Rows of one line each without quotes, some of them replaced by their line."""
+    path.write_text(
+        "text,label\n" + "".join(strange.get(i, f"film {i},{'xy'[i % 2]}") + "\n" for i in range(2, count + 2))
+    )
+    return path
+
+
+def read_of(path):
+    return {row.line: row for row in Columns("text", "label", "utf-8", True).rows(path)}
+
+
+def test_of_a_quote_in_the_wrong_place_its_own_line_is_left_out_and_no_other(tmp_path):
+    path = unquoted(tmp_path / "train.csv", {42: '"film,x', 83: '"fine" film,y'})
+    rows = read_of(path)
+    assert list(rows) == list(range(2, 122))
+    assert [line for line, row in rows.items() if row.wrong] == [42, 83]
+    assert (rows[43].text, rows[82].text, rows[84].text) == ("film 43", "film 82", "film 84")
+    with pytest.raises(
+        ValueError, match=r"train\.csv, line 42: .*expected after.* on line 83 .*quotes=false.*skip_bad"
+    ):
+        load("table", tmp_path)
+    with pytest.warns(UserWarning, match=r"2 of 120 rows of .* are left out: line 42: .*; line 83: "):
+        data = load("table:skip_bad=true", tmp_path)
+    assert len(data.train) + len(data.test) == 118
+
+
+def test_of_a_quote_that_never_ends_its_own_line_is_left_out_and_no_other(tmp_path):
+    path = unquoted(tmp_path / "train.csv", {42: '"film,x'})
+    with pytest.raises(ValueError, match=r"line 42: a quote that never ends .*quotes=false.*skip_bad=true"):
+        load("table", tmp_path)
+    with pytest.warns(UserWarning, match=r"1 of 120 rows of .* are left out: line 42: a quote that never ends"):
+        load("table:skip_bad=true", tmp_path)
+    assert [line for line, row in read_of(path).items() if not row.wrong] == [*range(2, 42), *range(43, 122)]
+
+
+def test_the_names_of_the_columns_are_never_left_out(tmp_path):
+    (tmp_path / "train.csv").write_text('text,"label\n' + "more,pos\n" * 9)
+    with pytest.raises(ValueError, match="line 1: a quote that never ends: repair the names of the columns"):
+        load("table:skip_bad=true", tmp_path)
+
+
+def test_quotes_that_are_wrong_all_over_do_not_take_for_ever(tmp_path):
+    unquoted(tmp_path / "train.csv", dict.fromkeys(range(2, 402), 'a","b'), 400)
+    with pytest.raises(ValueError, match=r"train\.csv, line \d+: here, too, a quote .*: set quotes=false"):
         load("table:skip_bad=true", tmp_path)
 
 

@@ -1,10 +1,13 @@
 """The Naver sentiment movie corpus, from its two original files."""
 
-import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 from codistill.data.download import fetch, missing
 from codistill.data.examples import DataSet
+from codistill.data.options import check_flag
+from codistill.data.rows import Row, usable
+from codistill.data.separated import Fields, Separated, shortened, undecoded
 from codistill.data.text import TextForm, Texts, text_data
 
 __all__ = ["nsmc"]
@@ -15,6 +18,8 @@ FILES = {  # with their SHA-256
     "ratings_test.txt": "8ac9f64052f11dbf6ae0acb5e038f03d90a76f0eda7820cfb3a92d02edfcebda",
 }
 HEAD = ["id", "document", "label"]
+AGAIN = "fetch it again"
+WRITTEN = Separated("\t", one_line=True, repair=f"it is {{}}: {AGAIN}, or save it as utf-8")
 
 
 def nsmc(
@@ -28,6 +33,7 @@ def nsmc(
     lowercase: bool = True,
     min_count: int = 5,
     outputs: int = 2,
+    skip_bad: bool = False,
 ) -> DataSet:
     """200,000 Korean film reviews, negative or positive; 150,000 to learn from.
 
@@ -47,12 +53,14 @@ def nsmc(
         lowercase: Capitals are read as small letters.
         min_count: How often a word or a pair of pieces is seen at least.
         outputs: 2 logits for each review, or 1: then the task is binary.
+        skip_bad: Leave out lines that hold no review, with a warning that counts them, in place of an error.
 
     Raises:
         FileNotFoundError: the files are not there and ``download`` is off.
         ValueError: an option out of range, or a file that is not what it should be; names it and the line.
     """
     form = TextForm("nsmc", vocabulary, length, tokenizer, vectors, lowercase, min_count, outputs)
+    check_flag("nsmc", "skip_bad", skip_bad)
     folder = next((f for f in (root / "nsmc", root) if all((f / name).is_file() for name in FILES)), None)
     if folder is None:
         if not download:
@@ -60,33 +68,39 @@ def nsmc(
         folder = root / "nsmc"
         for name, sha256 in FILES.items():
             fetch(URL + name, folder / name, sha256=sha256)
-    train, test = (read(folder / name) for name in FILES)
+    train, test = (read(folder / name, skip_bad) for name in FILES)
     return text_data(train, test, ("negative", "positive"), form, root)
 
 
-def read(path: Path) -> Texts:
-    """Reviews and labels of one file; an inner quote is doubled in it, as pandas writes.
+def read(path: Path, skip_bad: bool = False) -> Texts:
+    """Reviews and labels of one file, one on each line; an inner quote is doubled, as pandas writes.
 
     Raises:
         ValueError: it does not have id, document and label, tab-separated and in UTF-8; names the line.
     """
-    texts, labels = [], []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.reader(file, delimiter="\t")
-        try:
-            if (head := next(rows, [])) != HEAD:
-                raise ValueError(f"{path}, line 1: {head}, not {HEAD} separated by tabs: fetch it again")
-            for row in rows:
-                if len(row) != 3 or row[2] not in ("0", "1"):
-                    raise ValueError(
-                        f"{path}, line {rows.line_num}: {row}: give an id, a text and 0 or 1: fetch it again"
-                    )
-                texts.append(row[1])
-                labels.append(int(row[2]))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not UTF-8 ({error}): fetch it again") from error
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {rows.line_num}: {error}: fetch it again") from error
-    if not texts:
-        raise ValueError(f"{path}: holds no reviews: fetch it again")
-    return Texts(texts, labels)
+    rows = usable("nsmc", path, list(_rows(path)), skip_bad, AGAIN)
+    return Texts([row.text for row in rows], [int(row.label) for row in rows])
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    """The rows below the names of the columns; an error where those are others."""
+    found = WRITTEN.rows(path)
+    head = next(found, Fields(1, 1))
+    if list(head.fields) != HEAD:
+        raise ValueError(
+            f"{path}, line 1: {head.wrong or shortened(str(list(head.fields)))}, not {HEAD} separated by tabs: {AGAIN}"
+        )
+    for row in found:
+        wrong = _wrong(row)
+        yield Row(row.line, wrong=wrong) if wrong else Row(row.line, row.fields[1], row.fields[2])
+
+
+def _wrong(row: Fields) -> str:
+    """Why a row holds no review; empty where it does."""
+    if row.wrong:
+        return row.wrong
+    if undecoded("".join(row.fields)):
+        return f"not {WRITTEN.encoding}"
+    if len(row.fields) != len(HEAD) or row.fields[2] not in ("0", "1"):
+        return f"{shortened(str(row.fields))}: give an id, a text and 0 or 1"
+    return ""

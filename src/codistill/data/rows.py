@@ -1,20 +1,18 @@
 """Rows of a text and a label, one by one, from CSV, TSV and Parquet; what is wrong with one is said, not raised."""
 
-import csv
-import io
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
+from codistill.data.options import check_flag
+from codistill.data.separated import Fields, Separated, shortened, undecoded
 from codistill.names import UnknownName
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 PARQUET = ".parquet"
 SUFFIXES = (*SEPARATORS, PARQUET)
-LONGEST = 2**31 - 1  # characters in a field; the csv module's own limit is 131,072
 
 
 @dataclass(frozen=True)
@@ -25,6 +23,12 @@ class Row:
     text: str = ""
     label: str = ""
     wrong: str = ""
+    last: int = 0  # the line where it ends, if that is another
+
+    @property
+    def place(self) -> str:
+        """Its line, or its lines, as a message names them."""
+        return f"lines {self.line}-{self.last}" if self.last > self.line else f"line {self.line}"
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,7 @@ class Columns:
     quotes: bool
 
     def __post_init__(self) -> None:
-        if not isinstance(self.quotes, bool):
-            raise ValueError(f"table: quotes={self.quotes!r}: use true or false")
+        check_flag("table", "quotes", self.quotes)
         if self.text == self.label:
             raise ValueError(f"table: text={self.text} and label={self.label} are one column: name two")
         try:
@@ -64,43 +67,42 @@ class Columns:
         return self._parquet(path) if suffix == PARQUET else self._separated(path, SEPARATORS[suffix])
 
     def _separated(self, path: Path, separator: str) -> Iterator[Row]:
-        with _long_fields():
-            lines = io.StringIO(self._decoded(path), newline="")
-            none: Any = csv.QUOTE_NONE
-            reader = csv.reader(lines, delimiter=separator, strict=True, **({} if self.quotes else {"quoting": none}))
-            head = _next(reader, path) or []
-            if isinstance(head, str):
-                raise ValueError(f"{path}, line 1: {head}: repair the names of the columns")
-            text, label = (_place(path, name, head) for name in (self.text, self.label))
-            line = reader.line_num + 1
-            while (fields := _next(reader, path)) is not None:
-                if isinstance(fields, str):
-                    yield Row(line, wrong=fields)
-                elif len(fields) != len(head) and fields:
-                    yield Row(line, wrong=f"{len(fields)} fields for {len(head)} columns")
-                elif fields:
-                    yield self._row(line, fields[text], fields[label])
-                line = reader.line_num + 1
+        found = Separated(separator, self.encoding, self.quotes).rows(path)
+        first = next(found, Fields(1, 1))
+        if first.wrong:
+            raise ValueError(f"{path}, line 1: {first.wrong}: repair the names of the columns")
+        head = first.fields
+        if undecoded("".join(head)) and not {self.text, self.label} <= set(head):
+            raise ValueError(f"{path}, line 1: {self._undecoded()}")
+        text, label = (_place(path, name, head) for name in (self.text, self.label))
+        for row in found:
+            line, fields = row.line, row.fields
+            if row.wrong:
+                yield Row(line, wrong=f"{row.wrong} (a quote in the middle of a field? then set quotes=false)")
+            elif len(fields) != len(head) and fields:
+                strange = undecoded("".join(fields))
+                wrong = self._undecoded() if strange else f"{len(fields)} fields for {len(head)} columns"
+                yield Row(line, wrong=wrong, last=row.last)
+            elif fields:
+                yield self._row(line, fields[text], fields[label], row.last)
 
-    def _decoded(self, path: Path) -> str:
-        """All of a file; a byte that is none of the encoding stays as half a surrogate pair, to be found in its row."""
-        encoding = "utf-8-sig" if self.encoding.lower().replace("_", "-") in ("utf-8", "utf8") else self.encoding
-        try:
-            return path.read_bytes().decode(encoding, errors="surrogateescape")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: not {self.encoding} ({error}): set encoding, or save it as utf-8") from error
+    def _undecoded(self) -> str:
+        """What is said of bytes that are none of the encoding."""
+        return f"not {self.encoding}: set encoding (cp949, latin-1, ...)"
 
-    def _row(self, line: int, text: object, label: object) -> Row:
+    def _row(self, line: int, text: object, label: object, last: int = 0) -> Row:
+        """A row of what stands in the two columns; wrong where that is no text, or no label."""
         if not isinstance(text, str):
-            return Row(line, wrong=f"column {self.text!r} holds {text!r}, no text")
+            return Row(line, wrong=f"column {self.text!r} holds {text!r}, no text", last=last)
         if label is None or not str(label).strip() or label != label:
-            return Row(line, wrong=f"column {self.label!r} is empty")
-        if not (text + str(label)).isascii() and any("\ud800" <= c <= "\udfff" for c in text + str(label)):
-            return Row(line, wrong=f"not {self.encoding}: set encoding (cp949, latin-1, ...)")
+            return Row(line, wrong=f"column {self.label!r} is empty", last=last)
+        if undecoded(text + str(label)):
+            return Row(line, wrong=self._undecoded(), last=last)
         whole = isinstance(label, float) and label.is_integer()
-        return Row(line, text, str(int(label) if whole and isinstance(label, float) else label).strip())
+        return Row(line, text, str(int(label) if whole and isinstance(label, float) else label).strip(), last=last)
 
     def _parquet(self, path: Path) -> Iterator[Row]:
+        """The rows of a Parquet file."""
         try:
             arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
         except ImportError as error:
@@ -125,30 +127,29 @@ def order(label: str) -> tuple[int, float, str]:
         return 1, 0.0, label
 
 
-def _next(reader: "Iterator[list[str]]", path: Path) -> list[str] | str | None:
-    """The fields of the next row; what is wrong with it; None at the end."""
-    line = getattr(reader, "line_num", 0) + 1
-    try:
-        return next(reader, None)
-    except csv.Error as error:
-        if "end of data" in str(error):  # all that follows would be lost with this row
-            raise ValueError(f"{path}, line {line}: a quote that never ends: close it, or set quotes=false") from error
-        return f"{error} (a quote in the middle of a field? then set quotes=false)"
+def usable(name: str, path: Path, rows: Sequence[Row], skip_bad: bool, repair: str = "repair it") -> list[Row]:
+    """The rows that can be used; an error for the first that cannot, or a warning that counts them.
+
+    Raises:
+        ValueError: a row that cannot be used and `skip_bad` is off, or none that can; names the file and the line.
+    """
+    bad = [row for row in rows if row.wrong]
+    if bad and not skip_bad:
+        raise ValueError(f"{path}, {bad[0].place}: {bad[0].wrong}; {repair}, or set skip_bad=true")
+    if bad:
+        some = "; ".join(f"{row.place}: {row.wrong}" for row in bad[:3]) + ("; ..." if len(bad) > 3 else "")
+        lines = sum(max(row.last - row.line, 0) + 1 for row in bad)
+        count = f"{len(bad)} of {len(rows)} rows" + (f" ({lines} lines)" if lines > len(bad) else "")
+        warnings.warn(f"{name}: {count} of {path} are left out: {some}", stacklevel=3)
+    if len(bad) == len(rows):
+        raise ValueError(f"{path}: no row below the names of its columns can be used: {repair}")
+    return [row for row in rows if not row.wrong]
 
 
 def _place(path: Path, name: str, head: Sequence[str]) -> int:
+    """Which column has a name; an error where it is none or several."""
     if list(head).count(name) > 1:
         raise ValueError(f"{path}: {head.count(name)} columns are called {name!r}: rename all but one")
     if name not in head:
-        raise UnknownName(f"column of {path}", name, head or ["(none: it is empty)"])
+        raise UnknownName(f"column of {path}", name, [shortened(name) for name in head] or ["(none: it is empty)"])
     return list(head).index(name)
-
-
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    """No limit to a field while this lasts, which is for the whole process."""
-    before = csv.field_size_limit(LONGEST)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)

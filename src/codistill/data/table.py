@@ -1,11 +1,11 @@
 """Any table of texts and labels: CSV, TSV or Parquet."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from codistill.data.examples import DataSet
-from codistill.data.rows import SUFFIXES, Columns, Row, order
+from codistill.data.options import check_flag
+from codistill.data.rows import SUFFIXES, Columns, Row, order, usable
 from codistill.data.text import TextForm, Texts, hold_out, text_data
 
 __all__ = ["table"]
@@ -48,7 +48,8 @@ def table(
         label: The column of labels.
         encoding: Of CSV and TSV.
         quotes: Fields may stand in double quotes; false: a quote is a character like any other.
-        skip_bad: Leave out rows that cannot be used, with a warning that counts them, in place of an error.
+        skip_bad: Leave out rows that cannot be used, with a warning that counts them, in place of an error. Of a row
+            with a wrong quote the first line is left out, and the next line begins another row.
         vocabulary: As in `codistill.data.nsmc`, and so what follows.
         length: Tokens of each text; what is longer is cut.
         tokenizer: bpe, wordpiece, words, or a path.
@@ -66,19 +67,19 @@ def table(
     form = TextForm("table", vocabulary, length, tokenizer, vectors, lowercase, min_count, outputs)
     if download:
         raise ValueError("table: download=True, and there is nothing to fetch: turn it off and name a folder")
-    if not isinstance(skip_bad, bool):
-        raise ValueError(f"table: skip_bad={skip_bad!r}: use true or false")
+    check_flag("table", "skip_bad", skip_bad)
     columns = Columns(str(text), str(label), str(encoding), quotes)
     path = _found(root, "train", str(train))
     tested = _test_file(root, path, test)
-    rows = _usable(path, list(columns.rows(path)), skip_bad)
+    rows = usable("table", path, list(columns.rows(path)), skip_bad)
     names = tuple(sorted({row.label for row in rows}, key=order))
     if len(names) < 2:
         raise ValueError(f"{path}: every label is {names[0]!r}: give two or more (label={label})")
     learned = _numbered(rows, names)
     if tested is not None:
         found = [_known(row, names) for row in columns.rows(tested)]
-        return text_data(learned, _numbered(_usable(tested, found, skip_bad), names), names, form, root)
+        held = _numbered(usable("table", tested, found, skip_bad), names)
+        return text_data(learned, held, names, form, root)
     parts = hold_out(learned.labels, names, FIFTH if test is None else test, "table")
     kept, held = (Texts([learned.texts[i] for i in p], [learned.labels[i] for i in p]) for p in parts)
     return text_data(kept, held, names, form, root)
@@ -104,27 +105,15 @@ def _test_file(root: Path, train: Path, test: str | float | None) -> Path | None
     return next((path for path in beside if path.is_file()), None) if test is None and train.stem == "train" else None
 
 
-def _usable(path: Path, rows: Sequence[Row], skip_bad: bool) -> list[Row]:
-    """The rows that can be used; an error for the first that cannot, or a warning that counts them."""
-    bad = [row for row in rows if row.wrong]
-    if bad and not skip_bad:
-        raise ValueError(f"{path}, line {bad[0].line}: {bad[0].wrong}; repair it, or set skip_bad=true")
-    if bad:
-        some = "; ".join(f"line {row.line}: {row.wrong}" for row in bad[:3]) + ("; ..." if len(bad) > 3 else "")
-        warnings.warn(f"table: {len(bad)} of {len(rows)} rows of {path} are left out: {some}", stacklevel=3)
-    if len(bad) == len(rows):
-        raise ValueError(f"{path}: no row below the names of its columns can be used: add some")
-    return [row for row in rows if not row.wrong]
-
-
 def _known(row: Row, names: Sequence[str]) -> Row:
     """A row of the test part, wrong where its label is none of those to learn from."""
     if row.wrong or row.label in names:
         return row
     some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return Row(row.line, wrong=f"label {row.label!r} is not one to learn from ({some})")
+    return Row(row.line, wrong=f"label {row.label!r} is not one to learn from ({some})", last=row.last)
 
 
 def _numbered(rows: Sequence[Row], names: Sequence[str]) -> Texts:
+    """Texts with the numbers of their labels."""
     place = {name: number for number, name in enumerate(names)}
     return Texts([row.text for row in rows], [place[row.label] for row in rows])
