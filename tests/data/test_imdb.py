@@ -194,3 +194,11 @@ def test_the_real_folders_hold_what_they_are_known_to():
         texts = module._labelled(Path(REAL) / "aclImdb" / part)
         assert [texts.labels.count(y) for y in (0, 1)] == [12_500, 12_500]
         assert all(texts.texts)
+
+
+def test_what_is_in_the_archive_s_place_is_found_before_anything_is_fetched(root, packed, monkeypatch):
+    packed({f"aclImdb/{name}": text for name, text in FILES.items()})
+    (root / "to" / "aclImdb").mkdir(parents=True)
+    monkeypatch.setattr(module, "fetch", None)
+    with pytest.raises(FileExistsError, match="aclImdb is there already.*remove it or move it away"):
+        load("imdb", root / "to", download=True)

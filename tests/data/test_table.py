@@ -1,3 +1,4 @@
+import re
 import sys
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 
 from codistill.data import load
 from codistill.data.rows import Columns
+from codistill.data.table import table
 
 tokenizers = pytest.importorskip("tokenizers", reason="text needs the tokenizers library")
 
@@ -53,6 +55,24 @@ def test_columns_and_files_by_their_names(tmp_path):
     data = load("table:train=mine,test=mine.tsv,text=review,label=stars,outputs=1", tmp_path)
     assert (data.task, data.classes, data.names) == ("binary", 1, ("0", "1"))
     assert torch.equal(data.train.x, data.test.x)
+
+
+@pytest.mark.parametrize(("between", "said"), [(";", ";"), ("\t", "tab"), ("|", "|")])
+def test_another_separator_is_told_of_and_taken(tmp_path, between, said):
+    lines = ["text,label", *(f'"{text}",{label}' for text, label in [("a", "x"), ("b", "y")] * 5)]
+    (tmp_path / "train.csv").write_text("\n".join(line.replace(",", between) for line in lines))
+    with pytest.raises(ValueError, match=rf"train\.csv, line 1: one column, .*: set separator={re.escape(said)}$"):
+        load("table:min_count=1", tmp_path)
+    data = load(f"table:min_count=1,separator={said}", tmp_path)
+    assert data.names == ("x", "y")
+    assert len(data.train) + len(data.test) == 10
+
+
+@pytest.mark.parametrize("wrong", ["", "ab", '"'])
+def test_a_separator_is_one_character(tmp_path, wrong):
+    written(tmp_path / "train.csv")
+    with pytest.raises(ValueError, match="table: separator=.*: give one character"):
+        table(tmp_path, separator=wrong)
 
 
 def test_a_file_by_its_path_from_here(tmp_path, monkeypatch):

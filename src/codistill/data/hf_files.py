@@ -4,16 +4,16 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+
+from codistill.data.separated import long_fields
 
 SAYS_NOTHING = "An error occurred while generating the dataset"
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 LINES = (".jsonl", ".ndjson")
 UNLIKE = re.compile(r"Failed to parse string: '(.*)' as a scalar of type (\w+)")
 LENGTH = 300  # characters of an error that are shown
-LONGEST = 2**31 - 1  # characters in a field; the csv module's own limit is 131,072
 
 
 def reason(error: BaseException) -> str:
@@ -85,7 +85,7 @@ def _rows(path: Path, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
 
     They end where the csv module cannot go on; with `strict` that is an error.
     """
-    with path.open(encoding="utf-8-sig", newline="") as lines, _long_fields():
+    with path.open(encoding="utf-8-sig", newline="") as lines, long_fields():
         reader, line = csv.reader(lines, delimiter=SEPARATORS[path.suffix.lower()], strict=strict), 1
         try:
             for fields in reader:
@@ -133,16 +133,6 @@ def _parquet(path: Path) -> str | None:
     except (arrow.ArrowException, OSError) as error:
         return f": {reason(error)}"
     return None
-
-
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    """No limit to a field while this lasts, which is for the whole process."""
-    before = csv.field_size_limit(LONGEST)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
 
 
 CHECKS = {**dict.fromkeys(SEPARATORS, _separated), **dict.fromkeys((".json", *LINES), _json), ".parquet": _parquet}

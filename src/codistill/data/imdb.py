@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from codistill.data.class_folders import left_out
-from codistill.data.download import extract, fetch, missing
+from codistill.data.download import check_free, extract, fetch, missing
 from codistill.data.examples import DataSet
 from codistill.data.options import check_flag
 from codistill.data.text import TextForm, Texts, text_data
@@ -64,6 +64,7 @@ def imdb(
     if home is None:
         if not download:
             raise missing("imdb", (h / part / name for h in homes for part in ("train", "test") for name in NAMES))
+        check_free(homes[0])
         extract(fetch(URL, root / "aclImdb_v1.tar.gz", md5=MD5), root)
         home = homes[0]
     bad: list[str] | None = [] if skip_bad else None

@@ -13,6 +13,8 @@ from codistill.names import UnknownName
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 PARQUET = ".parquet"
 SUFFIXES = (*SEPARATORS, PARQUET)
+TAB = "tab"  # how it is written in a spec
+OTHERS = (";", "\t", "|", ",")  # what else separates fields, where the suffix misleads
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,12 @@ class Columns:
     label: str
     encoding: str
     quotes: bool
+    separator: str | None = None  # a character, or tab; None: as the suffix says
 
     def __post_init__(self) -> None:
         check_flag("table", "quotes", self.quotes)
+        if self.separator is not None and self.separator != TAB and (len(self.separator) != 1 or self.separator == '"'):
+            raise ValueError(f"table: separator={self.separator}: give one character, such as ';', or {TAB}")
         if self.text == self.label:
             raise ValueError(f"table: text={self.text} and label={self.label} are one column: name two")
         try:
@@ -64,7 +69,8 @@ class Columns:
         suffix = path.suffix.lower()
         if suffix not in SUFFIXES:
             raise ValueError(f"{path}: suffix {suffix!r}: give a file of {', '.join(SUFFIXES)}")
-        return self._parquet(path) if suffix == PARQUET else self._separated(path, SEPARATORS[suffix])
+        separator = SEPARATORS.get(suffix, "") if self.separator is None else self.separator.replace(TAB, "\t")
+        return self._parquet(path) if suffix == PARQUET else self._separated(path, separator)
 
     def _separated(self, path: Path, separator: str) -> Iterator[Row]:
         found = Separated(separator, self.encoding, self.quotes).rows(path)
@@ -74,6 +80,9 @@ class Columns:
         head = first.fields
         if undecoded("".join(head)) and not {self.text, self.label} <= set(head):
             raise ValueError(f"{path}, line 1: {self._undecoded()}")
+        if len(head) == 1 and (other := next((s for s in OTHERS if s in head[0]), None)):
+            said = {"\t": TAB}.get(other, other)
+            raise ValueError(f"{path}, line 1: one column, {shortened(head[0])!r}: set separator={said}")
         text, label = (_place(path, name, head) for name in (self.text, self.label))
         for row in found:
             line, fields = row.line, row.fields

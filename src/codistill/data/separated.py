@@ -50,7 +50,7 @@ class Separated:
         lines = io.StringIO(self._decoded(path), newline="").readlines()
         form = csv.excel() if self.quotes else _Plain()
         at = again = 0
-        with _long_fields():
+        with long_fields():
             while at < len(lines):
                 start = at
                 places = range(at, at + 1 if self.one_line else len(lines))
@@ -125,7 +125,7 @@ codecs.register_error(MARKED, _marked)
 
 
 @contextmanager
-def _long_fields() -> Iterator[None]:
+def long_fields() -> Iterator[None]:
     """No limit to a field while this lasts, which is for the whole process."""
     before = csv.field_size_limit(LONGEST)
     try:

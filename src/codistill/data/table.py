@@ -23,6 +23,7 @@ def table(
     label: str = "label",
     encoding: str = "utf-8",
     quotes: bool = True,
+    separator: str | None = None,
     skip_bad: bool = False,
     vocabulary: int = 15_000,
     length: int = 128,
@@ -35,8 +36,7 @@ def table(
     """Your own texts: a CSV, TSV or Parquet file with a column of texts and one of labels.
 
     The first line names the columns. Labels may be any words or numbers; classes are those of the training file, in
-    order. A text may be empty: it is then a single unknown token. A comma separates the fields of ``.csv``, a tab
-    those of ``.tsv`` and ``.txt``.
+    order. A text may be empty: it is then a single unknown token.
 
     Args:
         root: The folder that the files are in.
@@ -48,6 +48,7 @@ def table(
         label: The column of labels.
         encoding: Of CSV and TSV.
         quotes: Fields may stand in double quotes; false: a quote is a character like any other.
+        separator: Between fields: one character, or ``tab``. None: a comma in ``.csv``, a tab in ``.tsv`` and ``.txt``.
         skip_bad: Leave out rows that cannot be used, with a warning that counts them, in place of an error. Of a row
             with a wrong quote the first line is left out, and the next line begins another row.
         vocabulary: As in `codistill.data.nsmc`, and so what follows.
@@ -68,7 +69,7 @@ def table(
     if download:
         raise ValueError("table: download=True, and there is nothing to fetch: turn it off and name a folder")
     check_flag("table", "skip_bad", skip_bad)
-    columns = Columns(str(text), str(label), str(encoding), quotes)
+    columns = Columns(str(text), str(label), str(encoding), quotes, None if separator is None else str(separator))
     path = _found(root, "train", str(train))
     tested = _test_file(root, path, test)
     rows = usable("table", path, list(columns.rows(path)), skip_bad)
