@@ -145,9 +145,43 @@ def test_the_user_s_own_is_found_by_module_and_name():
 def test_what_is_wrong_with_the_user_s_own_is_said():
     with pytest.raises(UnknownName, match="no method in module own_methods is called 'Mien': did you mean 'Mine'"):
         methods.get("own_methods:Mien")
-    with pytest.raises(UnknownName, match="no method is called 'own_method'"):
+    missing = "'own_method', and there is no module 'own_method' in this folder or on the path either"
+    with pytest.raises(UnknownName, match=missing):
         methods.get("own_method:Mine")
+    with pytest.raises(UnknownName, match=r"no module 'own_methods.py' .* either \(of a file write own_methods:Mine\)"):
+        methods.get("own_methods.py:Mine")
     with pytest.raises(ModuleNotFoundError, match="a_module_that_is_not_there"):
         methods.get("own_broken:Mine")
     with pytest.raises(TypeError, match="'own_methods:number' is 3, not a Method"):
         methods.get("own_methods:number")
+
+
+@pytest.mark.parametrize(
+    ("package", "spec", "said"),
+    [
+        ("models", "netz:small", "no model is called 'netz', and there is no module 'netz' .* either; there are: "),
+        (
+            "data",
+            "my_module:my_data",
+            "no data is called 'my_module', and there is no module 'my_module' .* there are: ",
+        ),
+        ("models", "resnt32:a", "no module 'resnt32' in this folder or on the path either; did you mean 'resnet32'"),
+        ("models", "netz:width=3", "no model is called 'netz': "),
+        ("models", "netz:3", "no model is called 'netz': "),
+    ],
+)
+def test_what_is_neither_a_name_nor_a_module_is_said_to_be_neither(package, spec, said):
+    with pytest.raises(UnknownName, match=said):
+        names.find(f"codistill.{package}", Spec.parse(spec))
+
+
+@pytest.mark.parametrize("word", ["none", "true", "false", "inf", "nan"])
+@pytest.mark.usefixtures("own_module")
+def test_a_function_of_one_s_own_may_be_called_like_a_value(word, monkeypatch):
+    import own_methods
+
+    monkeypatch.setattr(own_methods, word, word.upper(), raising=False)
+    assert names.find("codistill.data", Spec.parse(f"own_methods:{word},none")) == (word.upper(), (None,))
+    monkeypatch.delattr(own_methods, word)
+    with pytest.raises(UnknownName, match=f"no data in module own_methods is called '{word}'"):
+        names.find("codistill.data", Spec.parse(f"own_methods:{word}"))

@@ -15,16 +15,25 @@ from pathlib import Path
 from typing import Any
 
 Value = int | float | bool | str | None
+NEAR = 0.65  # how like a name the first half of ``module:Name`` has to be to be taken for it
 
 
 class UnknownName(ValueError):
-    """A name that is not there; the message lists the nearest ones that are."""
+    """A name that is not there; the message lists the nearest ones that are.
 
-    def __init__(self, what: str, name: str, valid: Iterable[str]) -> None:
+    Args:
+        what: what was looked for.
+        name: how it was called.
+        valid: the names that there are.
+        besides: what else was looked for and is not there, as the message is to say it.
+        cutoff: how like a name has to be to count as near, 0 to 1.
+    """
+
+    def __init__(self, what: str, name: str, valid: Iterable[str], *, besides: str = "", cutoff: float = 0.5) -> None:
         valid = sorted(valid)
-        near = difflib.get_close_matches(name, valid, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name, valid, n=3, cutoff=cutoff)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(valid)}"
-        super().__init__(f"no {what} is called {name!r}: {hint}")
+        super().__init__(f"no {what} is called {name!r}{besides + ';' if besides else ':'} {hint}")
 
 
 class WrongKind(TypeError, ValueError):
@@ -42,6 +51,11 @@ def parse_value(text: str) -> Value:
         except ValueError:
             pass
     return text
+
+
+def show_value(value: Value) -> str:
+    """A value as a spec writes it: ``true``, ``none``, ``0.5``."""
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True)
@@ -71,10 +85,7 @@ class Spec:
         return cls(name, tuple(args), options)
 
     def __str__(self) -> str:
-        def show(value: Value) -> str:
-            return str(value).lower() if value is None or isinstance(value, bool) else str(value)
-
-        items = [show(a) for a in self.args] + [f"{k}={show(v)}" for k, v in self.options.items()]
+        items = [show_value(a) for a in self.args] + [f"{k}={show_value(v)}" for k, v in self.options.items()]
         return self.name + (":" + ",".join(items) if items else "")
 
 
@@ -109,7 +120,7 @@ def find(package: str, spec: Spec) -> tuple[Any, tuple[Value, ...]]:
     """The object that a spec names, and its positional arguments.
 
     ``find("codistill.models", Spec.parse("resnet32"))`` looks in the folder; a spec whose name is not there and
-    that has a positional argument names the user's own: ``module:Name``.
+    that has a positional argument that is a word names the user's own: ``module:Name``.
 
     Raises:
         UnknownName: with the nearest valid names.
@@ -120,14 +131,25 @@ def find(package: str, spec: Spec) -> tuple[Any, tuple[Value, ...]]:
     for name, module in exports.items():
         if _plain(_typed(name, module)) == _plain(spec.name):
             return getattr(importlib.import_module(module), name), spec.args
-    if spec.args and isinstance(spec.args[0], str):
-        try:
-            module_object = importlib.import_module(spec.name)
-        except ModuleNotFoundError as error:
-            if error.name != spec.name.partition(".")[0] and error.name != spec.name:
-                raise
-            raise UnknownName(what, spec.name, (_typed(n, m) for n, m in exports.items())) from None
-        if not hasattr(module_object, spec.args[0]):
-            raise UnknownName(f"{what} in module {spec.name}", spec.args[0], vars(module_object))
-        return getattr(module_object, spec.args[0]), spec.args[1:]
-    raise UnknownName(what, spec.name, (_typed(n, m) for n, m in exports.items()))
+    valid = [_typed(n, m) for n, m in exports.items()]
+    word = _word(spec.args[0]) if spec.args else None
+    if word is None:
+        raise UnknownName(what, spec.name, valid)
+    try:
+        module_object = importlib.import_module(spec.name)
+    except ModuleNotFoundError as error:
+        if error.name != spec.name.partition(".")[0] and error.name != spec.name:
+            raise
+        besides = f", and there is no module {spec.name!r} in this folder or on the path either"
+        if spec.name.endswith(".py"):
+            besides += f" (of a file write {spec.name.removesuffix('.py').replace('/', '.')}:{word})"
+        raise UnknownName(what, spec.name, valid, besides=besides, cutoff=NEAR) from None
+    if not hasattr(module_object, word):
+        raise UnknownName(f"{what} in module {spec.name}", word, vars(module_object))
+    return getattr(module_object, word), spec.args[1:]
+
+
+def _word(value: Value) -> str | None:
+    """A positional argument as a name, also where it reads as something else (``none``, ``true``, ``inf``)."""
+    word = value if isinstance(value, str) else show_value(value)
+    return word if isinstance(value, str) or word.isidentifier() else None

@@ -22,6 +22,11 @@ def rooted(root, *, download, **options):
 
 def wrong():
     return 3
+
+def none():
+    return blobs(n=8)
+
+number = 3
 """
 
 
@@ -95,6 +100,13 @@ def test_the_users_own_function_gets_what_it_asks_for(tmp_path, capsys):
 def test_the_users_own_function_must_return_a_data_set():
     with pytest.raises(TypeError, match=r"own_data:wrong returned a int.*codistill\.data\.DataSet"):
         load("own_data:wrong")
+
+
+@pytest.mark.usefixtures("own")
+def test_the_users_own_function_may_be_called_none_but_has_to_be_a_function():
+    assert len(load("own_data:none").train) == 8
+    with pytest.raises(TypeError, match="own_data:number is a int: name a function that returns"):
+        load("own_data:number")
 
 
 def test_importing_needs_neither_scikit_learn_nor_pillow():

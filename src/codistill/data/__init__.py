@@ -32,10 +32,12 @@ def load(spec: str, root: Path | None = None, download: bool = False) -> DataSet
         UnknownName: no such data set or option, with the nearest that there is.
         FileNotFoundError: the files are not there; says where they were looked for and what to do.
         ValueError: an option's value, or a file, is not what it should be.
-        WrongKind: the user's function returns something else.
+        WrongKind: the user's is no function, or returns something else.
     """
     parsed = Spec.parse(spec)
     make, args = find(__name__, parsed)
+    if not callable(make):
+        raise WrongKind(f"{spec} is a {type(make).__name__}: name a function that returns a codistill.data.DataSet")
     settings = {"root": root or usual_root(), "download": download}
     taken = inspect.signature(make).parameters
     made = make(**{k: v for k, v in settings.items() if k in taken}, **bind(make, parsed, args, given=settings))
