@@ -177,7 +177,7 @@ def test_a_setting_at_its_default_overrides_the_recipe_s_too(said):
         ("train --augment flop", "did you mean 'flip'"),
         ("train --peers 0", "peers=0: give at least 1"),
         ("train --peers 1", "peers=1: 'dml' has nobody to learn from; set peers to 2 or more, or method to alone"),
-        ("train --labels 5000", "5000 examples of 1000 that have a label: lower one by 4000"),
+        ("train --labels 5000", "labels=5000, but there are only 1000 labelled examples: lower it"),
         ("compare --seeds 0", "seeds=0: give the number of seeds, at least 1"),
         ("resume nowhere", "nowhere is not the folder of a run: nowhere/runs.json is missing"),
         ("evaluate nowhere", "nowhere is not the folder of a run"),

@@ -89,7 +89,7 @@ def test_every_peer_is_trained_on_its_own():
 def test_what_shards_cannot_be_is_said():
     with pytest.raises(ValueError, match="shards=True: peers of 'dml' compare what they make of the same samples"):
         Fleet([RUN.replace(method="dml")])
-    with pytest.raises(ValueError, match="batch=40: there are 30 examples to draw it from; set it to that or less"):
+    with pytest.raises(ValueError, match="batch=40: there are 30 examples to draw it from: set batch to 30 or less"):
         Fleet([RUN.replace(batch=40)])
     with pytest.raises(ValueError, match="shards=True: runs of one fleet need the same number of peers"):
         Fleet([RUN, RUN.replace(peers=2)])

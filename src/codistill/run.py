@@ -118,6 +118,8 @@ class Run:
         for field in ("learning_rate", "weight_decay", "momentum", "valid", "warmup"):
             if not getattr(self, field) >= 0:
                 raise ValueError(f"{field}={getattr(self, field)}: give a number of at least 0")
+        if self.valid > 1 and not self.valid.is_integer():
+            raise ValueError(f"valid={self.valid}: give a part below 1, or a whole number of examples")
         for field in ("smoothing", "average"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"{field}={getattr(self, field)}: give a number from 0 to below 1")

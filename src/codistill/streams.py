@@ -47,7 +47,8 @@ class Streams:
     def _loader(self, examples: Examples, batch: int, seed: int, drop_last: bool) -> Loader:
         if batch > len(examples):
             raise ValueError(
-                f"batch={batch}: there are {len(examples)} examples to draw it from; set it to that or less"
+                f"batch={batch}: there are {len(examples)} examples to draw it from: "
+                f"set batch to {len(examples)} or less (--batch {len(examples)})"
             )
         return Loader(examples, batch=batch, seed=seed, drop_last=drop_last, **self._settings)  # type: ignore[arg-type]
 

@@ -78,8 +78,10 @@ def test_a_rare_class_has_a_label_all_the_same():
     ("settings", "said"),
     [
         ({"labels": 15, "valid": 6}, "labels=15, valid=6: 21 examples of 20.*lower one by 1"),
-        ({"labels": 1}, "labels=1, valid=0: 1 labels for 2 classes"),
-        ({"valid": 19}, "1 labels for 2 classes: raise labels or lower valid"),
+        ({"labels": 1}, "labels=1, valid=0: 1 labels for 2 classes: raise labels"),
+        ({"valid": 19}, "labels=None, valid=19: 1 labels for 2 classes: lower valid"),
+        ({"valid": 21}, "valid=21, but there are only 20 labelled examples: lower it"),
+        ({"labels": 21, "valid": 0.1}, "labels=21, but there are only 20 labelled examples: lower it"),
         ({"valid": 1.0}, "valid=1.0: a fraction.*write 1"),
         ({"valid": -3}, "valid=-3: give a count"),
     ],

@@ -176,11 +176,15 @@ def _asked(strata: Tensor, labels: int | None, valid: int | float) -> Asked:
     held = _count(valid, pool)
     wanted = pool - held if labels is None else labels
     settings = f"labels={labels}, valid={valid}"
+    for setting, count in (("valid", held), ("labels", wanted)):
+        if count > pool:
+            raise ValueError(f"{setting}={count}, but there are only {pool} labelled examples: lower it")
     if wanted + held > pool:
         over = wanted + held - pool
         raise ValueError(f"{settings}: {wanted + held} examples of {pool} that have a label: lower one by {over}")
     if wanted < present:
-        raise ValueError(f"{settings}: {wanted} labels for {present} classes: raise labels or lower valid")
+        fix = "lower valid" if labels is None else "raise labels"
+        raise ValueError(f"{settings}: {wanted} labels for {present} classes: {fix}")
     return Asked(wanted, held)
 
 
