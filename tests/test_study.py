@@ -54,6 +54,21 @@ def strictly(path):
     return json.loads(path.read_text(), parse_constant=refuse)
 
 
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("dml:peer=4", "no option of method 'dml', or setting of a run, is called 'peer': did you mean 'peers'"),
+        ("dml:epoch=4", "is called 'epoch': did you mean 'epochs'"),
+        ("alone:peer=4", "no option of method 'alone', .* did you mean 'peers'"),
+        ("dml:wieght=2", "did you mean 'weight'"),
+        ("dml:qqqq=2", "is called 'qqqq': there are: divergence, graph, "),
+    ],
+)
+def test_a_misspelt_option_gets_the_nearest_of_the_method_s_and_the_run_s(spec, said):
+    with pytest.raises(UnknownName, match=said):
+        dataclasses.replace(STUDY, methods=(spec,))
+
+
 # The summary, a second time -----------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """What is compared: a study and its rows."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from inspect import Parameter, signature
@@ -10,7 +11,7 @@ from torch import nn
 
 from codistill import methods, names
 from codistill.cohort import Cohort
-from codistill.names import Spec, Value, parse_value
+from codistill.names import Spec, UnknownName, Value, parse_value
 from codistill.needs import check_needs
 from codistill.run import Run
 from codistill.start import TRAINED, untrained
@@ -216,6 +217,14 @@ def _check_method(run: Run) -> None:
     check_needs(methods.get(run.method, **teacher), run)
 
 
+def _check_options(method: str, options: Iterable[str], own: Sequence[str], of_run: Sequence[str]) -> None:
+    """What is neither a method's option nor a run's setting is an error that names the nearest of both."""
+    for option in options:
+        if option not in own:
+            near = difflib.get_close_matches(option, of_run, cutoff=0.5)  # all of them would be a long list
+            raise UnknownName(f"option of method {method!r}, or setting of a run,", option, [*own, *near])
+
+
 def _entry(spec: Spec, base: Run, most: int) -> Entry:
     of_run = {field.name: field.default for field in fields(Run) if field.name not in ("method", "seed")}
     settings: dict[str, Any] = {
@@ -226,6 +235,7 @@ def _entry(spec: Spec, base: Run, most: int) -> Entry:
     options = {k: v for k, v in spec.options.items() if k not in of_run}
     method = methods.find(str(spec))
     parameters = signature(method).parameters
+    _check_options(spec.name, options, [*parameters], [*of_run])
     teacher = options.get("teacher")
     if "teacher" not in options and "teacher" in parameters and parameters["teacher"].default is Parameter.empty:
         teacher = options["teacher"] = BASELINE
