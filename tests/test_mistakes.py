@@ -1,6 +1,7 @@
 """What a new user gets wrong: each mistake has one message that names the setting, the value and the fix."""
 
 import copy
+import sys
 import warnings
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from codistill import DML, Batch, Cohort, DataSet, Examples, Run, cli, data, methods
 from codistill.checkpoint import latest
 from codistill.methods import IdenticalPeers
+from codistill.models.trial import try_out
 from codistill.names import UnknownName
 from codistill.train import Diverged, resume, train
 
@@ -54,17 +56,17 @@ def test_labels_of_another_type():
 
 
 def test_more_labels_than_there_are(digits):
-    with pytest.raises(ValueError, match=r"labels=1200, valid=0.*1200 examples of 1000 .*: lower one by 200"):
+    with pytest.raises(ValueError, match="labels=1200, but there are only 1000 labelled examples: lower it"):
         start(RUN.replace(labels=1200), dataset=digits)
 
 
 def test_a_validation_part_that_leaves_too_little(digits):
     with pytest.raises(ValueError, match=r"labels=60, valid=950.*: lower one by 10"):
         start(RUN.replace(valid=950), dataset=digits)
-    with pytest.raises(
-        ValueError, match=r"labels=None, valid=995.*5 labels for 10 classes: raise labels or lower valid"
-    ):
+    with pytest.raises(ValueError, match=r"labels=None, valid=995.*5 labels for 10 classes: lower valid"):
         start(RUN.replace(labels=None, valid=995), dataset=digits)
+    with pytest.raises(ValueError, match="valid=1001, but there are only 1000 labelled examples: lower it"):
+        start(RUN.replace(labels=None, valid=1001), dataset=digits)
 
 
 def test_fewer_labels_than_classes(digits):
@@ -73,7 +75,7 @@ def test_fewer_labels_than_classes(digits):
 
 
 def test_a_batch_that_is_bigger_than_the_data(digits):
-    with pytest.raises(ValueError, match="batch=64: there are 60 examples to draw it from; set it to that or less"):
+    with pytest.raises(ValueError, match=r"batch=64: there are 60 .*: set batch to 60 or less \(--batch 60\)"):
         start(RUN.replace(batch=64), dataset=digits)
     start(RUN.replace(batch=60), dataset=digits)
 
@@ -86,6 +88,30 @@ def test_a_last_batch_of_one(digits):
 def test_evaluating_on_the_way_without_a_validation_part(digits):
     with pytest.raises(ValueError, match="evaluate_every=2: there is nothing to evaluate on; set valid"):
         start(RUN.replace(evaluate_every=2), dataset=digits)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_value_that_is_no_number(value):
+    good, bad = pictures([0, 1] * 600), pictures([0, 1] * 600)
+    bad.x[1100, 0, 3, 4] = value
+    with pytest.raises(ValueError, match=r"^train, example 1100 holds a value that is no number \(nan or inf\)"):
+        DataSet(bad, good, 2, "classes", (0.5,), (0.5,), ())
+    with pytest.raises(ValueError, match="^test, example 1100 holds a value that is no number"):
+        DataSet(good, bad, 2, "classes", (0.5,), (0.5,), ())
+    with pytest.raises(ValueError, match="^train, example 1100 holds a value that is no number"):
+        data.from_dataset(zip(bad.x, bad.y, strict=True), zip(good.x, good.y, strict=True))
+    for mean, std in (((value,), (0.5,)), ((0.5,), (value,))):
+        with pytest.raises(ValueError, match=r"=\((nan|inf),\): every value must be a number"):
+            DataSet(good, good, 2, "classes", mean, std, ())
+
+
+@pytest.mark.parametrize("given", [[], [(torch.zeros(1, 8, 8), 0)], (1, 2)])
+def test_data_that_are_no_data_set(given):
+    kind = type(given).__name__
+    with pytest.raises(
+        ValueError, match=rf"dataset is a {kind}: give a DataSet, codistill.data.from_dataset\(train, test\)"
+    ):
+        start(dataset=given)
 
 
 def test_a_data_folder_that_is_missing(tmp_path):
@@ -133,6 +159,77 @@ def test_outputs_of_a_wrong_shape(execute, digits):
         nets = [Odd(change), Odd(change)]
         with pytest.raises(ValueError, match=rf"gives outputs of shape {shape} for a batch of 20: .*\[20, 10\]"):
             start(RUN.replace(execute=execute), dataset=digits, networks=nets)
+
+
+BAD = """import torch
+from torch import nn
+
+
+class Raises(nn.Module):
+    def __init__(self, classes, shape):
+        super().__init__()
+        self.fc = nn.Linear(7, classes)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.fc(x)
+
+
+class Key(Raises):
+    def forward(self, x):
+        return {}["logits"]
+
+
+def wrong():
+    return 3
+"""
+
+
+@pytest.fixture
+def badnet(tmp_path, monkeypatch):
+    (tmp_path / "badnet.py").write_text(BAD)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("badnet", None)
+
+
+@pytest.mark.usefixtures("badnet")
+@pytest.mark.parametrize("execute", ["auto", "loop", "stack"])
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+def test_a_bug_in_a_network_of_one_s_own(execute, precision, digits):
+    words = r"^peer 1 \(badnet:Raises\) fails on inputs \[2, 1, 8, 8\]: RuntimeError: mat1 .*, in badnet.py, line 12$"
+    run = RUN.replace(execute=execute, precision=precision, models=("cnn", "badnet:Raises"))
+    with pytest.raises(ValueError, match=words) as error:
+        start(run, dataset=digits)
+    assert isinstance(error.value.__cause__, RuntimeError)
+    with pytest.raises(ValueError, match=r"^peer 0 \(badnet:Key\) .*: KeyError: 'logits', in badnet.py, line 17$"):
+        start(run.replace(models=("badnet:Key",)), dataset=digits)
+
+
+@pytest.mark.usefixtures("badnet")
+def test_a_bug_in_a_network_of_one_s_own_on_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=r"^codistill: error: peer 0 \(badnet:Raises\) fails .*line 12$"):
+        cli.main(["train", "--models", "badnet:Raises"])
+    with pytest.raises(SystemExit, match=r"^codistill: error: teacher='badnet:Raises' fails on .*line 12$"):
+        cli.main(["train", "--models", "cnn", "--method", "kd:teacher=badnet:Raises"])
+
+
+def test_a_network_that_was_given_and_fails(digits):
+    words = r"^peer 1 \(Linear\) fails on inputs \[2, 1, 8, 8\]: RuntimeError: mat1 and mat2 [^,]*$"
+    with pytest.raises(ValueError, match=words):
+        start(RUN.replace(execute="auto"), dataset=digits, networks=[net(), nn.Linear(3, 3)])
+
+
+def test_trying_a_network_leaves_it_as_it_was(digits):
+    own = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(), net())
+    own[0].eval()
+    before = copy.deepcopy(own.state_dict())
+    state = torch.get_rng_state()
+    try_out("it", own, digits.train.x[:2].float())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[name], tensor) for name, tensor in own.state_dict().items())
+    assert [own.training, own[0].training, own[1].training] == [True, False, True]
 
 
 def test_outputs_that_are_no_tensor(digits):

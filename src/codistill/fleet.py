@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from codistill import checkpoint, data, methods, optim, start
 from codistill.batch import Batch, PerPeer
-from codistill.cohort import Cohort, View
+from codistill.cohort import PRECISIONS, Cohort, View
 from codistill.cohort.embedding import embed
 from codistill.cohort.groups import Leaf, on_device
 from codistill.cohort.timing import fastest
 from codistill.data.examples import DataSet
 from codistill.data.split import limited
 from codistill.methods import Method
-from codistill.names import Spec
+from codistill.models.trial import try_out
+from codistill.names import Spec, WrongKind
 from codistill.needs import check_needs, check_runs
 from codistill.randomness import derive, seeded
 from codistill.run import Run
@@ -43,6 +44,18 @@ def device_of(run: Run) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"device={run.device!r} is not there ({str(error).splitlines()[0]}): set device=cpu") from None
     return device
+
+
+def _dataset_of(run: Run, given: DataSet | None) -> DataSet:
+    """The data set that was given, or else the one that a run names."""
+    if given is None:
+        return data.load(run.data, Path(run.data_root) if run.data_root else None, run.download)
+    if not isinstance(given, DataSet):
+        raise WrongKind(
+            f"dataset is a {type(given).__name__}: give a DataSet, codistill.data.from_dataset(train, test) makes one "
+            "from pairs of an input and a label"
+        )
+    return given
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +104,7 @@ class Fleet:
         self.places = checkpoint.places(runs)
         self.runs = list(self.places)
         self.device = device_of(run)
-        dataset = dataset or data.load(run.data, Path(run.data_root) if run.data_root else None, run.download)
-        self.dataset = limited(dataset, run.limit)
+        self.dataset = limited(_dataset_of(run, dataset), run.limit)
         seeds = sorted({r.seed for r in runs})
         self.streams = Streams(run, seeds, self.dataset, self.device, run.peers if run.shards else 1)
         self.rows = [self.streams.row(r.seed, i) for r in self.runs for i in range(r.peers)]
@@ -102,8 +114,9 @@ class Fleet:
         nets = list(networks) if networks is not None else self._networks(load, teachers or {})
         if len(nets) != len(self.turns):
             raise ValueError(f"{len(nets)} networks were given for {len(self.turns)} peers")
-        nets = [net.to(self.device) for net in nets]
+        nets = [net.to(self.device, PRECISIONS[run.precision]) for net in nets]
         x, _, _ = self.streams.draw((0, 0, 0))
+        self._try_out(nets, x, named=networks is None)
         self.trunks = [number for number, r in enumerate(self.runs) for _ in range(r.peers)]
         self.timing: dict[str, float] = {}
         execute = execute or run.execute
@@ -215,6 +228,20 @@ class Fleet:
     def turn_leaves(self, turn: int) -> list[Leaf]:
         """The parameters that move in a turn."""
         return [leaf for leaf in self.leaves if self.turns[leaf.peers[0]] == turn]
+
+    def _try_out(self, nets: Sequence[nn.Module], x: Tensor, *, named: bool) -> None:
+        """A bug in a network is said before anything else is tried; of networks with one spec the first is asked."""
+        specs = [spec for run in self.runs for spec in run.networks()]
+        for peer, (net, spec) in enumerate(zip(nets, specs, strict=True)):
+            if named and spec in specs[:peer]:
+                continue
+            with seeded(self.device, self.run.seed, "try", peer):
+                try_out(
+                    f"peer {peer} ({spec if named else type(net).__name__})",
+                    net,
+                    x[self.rows[peer]][:2],
+                    autocast=self.run.precision == "bfloat16",
+                )
 
     def _check_outputs(self, x: Tensor) -> None:
         self.cohort.eval()

@@ -8,6 +8,7 @@ from torch import nn
 from codistill import checkpoint, models, start
 from codistill.cohort import Cohort
 from codistill.data.examples import DataSet
+from codistill.models.trial import try_out
 from codistill.names import Spec
 from codistill.run import Run
 
@@ -30,9 +31,12 @@ def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[
     else:
         nets = teacher_networks(folder, run, dataset, None if folder == Path(teacher) else teacher)
     x = dataset.train.x[:2]
+    x = x.float() if x.dtype == torch.uint8 else x
     if dataset.task == "classes":
+        for net in nets:
+            try_out(f"teacher={teacher!r}", net, x)
         with torch.no_grad():
-            given = Cohort(nets).freeze()(x.float() if x.dtype == torch.uint8 else x).logits.shape[-1]
+            given = Cohort(nets).freeze()(x).logits.shape[-1]
         if given != dataset.classes:
             raise ValueError(f"teacher={teacher!r} gives {given} classes, data={run.data!r} has {dataset.classes}")
     return nets

@@ -135,8 +135,49 @@ def test_builds_the_users_own():
 def test_refuses_what_is_no_network_and_what_takes_no_shape():
     with pytest.raises(TypeError, match=r"own_nets:anything.*NoneType.*return a torch.nn.Module"):
         build("own_nets:anything", 3, (2, 5))
-    with pytest.raises(ValueError, match=r"own_nets:narrow.*too many positional.*options: none"):
+    with pytest.raises(
+        ValueError, match=r"own_nets:narrow.*called as .*\(classes, shape, \*\*options\).*too many positional"
+    ):
         build("own_nets:narrow", 3, (2, 5))
+
+
+class Argumentless(nn.Module):
+    """A constructor that takes nothing."""
+
+    def __init__(self):
+        super().__init__()
+
+
+class Optional(nn.Module):
+    """A constructor that takes options alone."""
+
+    def __init__(self, *, width=3):
+        super().__init__()
+
+
+class Buggy(nn.Module):
+    """A constructor with a bug."""
+
+    def __init__(self, classes, shape):
+        super().__init__()
+        self.fc = nn.Linear(shape, classes)
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (Argumentless, r"'own_nets:net': it is called as net\(classes, shape, \*\*options\), and .*too many"),
+        (Optional, r"it is called as net\(classes, shape, \*\*options\), and net cannot be"),
+        (nn.Linear(2, 3), r"is a network that is built already: name .* called as net\(classes, shape, \*\*options\)"),
+        (3, "is a int: name a function or a class"),
+        (Buggy, r"'own_nets:net' cannot be built: TypeError: .*, in test_build.py, line \d+$"),
+    ],
+)
+@pytest.mark.usefixtures("own")
+def test_a_network_of_one_s_own_that_cannot_be_built_is_told_how_it_is_called(made, message):
+    sys.modules["own_nets"].net = made
+    with pytest.raises(ValueError, match=message):
+        build("own_nets:net", 3, (2, 5))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a data set is: examples with labels, and what has to be known about them."""
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -177,6 +178,8 @@ class DataSet:
         named = 2 if self.task == "binary" else self.classes
         if self.names and len(self.names) != named:
             raise ValueError(f"names has {len(self.names)} entries: give {named}, or none at all")
+        for where, part in (("train", self.train), ("test", self.test)):
+            check_finite(where, part)
         check_statistics(self.train, self.mean, self.std)
         if self.retrieval is not None and len(self.retrieval.identity) != len(self.test):
             raise ValueError(
@@ -210,8 +213,21 @@ def check_statistics(examples: Examples, mean: Sequence[float], std: Sequence[fl
     for setting, values in (("mean", mean), ("std", std)):
         if len(values) != channels:
             raise ValueError(f"{setting}={tuple(values)}: give {channels} values, one for each channel")
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"{setting}={tuple(values)}: every value must be a number (not nan or inf)")
     if any(value <= 0 for value in std):
         raise ValueError(f"std={tuple(std)}: every value must be above 0 (1 for a channel that never changes)")
+
+
+def check_finite(where: str, examples: Examples) -> None:
+    """Raise a ValueError with the number of the first example that holds a value that is no number."""
+    if not examples.x.is_floating_point() or isinstance(examples.x, Pictures):
+        return
+    for first in range(0, len(examples), STRIDE):
+        wrong = ~examples.x[first : first + STRIDE].flatten(1).isfinite().all(1)
+        if wrong.any():
+            number = first + int(wrong.nonzero()[0])
+            raise ValueError(f"{where}, example {number} holds a value that is no number (nan or inf): repair it")
 
 
 def check_range(where: str, y: Tensor, values: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from codistill.models.trial import place_of, said_by
 from codistill.names import Spec, Value, WrongKind, available, find
 from codistill.randomness import seeded
 
@@ -38,16 +39,18 @@ def build(
 
     Raises:
         UnknownName: no such model, with the nearest that there are.
-        ValueError: an option that the model does not have, or a value or shape that it refuses.
-        WrongKind: the user's function returns something else.
+        ValueError: an option that the model does not have, a value or shape that it refuses, or a bug in the user's
+            own, with its file and line.
+        WrongKind: the user's is nothing that can be called so, or returns something else.
     """
     parsed = Spec.parse(spec)
     make, args = find(__name__, parsed)
+    _check_call(make, spec)
     _check_reads(make, spec, known or {})
     options = {**_asked(make, known or {}), **parsed.options}
     _check_options(make, parsed, args, options)
     with nullcontext() if seed is None else seeded(torch.device("cpu"), seed):
-        net = make(classes, shape, *args, **options)
+        net = _made(make, spec, classes, shape, *args, **options)
     if not isinstance(net, nn.Module):
         raise WrongKind(f"model {spec!r} is a {type(net).__name__}: return a torch.nn.Module")
     return net
@@ -61,6 +64,35 @@ def count_parameters(net: nn.Module) -> int:
 def _asked(make: Callable[..., Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """What a model has parameters for, of all that is known."""
     return {name: value for name, value in known.items() if name in inspect.signature(make).parameters}
+
+
+def _check_call(make: Any, spec: str) -> None:
+    """Raise an error where a user's own cannot be called with classes and shape, and say how it is called."""
+    name = spec.partition(":")[2].partition(",")[0].strip()
+    how = f"{name}(classes, shape, **options)"
+    if not callable(make) or isinstance(make, nn.Module):
+        kind = "a network that is built already" if isinstance(make, nn.Module) else f"a {type(make).__name__}"
+        raise WrongKind(f"model {spec!r} is {kind}: name a function or a class that is called as {how}")
+    signature = inspect.signature(make)
+    try:
+        signature.bind_partial(None, None)
+    except TypeError as error:
+        raise ValueError(
+            f"model {spec!r}: it is called as {how}, and {name} cannot be ({error}): "
+            "let it take classes and shape, that of one example, first"
+        ) from None
+
+
+def _made(make: Callable[..., Any], spec: str, *args: Any, **options: Any) -> Any:
+    """What a function makes; a bug in a user's own as a ValueError that says where it is."""
+    try:
+        return make(*args, **options)
+    except (ValueError, ImportError, OSError):  # what is wrong in words
+        raise
+    except Exception as error:
+        if make.__module__.startswith(f"{__name__}."):
+            raise
+        raise ValueError(f"model {spec!r} cannot be built: {said_by(error)}{place_of(error)}") from error
 
 
 def _check_reads(make: Callable[..., Any], spec: str, known: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from codistill.models.adopt import adopt
 from codistill.models.fit import image
+from codistill.models.trial import said_by
 from codistill.names import UnknownName, Value
 
 __all__ = ["timm", "torchvision"]
@@ -134,10 +135,3 @@ def fits(spec: str, net: nn.Module, example: Tensor) -> nn.Module:
     if not isinstance(getattr(output, "logits", output), Tensor):
         raise ValueError(f"model {spec} gives a {type(output).__name__}, not logits: name a classifier")
     return net.train()
-
-
-def said_by(error: BaseException) -> str:
-    """An error's kind and the first line of what it says, or two where it ends in a colon."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
-    return ": ".join(filter(None, (type(error).__name__, said)))

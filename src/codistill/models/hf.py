@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from codistill.models.adopt import adopt
-from codistill.models.external import fits, made, needed, said_by, tensors_alone
+from codistill.models.external import fits, made, needed, tensors_alone
 from codistill.models.fit import image
+from codistill.models.trial import said_by
 from codistill.names import Value
 
 __all__ = ["hf"]
