@@ -305,6 +305,40 @@ def test_comparing_leaves_a_folder_with_everything(compared):
     assert summary["settings"]["learning_rate"] == 0.4  # the recipe's
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """The comparisons that the command line asks for, with their folders."""
+    seen = []
+    monkeypatch.setattr(
+        "codistill.cli.commands.run_study", lambda study, folder, *_, **__: seen.append((study, folder))
+    )
+    return seen
+
+
+def test_figures_of_others_stand_beside_the_data_that_they_are_of(asked):
+    cli.main(["compare", "--recipe", "kd_zoo", "--quick", "--data-root", "x"])
+    cli.main(["compare", "--recipe", "kd_zoo", "--quick", "--data", "cifar100"])
+    cli.main(["compare", "--recipe", "kd_zoo:data=cifar100", "--quick"])
+    own, other, proper = (study for study, _ in asked)
+    assert own.published
+    assert not other.published
+    assert proper.published not in ((), own.published)
+    assert [folder.name for _, folder in asked] == [
+        "kd_zoo-quick",
+        "kd_zoo-quick-on-cifar100",
+        "kd_zoo-quick-data=cifar100",
+    ]
+
+
+def test_settings_that_are_not_the_recipe_s_are_said_below_the_table(asked):
+    cli.main(["compare", "--epochs", "3", "--augment", "crop:pad=1", "flip", "--device", "cpu", "--labels", "300"])
+    cli.main(["compare", "--data-root", "elsewhere"])
+    (changed, _), (same, _) = asked
+    assert changed.notes[-1] == "Other settings than the recipe's: augment=crop:pad=1 flip epochs=3."
+    assert changed.recipe == "digits"
+    assert not any("Other settings" in note for note in same.notes)
+
+
 def test_one_number_is_so_many_seeds_and_several_are_themselves(monkeypatch):
     seen = []
     monkeypatch.setattr("codistill.cli.commands.run_study", lambda study, *rest, **settings: seen.append(study.seeds))
@@ -374,7 +408,11 @@ def test_ctrl_c_while_training_leaves_what_resuming_finishes(said, tmp_path):
     )
     stopped = int(latest(tmp_path / "runs/broken").name.removeprefix("step-"))
     assert 60 <= stopped < 300
+    unfinished = f"Not finished: step {stopped} of 300. Go on with:\n  codistill resume runs/broken"
+    for words in (["evaluate", "runs/broken", "--part", "test"], ["report", "runs/broken"]):
+        assert unfinished in said(*words)
     assert f"going on from step {stopped} of 300" in said("resume", "runs/broken")
+    assert "Not finished" not in said("evaluate", "runs/broken", "--part", "test")
     said("train", *LONG, "--name", "whole")
     results = [(tmp_path / "runs" / name / "results.jsonl").read_text() for name in ("broken", "whole")]
     assert results[0] == results[1]

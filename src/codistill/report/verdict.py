@@ -66,11 +66,11 @@ def headline(summary: dict[str, Any]) -> list[str]:
         "In mutual learning several networks train side by side, each from the labels and from what the "
         "others predict; afterwards each can be used by itself."
     ]
+    if summary.get("quick"):
+        return [*said, "This is a quick look: it shows that all is in place, and its figures mean nothing."]
     if not compared:
         said.append("This report holds no mutual-learning method that was compared with networks trained alone.")
         return said + _others(rows, mutual, baseline)
-    if summary.get("quick"):
-        return [*said, "This is a quick look: it shows that all is in place, and its figures mean nothing."]
     compared.sort(key=lambda r: -r["gain_mean"])
     best = next((r for r in compared if judge(r, baseline) == GAIN), None)
     said += _gained(best, base, summary) if best else _not_gained(compared, summary)
