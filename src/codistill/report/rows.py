@@ -174,7 +174,7 @@ def _about_cost(rows: list[dict[str, Any]]) -> list[str]:
         )
     if timed:
         said.append(
-            "Time was measured apart, method by method, since the methods of a study share one stacked computation."
+            "Time was measured apart, method by method, since the methods of a study are trained side by side."
         )
     return said
 
