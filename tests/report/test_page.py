@@ -58,7 +58,7 @@ def test_report_of_a_study(summary, log, results, tmp_path):
     assert write_report(summary, log, results, path) == path
     page = of(path)
     for part in (
-        "Digits: what mutual learning bought and what it cost",
+        "What mutual learning bought and what it cost: digits",
         "The biggest reliable gain here is that of DML, 4 networks",
         "A note of its own.",
         "codistill compare digits",

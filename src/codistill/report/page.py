@@ -47,8 +47,7 @@ def write_report(summary: Record, log: list[Record], results: list[Record], path
         settings_section(summary.get("settings"), summary.get("versions"), summary.get("command")),
         _raw(results),
     ]
-    title = f"{summary.get('recipe') or 'Study'}: what mutual learning bought and what it cost"
-    return write_page(path, title[0].upper() + title[1:], parts)
+    return write_page(path, f"What mutual learning bought and what it cost: {summary.get('recipe') or 'study'}", parts)
 
 
 def write_run_report(runs: Sequence[Record], log: list[Record], results: list[Record], path: Path) -> Path:
@@ -155,7 +154,7 @@ def _learning(log: list[Record], summary: Record | None) -> Drawn:
     figure = learning_figure(log, summary)
     caption = (
         "Training losses, mean over networks and seeds with a band of one standard deviation: the task loss "
-        "compares with the labels, the mimicry loss with what others predict"
+        "compares with the labels, the imitation loss with what others predict or hold"
     )
     hint = "; tap a name to hide its line." if figure is not None and figure.layout.showlegend else "."
     return "Learning curves", caption + hint, figure

@@ -173,9 +173,7 @@ def _about_cost(rows: list[dict[str, Any]]) -> list[str]:
             "network alone, for the whole cohort (a teacher's training included); in parentheses per network delivered."
         )
     if timed:
-        said.append(
-            "Time was measured apart, method by method, since the methods of a study are trained side by side."
-        )
+        said.append("Time was measured apart, method by method, since the methods of a study are trained side by side.")
     return said
 
 
