@@ -206,5 +206,5 @@ def test_a_study_on_the_validation_part_of_an_open_set_compares_accuracy(finishe
 def test_the_table_of_a_run_has_the_ranks(fleet):
     table = results_table(results(fleet, "test"))
     assert [column.header for column in table.columns][1:5] == ["mAP %", "rank-1 %", "rank-5 %", "rank-10 %"]
-    assert table.title == "test part, 179 queries"
+    assert table.title == "dml, seed 3: test part, 179 queries"
     assert table.row_count == 3
