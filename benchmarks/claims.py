@@ -27,7 +27,8 @@ Omniglot at 20 x 20 pixels (for retrieval), film reviews. "Not confirmed" means 
 show it there; it is no proof of the opposite elsewhere. A claim is confirmed where each 95 % interval
 (Student's t over seeds) lies on its side of zero (where there are no intervals: where every step goes that
 way), confirmed in part where some do and none lies on the other side. Intervals are each for itself: of many,
-some leave out zero by chance.
+some leave out zero by chance. Omniglot was run for 8 epochs first, which the recipe has, and then for 16, to see
+whether networks that have learnt more differ in this.
 
 This page is made by `python benchmarks/claims.py` from the files in `benchmarks/results`; each names the command that
 made it. Points are percentage points.
