@@ -68,10 +68,26 @@ def epochs(kept: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def calibration(kept: dict[str, Any]) -> str:
+    """Calibration error and likelihood on the test part, and by how much they differ from networks trained alone."""
+    head = "| | ECE, % | against alone, points [95 % interval] | NLL, nats | against alone, nats [95 % interval] |"
+    lines = [head, "| --- |" + " ---: |" * 4]
+    for row in kept["rows"]:
+        apart = kept["against_alone"].get(row["method"], {})
+        ece, nll = (
+            "baseline"
+            if name not in apart
+            else "{:+.{d}f} [{:+.{d}f}, {:+.{d}f}]".format(*(s * v for v in apart[name]), d=d)
+            for name, s, d in (("ece", 100, 2), ("nll", 1, 3))
+        )
+        lines.append(f"| {row['label']} | {100 * row['ece_mean']:.2f} | {ece} | {row['nll_mean']:.3f} | {nll} |")
+    return "\n".join(lines)
+
+
 def tables(kept: dict[str, Any]) -> str:
-    """Both tables of one comparison, and its command."""
+    """The tables of one comparison, and its command."""
     command = f"Made by `{kept['command']}`, torch {kept['versions']['torch']}."
-    return "\n\n".join([table(kept), epochs(kept), command])
+    return "\n\n".join([table(kept), calibration(kept), epochs(kept), command])
 
 
 def page(text: str) -> str:
