@@ -12,7 +12,7 @@ from codistill.report.numbers import count
 from codistill.report.rows import Cell, Line, columns, footnotes, lines
 from codistill.report.wrap import wrapped
 
-WIDTH = 15  # of the first column
+WIDTH = 12  # of the first column, in 80
 _COLOURS = {"gain": "bold green", "loss": "bold red"}
 
 

@@ -26,7 +26,7 @@ def gain_figure(summary: dict[str, Any]) -> go.Figure | None:
         range=[len(rows) - 0.45, -0.55],
         fixedrange=True,
     )
-    dress(figure, 90 + max(62, 17 * max(1 + name.count("<br>") for name in names)) * len(rows))
+    dress(figure, 90 + max(62, 20 * max(1 + name.count("<br>") for name in names)) * len(rows))
     figure.update_yaxes(showgrid=False)
     return figure.update_xaxes(title_text=f"Gain over {_baseline(summary)}, percentage points")
 
