@@ -8,7 +8,7 @@ NAME.json is the comparison's summary.json with ``courses``: of every row and ep
 the task term, the mimic term, the true KL between peers (nats), their agreement and the accuracy on validation data;
 and with ``against_alone``: by how much a row's calibration error and NLL differ from those of the same networks trained
 alone, with the 95 % interval over seeds.
-NAME.md is its report.md. NAME.svg shows the courses. With --analysis it is what `codistill analyze` found there.
+NAME.md is its table. NAME.svg shows the courses. With --analysis it is what `codistill analyze` found there.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from typing import Any
 from codistill import study
 from codistill.metrics.interval import paired_interval
 from codistill.records import read_lines
+from codistill.report.markdown import markdown
 
 RESULTS = Path(__file__).parent / "results"
 Course = dict[str, list[float]]
@@ -130,8 +131,7 @@ def main() -> None:
         kept["against_alone"] = against_alone(asked.folder)
     kept["command"] = re.sub(r"(--data-root[ =])\S+", r"\g<1>DATA", summary["command"])  # of this machine
     (RESULTS / f"{asked.name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    report = (asked.folder / "report.md").read_text(encoding="utf-8")
-    (RESULTS / f"{asked.name}.md").write_text(report.replace(summary["command"], kept["command"]), encoding="utf-8")
+    (RESULTS / f"{asked.name}.md").write_text(markdown(kept), encoding="utf-8")
     if asked.figure:
         figure(found, RESULTS / f"{asked.name}.svg")
 

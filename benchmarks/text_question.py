@@ -93,8 +93,7 @@ def tables(kept: dict[str, Any]) -> str:
 def page(text: str) -> str:
     """The page with its tables as they were measured."""
     for name, title in NAMES.items():
-        path = RESULTS / f"{name}.json"
-        made = tables(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else "Not measured yet."
+        made = tables(json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")))
         pattern = rf"(<!-- {title} -->\n).*?(<!-- end of {title} -->)"
         text, found = re.subn(pattern, lambda m, made=made: f"{m[1]}\n{made}\n\n{m[2]}", text, flags=re.DOTALL)
         if found != 1:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from codistill.report.markdown import markdown
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -42,6 +44,16 @@ def test_a_claim_is_confirmed_by_intervals_above_zero_alone(script):
 
 
 KEPT = sorted(p.stem for p in (ROOT / "benchmarks" / "results").glob("*.json") if '"courses"' in p.read_text())
+
+
+TABLES = sorted(p.stem for p in (ROOT / "benchmarks" / "results").glob("*.md") if p.stem != "digits_analysis")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_what_its_results_print(name):
+    home = ROOT / "benchmarks" / "results"
+    kept = json.loads((home / f"{name}.json").read_text(encoding="utf-8"))
+    assert markdown(kept) == (home / f"{name}.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", KEPT)
