@@ -89,9 +89,7 @@ def load(path: Path) -> Checkpoint:
     try:
         peers = load_file(path / "peers.safetensors")
         state = load_file(path / "state.safetensors")
-        facts = json.loads((path / "state.json").read_text(encoding="utf-8"))
-        if not isinstance(facts, dict) or not isinstance(facts.get("step"), int):
-            raise ValueError("state.json has no step")
+        facts = facts_of(path)
         if strange := [name for name in peers if not re.match(r"peers\.\d+\.", name)]:
             raise ValueError(f"peers.safetensors has {strange[0]!r}, which is no peer's")
     except (SafetensorError, ValueError, OSError) as error:
@@ -99,6 +97,18 @@ def load(path: Path) -> Checkpoint:
         fix = f"remove {path} to go on from {others[-1]}" if others else f"remove {path} to start again"
         raise BrokenCheckpoint(f"checkpoint {path} cannot be read ({error}): {fix}") from error
     return Checkpoint({name.removeprefix("peers."): t for name, t in peers.items()}, state, facts)
+
+
+def facts_of(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself, without its tensors.
+
+    Raises:
+        ValueError: it does not say which step it is of.
+    """
+    facts = json.loads((path / "state.json").read_text(encoding="utf-8"))
+    if not isinstance(facts, dict) or not isinstance(facts.get("step"), int):
+        raise ValueError("state.json has no step")
+    return facts
 
 
 # Peers --------------------------------------------------------------------------------------------------------------

@@ -131,3 +131,11 @@ def test_an_open_set_in_which_nothing_can_be_found_is_refused_before_any_trainin
             with pytest.raises(ValueError, match=f"none of {int(query.sum())} queries has a match: give the gallery"):
                 Retrieval(identity, camera, query)
     assert seen == {True, False}
+
+
+def test_the_examples_of_some_classes_get_new_numbers():
+    every = Examples(torch.arange(5, dtype=torch.uint8).view(5, 1, 1, 1), torch.tensor([2, 0, 1, 2, 0]))
+    some = every.of_classes([2, 0])
+    assert some.x.flatten().tolist() == [0, 1, 3, 4]
+    assert some.y.tolist() == [0, 1, 0, 1]
+    assert every.of_classes([1, 5, 0, 2]).y.tolist() == [3, 2, 0, 3, 2]

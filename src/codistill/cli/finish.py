@@ -54,12 +54,12 @@ def _say_how_to_resume(stop: Exception, folder: Path, console: "Console") -> Non
 
 def say_if_unfinished(folder: Path, console: "Console") -> None:
     """What is shown of a run that was interrupted is of its newest checkpoint."""
-    from codistill.checkpoint import latest, load
+    from codistill.checkpoint import facts_of, latest
 
     newest = latest(folder)
     if newest is None:
         console.print(f"Not finished, and no checkpoint yet. Go on with:\n  codistill resume {folder}")
-    elif (facts := load(newest).facts)["step"] < facts["steps"]:
+    elif (facts := facts_of(newest))["step"] < facts["steps"]:
         console.print(
             f"Not finished: step {facts['step']} of {facts['steps']}. Go on with:\n  codistill resume {folder}"
         )

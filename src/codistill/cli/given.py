@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes
 
-from codistill.names import Spec
+from codistill.names import Spec, show_value
 from codistill.run import Run
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _own(study: "Study", given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    return " ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value).lower()
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else show_value(value)
 
 
 __all__ = ["Given", "Settings", "given_of", "run_of", "study_of"]

@@ -55,6 +55,13 @@ class Examples:
         x = self.x.take(index) if isinstance(self.x, Pictures) else self.x[index]
         return Examples(x, self.y[index])
 
+    def of_classes(self, numbers: Sequence[int]) -> "Examples":
+        """The examples of some classes (labels ``[N]``, none -1), which are 0, 1, ... then, in that order."""
+        new = torch.full((1 + max(*numbers, int(self.y.max())),), -1)
+        new[list(numbers)] = torch.arange(len(numbers))
+        every = Examples(self.x, new[self.y])
+        return every if bool((every.y >= 0).all()) else every.take((every.y >= 0).nonzero().flatten())
+
     def shared(self, readers: int) -> "Examples":
         """The same examples; pictures in files are read by an equal part of the worker processes."""
         return Examples(self.x.shared(readers), self.y) if isinstance(self.x, Pictures) else self

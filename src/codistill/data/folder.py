@@ -60,10 +60,11 @@ def folder(
         others = class_folders.classes(test_root, "folder")
         class_folders.same_classes(train_root, test_root, names, others, "folder")
     train, left = _examples(train_root, names, names, form)
-    train = _renumbered(train, names, left)
+    train = train.of_classes([names.index(name) for name in left])
     if test_root:
         held, both = _examples(test_root, others, left, form)
-        train, held, names = _renumbered(train, left, both), _renumbered(held, left, both), both
+        train, held = (part.of_classes([left.index(name) for name in both]) for part in (train, held))
+        names = both
     else:
         names = left
         train, held = _hold_out(train, names, test)
@@ -153,15 +154,6 @@ def _examples(root: Path, there: Sequence[str], wanted: Sequence[str], form: For
     counts = dict(zip(wanted, torch.bincount(y, minlength=len(wanted)).tolist(), strict=True))
     names = class_folders.without_empty(root, counts, "folder", form.skip_bad)
     return Examples(x, y), names
-
-
-def _renumbered(examples: Examples, names: Sequence[str], left: Sequence[str]) -> Examples:
-    """The examples of the classes that are left, by their numbers among these."""
-    if tuple(names) == tuple(left):
-        return examples
-    number = torch.tensor([left.index(name) if name in left else -1 for name in names])
-    every = Examples(examples.x, number[examples.y])
-    return every.take((every.y >= 0).nonzero().flatten())
 
 
 def _hold_out(examples: Examples, names: Sequence[str], fraction: float) -> tuple[Examples, Examples]:

@@ -78,12 +78,11 @@ def imagenet(
         counts = dict(zip(names, torch.bincount(y[good[part]], minlength=len(names)).tolist(), strict=True))
         left = class_folders.without_empty(part, {name: counts[name] for name in left}, "imagenet", skip_bad)
     cut = Cut(size, size, area=float(area))
-    number = torch.tensor([left.index(name) if name in left else -1 for name in names])
 
     def examples(part: Path) -> Examples:
         files, y = listed[part]
-        every = Examples(Pictures(files, cut, name="imagenet", workers=found), number[y])
-        return every.take((good[part] & (every.y >= 0)).nonzero().flatten())
+        every = Examples(Pictures(files, cut, name="imagenet", workers=found), y)
+        return every.take(good[part].nonzero().flatten()).of_classes([names.index(name) for name in left])
 
     return DataSet(examples(train), examples(val), len(left), "classes", MEAN, STD, left)
 

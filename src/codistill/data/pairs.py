@@ -57,8 +57,6 @@ class Pairs:
             first = found[0] if found else image
             if image.shape != first.shape or image.dtype != first.dtype:
                 raise ValueError(f"{where} is {_form(image)}, the first {_form(first)}: bring them to one")
-            if image.is_floating_point() and not image.isfinite().all():
-                raise ValueError(f"{where} holds a value that is no number (nan or inf): repair it")
             found.append(image)
         return torch.stack(found)
 
