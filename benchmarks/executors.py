@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from codistill.fleet import Fleet
 from codistill.run import Run
-from codistill.step import take
 from codistill.study import versions
+from codistill.training.fleet import Fleet
+from codistill.training.step import take
 
 SMALL = Run(data="digits", labels=300, batch=30, models=("cnn",), method="dml", precision="float32")
 CASES = {

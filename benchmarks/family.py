@@ -20,9 +20,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from codistill.names import Spec
 from codistill.recipes.family import METHODS, family
 from codistill.report.markdown import markdown
+from codistill.spec import Spec
 from codistill.study import Study, compare, versions
 
 BUDGET = 6

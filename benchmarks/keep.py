@@ -22,8 +22,8 @@ from typing import Any
 
 from codistill import study
 from codistill.metrics.interval import paired_interval
-from codistill.records import read_lines
 from codistill.report.markdown import markdown
+from codistill.training.records import read_lines
 
 RESULTS = Path(__file__).parent / "results"
 Course = dict[str, list[float]]

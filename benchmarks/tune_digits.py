@@ -15,7 +15,7 @@ from pathlib import Path
 from codistill.recipes.digits import digits
 from codistill.run import Run
 from codistill.study import versions
-from codistill.train import results
+from codistill.training.loop import results
 
 SEEDS = tuple(range(100, 105))
 NETWORKS = 4
@@ -29,8 +29,8 @@ OUT = Path(__file__).parent / "results" / "tune_digits.json"
 
 def score(run: Run) -> tuple[float, float]:
     """Mean validation accuracy of single networks trained alone, and its standard error over seeds."""
-    from codistill.fleet import Fleet
-    from codistill.training import Training
+    from codistill.training.fleet import Fleet
+    from codistill.training.state import Training
 
     training = Training(Fleet([run.replace(seed=seed) for seed in SEEDS]), None)
     while training.step < training.fleet.total:

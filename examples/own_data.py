@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from codistill import DataSet, Examples, Run
-from codistill.train import logged, restored, resume, train
+from codistill.training.loop import logged, restored, resume, train
 
 
 def pictures(count: int, seed: int) -> Examples:

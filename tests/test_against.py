@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from codistill.cli import main
-from codistill.evaluate import changes, predictions
-from codistill.fleet import Fleet
 from codistill.run import Run
-from codistill.train import logged, train
+from codistill.training.evaluate import changes, predictions
+from codistill.training.fleet import Fleet
+from codistill.training.loop import logged, train
 
 RUN = Run(models=("cnn:width=4",), labels=60, batch=20, epochs=1, valid=50, execute="loop", device="cpu")
 

@@ -12,10 +12,10 @@ import warnings
 import pytest
 import torch
 
-from codistill import cli, names
+from codistill import cli, discovery
 from codistill.checkpoint import latest
 from codistill.run import Run
-from codistill.train import read_lines
+from codistill.training.loop import read_lines
 
 SMALL = ["--labels", "60", "--batch", "20", "--models", "cnn:width=4", "--execute", "stack"]
 QUICK = [*SMALL, "--epochs", "2"]
@@ -85,7 +85,7 @@ def test_help_explains_every_setting(capsys):
 @pytest.mark.parametrize("what", ["methods", "models", "data", "recipes"])
 def test_a_list_names_everything_that_there_is(what, said):
     text = said("list", what)
-    for name in names.available(f"codistill.{what}"):
+    for name in discovery.available(f"codistill.{what}"):
         assert re.search(rf"^\s*{name}\b", text, re.M), name
 
 

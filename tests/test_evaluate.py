@@ -11,7 +11,7 @@ from torch import nn
 import naive
 from codistill.batch import PerPeer
 from codistill.cohort import Cohort
-from codistill.evaluate import collect, collect_features, measure, rows
+from codistill.training.evaluate import collect, collect_features, measure, rows
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_a_loop_of_one_s_own():
     found = accuracies(printed("plain_loop.py", "6"))
     assert len(found) == 3
     assert min(found) > 75.0
-    assert "codistill.train" not in (EXAMPLES / "plain_loop.py").read_text(encoding="utf-8")
+    assert "codistill.training.loop" not in (EXAMPLES / "plain_loop.py").read_text(encoding="utf-8")
 
 
 def test_one_s_own_data_and_going_on_with_it(tmp_path):

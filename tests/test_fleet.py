@@ -5,13 +5,13 @@ import torch
 from torch import nn
 
 from codistill import checkpoint, data
-from codistill.fleet import Fleet
-from codistill.names import UnknownName
 from codistill.run import Run
-from codistill.step import take
-from codistill.teacher import teacher_networks
-from codistill.train import results, train
-from codistill.training import Training
+from codistill.spec import UnknownName
+from codistill.training.fleet import Fleet
+from codistill.training.loop import results, train
+from codistill.training.state import Training
+from codistill.training.step import take
+from codistill.training.teachers import teacher_networks
 
 BASE = Run(
     method="alone",

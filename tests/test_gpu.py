@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from codistill.fleet import Fleet
 from codistill.run import Run
-from codistill.train import train
-from codistill.training import Training
+from codistill.training.fleet import Fleet
+from codistill.training.loop import train
+from codistill.training.state import Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 

@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 
 import naive
 from codistill.graph import Graph, along, blend, complete, everyone, matrix, named, none, ring, star
-from codistill.losses.js import js
-from codistill.losses.kl import KL, kl, reverse_kl, symmetric_kl
-from codistill.names import UnknownName
+from codistill.losses.divergences.js import js
+from codistill.losses.divergences.kl import KL, kl, reverse_kl, symmetric_kl
+from codistill.spec import UnknownName
 
 ALL = {"kl": kl, "reverse_kl": reverse_kl, "symmetric_kl": symmetric_kl, "js": js}
 ROWS = [[0.0, 0.3, 0.7, 0.0], [0.1, 0.0, 0.0, 2.0], [0.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]]

@@ -13,33 +13,27 @@ from types import FunctionType
 
 import pytest
 
-from codistill import names
+from codistill import discovery
 from codistill.report.lists import methods_page
 from codistill.report.markdown import short
 from codistill.report.recipes import recipes_page
+from codistill.spec import Spec
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "codistill"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
-    "names randomness batch",
+    "spec checks randomness batch",
+    "discovery",
     "run losses",
     "graph models data metrics",
-    "cohort streams",
+    "cohort",
     "optim checkpoint",
-    "start",
-    "methods teacher",
-    "needs records",
-    "fleet",
-    "watch",
-    "step evaluate",
-    "results",
+    "methods",
     "training",
-    "train",
     "study",
-    "analysis",
-    "recipes",
+    "analysis recipes",
     "report",
     "cli",
 )
@@ -91,7 +85,7 @@ def test_an_upward_arrow_would_be_found():
     assert upward("models", "codistill.data.load")
     assert not upward("models", "codistill.models.fit")
     assert not upward("cli", "codistill.run.Run")
-    assert {"codistill.names", "codistill.cli"} <= set(imported(Path(__file__)))
+    assert {"codistill.discovery", "codistill.cli"} <= set(imported(Path(__file__)))
 
 
 def test_the_architecture_page_shows_these_layers():
@@ -139,10 +133,10 @@ def test_a_method_s_file_is_short():
     assert not {name: n for name, n in long.items() if name != "__init__.py"}
 
 
-@pytest.mark.parametrize("name", names.available("codistill.methods"))
+@pytest.mark.parametrize("name", discovery.available("codistill.methods"))
 def test_a_method_says_its_equation_and_its_paper(name):
     assert (SOURCE / "methods" / f"{name}.py").exists()
-    found, _ = names.find("codistill.methods", names.Spec(name))
+    found, _ = discovery.find("codistill.methods", Spec(name))
     assert re.search(r"\bL(_\w+)? =", found.__doc__), "no equation, L_i = ..."
     assert re.search(r"arXiv:\d{4}\.\d{4,5}|\b(CVPR|ICCV|ECCV|ICLR|ICML|NeurIPS|AAAI)\b", found.__doc__), "no paper"
     assert found.title

@@ -12,8 +12,8 @@ from codistill import DML, Batch, Cohort, DataSet, Examples, Run, cli, data, met
 from codistill.checkpoint import latest
 from codistill.methods import IdenticalPeers
 from codistill.models.trial import try_out
-from codistill.names import UnknownName
-from codistill.train import Diverged, resume, train
+from codistill.spec import UnknownName
+from codistill.training.loop import Diverged, resume, train
 
 RUN = Run(labels=60, batch=20, epochs=1, execute="loop")
 

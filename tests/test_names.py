@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codistill import methods, models, names
-from codistill.names import Spec, UnknownName
+from codistill import discovery, methods, models
+from codistill.spec import Spec, UnknownName, parse_value
 
 quick = settings(derandomize=True, deadline=None, max_examples=60)
 
@@ -27,7 +27,7 @@ quick = settings(derandomize=True, deadline=None, max_examples=60)
     ],
 )
 def test_values_are_numbers_truths_nothing_or_text(text, value):
-    got = names.parse_value(text)
+    got = parse_value(text)
     assert got == value
     assert type(got) is type(value)
 
@@ -90,15 +90,15 @@ def test_whatever_is_typed_is_a_spec_or_a_value_error(text):
 
 
 def test_the_folder_is_the_list():
-    assert {"alone", "dml", "dml_ensemble", "kd"} <= set(names.available("codistill.methods"))
-    assert "resnet32" in names.available("codistill.models")
-    assert {"kl", "reverse_kl", "symmetric_kl", "js"} <= set(names.available("codistill.losses"))
+    assert {"alone", "dml", "dml_ensemble", "kd"} <= set(discovery.available("codistill.methods"))
+    assert "resnet32" in discovery.available("codistill.models")
+    assert {"kl", "reverse_kl", "symmetric_kl", "js"} <= set(discovery.available("codistill.losses.divergences"))
 
 
 def test_every_listed_name_is_found_as_it_is_listed():
-    for package in ("codistill.methods", "codistill.models", "codistill.losses"):
-        for name in names.available(package):
-            found, rest = names.find(package, Spec.parse(name))
+    for package in ("codistill.methods", "codistill.models", "codistill.losses.divergences"):
+        for name in discovery.available(package):
+            found, rest = discovery.find(package, Spec.parse(name))
             assert callable(found)
             assert rest == ()
 
@@ -110,14 +110,14 @@ def test_spelling_with_dashes_and_capitals_is_forgiven(spelling):
 
 def test_a_misspelt_name_gets_the_nearest():
     with pytest.raises(UnknownName, match="no method is called 'dlm': did you mean 'dml'"):
-        names.find("codistill.methods", Spec.parse("dlm"))
+        discovery.find("codistill.methods", Spec.parse("dlm"))
     with pytest.raises(UnknownName, match="no model is called 'resnet33': did you mean 'resnet3?2'"):
         models.build("resnet33", 10, (1, 8, 8))
 
 
 def test_a_name_like_no_other_gets_the_whole_list():
     with pytest.raises(UnknownName, match="no method is called 'qqqqqq': there are: .*alone.*dml.*kd"):
-        names.find("codistill.methods", Spec.parse("qqqqqq"))
+        discovery.find("codistill.methods", Spec.parse("qqqqqq"))
 
 
 OWN = "from codistill.methods.alone import Alone\nclass Mine(Alone):\n    pass\nnumber = 3\n"
@@ -135,7 +135,7 @@ def own_module(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("own_module")
 def test_the_user_s_own_is_found_by_module_and_name():
-    found, rest = names.find("codistill.methods", Spec.parse("own_methods:Mine,7,label_smoothing=0.1"))
+    found, rest = discovery.find("codistill.methods", Spec.parse("own_methods:Mine,7,label_smoothing=0.1"))
     assert found.__name__ == "Mine"
     assert rest == (7,)
     assert methods.get("own_methods:Mine,label_smoothing=0.1").label_smoothing == 0.1
@@ -172,7 +172,7 @@ def test_what_is_wrong_with_the_user_s_own_is_said():
 )
 def test_what_is_neither_a_name_nor_a_module_is_said_to_be_neither(package, spec, said):
     with pytest.raises(UnknownName, match=said):
-        names.find(f"codistill.{package}", Spec.parse(spec))
+        discovery.find(f"codistill.{package}", Spec.parse(spec))
 
 
 @pytest.mark.parametrize("word", ["none", "true", "false", "inf", "nan"])
@@ -181,7 +181,7 @@ def test_a_function_of_one_s_own_may_be_called_like_a_value(word, monkeypatch):
     import own_methods
 
     monkeypatch.setattr(own_methods, word, word.upper(), raising=False)
-    assert names.find("codistill.data", Spec.parse(f"own_methods:{word},none")) == (word.upper(), (None,))
+    assert discovery.find("codistill.data", Spec.parse(f"own_methods:{word},none")) == (word.upper(), (None,))
     monkeypatch.delattr(own_methods, word)
     with pytest.raises(UnknownName, match=f"no data in module own_methods is called '{word}'"):
-        names.find("codistill.data", Spec.parse(f"own_methods:{word}"))
+        discovery.find("codistill.data", Spec.parse(f"own_methods:{word}"))

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from codistill.evaluate import changes, search, search_rows
-from codistill.fleet import Fleet
 from codistill.report.results import results_table
 from codistill.report.table import html_table
 from codistill.report.verdict import headline
 from codistill.run import Run
 from codistill.study import Study, compare, costs, summary
-from codistill.train import read_lines, results, train
+from codistill.training.evaluate import changes, search, search_rows
+from codistill.training.fleet import Fleet
+from codistill.training.loop import read_lines, results, train
 from open_digits import open_digits
 
 RUN = Run(

@@ -10,7 +10,7 @@ from torch import nn
 import small_nets
 from codistill import checkpoint, optim
 from codistill.cohort import Cohort
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 EXECUTORS = ["loop", "stack"]
 quick = settings(derandomize=True, deadline=None, max_examples=40)

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import naive
-from codistill.fleet import Fleet
 from codistill.run import Run
-from codistill.train import train
+from codistill.training.fleet import Fleet
+from codistill.training.loop import train
 
 STEPS_PER_EPOCH = 5
 
@@ -63,7 +63,7 @@ def reference(update, nets):
 @pytest.mark.parametrize("unlike", [False, True])
 def test_twenty_steps_end_in_the_reference_s_parameters_and_buffers(update, execute, unlike, monkeypatch):
     kept = {}
-    from codistill import train as module
+    from codistill.training import loop as module
 
     class Kept(Fleet):
         def __init__(self, *args, **settings):

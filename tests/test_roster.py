@@ -10,15 +10,16 @@ from inspect import Parameter, signature
 import pytest
 import torch
 
-from codistill import data, names
-from codistill.fleet import Fleet
+from codistill import data, discovery
 from codistill.methods import find
 from codistill.report.lists import OWN_PARAMETERS
 from codistill.run import UPDATES, Run
-from codistill.train import results, train
-from codistill.training import Training
+from codistill.spec import Spec
+from codistill.training.fleet import Fleet
+from codistill.training.loop import results, train
+from codistill.training.state import Training
 
-METHODS = names.available("codistill.methods")
+METHODS = discovery.available("codistill.methods")
 PEERS = 3
 STEPS = 3
 
@@ -61,7 +62,7 @@ def run_of(method, update, execute, teacher):
         settings = {"augment": ("crop:pad=1",), **settings}
     if found.branches:
         settings = {"branch_at": "stage3", **settings}
-    spec = str(names.Spec(method, (), options))
+    spec = str(Spec(method, (), options))
     return BASE.replace(method=spec, update=update, execute=execute, **settings)
 
 

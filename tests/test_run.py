@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codistill.names import UnknownName
 from codistill.run import EXECUTES, UPDATES, Run
+from codistill.spec import UnknownName
 
 specs = st.sampled_from(["cnn", "mlp:width=8", "resnet20:shortcut=a", "mine.nets:Small,3"])
 numbers = st.floats(0.0, 1e6)

@@ -5,9 +5,9 @@ import torch
 
 from codistill.batch import PerPeer
 from codistill.data.examples import Examples
-from codistill.fleet import Fleet
 from codistill.run import Run
-from codistill.streams import deal_out
+from codistill.training.batches import deal_out
+from codistill.training.fleet import Fleet
 
 RUN = Run(method="alone", peers=3, shards=True, models=("cnn:width=4",), labels=90, batch=10, epochs=2, execute="stack")
 
@@ -75,7 +75,7 @@ def test_seeds_have_their_own_shards_and_are_what_they_are_alone():
 
 
 def test_every_peer_is_trained_on_its_own():
-    from codistill.step import take
+    from codistill.training.step import take
 
     fleet = Fleet([RUN.replace(precision="float64")])
     _, (batch,) = fleet.draw(0, 0)

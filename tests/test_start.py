@@ -10,14 +10,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 import tiny_transformers as tiny
-from codistill import Run, checkpoint, models, start
+from codistill import Run, checkpoint, models
 from codistill.cli import main
 from codistill.data.examples import DataSet, Examples
-from codistill.fleet import Fleet
 from codistill.methods import IdenticalPeers
 from codistill.models.adopt import NewHead
-from codistill.teacher import teacher_networks
-from codistill.train import logged, restored, resume, train
+from codistill.training import initial_weights as start
+from codistill.training.fleet import Fleet
+from codistill.training.loop import logged, restored, resume, train
+from codistill.training.teachers import teacher_networks
 
 RUN = Run(data="small", models=("cnn:width=2",), method="dml", epochs=2, batch=8, execute="loop", learning_rate=0.05)
 SHAPE = (1, 8, 8)

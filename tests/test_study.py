@@ -11,10 +11,10 @@ from scipy import stats
 
 from codistill import checkpoint, study
 from codistill.methods import find
-from codistill.names import UnknownName
 from codistill.run import Run
+from codistill.spec import UnknownName
 from codistill.study import Study, compare, costs, load, parts, summary
-from codistill.train import read_lines
+from codistill.training.loop import read_lines
 
 BASE = Run(models=("cnn:width=4",), labels=60, batch=20, epochs=4, learning_rate=0.2, peers=2, execute="stack")
 METHODS = (

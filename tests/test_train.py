@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from codistill import checkpoint, data, evaluate
+from codistill import checkpoint, data
 from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import plain
 from codistill.run import Run
-from codistill.train import Diverged, Record, logged, read_lines, restored, results, resume, train
-from codistill.training import Training
+from codistill.training import evaluate
+from codistill.training.loop import Diverged, Record, logged, read_lines, restored, results, resume, train
+from codistill.training.state import Training
 
 RUN = Run(
     method="dml",
@@ -37,7 +38,7 @@ def digits():
 @pytest.fixture
 def fleets(monkeypatch):
     """Every fleet that `train` makes."""
-    from codistill import train as module
+    from codistill.training import loop as module
 
     made = []
 
@@ -398,7 +399,7 @@ def test_a_record_needs_only_its_kind_and_place():
 def test_the_average_of_the_weights_is_what_is_evaluated_and_survives_a_restart(tmp_path):
     run = RUN.replace(average=0.9, evaluate_every=0, epochs=2, checkpoint_every=1)
     training, naive = None, None
-    from codistill.fleet import Fleet
+    from codistill.training.fleet import Fleet
 
     training = Training(Fleet([run]), None)
     naive = states(training.fleet)

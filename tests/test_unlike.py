@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from codistill import checkpoint, start, study
+from codistill import checkpoint, study
 from codistill.checkpoint import read_runs
 from codistill.cohort import Cohort
 from codistill.data import load
-from codistill.fleet import Fleet
 from codistill.run import Run
 from codistill.study import Study, compare, costs, parts
-from codistill.train import read_lines
+from codistill.training import initial_weights as start
+from codistill.training.fleet import Fleet
+from codistill.training.loop import read_lines
 
 SMALL, MIDDLE, LARGE = "cnn:width=4", "cnn:width=6", "cnn"
 BASE = Run(models=(SMALL,), labels=60, batch=20, epochs=1, learning_rate=0.2, average=0.5, execute="loop", device="cpu")

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from codistill.run import Run
-from codistill.train import logged, read_lines, train
-from codistill.watch import WATCHED_STEPS, between, is_watched
+from codistill.training.edges import WATCHED_STEPS, between, is_watched
+from codistill.training.loop import logged, read_lines, train
 
 RUN = Run(method="dml", peers=3, models=("cnn:width=4",), labels=60, batch=20, epochs=2, execute="stack")
 
@@ -73,7 +73,7 @@ def test_the_log_has_every_edge_and_no_pass_is_made_for_it(tmp_path, update, mon
         assert (edges.diagonal() < 1e-6).all()
         assert (edges + torch.eye(3) > 1e-4).all()
     assert lines[0]["edges"] != lines[1]["edges"]  # of two seeds
-    from codistill import training as module
+    from codistill.training import state as module
 
     monkeypatch.setattr(module, "is_watched", lambda step, steps: False)
     *_, blind = train([run, run.replace(seed=1)])

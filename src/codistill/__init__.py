@@ -6,8 +6,40 @@ terms = method(cohort, Batch(x, y))     # {"task": [P], "mimic": [P]}
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from codistill.batch import Batch as Batch
+    from codistill.batch import PerPeer as PerPeer
+    from codistill.cohort import Cohort as Cohort
+    from codistill.data.examples import DataSet as DataSet
+    from codistill.data.examples import Examples as Examples
+    from codistill.data.own import from_dataset as from_dataset
+    from codistill.graph import Graph as Graph
+    from codistill.graph import along as along
+    from codistill.graph import blend as blend
+    from codistill.graph import complete as complete
+    from codistill.graph import ring as ring
+    from codistill.graph import star as star
+    from codistill.losses.divergences.js import js as js
+    from codistill.losses.divergences.kl import kl as kl
+    from codistill.losses.divergences.kl import reverse_kl as reverse_kl
+    from codistill.losses.divergences.kl import symmetric_kl as symmetric_kl
+    from codistill.losses.labels import cross_entropy as cross_entropy
+    from codistill.methods import Method as Method
+    from codistill.methods.alone import Alone as Alone
+    from codistill.methods.dml import DML as DML
+    from codistill.methods.dml_ensemble import DMLEnsemble as DMLEnsemble
+    from codistill.methods.kd import KD as KD
+    from codistill.run import Run as Run
+    from codistill.study import Study as Study
+    from codistill.study import compare as compare
+    from codistill.training.loop import restored as restored
+    from codistill.training.loop import resume as resume
+    from codistill.training.loop import train as train
+    from codistill.training.records import Record as Record
+
+# The same names, imported when they are first used: the command line's help need not wait for torch.
 _HOMES = {
     "Alone": "methods.alone",
     "Batch": "batch",
@@ -20,29 +52,34 @@ _HOMES = {
     "KD": "methods.kd",
     "Method": "methods",
     "PerPeer": "batch",
-    "Record": "train",
+    "Record": "training.records",
     "Run": "run",
     "Study": "study",
     "along": "graph",
     "blend": "graph",
     "compare": "study",
     "complete": "graph",
-    "cross_entropy": "losses.cross_entropy",
-    "js": "losses.js",
-    "kl": "losses.kl",
-    "reverse_kl": "losses.kl",
+    "cross_entropy": "losses.labels",
+    "from_dataset": "data.own",
+    "js": "losses.divergences.js",
+    "kl": "losses.divergences.kl",
+    "restored": "training.loop",
+    "resume": "training.loop",
+    "reverse_kl": "losses.divergences.kl",
     "ring": "graph",
     "star": "graph",
-    "symmetric_kl": "losses.kl",
+    "symmetric_kl": "losses.divergences.kl",
+    "train": "training.loop",
 }
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that the command line's help need not wait for torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'codistill' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"codistill.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'codistill' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"codistill.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from codistill.cohort.groups import Leaf, on_device
-from codistill.names import Spec, UnknownName
+from codistill.spec import Spec, UnknownName
 
 Schedule = Callable[[float], float]
 OPTIMIZERS = ("sgd", "adam", "adamw")

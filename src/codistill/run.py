@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
-from codistill.names import Spec, UnknownName
+from codistill.spec import Spec, UnknownName
 
 UPDATES = ("together", "in_turn", "fresh_batch")
 EXECUTES = ("auto", "loop", "stack")

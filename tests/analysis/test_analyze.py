@@ -10,7 +10,7 @@ from codistill import study as studies
 from codistill.analysis import Settings, analyze
 from codistill.run import Run
 from codistill.study import Study, compare, costs
-from codistill.train import logged, restored, train
+from codistill.training.loop import logged, restored, train
 
 BASE = Run(labels=60, batch=20, models=("cnn:width=4",), epochs=2, execute="stack", device="cpu")
 QUICK = Settings(examples=30, draws=2, probes=2)

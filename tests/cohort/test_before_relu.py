@@ -9,7 +9,7 @@ from torch import nn
 from codistill import models
 from codistill.cohort import Cohort
 from codistill.cohort.taps import before_relu
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 
 @pytest.mark.parametrize(

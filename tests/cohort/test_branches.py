@@ -11,11 +11,11 @@ from codistill import checkpoint, data
 from codistill.batch import PerPeer
 from codistill.cohort import Cohort
 from codistill.cohort.branches import trunks
-from codistill.fleet import Fleet
-from codistill.names import UnknownName
 from codistill.run import Run
-from codistill.train import logged, resume, train
-from codistill.training import Training
+from codistill.spec import UnknownName
+from codistill.training.fleet import Fleet
+from codistill.training.loop import logged, resume, train
+from codistill.training.state import Training
 
 AT = "5"  # the first linear layer: batch norm before it and after it
 

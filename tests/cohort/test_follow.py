@@ -9,7 +9,7 @@ from torch import nn
 import small_nets
 from codistill import checkpoint
 from codistill.cohort import Cohort
-from codistill.methods.copies import Averages, Steps
+from codistill.methods.parts.ema import Averages, Steps
 
 
 @pytest.fixture(params=["loop", "stack"])

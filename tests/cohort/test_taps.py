@@ -8,7 +8,7 @@ from torch import nn
 
 import small_nets
 from codistill.cohort import Cohort
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 EXECUTORS = ["loop", "stack"]
 

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from codistill.data.augment import build_augment, crop, flip
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 PADS = {"reflect": "reflect", "replicate": "replicate", "zeros": "constant"}  # ours: torch's
 

@@ -4,7 +4,7 @@ import pytest
 
 from codistill.data import load
 from codistill.run import Run
-from codistill.train import train
+from codistill.training.loop import train
 
 datasets = pytest.importorskip("datasets", reason="hf needs the datasets library")
 pytest.importorskip("tokenizers", reason="text needs the tokenizers library")

@@ -15,7 +15,7 @@ from codistill.data.imagenet import imagenet
 from codistill.data.kept import CACHE
 from codistill.data.pictures import Pictures
 from codistill.run import Run
-from codistill.train import train
+from codistill.training.loop import train
 from small_pictures import age, imagenet_tree, save, spoil
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from codistill.data import DataSet, Examples, load
-from codistill.names import UnknownName, available
+from codistill.discovery import available
+from codistill.spec import UnknownName
 
 OWN = """
 import torch

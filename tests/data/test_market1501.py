@@ -6,7 +6,7 @@ from codistill.data.cut import Unreadable
 from codistill.data.kept import CACHE
 from codistill.data.market1501 import market1501
 from codistill.metrics.retrieval import retrieval
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 from small_pictures import market_tree, save, spoil
 
 

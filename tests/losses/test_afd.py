@@ -1,7 +1,7 @@
 import torch
 
 import naive_features as naive
-from codistill.losses.afd import afd
+from codistill.losses.features.afd import afd
 from losses.side_by_side_features import check, check_edges, drawn
 
 

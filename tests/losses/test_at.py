@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import naive_features as naive
-from codistill.losses.at import at, attention
+from codistill.losses.features.at import at, attention
 from losses.side_by_side_features import check, check_edges, drawn
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from codistill.losses.cross_entropy import confidence, cross_entropy
+from codistill.losses.labels import confidence, cross_entropy
 
 PEERS, BATCH, CLASSES, LENGTH = 3, 5, 4, 2
 TASKS = ["classes", "binary", "multilabel", "tokens"]

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from codistill import losses
-from codistill.losses.js import js
-from codistill.losses.kl import kl, reverse_kl, symmetric_kl
+from codistill.losses import divergences
+from codistill.losses.divergences.js import js
+from codistill.losses.divergences.kl import kl, reverse_kl, symmetric_kl
 from codistill.losses.posterior import log_posterior
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 ALL = {"kl": kl, "reverse_kl": reverse_kl, "symmetric_kl": symmetric_kl, "js": js}
 quick = settings(derandomize=True, deadline=None, max_examples=25)
@@ -195,11 +195,11 @@ def test_an_unknown_task_names_the_ones_there_are():
 
 def test_divergences_are_found_by_name():
     for name, divergence in ALL.items():
-        assert losses.divergence(name) is divergence
-        assert losses.divergence(divergence) is divergence
+        assert divergences.get(name) is divergence
+        assert divergences.get(divergence) is divergence
     with pytest.raises(UnknownName, match="'symetric_kl': did you mean 'symmetric_kl'"):
-        losses.divergence("symetric_kl")
+        divergences.get("symetric_kl")
     with pytest.raises(ValueError, match="divergence='kl:temperature=3': this one has no options; write 'kl'"):
-        losses.divergence("kl:temperature=3")
-    with pytest.raises(ValueError, match="divergence='cross_entropy' is not a divergence"):
-        losses.divergence("cross_entropy")
+        divergences.get("kl:temperature=3")
+    with pytest.raises(UnknownName, match="no divergence is called 'cross_entropy'"):
+        divergences.get("cross_entropy")

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import naive
+from codistill.losses.divergences.kl import kl
 from codistill.losses.dkd import dkd
-from codistill.losses.kl import kl
 
 
 def drawn(seed, *shape, scale=2.0):

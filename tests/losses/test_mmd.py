@@ -2,7 +2,7 @@
 
 import torch
 
-from codistill.losses.mmd import mmd
+from codistill.losses.features.mmd import mmd
 
 
 def by_loops(a, b, mask):

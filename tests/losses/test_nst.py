@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import naive_features as naive
-from codistill.losses.nst import nst
+from codistill.losses.features.nst import nst
 from losses.side_by_side_features import check, check_edges, drawn
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import naive_features as naive
-from codistill.losses.ofd import clipped, ofd
+from codistill.losses.features.ofd import clipped, ofd
 from losses.side_by_side_features import check, check_edges, drawn
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from codistill import losses
-from codistill.losses.kl import kl, reverse_kl
-from codistill.losses.renyi import Renyi
+from codistill.losses import divergences
+from codistill.losses.divergences.kl import kl, reverse_kl
+from codistill.losses.divergences.renyi import Renyi
 
 quick = settings(derandomize=True, deadline=None, max_examples=25)
 ORDERS = [0.25, 0.5, 0.9, 1.0, 1.5, 2.0, 3.0]
@@ -103,9 +103,9 @@ def test_a_class_that_the_source_excludes_adds_nothing(alpha):
 
 
 def test_it_is_found_by_its_spec_with_its_order():
-    assert losses.divergence("renyi").alpha == 0.5
-    assert losses.divergence("renyi:alpha=2").alpha == 2.0
+    assert divergences.get("renyi").alpha == 0.5
+    assert divergences.get("renyi:alpha=2").alpha == 2.0
     for wrong in ("0", "-1", "inf", "nan", "true", "much"):
         with pytest.raises(ValueError, match="alpha=.*: give a number above 0"):
-            losses.divergence(f"renyi:alpha={wrong}")
+            divergences.get(f"renyi:alpha={wrong}")
     assert not Renyi(2.0).linear

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import naive_features as naive
-from codistill.losses.rkd import rkd_angle, rkd_distance
+from codistill.losses.features.rkd import rkd_angle, rkd_distance
 from losses.side_by_side_features import check, check_edges, drawn
 
 BOTH = pytest.mark.parametrize("loss", [rkd_distance, rkd_angle], ids=["distance", "angle"])

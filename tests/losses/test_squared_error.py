@@ -3,7 +3,8 @@ import torch
 
 import naive_features as naive
 from codistill.graph import along, complete
-from codistill.losses.squared_error import squared_error, squared_logits
+from codistill.losses.divergences.squared_logits import squared_logits
+from codistill.losses.features.squared_error import squared_error
 from losses.side_by_side_features import check, check_edges, drawn
 
 

@@ -4,8 +4,8 @@ import copy
 
 import torch
 
-from codistill.fleet import Fleet
-from codistill.training import Training
+from codistill.training.fleet import Fleet
+from codistill.training.state import Training
 from methods.three_steps import BASE
 
 

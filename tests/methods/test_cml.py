@@ -9,7 +9,7 @@ from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.cml import CML
 from codistill.study import Study
-from codistill.teacher import teacher_networks
+from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.tables import cohort_of, draw, leaves, same, view
 from methods.three_steps import check, teacher_folder, training_of

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from codistill.methods.connectors import Connector, Excitation
-from codistill.training import Training
+from codistill.methods.parts.connectors import Connector, Excitation
+from codistill.training.state import Training
 from methods.imitated_features import UNLIKE, small
 from methods.three_steps import training_of
 

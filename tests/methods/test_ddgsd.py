@@ -5,9 +5,9 @@ import torch
 
 import naive
 from codistill.batch import Batch
-from codistill.fleet import Fleet
 from codistill.methods import get
-from codistill.training import Training
+from codistill.training.fleet import Fleet
+from codistill.training.state import Training
 from methods.side_by_side import check_seeds
 from methods.tables import cohort_of, draw, leaves, same, view
 from methods.three_steps import BASE, check, training_of

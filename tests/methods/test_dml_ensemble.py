@@ -15,7 +15,7 @@ from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.dml import DML
 from codistill.methods.dml_ensemble import DMLEnsemble
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 from codistill.study import Study
 from codistill.study.summary import _same_gradient
 from methods.side_by_side import check_seeds

@@ -9,7 +9,7 @@ from torch import nn
 import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
-from codistill.losses.renyi import Renyi
+from codistill.losses.divergences.renyi import Renyi
 from codistill.methods import get
 from codistill.methods.dml import DML
 

@@ -8,8 +8,8 @@ from codistill import models
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
-from codistill.methods.features import Features
-from codistill.names import UnknownName
+from codistill.methods.parts.features import Features
+from codistill.spec import UnknownName
 from methods.imitated_features import small
 from methods.three_steps import training_of
 

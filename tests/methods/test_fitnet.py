@@ -4,7 +4,7 @@ import pytest
 
 import naive_features as naive
 from codistill.methods import get
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 from methods.imitated_features import UNLIKE, between_peers, check_gradients, from_teachers, small, wide_teachers
 from methods.side_by_side import check_seeds
 from methods.three_steps import training_of

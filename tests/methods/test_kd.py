@@ -4,7 +4,7 @@ import pytest
 
 import naive
 from codistill import checkpoint
-from codistill.teacher import teacher_networks
+from codistill.training.teachers import teacher_networks
 from methods.three_steps import check, teacher_folder, training_of
 
 

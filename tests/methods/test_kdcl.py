@@ -124,8 +124,8 @@ def test_two_seeds_in_one_fleet_are_two_runs(ensemble):
 
 def test_views_of_their_own_reach_each_peer_and_nobody_else():
     """A plain method beside it, in the same fleet, sees the plain batch."""
-    from codistill.fleet import Fleet
-    from codistill.step import take
+    from codistill.training.fleet import Fleet
+    from codistill.training.step import take
 
     training = training_of("kdcl", augment=AUGMENT, execute="stack")
     run = training.fleet.run

@@ -15,8 +15,8 @@ from codistill.methods import IdenticalPeers, get
 from codistill.methods.dml import DML
 from codistill.methods.kd import KD
 from codistill.methods.ktg import KTG, correct
-from codistill.names import UnknownName
-from codistill.teacher import teacher_networks
+from codistill.spec import UnknownName
+from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
 

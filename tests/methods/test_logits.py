@@ -7,7 +7,7 @@ import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import IdenticalPeers, get
-from codistill.teacher import teacher_networks
+from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
 

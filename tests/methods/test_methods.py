@@ -8,12 +8,12 @@ from codistill import methods
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.cohort.groups import Stack
-from codistill.fleet import Fleet
 from codistill.methods import Method
 from codistill.methods.kd import KD
-from codistill.names import UnknownName
 from codistill.run import Run
-from codistill.step import take
+from codistill.spec import UnknownName
+from codistill.training.fleet import Fleet
+from codistill.training.step import take
 
 X, Y = small_nets.images(6), torch.tensor([0, 1, 2, 0, 2, 1])
 

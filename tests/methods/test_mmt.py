@@ -11,7 +11,7 @@ from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.run import Run
-from codistill.train import logged, resume, train
+from codistill.training.loop import logged, resume, train
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, training_of
 

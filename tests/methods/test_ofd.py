@@ -4,10 +4,10 @@ import pytest
 import torch
 
 import naive_features as naive
-from codistill.fleet import Fleet
 from codistill.methods import get
-from codistill.names import UnknownName
-from codistill.training import Training
+from codistill.spec import UnknownName
+from codistill.training.fleet import Fleet
+from codistill.training.state import Training
 from methods.imitated_features import UNLIKE, between_peers, check_gradients, from_teachers, small, wide_teachers
 from methods.side_by_side import check_seeds
 from methods.three_steps import training_of

@@ -9,7 +9,7 @@ import naive
 from codistill import checkpoint
 from codistill.batch import Batch
 from codistill.methods import get
-from codistill.train import logged, resume, train
+from codistill.training.loop import logged, resume, train
 from methods.side_by_side import check_seeds
 from methods.tables import cohort_of, draw, leaves, same, view
 from methods.three_steps import BASE, check, training_of

@@ -5,13 +5,13 @@ import torch
 
 import naive
 from codistill.batch import Batch
-from codistill.fleet import Fleet
 from codistill.methods import get
 from codistill.methods.tfkd import TfKD
 from codistill.run import Run
 from codistill.study import Study, compare, costs
-from codistill.teacher import teacher_networks
-from codistill.train import logged, train
+from codistill.training.fleet import Fleet
+from codistill.training.loop import logged, train
+from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.tables import cohort_of, draw, leaves, same, view
 from methods.three_steps import BASE, check, teacher_folder, training_of

@@ -5,10 +5,10 @@ import copy
 import torch
 
 import naive
-from codistill.fleet import Fleet
 from codistill.run import Run
-from codistill.train import logged, train
-from codistill.training import Training
+from codistill.training.fleet import Fleet
+from codistill.training.loop import logged, train
+from codistill.training.state import Training
 
 BASE = Run(
     models=("cnn:width=4",),

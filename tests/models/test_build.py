@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state
 
+from codistill.discovery import available
 from codistill.models import build, count_parameters
-from codistill.names import UnknownName, available
+from codistill.spec import UnknownName
 
 SHAPES = {"mlp": (1, 8, 8), "cnn": (1, 8, 8), "mnist_cnn": (1, 16, 16), "resnet20": (3, 8, 8)}
 SMALL = ("paper", "released", "wide", "mobile", "branched", "transformer")  # ours, at a size for tests

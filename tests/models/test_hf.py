@@ -13,9 +13,9 @@ import torch
 import tiny_transformers as tiny
 from codistill import Cohort
 from codistill.cohort import alike
+from codistill.discovery import available
 from codistill.models import build
 from codistill.models.adopt import NewHead
-from codistill.names import available
 
 tiny.library()
 SHAPES = {"distilbert": (tiny.LENGTH,), "bert": (tiny.LENGTH,), "roberta": (tiny.LENGTH,), "vit": (1, 8, 8)}

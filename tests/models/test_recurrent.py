@@ -10,9 +10,9 @@ from codistill.batch import PerPeer
 from codistill.cohort import Cohort
 from codistill.cohort.groups import CannotStack
 from codistill.data.examples import DataSet, Examples, Text
-from codistill.fleet import Fleet
 from codistill.models import build, count_parameters
 from codistill.run import Run
+from codistill.training.fleet import Fleet
 
 GATES = {"bigru": 3, "bilstm": 4}
 SMALL = "hidden=3,embedding=4,dropout=0"

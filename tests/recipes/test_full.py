@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from codistill import methods, models, names, optim, recipes, start
+from codistill import discovery, methods, models, optim, recipes
 from codistill.cohort import Cohort
 from codistill.data.examples import DataSet, Examples, Retrieval, Text
-from codistill.fleet import Fleet
-from codistill.names import Spec
 from codistill.randomness import seeded
-from codistill.step import take
+from codistill.spec import Spec
+from codistill.training import initial_weights as start
+from codistill.training.fleet import Fleet
+from codistill.training.step import take
 
-RECIPES = names.available("codistill.recipes")
+RECIPES = discovery.available("codistill.recipes")
 OTHER_DATA = ("kd_zoo:data=cifar100", "paper_distillation:data=cifar10", "paper_pairs:data=cifar10")
 STUDIES = {name: recipes.get(name) for name in (*RECIPES, *OTHER_DATA)}
 
@@ -375,8 +376,8 @@ def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monk
     def begun(folder, student, _, spec):
         return [start.network(spec, classes, shape, 78, dataset.known)]
 
-    monkeypatch.setattr("codistill.fleet.networks_of", trained)
-    monkeypatch.setattr("codistill.fleet.teacher_networks", begun)
+    monkeypatch.setattr("codistill.training.fleet.networks_of", trained)
+    monkeypatch.setattr("codistill.training.fleet.teacher_networks", begun)
     fleet = Fleet([run], dataset=dataset, teachers={name: Path(name) for name in entry.waits})
     (member,) = fleet.members
     taught = [m for m in member.method.modules() if isinstance(m, Cohort)] if entry.teacher else []
@@ -404,5 +405,5 @@ def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monk
 
 @pytest.mark.parametrize("name", ["nsmc", "imdb"])
 def test_the_vocabulary_is_that_of_the_data(name):
-    made, _ = names.find("codistill.data", Spec(name))
+    made, _ = discovery.find("codistill.data", Spec(name))
     assert inspect.signature(made).parameters["vocabulary"].default == VOCABULARY[name]

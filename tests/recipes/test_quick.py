@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import small_sets
-from codistill import data, names, recipes
+from codistill import data, discovery, recipes
 from codistill.cli import main
-from codistill.names import Spec
 from codistill.recipes.quick import BATCH, EXAMPLES, NOTE, SEEDS, quick
 from codistill.run import Run
+from codistill.spec import Spec
 from codistill.study import Study
 
 REAL = os.environ.get(data.ROOT)
@@ -24,7 +24,7 @@ FILES = {  # where the real files of a set are, below its root
     "market1501": ("Market-1501-v15.09.15", "market1501"),
     "omniglot": ("omniglot-py",),
 }
-RECIPES = names.available("codistill.recipes")
+RECIPES = discovery.available("codistill.recipes")
 # One of each set, and each kind of row: networks side by side, a teacher that is a network, branches, text.
 USUAL = (
     "cskd",

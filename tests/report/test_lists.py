@@ -5,7 +5,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from codistill import names
+from codistill import discovery
 from codistill.report.lists import listing, parameters
 
 COUNTS = {  # METHODS B, with the options' defaults
@@ -40,7 +40,7 @@ def test_parameters_are_counted_for_what_a_network_takes():
 def test_every_network_is_listed_with_its_parameters_and_options():
     text = printed("models")
     rows = {line.split()[0]: line for line in text.splitlines() if line[:1].strip()}
-    assert set(names.available("codistill.models")) <= set(rows)
+    assert set(discovery.available("codistill.models")) <= set(rows)
     assert rows["wrn28_10"].split()[1:3] == ["36,479,194", "36,536,884"]
     assert rows["bigru"].split()[1:3] == ["4,229,898", "4,276,068"]
     assert "counted for: 15,000 token ids" in text

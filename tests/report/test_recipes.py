@@ -5,11 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from codistill import names, recipes
+from codistill import discovery, recipes
 from codistill.report.lists import listing
 from codistill.report.recipes import HEAD, command, recipe_rows, recipes_page
 
-RECIPES = names.available("codistill.recipes")
+RECIPES = discovery.available("codistill.recipes")
 
 
 @pytest.fixture(scope="module")

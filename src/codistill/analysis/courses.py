@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from codistill import methods
 from codistill.graph import named
-from codistill.names import Spec
+from codistill.spec import Spec
 
 Line = dict[str, Any]
 

@@ -11,7 +11,7 @@ from codistill.analysis.sharpness import sharpness
 from codistill.analysis.subjects import Subject
 from codistill.analysis.weights import norm, weights
 from codistill.cohort import alike
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 KINDS = ("noise", "sharpness", "hessian", "surface", "path")
 WIDER = 4  # what needs one pass only sees so many times as many examples

@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from codistill.analysis.weights import Weights, evaluating, weights
 from codistill.cohort.groups import call
-from codistill.losses.cross_entropy import cross_entropy
+from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import full_precision, log_posterior
 
 Batches = Sequence[tuple[Any, Tensor]]  # inputs [B, ...] and labels, as a task has them; -1 is unlabelled

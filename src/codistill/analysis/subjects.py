@@ -12,13 +12,13 @@ from codistill.analysis.outputs import Batches
 from codistill.checkpoint import read_runs
 from codistill.data.examples import Examples
 from codistill.data.loader import plain
-from codistill.fleet import Fleet
-from codistill.names import Spec
 from codistill.randomness import generator
-from codistill.records import read_lines
 from codistill.run import Run
+from codistill.spec import Spec
 from codistill.study.entries import BASELINE
-from codistill.train import restored
+from codistill.training.fleet import Fleet
+from codistill.training.loop import restored
+from codistill.training.records import read_lines
 
 BATCH = 256
 

@@ -12,8 +12,8 @@ import tyro
 
 from codistill.cli.commands import COMMANDS
 from codistill.cli.given import given_of
-from codistill.names import UnknownName
 from codistill.run import Run
+from codistill.spec import UnknownName
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -72,7 +72,7 @@ class Train:
     settings: Settings = field(default_factory=Given)
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
-        from codistill.train import train
+        from codistill.training.loop import train
 
         run = run_of(self.recipe, given)
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}"))
@@ -89,7 +89,7 @@ class Resume:
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
         from codistill import study as studies
-        from codistill.train import resume
+        from codistill.training.loop import resume
 
         if (self.run / "study.json").exists():
             run_study(studies.load(self.run), self.run, console, go_on=True, command="")
@@ -110,7 +110,7 @@ class Evaluate:
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
         from codistill import study as studies
         from codistill.report.results import results_table
-        from codistill.train import restored, results
+        from codistill.training.loop import restored, results
 
         if self.against is not None:
             self._compare(self.against, console)
@@ -123,9 +123,9 @@ class Evaluate:
 
     def _compare(self, other: Path, console: "Console") -> None:
         from codistill import study as studies
-        from codistill.evaluate import changes
         from codistill.report.results import changes_table
-        from codistill.train import restored
+        from codistill.training.evaluate import changes
+        from codistill.training.loop import restored
 
         for folder in (self.run, other):
             if (folder / "study.json").exists():

@@ -29,8 +29,8 @@ def run_study(study: "Study", folder: Path, console: "Console", *, go_on: bool, 
 
 def run_training(records: Any, folder: Path, console: "Console") -> None:
     """As `run_study`, for the records of one run."""
-    from codistill.records import logged
     from codistill.report.progress import Interrupted, watch
+    from codistill.training.records import logged
 
     try:
         watch(logged(records, folder), console)
@@ -73,11 +73,11 @@ def write_report_of(folder: Path, console: "Console") -> None:
     """
     from codistill import study as studies
     from codistill.checkpoint import read_runs
-    from codistill.records import read_lines
     from codistill.report.markdown import markdown
     from codistill.report.page import write_report, write_run_report
     from codistill.report.results import results_table
     from codistill.report.table import rich_table
+    from codistill.training.records import read_lines
 
     results = read_lines(folder / "results.jsonl")
     path = folder / "report.html"

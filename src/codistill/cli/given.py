@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import OmitArgPrefixes
 
-from codistill.names import Spec, show_value
 from codistill.run import Run
+from codistill.spec import Spec, show_value
 
 if TYPE_CHECKING:
     from codistill.study import Study

@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer
 from codistill.cohort.groups import Group, Leaf, Raw, Rows, Single, Stack, alike, call
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 
 class Branches(Group):

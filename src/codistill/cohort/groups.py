@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer
 from codistill.cohort.taps import tapped
-from codistill.names import WrongKind
+from codistill.spec import WrongKind
 
 Rows = Sequence[int]
 Raw = tuple[Tensor, dict[str, Tensor]]

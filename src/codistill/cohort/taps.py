@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from codistill.names import UnknownName, WrongKind
+from codistill.spec import UnknownName, WrongKind
 
 
 def _keep(store: dict[str, Tensor], tap: str, value: Any) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from codistill.data.examples import DataSet, Examples
 from codistill.data.options import bind
 from codistill.data.own import from_dataset
-from codistill.names import Spec, WrongKind, find
+from codistill.discovery import find
+from codistill.spec import Spec, WrongKind
 
 __all__ = ["DataSet", "Examples", "from_dataset", "load"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from codistill.data.options import bind
-from codistill.names import Spec, UnknownName
+from codistill.spec import Spec, UnknownName
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 

@@ -14,7 +14,7 @@ from codistill.data.hf_pictures import Source, pictures
 from codistill.data.hub import folder_of, parts_of
 from codistill.data.options import check_flag
 from codistill.data.text import TextForm, Texts, hold_out, text_data
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 __all__ = ["hf"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from codistill.data.class_folders import left_out
 from codistill.data.hub import library
 from codistill.data.rows import order
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 LABELS = ("label", "labels")  # what a column of labels is called most often
 

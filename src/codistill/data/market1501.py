@@ -14,7 +14,7 @@ from codistill.data.examples import DataSet, Examples, Retrieval
 from codistill.data.options import check_flag, check_whole, nothing_to_fetch
 from codistill.data.pictures import Files, Pictures, readable
 from codistill.data.workers import count
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 __all__ = ["market1501"]
 

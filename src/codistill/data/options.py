@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Collection
 from typing import Any
 
-from codistill.names import Spec, UnknownName, Value
+from codistill.spec import Spec, UnknownName, Value
 
 
 def bind(

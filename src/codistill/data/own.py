@@ -10,7 +10,7 @@ from codistill.data.examples import TASKS, DataSet, Examples, Text, channel_stat
 from codistill.data.frame import Frame
 from codistill.data.pairs import Pairs
 from codistill.data.text import TextForm, token_ids
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 
 def from_dataset(

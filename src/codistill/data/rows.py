@@ -8,7 +8,7 @@ from pathlib import Path
 
 from codistill.data.options import check_flag
 from codistill.data.separated import Fields, Separated, shortened, undecoded
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 PARQUET = ".parquet"

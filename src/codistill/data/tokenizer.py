@@ -12,7 +12,7 @@ from unicodedata import category
 import torch
 from torch import Tensor
 
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from codistill.graph.weights import Graph, block_weights
 from codistill.losses.posterior import full_precision, log_posterior
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 MEANS = ("arithmetic", "geometric")
 

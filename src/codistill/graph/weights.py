@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from codistill.names import UnknownName
+from codistill.spec import UnknownName
 
 Rule = Callable[[int, int], Tensor]
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from codistill.losses.kl import relative_entropy
+from codistill.losses.divergences.kl import relative_entropy
 from codistill.losses.posterior import log_posterior
 
 

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from codistill import names
+from codistill import discovery
 from codistill.batch import Batch
 from codistill.cohort import Cohort, View
 from codistill.graph import Graph
-from codistill.names import Spec, WrongKind
+from codistill.spec import Spec, UnknownName, WrongKind
 
 Peers = Cohort | View
 Terms = dict[str, Tensor]
@@ -134,7 +134,7 @@ def find(spec: str) -> type[Method]:
     Raises:
         UnknownName: no such method, with the nearest valid names.
     """
-    cls, _ = names.find(__name__, Spec.parse(spec))
+    cls, _ = discovery.find(__name__, Spec.parse(spec))
     if not (isinstance(cls, type) and issubclass(cls, Method)):
         raise WrongKind(f"{spec!r} is {cls!r}, not a Method")
     return cls
@@ -158,30 +158,15 @@ def get(spec: str, **settings: Any) -> Method:
         ValueError: an option that the method does not have, or a value that it refuses.
     """
     parsed = Spec.parse(spec)
-    cls, (_, args) = find(spec), names.find(__name__, parsed)
+    cls, (_, args) = find(spec), discovery.find(__name__, parsed)
     options = {**parsed.options, **settings}
     valid = list(inspect.signature(cls).parameters)
     for option in options:
         if option not in valid:
-            raise names.UnknownName(f"option of method {parsed.name!r}", option, valid)
+            raise UnknownName(f"option of method {parsed.name!r}", option, valid)
     parameters = list(inspect.signature(cls).parameters.values())[len(args) :]
     for parameter in parameters:
         if parameter.default is parameter.empty and parameter.name not in options:
             fix = "a run's folder, or none for the peers" if parameter.name == "teacher" else "a value"
             raise ValueError(f"method {spec!r} needs {parameter.name}: give it {fix}, {parameter.name}=...")
     return cls(*args, **options)
-
-
-def whole(setting: str, value: int, low: int = 1) -> int:
-    """The value, if it is a whole number of at least low; else a ValueError that names the setting."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
-        raise ValueError(f"{setting}={value!r}: give a whole number of at least {low}")
-    return value
-
-
-def number(setting: str, value: float, low: float = 0.0, high: float = float("inf")) -> float:
-    """The value, if it is a number from low to high; else a ValueError that names the setting."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        limits = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
-        raise ValueError(f"{setting}={value!r}: give a number {limits}")
-    return value

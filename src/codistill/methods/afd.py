@@ -3,13 +3,14 @@
 from torch import Tensor, nn
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Cohort
 from codistill.graph import Graph
-from codistill.losses.afd import afd
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.connectors import Connected, Excitation, for_edges, where_channels_differ
-from codistill.methods.features import Features
+from codistill.losses.features.afd import afd
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.connectors import Connected, Excitation, for_edges, where_channels_differ
+from codistill.methods.parts.features import Features
 
 
 class AFD(Method):

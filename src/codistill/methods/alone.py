@@ -1,8 +1,9 @@
 """Training alone."""
 
 from codistill.batch import Batch
-from codistill.losses.cross_entropy import confidence, cross_entropy
-from codistill.methods import Method, Peers, Terms, number
+from codistill.checks import number
+from codistill.losses.labels import confidence, cross_entropy
+from codistill.methods import Method, Peers, Terms
 
 
 class Alone(Method):

@@ -3,12 +3,13 @@
 from functools import partial
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Cohort
 from codistill.graph import Graph
-from codistill.losses.at import at
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.features import Features
+from codistill.losses.features.at import at
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.features import Features
 
 
 class AT(Method):

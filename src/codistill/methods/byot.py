@@ -4,15 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Feature, Outputs
 from codistill.losses.average import average
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
+from codistill.losses.divergences.kl import kl
+from codistill.losses.features.squared_error import squared_error
+from codistill.losses.labels import cross_entropy
 from codistill.losses.maps import positions
 from codistill.losses.posterior import full_precision
-from codistill.losses.squared_error import squared_error
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.mixing import linear
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.mixing import linear
 from codistill.randomness import seeded
 
 

@@ -1,12 +1,13 @@
 """Collaborative learning with shared intermediate representations."""
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort.branches import trunks
 from codistill.losses.average import average
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.mixing import others
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.mixing import others
 
 
 class CLILR(Method):

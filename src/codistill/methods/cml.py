@@ -1,12 +1,13 @@
 """Collaborative mutual learning."""
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Cohort
 from codistill.graph import Graph, along, complete, named
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.imitation import Sources
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.sources import Sources
 
 
 class CML(Method):

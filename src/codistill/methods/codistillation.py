@@ -7,15 +7,16 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from codistill.batch import Batch, PerPeer
+from codistill.checks import number, whole
 from codistill.cohort import Cohort
 from codistill.graph import Graph, blend, complete
 from codistill.losses.average import average
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import log_posterior
-from codistill.methods import Method, Peers, Terms, number, whole
-from codistill.methods.copies import Steps, started
-from codistill.methods.mixing import split
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.ema import Steps, started
+from codistill.methods.parts.mixing import split
 
 
 class Codistillation(Method):

@@ -3,10 +3,11 @@
 import torch
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.losses.average import average
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
-from codistill.methods import Method, Peers, Terms, number
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
 
 
 class CSKD(Method):

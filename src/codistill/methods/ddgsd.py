@@ -4,14 +4,15 @@ import torch
 from torch import Tensor
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Outputs
 from codistill.losses.average import average
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
+from codistill.losses.divergences.kl import kl
+from codistill.losses.features.mmd import mmd
+from codistill.losses.labels import cross_entropy
 from codistill.losses.maps import positions
-from codistill.losses.mmd import mmd
 from codistill.losses.posterior import full_precision
-from codistill.methods import Method, Peers, Terms, number
+from codistill.methods import Method, Peers, Terms
 
 
 class DDGSD(Method):

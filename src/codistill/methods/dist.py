@@ -3,13 +3,14 @@
 from torch import Tensor
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Cohort
 from codistill.graph import Graph, along_edges, same_classes
-from codistill.losses.cross_entropy import cross_entropy
 from codistill.losses.dist import dist
+from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import over_classes
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.imitation import Sources
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.sources import Sources
 
 
 class DIST(Method):

@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from codistill import losses, optim
+from codistill import optim
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.graph import Graph, along, complete, matrix, named
-from codistill.losses.cross_entropy import cross_entropy
+from codistill.losses import divergences
 from codistill.losses.divergence import Divergence
-from codistill.methods import Method, Peers, Terms, number
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
 
 
 class DML(Method):
@@ -60,7 +62,7 @@ class DML(Method):
             if isinstance(temperature, Sequence) and not isinstance(temperature, str)
             else number("temperature", temperature, 1e-6)
         )
-        self.divergence = losses.divergence(divergence)
+        self.divergence = divergences.get(divergence)
         self.unlabelled_weight = number("unlabelled_weight", unlabelled_weight)
         self.ramp = number("ramp", ramp, 0.0, 1.0)
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.graph import MEANS, Graph, blend, complete, everyone, named
 from codistill.losses.average import average
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
-from codistill.methods import Method, Peers, Terms, number
-from codistill.names import Spec, UnknownName
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.spec import Spec, UnknownName
 
 
 class DMLEnsemble(Method):

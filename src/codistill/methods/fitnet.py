@@ -1,13 +1,14 @@
 """Hints: regression of features."""
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Cohort
 from codistill.graph import Graph
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.squared_error import squared_error
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.connectors import connected, where_channels_differ
-from codistill.methods.features import Features
+from codistill.losses.features.squared_error import squared_error
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.connectors import connected, where_channels_differ
+from codistill.methods.parts.features import Features
 
 
 class FitNet(Method):

@@ -5,11 +5,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.losses.average import average
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.mixing import once, split, spread
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.mixing import once, split, spread
 
 ENSEMBLES = ("naive", "linear", "minlogit", "general")
 STEPS = 10  # of the exponentiated gradient

@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Cohort
 from codistill.graph import Graph, along, along_edges
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.imitation import Sources
-from codistill.methods.mixing import split
-from codistill.names import UnknownName
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.mixing import split
+from codistill.methods.parts.sources import Sources
+from codistill.spec import UnknownName
 
 GATES = ("through", "cutoff", "linear", "correct")
 Gates = str | tuple[tuple[str, ...], ...]

@@ -1,12 +1,13 @@
 """Regression of logits."""
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Cohort
 from codistill.graph import Graph, along
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.squared_error import squared_logits
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.imitation import Sources
+from codistill.losses.divergences.squared_logits import squared_logits
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.sources import Sources
 
 
 class Logits(Method):

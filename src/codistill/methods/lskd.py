@@ -1,14 +1,15 @@
 """Distillation of standardised logits."""
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Cohort
 from codistill.graph import Graph, along
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import over_classes
 from codistill.losses.standardise import standardise
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.imitation import Sources
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.sources import Sources
 
 
 class LSKD(Method):

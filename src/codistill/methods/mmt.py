@@ -2,11 +2,12 @@
 
 from codistill import optim
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.graph import Graph, along, complete, named
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.copies import Averages
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.ema import Averages
 
 
 class MMT(Method):

@@ -1,12 +1,13 @@
 """Neuron selectivity transfer."""
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Cohort
 from codistill.graph import Graph
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.nst import nst
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.features import Features
+from codistill.losses.features.nst import nst
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.features import Features
 
 
 class NST(Method):

@@ -3,13 +3,14 @@
 from functools import partial
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Cohort
 from codistill.graph import Graph
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.ofd import ofd
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.connectors import Connector, connected
-from codistill.methods.features import Features
+from codistill.losses.features.ofd import ofd
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.connectors import Connector, connected
+from codistill.methods.parts.features import Features
 
 
 class OFD(Method):

@@ -5,11 +5,12 @@ from torch import Tensor
 
 from codistill import optim
 from codistill.batch import Batch
+from codistill.checks import number, whole
 from codistill.losses.average import average
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
-from codistill.methods import Method, Peers, Terms, number, whole
-from codistill.methods.mixing import feature_of, linear, split
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.mixing import feature_of, linear, split
 
 
 class OKDDip(Method):

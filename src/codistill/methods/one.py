@@ -6,13 +6,14 @@ from torch.nn import functional as F
 
 from codistill import optim
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort.branches import trunks
 from codistill.losses.average import average
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import full_precision
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.mixing import ensemble_loss, linear, split, spread
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.mixing import ensemble_loss, linear, split, spread
 
 
 class ONE(Method):

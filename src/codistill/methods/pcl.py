@@ -5,13 +5,14 @@ from torch import nn
 
 from codistill import optim
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.graph import Graph, along, complete
 from codistill.losses.average import average
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.copies import Averages
-from codistill.methods.mixing import ensemble_loss, feature_of, linear, spread
+from codistill.losses.divergences.kl import kl
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.ema import Averages
+from codistill.methods.parts.mixing import ensemble_loss, feature_of, linear, spread
 
 
 class PCL(Method):

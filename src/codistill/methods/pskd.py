@@ -4,10 +4,11 @@ import torch
 from torch import Tensor
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.losses.average import average
-from codistill.losses.cross_entropy import cross_entropy
+from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import log_posterior
-from codistill.methods import Method, Peers, Terms, number
+from codistill.methods import Method, Peers, Terms
 
 
 class PSKD(Method):

@@ -4,12 +4,13 @@ import torch
 from torch import Tensor
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.cohort import Cohort
 from codistill.graph import Graph
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.rkd import rkd_angle, rkd_distance
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.features import Features
+from codistill.losses.features.rkd import rkd_angle, rkd_distance
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.features import Features
 
 
 class RKD(Method):

@@ -1,13 +1,14 @@
 """Unified deep mutual learning."""
 
 from codistill.batch import Batch
+from codistill.checks import number
 from codistill.graph import Graph, along
-from codistill.losses.cross_entropy import cross_entropy
-from codistill.losses.kl import kl
-from codistill.losses.squared_error import squared_error
-from codistill.methods import Method, Peers, Terms, number
-from codistill.methods.connectors import connected, where_channels_differ
-from codistill.methods.features import Features
+from codistill.losses.divergences.kl import kl
+from codistill.losses.features.squared_error import squared_error
+from codistill.losses.labels import cross_entropy
+from codistill.methods import Method, Peers, Terms
+from codistill.methods.parts.connectors import connected, where_channels_differ
+from codistill.methods.parts.features import Features
 
 
 class UDML(Method):

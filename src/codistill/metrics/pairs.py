@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from codistill.losses.kl import relative_entropy
+from codistill.losses.divergences.kl import relative_entropy
 from codistill.losses.posterior import log_posterior
 from codistill.metrics.accuracy import correct
 from codistill.metrics.labels import check

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from codistill.discovery import available, find
 from codistill.models.trial import place_of, said_by
-from codistill.names import Spec, Value, WrongKind, available, find
 from codistill.randomness import seeded
+from codistill.spec import Spec, Value, WrongKind
 
 __all__ = ["build", "count_parameters"]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from codistill.models.adopt import adopt
 from codistill.models.fit import image
 from codistill.models.trial import said_by
-from codistill.names import UnknownName, Value
+from codistill.spec import UnknownName, Value
 
 __all__ = ["timm", "torchvision"]
 

@@ -16,7 +16,7 @@ from codistill.models.adopt import adopt
 from codistill.models.external import fits, made, needed, tensors_alone
 from codistill.models.fit import image
 from codistill.models.trial import said_by
-from codistill.names import Value
+from codistill.spec import Value
 
 __all__ = ["hf"]
 

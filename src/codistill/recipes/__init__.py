@@ -1,8 +1,8 @@
 """Recipes: functions that return a `Study`, one file per paper table or data set; the folder is the list."""
 
-from codistill import names
+from codistill import discovery
 from codistill.data.options import bind
-from codistill.names import Spec, WrongKind
+from codistill.spec import Spec, WrongKind
 from codistill.study import Study
 
 
@@ -13,7 +13,7 @@ def get(spec: str) -> Study:
         UnknownName: no such recipe or option, with the nearest valid names.
     """
     parsed = Spec.parse(spec)
-    make, args = names.find(__name__, parsed)
+    make, args = discovery.find(__name__, parsed)
     study = make(**bind(make, parsed, args))
     if not isinstance(study, Study):
         raise WrongKind(f"recipe {spec!r} returned a {type(study).__name__}, not a Study")

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from codistill.batch import Batch
 from codistill.graph import Graph, complete
-from codistill.losses.cross_entropy import cross_entropy
+from codistill.losses.labels import cross_entropy
 from codistill.methods import Method, Peers, Terms
 from codistill.run import Run
 from codistill.study import Study

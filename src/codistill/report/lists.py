@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 from torch.overrides import TorchFunctionMode
 
-from codistill import methods, models, names
-from codistill.names import Spec
+from codistill import discovery, methods, models
 from codistill.report.recipes import recipes_listing
+from codistill.spec import Spec
 
 FOLDERS = {kind: f"codistill.{kind}" for kind in ("methods", "models", "data", "recipes")}
 RESULTS = Path("benchmarks/results")
@@ -80,7 +80,7 @@ class Row(NamedTuple):
 def method_rows() -> list[Row]:
     """One row for each method, from its class: the first line of its docstring and what it declares."""
     rows = []
-    for name in names.available(FOLDERS["methods"]):
+    for name in discovery.available(FOLDERS["methods"]):
         method = methods.find(name)
         summary, _, equation = (inspect.getdoc(method) or "").partition("\n")[0].partition("  ")
         rows.append(Row(name, summary, equation.strip(), _options(method), method.needs, method.cost, method.published))
@@ -109,8 +109,8 @@ def listing(what: str) -> Table:
         return recipes_listing(table)
     for title in ("name", "options", ""):
         table.add_column(title)
-    for name in names.available(FOLDERS[what]):
-        found, _ = names.find(FOLDERS[what], Spec(name))
+    for name in discovery.available(FOLDERS[what]):
+        found, _ = discovery.find(FOLDERS[what], Spec(name))
         table.add_row(name, _options(found), _first_line(found))
     return table
 
@@ -149,8 +149,8 @@ def _models(table: Table) -> Table:
     for classes in CLASSES:
         table.add_column(f"{classes} classes", justify="right", no_wrap=True)
     table.add_column("")
-    for name in names.available(FOLDERS["models"]):
-        found, _ = names.find(FOLDERS["models"], Spec(name))
+    for name in discovery.available(FOLDERS["models"]):
+        found, _ = discovery.find(FOLDERS["models"], Spec(name))
         counts, inputs = parameters(name)
         said = {"counted for": inputs, "options": _options(found)}
         lines = [_first_line(found), *(f"{title}: {text}" for title, text in said.items() if text)]

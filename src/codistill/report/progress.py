@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from codistill.records import Record
+from codistill.training.records import Record
 
 PLAIN_LINES = 5  # per training, where there is no terminal
 

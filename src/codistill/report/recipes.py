@@ -10,8 +10,8 @@ from typing import NamedTuple
 from rich.table import Table
 from rich.text import Text
 
-from codistill import names, recipes
-from codistill.names import Spec
+from codistill import discovery, recipes
+from codistill.spec import Spec
 from codistill.study import Study
 
 FOLDER = "codistill.recipes"
@@ -53,8 +53,8 @@ class Row(NamedTuple):
 def recipe_rows() -> list[Row]:
     """One row for each recipe in the folder."""
     rows = []
-    for name in names.available(FOLDER):
-        found, _ = names.find(FOLDER, Spec(name))
+    for name in discovery.available(FOLDER):
+        found, _ = discovery.find(FOLDER, Spec(name))
         summary, *about = (" ".join(part.split()) for part in (inspect.getdoc(found) or "").split("\n\n"))
         parameters = inspect.signature(found).parameters
         others = [data for data in OTHER_DATA if "data" in parameters and data != parameters["data"].default]

@@ -61,7 +61,7 @@ def changes_table(rows: Sequence[dict[str, Any]], before: str, after: str) -> Ta
     """One line per network: how many of its predictions are others than those of another run.
 
     Args:
-        rows: of `codistill.evaluate.changes`.
+        rows: of `codistill.training.evaluate.changes`.
         before: what the first run is called.
         after: what the one is called that takes its place.
     """

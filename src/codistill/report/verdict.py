@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from codistill.names import Spec
 from codistill.report.measures import measure_of, tested
 from codistill.report.numbers import count, ends, interval, known, percent, points, times
+from codistill.spec import Spec
 
 GAIN, LOSS, UNCLEAR, NONE, BASELINE = "gain", "loss", "unclear", "none", "baseline"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from codistill.checkpoint import places
-from codistill.needs import OWN
-from codistill.records import Record, logged, read_lines
 from codistill.run import Run
 from codistill.study.costs import measure_costs
 from codistill.study.entries import BASELINE, Entry, Study
 from codistill.study.summary import Rows, summary
-from codistill.train import resume, train
+from codistill.training.loop import resume, train
+from codistill.training.records import Record, logged, read_lines
+from codistill.training.requirements import OWN
 
 STACKED_NETWORKS = 400  # in one part at the most, unless one entry has more
 

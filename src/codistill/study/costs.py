@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from codistill.fleet import Fleet
 from codistill.randomness import seeded
-from codistill.step import take
 from codistill.study.entries import Entry, Study
+from codistill.training.fleet import Fleet
+from codistill.training.step import take
 
 TIMED_NETWORKS = 20
 TIMED_ROUNDS = 15

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from codistill import methods, names
+from codistill import discovery, methods
 from codistill.cohort import Cohort
-from codistill.names import Spec, UnknownName, Value, parse_value
-from codistill.needs import check_needs
 from codistill.run import Run
-from codistill.start import TRAINED, untrained
+from codistill.spec import Spec, UnknownName, Value, parse_value
+from codistill.training.initial_weights import TRAINED, untrained
+from codistill.training.requirements import check_needs
 
 BASELINE = TRAINED
 
@@ -174,7 +174,7 @@ def _check_pairs(entries: Sequence["Entry"], place: int, network: str) -> None:
 
 def _is_network(teacher: str) -> bool:
     """Whether a teacher is one of our networks by name, and not a folder or somebody's function."""
-    return teacher != BASELINE and Spec.parse(teacher).name in names.available("codistill.models")
+    return teacher != BASELINE and Spec.parse(teacher).name in discovery.available("codistill.models")
 
 
 def _has(run: Run, place: int, network: str) -> bool:

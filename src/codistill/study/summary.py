@@ -6,7 +6,7 @@ from typing import Any
 
 from codistill import methods
 from codistill.metrics.interval import mean_sd, paired_interval
-from codistill.names import Spec
+from codistill.spec import Spec
 from codistill.study.entries import BASELINE, Entry, Study
 
 Rows = list[dict[str, Any]]

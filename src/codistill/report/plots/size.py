@@ -8,12 +8,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from codistill.metrics.interval import mean_sd
-from codistill.names import Spec
 from codistill.report.measures import Measure, measure_of
 from codistill.report.numbers import count, known, percent
 from codistill.report.palette import looks
 from codistill.report.plots.look import AXIS, PERCENT, dress
 from codistill.report.verdict import is_mutual
+from codistill.spec import Spec
 
 
 def cohort_size_figure(summary: dict[str, Any], results: Sequence[dict[str, Any]] = ()) -> go.Figure | None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import Tensor
 
-from codistill import evaluate
-from codistill.fleet import Fleet
 from codistill.run import Run
+from codistill.training import evaluate
+from codistill.training.fleet import Fleet
 
 
 class Diverged(ArithmeticError):

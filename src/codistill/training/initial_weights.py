@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from codistill import checkpoint, models
 from codistill.checkpoint import Tensors
 from codistill.models.adopt import adopt
-from codistill.names import Spec, Value
 from codistill.run import Run
+from codistill.spec import Spec, Value
 
 TRAINED = "alone"  # a start, or a teacher: what a comparison has trained alone
 PICKLED = (".pt", ".pth", ".bin", ".ckpt")

@@ -5,12 +5,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from codistill import checkpoint, models, start
+from codistill import checkpoint, models
 from codistill.cohort import Cohort
 from codistill.data.examples import DataSet
 from codistill.models.trial import try_out
-from codistill.names import Spec
 from codistill.run import Run
+from codistill.spec import Spec
+from codistill.training import initial_weights
 
 
 def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[nn.Module]:
@@ -56,7 +57,7 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None 
         ValueError: no such run, or a teacher of other classes.
     """
     try:
-        saved = start.saved(folder)
+        saved = initial_weights.saved(folder)
         runs = saved.runs
     except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"teacher={str(folder)!r}: {error}") from None
@@ -72,7 +73,7 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None 
     classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
     specs = chosen.networks()
     places = [specs.index(name)] if name in specs else list(range(len(specs)))
-    nets = [start.network(specs[place], classes, shape, known=dataset.known, load=False) for place in places]
+    nets = [initial_weights.network(specs[place], classes, shape, known=dataset.known, load=False) for place in places]
     try:
         cohort = Cohort(nets)
         for net, peer in enumerate(checkpoint.places(runs)[chosen][place] for place in places):

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from codistill import checkpoint, data, methods, optim, start
+from codistill import checkpoint, data, methods, optim
 from codistill.batch import Batch, PerPeer
 from codistill.cohort import PRECISIONS, Cohort, View
 from codistill.cohort.embedding import embed
@@ -21,12 +21,13 @@ from codistill.data.examples import DataSet
 from codistill.data.split import limited
 from codistill.methods import Method
 from codistill.models.trial import try_out
-from codistill.names import Spec, WrongKind
-from codistill.needs import check_needs, check_runs
 from codistill.randomness import derive, seeded
 from codistill.run import Run
-from codistill.streams import Streams, Where
-from codistill.teacher import networks_of, teacher_networks
+from codistill.spec import Spec, WrongKind
+from codistill.training import initial_weights
+from codistill.training.batches import Streams, Where
+from codistill.training.requirements import check_needs, check_runs
+from codistill.training.teachers import networks_of, teacher_networks
 
 
 def device_of(run: Run) -> torch.device:
@@ -172,13 +173,15 @@ class Fleet:
     def _network(self, run: Run, peer: int, load: bool, teachers: Mapping[str, Path]) -> nn.Module:
         """A peer's network; its initial weights are a function of the seed and its number in its run."""
         spec = run.networks()[peer]
-        plain = start.untrained(spec)
+        plain = initial_weights.untrained(spec)
         if plain != spec and load:
             if plain not in teachers:
                 raise ValueError(f"model {spec!r}: start=alone is for comparisons; give the folder of a finished run")
             return teacher_networks(teachers[plain], run, self.dataset, plain)[0]
         classes, shape = self.dataset.classes, tuple(self.dataset.train.x.shape[1:])
-        return start.network(plain, classes, shape, derive(run.seed, "init", peer), self.dataset.known, load=load)
+        return initial_weights.network(
+            plain, classes, shape, derive(run.seed, "init", peer), self.dataset.known, load=load
+        )
 
     def _members(self, teachers: Mapping[str, Path]) -> list[Member]:
         alike_but_for_seed: dict[Run, list[Run]] = {}

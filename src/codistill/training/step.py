@@ -17,9 +17,9 @@ from codistill.batch import Batch
 from codistill.cohort import Cohort, Group
 from codistill.cohort.groups import on_device
 from codistill.cohort.memory import Memory
-from codistill.fleet import Fleet, Member
 from codistill.methods import Terms
-from codistill.watch import Watched, look
+from codistill.training.edges import Watched, look
+from codistill.training.fleet import Fleet, Member
 
 
 def take(fleet: Fleet, epoch: int, step: int, watched: list[Watched] | None = None) -> list[Terms]:

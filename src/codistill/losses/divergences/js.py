@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from codistill.losses.divergence import Divergence
-from codistill.losses.kl import relative_entropy
+from codistill.losses.divergences.kl import relative_entropy
 
 
 class JS(Divergence):

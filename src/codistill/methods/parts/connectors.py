@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from codistill.graph import FeatureLoss
 from codistill.losses.maps import positions
-from codistill.methods.features import Features, Pair
-from codistill.methods.mixing import linear
+from codistill.methods.parts.features import Features, Pair
+from codistill.methods.parts.mixing import linear
 
 
 class Connector(nn.Module):

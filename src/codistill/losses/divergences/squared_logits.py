@@ -1,21 +1,9 @@
-"""Mean squared errors: of features, and of logits."""
+"""Mean squared error of logits."""
 
 from torch import Tensor
 
 from codistill.losses.divergence import Divergence
 from codistill.losses.posterior import full_precision
-
-
-def squared_error(students: Tensor, sources: Tensor) -> Tensor:
-    """Mean over samples and elements of (f_student - f_source)^2.
-
-    Args:
-        students: ``[E, B, ...]``.
-        sources: the same shape.
-
-    Returns: ``[E]``.
-    """
-    return (students - sources).square().flatten(1).mean(1)
 
 
 class SquaredLogits(Divergence):
@@ -44,3 +32,5 @@ class SquaredLogits(Divergence):
 
 
 squared_logits = SquaredLogits()
+
+__all__ = ["squared_logits"]

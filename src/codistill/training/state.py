@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from codistill import checkpoint
 from codistill.checkpoint import Checkpoint
 from codistill.cohort.groups import Leaf
-from codistill.fleet import Fleet
 from codistill.methods import Terms
 from codistill.randomness import seeded
-from codistill.results import diverged, results
 from codistill.run import Run
-from codistill.step import take
-from codistill.watch import Watched, is_watched
+from codistill.training.edges import Watched, is_watched
+from codistill.training.fleet import Fleet
+from codistill.training.results import diverged, results
+from codistill.training.step import take
 
 
 class Training:

@@ -13,7 +13,6 @@ from codistill.cohort import Cohort, View
 from codistill.cohort.embedding import embed
 from codistill.data.examples import Examples, Retrieval
 from codistill.data.loader import plain
-from codistill.fleet import Fleet
 from codistill.losses.posterior import log_posterior
 from codistill.metrics.accuracy import accuracy
 from codistill.metrics.agreement import agreement
@@ -25,6 +24,7 @@ from codistill.metrics.pairs import error_correlation, js_matrix, kl_matrix
 from codistill.metrics.posterior import entropy, mean_posterior
 from codistill.metrics.retrieval import concatenated, distances, multi_query, retrieval
 from codistill.run import Run
+from codistill.training.fleet import Fleet
 
 Row = dict[str, Any]
 BATCH = 16_384  # network passes of one example in a batch, about

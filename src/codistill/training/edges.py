@@ -5,10 +5,10 @@ from torch import Tensor
 
 from codistill.batch import Batch
 from codistill.cohort.memory import Memory
-from codistill.fleet import Fleet, Member
 from codistill.losses.posterior import log_posterior
 from codistill.metrics.agreement import agreement
 from codistill.metrics.pairs import kl_matrix
+from codistill.training.fleet import Fleet, Member
 
 WATCHED_STEPS = 8  # of an epoch, about
 

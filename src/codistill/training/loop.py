@@ -9,11 +9,11 @@ from torch import nn
 from codistill import checkpoint
 from codistill.checkpoint import Checkpoint
 from codistill.data.examples import DataSet
-from codistill.fleet import Fleet
-from codistill.records import Record, logged, read_lines
-from codistill.results import Diverged, results
 from codistill.run import Run
-from codistill.training import Training, restore_peers
+from codistill.training.fleet import Fleet
+from codistill.training.records import Record, logged, read_lines
+from codistill.training.results import Diverged, results
+from codistill.training.state import Training, restore_peers
 
 
 def train(

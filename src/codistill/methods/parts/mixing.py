@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from codistill.batch import Batch
 from codistill.cohort import Outputs
-from codistill.losses.cross_entropy import cross_entropy
+from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import full_precision
 
 

@@ -12,7 +12,7 @@ from codistill.cohort.taps import before_relu
 from codistill.graph import FeatureLoss, Graph, along_features, edges
 from codistill.losses.posterior import full_precision
 from codistill.methods import Peers
-from codistill.methods.imitation import Sources
+from codistill.methods.parts.sources import Sources
 from codistill.randomness import seeded
 
 

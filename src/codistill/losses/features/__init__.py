@@ -1,0 +1,1 @@
+"""Losses between features: a value per edge, one loss to a file; the folder is the list."""

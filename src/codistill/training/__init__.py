@@ -1,0 +1,1 @@
+"""Training: from runs to records, checkpoints and results."""
