@@ -29,6 +29,7 @@ from goldens import scenarios
 
 DATA = Path(__file__).parent / "data"
 RELATIVE, ABSOLUTE = 1e-7, 1e-10  # how near terms have to be where the machine is another one
+RELATIVE_FLOAT32 = 1e-4
 STUDY, INTERRUPTED, SETTINGS = "study", "interrupted", "settings"
 Entry = dict[str, Any]
 Entries = dict[str, Entry]
@@ -153,7 +154,9 @@ def terms_that_moved(stored: Entries, fresh: Entries, *, exact: bool) -> list[st
     moved = [f"{name}: is {'gone' if name in stored else 'new'}" for name in sorted(stored.keys() ^ fresh.keys())]
     for name in stored:
         if name in fresh:
-            moved += [f"{name}: {line}" for line in _differences(_without(stored[name]), _without(fresh[name]), exact)]
+            tolerance = 0.0 if exact else RELATIVE_FLOAT32 if "float32" in name else RELATIVE
+            pair = _without(stored[name]), _without(fresh[name])
+            moved += [f"{name}: {line}" for line in _differences(*pair, tolerance)]
     return moved
 
 
@@ -163,7 +166,7 @@ def digests_that_moved(stored: Entries, fresh: Entries) -> list[str]:
     for name in stored:
         if name in fresh:
             pair = [{k: v for k, v in entry.items() if k in DIGESTS} for entry in (stored[name], fresh[name])]
-            moved += [f"{name}: {line}" for line in _differences(*pair, exact=True)]
+            moved += [f"{name}: {line}" for line in _differences(*pair, tolerance=0.0)]
     return moved
 
 
@@ -175,31 +178,32 @@ def _without(entry: Entry) -> Entry:
     return entry if "rows" in entry else {k: v for k, v in entry.items() if k not in DIGESTS}
 
 
-def _differences(one: Any, two: Any, exact: bool, where: str = "") -> list[str]:
+def _differences(one: Any, two: Any, tolerance: float, where: str = "") -> list[str]:
     """The paths at which two JSON values differ; of a list of steps, the first one."""
     if isinstance(one, dict) and isinstance(two, dict):
         lines = [f"{where}{key} is {'gone' if key in one else 'new'}" for key in sorted(one.keys() ^ two.keys())]
         for key in one:
             if key in two:
-                lines += _differences(one[key], two[key], exact, f"{where}{key} ")
+                lines += _differences(one[key], two[key], tolerance, f"{where}{key} ")
         return lines
     if isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
-        each = [_differences(a, b, exact, f"{where}[{i}] ") for i, (a, b) in enumerate(zip(one, two, strict=True))]
+        each = [_differences(a, b, tolerance, f"{where}[{i}] ") for i, (a, b) in enumerate(zip(one, two, strict=True))]
         differ = [lines for lines in each if lines]
         if one and isinstance(one[0], str) and len(differ) > 1:  # steps, or digests
             return [f"{differ[0][0]} (the first of {len(differ)} of {len(each)})"]
         return [line for lines in differ for line in lines]
-    return [] if _same(one, two, exact) else [f"{where.strip()}: {one} -> {two}"]
+    return [] if _same(one, two, tolerance) else [f"{where.strip()}: {one} -> {two}"]
 
 
-def _same(one: Any, two: Any, exact: bool) -> bool:
-    if one == two or exact:
+def _same(one: Any, two: Any, tolerance: float) -> bool:
+    """Whether two values are equal, or within a relative tolerance numbers, or texts of hexadecimal ones."""
+    if one == two or not tolerance:
         return bool(one == two)
     try:
         a, b = ([float.fromhex(v) for v in x.split()] if isinstance(x, str) else [float(x)] for x in (one, two))
     except (TypeError, ValueError):
         return False
-    close = [math.isclose(x, y, rel_tol=RELATIVE, abs_tol=ABSOLUTE) for x, y in zip(a, b, strict=False)]
+    close = [math.isclose(x, y, rel_tol=tolerance, abs_tol=ABSOLUTE) for x, y in zip(a, b, strict=False)]
     return len(a) == len(b) and all(close)
 
 

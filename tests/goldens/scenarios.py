@@ -46,7 +46,7 @@ REQUIRED: dict[str, dict[str, object]] = {
 TEACHER = "TEACHER"  # in a spec, the folder of a finished run
 TAUGHT = ("afd", "at", "cml", "dist", "dkd", "fitnet", "kd", "logits", "lskd", "nst", "ofd", "rkd", "tfkd")
 
-# Besides the defaults: method -> options, each run together in both executors.
+# Besides the defaults: method -> options, each run as a stack.
 VARIANTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(TAUGHT, ("teacher=none",)),
     "alone": ("label_smoothing=0.1,confidence_penalty=0.1",),
@@ -105,11 +105,8 @@ def method_runs(method: str) -> Iterator[tuple[str, list[Run]]]:
     run = BASE.replace(method=plain, execute="stack", **required)
     yield "stack/together/two seeds", [run, run.replace(seed=SEED + 1)]
     for options in VARIANTS.get(method, ()):
-        for execute in EXECUTES:
-            yield (
-                f"{execute}/together/{options}",
-                [BASE.replace(method=f"{method}:{options}", execute=execute, **required)],
-            )
+        varied = BASE.replace(method=f"{method}:{options}", execute="stack", **required)
+        yield f"stack/together/{options}", [varied]
 
 
 def settings_runs() -> Iterator[tuple[str, list[Run]]]:
