@@ -13,7 +13,7 @@ from codistill import discovery
 from codistill.batch import Batch
 from codistill.cohort import Cohort, View
 from codistill.graph import Graph
-from codistill.spec import Spec, UnknownName, WrongKind
+from codistill.spec import Spec, WrongKind
 
 Peers = Cohort | View
 Terms = dict[str, Tensor]
@@ -128,25 +128,26 @@ def warn_of_identical(cohort: Peers, graph: Graph) -> None:
             return
 
 
-def find(spec: str) -> type[Method]:
+def find(spec: str | Spec) -> type[Method]:
     """The class of a method's spec.
 
     Raises:
         UnknownName: no such method, with the nearest valid names.
     """
-    cls, _ = discovery.find(__name__, Spec.parse(spec))
+    cls, _ = discovery.find(__name__, spec)
     if not (isinstance(cls, type) and issubclass(cls, Method)):
-        raise WrongKind(f"{spec!r} is {cls!r}, not a Method")
+        raise WrongKind(f"'{spec}' is {cls!r}, not a Method")
     return cls
 
 
-def is_mutual(spec: str) -> bool:
+def is_mutual(spec: str | Spec) -> bool:
     """Whether a method's peers learn from each other: by itself, or because it was given ``teacher=none``."""
-    options = Spec.parse(spec).options
+    spec = Spec.of(spec)
+    options = spec.options
     return find(spec).mutual or ("teacher" in options and options["teacher"] is None)
 
 
-def get(spec: str, **settings: Any) -> Method:
+def get(spec: str | Spec, **settings: Any) -> Method:
     """A method from its spec, ``dml:weight=0.5,temperature=3``; ``module:Name`` is the user's own.
 
     Args:
@@ -154,19 +155,14 @@ def get(spec: str, **settings: Any) -> Method:
         settings: more options, in Python.
 
     Raises:
-        UnknownName: no such method, with the nearest valid names.
-        ValueError: an option that the method does not have, or a value that it refuses.
+        UnknownName: no such method or option, with the nearest that exist.
+        ValueError: a required option is missing, or a value is invalid.
     """
-    parsed = Spec.parse(spec)
-    cls, (_, args) = find(spec), discovery.find(__name__, parsed)
-    options = {**parsed.options, **settings}
-    valid = list(inspect.signature(cls).parameters)
-    for option in options:
-        if option not in valid:
-            raise UnknownName(f"option of method {parsed.name!r}", option, valid)
-    parameters = list(inspect.signature(cls).parameters.values())[len(args) :]
-    for parameter in parameters:
-        if parameter.default is parameter.empty and parameter.name not in options:
-            fix = "a run's folder, or none for the peers" if parameter.name == "teacher" else "a value"
-            raise ValueError(f"method {spec!r} needs {parameter.name}: give it {fix}, {parameter.name}=...")
-    return cls(*args, **options)
+    spec = Spec.of(spec).replace(**settings)
+    teacher = inspect.signature(find(spec)).parameters.get("teacher")
+    if teacher is not None and teacher.default is teacher.empty and "teacher" not in spec.options and not spec.args:
+        raise ValueError(
+            f"method {str(spec)!r} needs teacher: give it a run's folder, or none for the peers, teacher=..."
+        )
+    method: Method = discovery.construct(__name__, spec)
+    return method

@@ -23,7 +23,7 @@ from codistill.methods import Method
 from codistill.models.trial import try_out
 from codistill.randomness import derive, seeded
 from codistill.run import Run
-from codistill.spec import Spec, WrongKind
+from codistill.spec import WrongKind
 from codistill.training import initial_weights
 from codistill.training.batches import Streams, Where
 from codistill.training.requirements import check_needs, check_runs
@@ -175,9 +175,9 @@ class Fleet:
         spec = run.networks()[peer]
         plain = initial_weights.untrained(spec)
         if plain != spec and load:
-            if plain not in teachers:
-                raise ValueError(f"model {spec!r}: start=alone is for comparisons; give the folder of a finished run")
-            return teacher_networks(teachers[plain], run, self.dataset, plain)[0]
+            if str(plain) not in teachers:
+                raise ValueError(f"model '{spec}': start=alone is for comparisons; give the folder of a finished run")
+            return teacher_networks(teachers[str(plain)], run, self.dataset, str(plain))[0]
         classes, shape = self.dataset.classes, tuple(self.dataset.train.x.shape[1:])
         return initial_weights.network(
             plain, classes, shape, derive(run.seed, "init", peer), self.dataset.known, load=load
@@ -202,8 +202,7 @@ class Fleet:
         return members
 
     def _method(self, runs: Sequence[Run], teachers: Mapping[str, Path]) -> Method:
-        spec = Spec.parse(runs[0].method)
-        teacher = spec.options.get("teacher")
+        teacher = runs[0].method.options.get("teacher")
         if teacher is None:
             return methods.get(runs[0].method)
         folder = teachers.get(str(teacher), Path(str(teacher)))
@@ -263,8 +262,8 @@ class Fleet:
             )
         if logits.shape[-1] != self.dataset.classes:
             raise ValueError(
-                f"models={' '.join(self.run.models)!r} give {logits.shape[-1]} classes, data={self.run.data!r} has "
-                f"{self.dataset.classes}: build them for as many"
+                f"models='{' '.join(map(str, self.run.models))}' give {logits.shape[-1]} classes, "
+                f"data='{self.run.data}' has {self.dataset.classes}: build them for as many"
             )
 
     def _check_embedding(self, x: Tensor) -> None:

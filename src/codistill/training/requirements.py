@@ -11,7 +11,7 @@ OWN = ("method", "peers", "models", "seed")
 
 def check_needs(method: Method, run: Run) -> None:
     """What a method needs and the settings do not give is an error before the first step."""
-    name = run.method
+    name = str(run.method)
     if (method.views > 1 or method.own_views or run.own_views) and not run.augment:
         raise ValueError(f"method {name!r} needs distorted views, and augment is empty: set it, e.g. crop:pad=1 flip")
     if method.partners and run.unlabelled:
