@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from codistill import data
-from codistill.names import available
+from codistill.discovery import available
 from codistill.run import Run
 from codistill.study import Study, compare
-from codistill.train import resume, train
+from codistill.training.loop import resume, train
 
 METHODS = tuple(available("codistill.methods"))
 EXECUTES = ("loop", "stack")
