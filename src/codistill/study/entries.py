@@ -194,7 +194,7 @@ def _check_entries(entries: Sequence[Entry]) -> None:
         _check_method(entry.run)
         if any(entry.run == other.run or entry.name == other.name for other in entries[:number]):
             raise ValueError(f"{entry.name!r} is there twice: leave one out")
-        if entry.teacher == BASELINE and entry.run.peers < 2 and not methods.find(entry.method).twin:
+        if entry.teacher == BASELINE and entry.run.peers < 2 and methods.find(entry.method).needs.teacher != "past":
             raise ValueError(
                 f"peers=1: {entry.name!r} needs a teacher other than the student's own twin, but only one network is "
                 "trained alone: set peers to 2 or more, or teacher to a run's folder"

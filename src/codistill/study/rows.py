@@ -73,7 +73,7 @@ def row_of(row: str | Row) -> Row:
     parameters = signature(method).parameters
     if "teacher" in parameters and parameters["teacher"].default is parameters["teacher"].empty and not spec.args:
         options.setdefault("teacher", BASELINE)
-    if options.get("teacher") == BASELINE and "graph" in parameters and not method.twin:
+    if options.get("teacher") == BASELINE and "graph" in parameters and method.needs.teacher != "past":
         options.setdefault("graph", "ring")
     return Row(Spec(spec.name, spec.args), **options)
 
