@@ -176,7 +176,8 @@ def table() -> None:
         f"Each method stands at its published defaults and, where another of {BUDGET} settings was better on "
         f"validation data (seeds {SEEDS[0]} to {SEEDS[-1]}), also tuned; rate and decay were tuned for training alone "
         "with the same budget.",
-        "Methods with a teacher learn from networks of the same size trained alone, TF-KD from its past self.",
+        "Methods with a teacher learn from networks of the same size trained alone: each student from the next one "
+        "(graph ring), with Tf-KD from the one with its own start.",
         "Defaults and tuned rows were measured in two runs, each beside the same networks trained alone.",
     ]
     found = {**halves["defaults"], "rows": rows, "notes": notes, "command": "python benchmarks/family.py"}

@@ -200,7 +200,7 @@ def train_study(folder: Path) -> tuple[dict[str, object], bytes]:
     """A small comparison: its summary without what differs from time to time, and its lines of results."""
     base = BASE.replace(peers=2, epochs=1, execute="stack", augment=("crop:pad=1",))
     methods = ("dml", "dml:peers=3,update=in_turn", "kd:teacher=alone")
-    study = Study(recipe="golden", base=base, methods=methods, seeds=(1, 2), notes=("A note.",))
+    study = Study(recipe="golden", base=base, rows=methods, seeds=(1, 2), notes=("A note.",))
     for _ in compare(study, folder):
         pass
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
