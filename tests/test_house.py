@@ -26,7 +26,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     "spec checks randomness batch",
     "discovery",
-    "run losses",
+    "run losses schedules",
     "graph models data metrics",
     "cohort",
     "optim checkpoint",

@@ -12,6 +12,7 @@ from codistill.checkpoint import read_runs
 from codistill.cohort import Cohort
 from codistill.data import load
 from codistill.run import Run
+from codistill.spec import Spec
 from codistill.study import Study, compare, costs, parts
 from codistill.training import initial_weights as start
 from codistill.training.fleet import Fleet
@@ -66,11 +67,11 @@ def found(folder):
 
 
 def test_every_kind_of_network_is_trained_alone_in_as_many_places_as_some_row_has_it():
-    assert {entry.name: list(entry.networks) for entry in STUDY.entries} == NETWORKS
+    assert {entry.name: list(map(str, entry.networks)) for entry in STUDY.entries} == NETWORKS
     assert [entry.alone for entry in STUDY.entries] == [True] * 3 + [False] * 4
     assert STUDY.entries[0].name == "alone"
     for net, name in BASELINES.items():
-        assert STUDY.alone(net).name == name
+        assert STUDY.alone(Spec.of(net)).name == name
 
 
 def test_a_kind_that_is_only_in_the_second_place_is_trained_alone_in_both():
@@ -79,7 +80,7 @@ def test_a_kind_that_is_only_in_the_second_place_is_trained_alone_in_both():
 
 
 def test_what_waits_for_whom():
-    waits = {entry.name: entry.waits for entry in STUDY.entries}
+    waits = {entry.name: tuple(map(str, entry.waits)) for entry in STUDY.entries}
     assert {name: told for name, told in waits.items() if told} == {BEGUN: (LARGE,), TAUGHT: (MIDDLE,)}
 
 
@@ -244,8 +245,8 @@ def test_one_run_after_the_other_gives_the_same_results(finished, tmp_path):
 def test_a_network_with_options_may_start_trained(tmp_path):
     study = Study("s", BASE, ("dml:models=cnn:width=6;start=alone+cnn:width=4",), (0,))
     (pair,) = [entry for entry in study.entries if not entry.alone]
-    assert pair.run.models == ("cnn:width=6,start=alone", "cnn:width=4")
-    assert pair.waits == ("cnn:width=6",)
+    assert tuple(map(str, pair.run.models)) == ("cnn:width=6,start=alone", "cnn:width=4")
+    assert pair.waits == (Spec("cnn", (), {"width": 6}),)
     assert pair.name == "dml:peers=2,models=cnn:width=6;start=alone+cnn:width=4"
     assert Study.from_dict(json.loads(json.dumps(study.as_dict()))) == study
     *_, end = compare(study, tmp_path / "s")

@@ -60,7 +60,7 @@ def test_every_network_of_every_method_and_seed_is_measured(found):
 def test_its_numbers_are_those_of_the_networks_of_the_folder(comparison, found):
     part = studies.parts(studies.load(comparison), comparison)[0]
     fleet = restored(part.folder)
-    run = next(r for r in fleet.runs if r.method == "dml" and r.seed == 1)
+    run = next(r for r in fleet.runs if r.method.name == "dml" and r.seed == 1)
     peer = fleet.places[run][1]
     train_part = fleet.streams.parts[1].train
     net = fleet.cohort.network(peer).eval()

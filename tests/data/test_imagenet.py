@@ -250,7 +250,7 @@ def test_where_it_was_looked_for_is_said(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"size": 4}, "imagenet: size=4: give a whole number, 8 or more"),
+        ({"size": 4}, "imagenet: size=4: give a whole number of at least 8"),
         ({"area": 0}, "imagenet: area=0: give a number above 0"),
         ({"area": True}, "imagenet: area=True"),
         ({"workers": -1}, "imagenet: workers=-1"),

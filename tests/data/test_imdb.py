@@ -75,7 +75,7 @@ def test_one_logit_makes_the_task_binary(root):
         ("unsup=3", "imdb: unsup=3: use true or false"),
         ("skip_bad=3", "imdb: skip_bad=3: use true or false"),
         ("outputs=3", r"imdb: outputs=3 for 2 classes: give 2, or 1"),
-        ("length=0", "imdb: length=0: give a whole number, 1 or more"),
+        ("length=0", "imdb: length=0: give a whole number of at least 1"),
     ],
 )
 def test_an_option_out_of_range_is_named(root, options, said):

@@ -168,7 +168,7 @@ def test_where_it_was_looked_for_is_said(tmp_path):
 @pytest.mark.parametrize(
     ("options", "kind", "said"),
     [
-        ({"height": 2}, ValueError, "market1501: height=2: give a whole number, 8 or more"),
+        ({"height": 2}, ValueError, "market1501: height=2: give a whole number of at least 8"),
         ({"width": "wide"}, ValueError, "market1501: width='wide'"),
         ({"queries": "gt_box"}, UnknownName, "no folder of queries is called 'gt_box': did you mean 'gt_bbox'"),
         ({"skip_bad": "yes"}, ValueError, "market1501: skip_bad='yes': use true or false"),

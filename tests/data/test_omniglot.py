@@ -158,7 +158,7 @@ def test_a_test_part_without_queries_is_explained(tmp_path):
     ("options", "said"),
     [
         ({"test_alphabets": 2}, "omniglot: test_alphabets=2: .* holds 2, and one at least is learnt: lower it"),
-        ({"test_alphabets": 0}, "omniglot: test_alphabets=0: give a whole number, 1 or more"),
+        ({"test_alphabets": 0}, "omniglot: test_alphabets=0: give a whole number of at least 1"),
         ({"size": 0.5}, "omniglot: size=0.5: give a whole number"),
         ({"skip_bad": 0}, "omniglot: skip_bad=0: use true or false"),
     ],

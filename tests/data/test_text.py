@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from codistill.data import DataSet
-from codistill.data.augment import build_augment
+from codistill.data.augmentations import build_augment
 from codistill.data.split import split
 from codistill.data.text import TextForm, Texts, hold_out, text_data
 
@@ -154,7 +154,7 @@ def test_a_tokenizer_of_one_s_own_is_taken(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"vocabulary": 7}, "tiny: vocabulary=7: give a whole number, 8 or more"),
+        ({"vocabulary": 7}, "tiny: vocabulary=7: give a whole number of at least 8"),
         ({"length": True}, "tiny: length=True"),
         ({"min_count": "a"}, "tiny: min_count='a'"),
         ({"lowercase": 1}, "tiny: lowercase=1: use true or false"),

@@ -105,8 +105,8 @@ def test_a_text_without_a_token_and_no_unknown_one_is_named(tmp_path):
     ("options", "said"),
     [
         ({"model": "bp"}, "no model of a tokenizer is called 'bp': did you mean 'bpe'"),
-        ({"vocabulary": 3}, "vocabulary=3: give a whole number, 8 or more"),
-        ({"min_count": 0}, "min_count=0: give a whole number, 1 or more"),
+        ({"vocabulary": 3}, "vocabulary=3: give a whole number of at least 8"),
+        ({"min_count": 0}, "min_count=0: give a whole number of at least 1"),
         ({"vocabulary": 2.5}, "vocabulary=2.5"),
     ],
 )

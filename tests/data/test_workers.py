@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from codistill.data import workers
-from codistill.data.augment import build_augment
+from codistill.data.augmentations import build_augment
 from codistill.data.cut import Cut, Unreadable
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.loader import Loader, plain

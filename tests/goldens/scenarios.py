@@ -132,7 +132,7 @@ def train_runs(
     Raises:
         ValueError: the runs are refused.
     """
-    runs = [run.replace(method=run.method.replace(TEACHER, str(teacher))) for run in runs]
+    runs = [run.replace(method=str(run.method).replace(TEACHER, str(teacher))) for run in runs]
     records = train(runs, folder, dataset=dataset, part=None)
     steps = [terms_by_run(record.terms, runs) for record in records if record.kind == "step"]
     return [list(of_run) for of_run in zip(*steps, strict=True)]
@@ -200,7 +200,7 @@ def train_study(folder: Path) -> tuple[dict[str, object], bytes]:
     """A small comparison: its summary without what differs from time to time, and its lines of results."""
     base = BASE.replace(peers=2, epochs=1, execute="stack", augment=("crop:pad=1",))
     methods = ("dml", "dml:peers=3,update=in_turn", "kd:teacher=alone")
-    study = Study(recipe="golden", base=base, methods=methods, seeds=(1, 2), notes=("A note.",))
+    study = Study(recipe="golden", base=base, rows=methods, seeds=(1, 2), notes=("A note.",))
     for _ in compare(study, folder):
         pass
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))

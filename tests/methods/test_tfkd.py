@@ -82,8 +82,8 @@ SMALL = Run(models=("cnn:width=4",), labels=40, batch=20, epochs=1, peers=2)
 def test_a_comparison_takes_the_past_self_from_the_twin_and_kd_s_teacher_never():
     base, kd, past = Study("s", SMALL, ("kd:peers=2", "tfkd"), (0, 1)).entries
     assert (kd.teacher, past.teacher) == ("alone", "alone")
-    assert kd.method == "kd:teacher=alone,graph=ring"
-    assert past.method == "tfkd:teacher=alone"
+    assert str(kd.method) == "kd:teacher=alone,graph=ring"
+    assert str(past.method) == "tfkd:teacher=alone"
     assert (base.run.peers, past.run.peers, past.cohort) == (2, 2, 1)
 
 

@@ -81,7 +81,7 @@ def _look(place: Place, settings: Settings, found: dict[str, Any]) -> dict[str, 
             planes.append(measures.plane(run[0], settings))
         if "path" not in settings.skip:
             ways += measures.paths(run, settings)
-    about = {"data": fleet.run.data, "task": fleet.dataset.task, "device": str(fleet.device)}
+    about = {"data": str(fleet.run.data), "task": fleet.dataset.task, "device": str(fleet.device)}
     sizes = [min(len(part), WIDER * settings.examples) for part in (fleet.streams.parts[0].train, fleet.dataset.test)]
     return {
         **about,

@@ -91,7 +91,7 @@ def places(folders: Sequence[Path]) -> list[Place]:
     data = {run.data: place.folder for place in found for run in place.rows}
     if len(data) > 1:
         (one, here), (other, there) = list(data.items())[:2]
-        raise ValueError(f"data={one!r} in {here} and {other!r} in {there}: analyze runs on the same data together")
+        raise ValueError(f"data='{one}' in {here} and '{other}' in {there}: analyze runs on the same data together")
     return found
 
 
@@ -110,7 +110,7 @@ def _of_runs(folders: Sequence[Path]) -> list[Place]:
     forms: dict[str, set[Run]] = {}
     for run in (run for runs in each.values() for run in runs):
         forms.setdefault(_name(run), set()).add(run.replace(seed=0))
-    alone = [run for runs in each.values() for run in runs if Spec.parse(run.method) == Spec(BASELINE)]
+    alone = [run for runs in each.values() for run in runs if run.method == Spec(BASELINE)]
     # of each kind of networks, the row with the most of them, so that all others find theirs in it
     bases = {run.models: run.replace(seed=0) for run in sorted(alone, key=lambda run: run.peers)}
 
@@ -162,7 +162,7 @@ def subjects(place: Place, fleet: Fleet, *, networks: int, examples: int, seed: 
                 row.label,
                 run.seed,
                 number,
-                run.networks()[number],
+                str(run.networks()[number]),
                 fleet.delivered.network(peer),
                 train,
                 test,

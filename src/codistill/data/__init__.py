@@ -4,14 +4,12 @@
 own, ``module:function``.
 """
 
-import inspect
 import os
 from pathlib import Path
 
 from codistill.data.examples import DataSet, Examples
-from codistill.data.options import bind
 from codistill.data.own import from_dataset
-from codistill.discovery import find
+from codistill.discovery import construct
 from codistill.spec import Spec, WrongKind
 
 __all__ = ["DataSet", "Examples", "from_dataset", "load"]
@@ -19,7 +17,7 @@ __all__ = ["DataSet", "Examples", "from_dataset", "load"]
 ROOT = "CODISTILL_DATA"  # the environment variable for the usual root
 
 
-def load(spec: str, root: Path | None = None, download: bool = False) -> DataSet:
+def load(spec: str | Spec, root: Path | None = None, download: bool = False) -> DataSet:
     """The data set that a spec names.
 
     Args:
@@ -30,21 +28,15 @@ def load(spec: str, root: Path | None = None, download: bool = False) -> DataSet
         download: Fetch the files where they are not there.
 
     Raises:
-        UnknownName: no such data set or option, with the nearest that there is.
+        UnknownName: no such data set or option, with the nearest that exist.
         FileNotFoundError: the files are not there; says where they were looked for and what to do.
-        ValueError: an option's value, or a file, is not what it should be.
-        WrongKind: the user's is no function, or returns something else.
+        ValueError: an invalid value, or a file that cannot be read.
+        WrongKind: the user's own is no function, or returns something else.
     """
-    parsed = Spec.parse(spec)
-    make, args = find(__name__, parsed)
-    if not callable(make):
-        raise WrongKind(f"{spec} is a {type(make).__name__}: name a function that returns a codistill.data.DataSet")
-    settings = {"root": root or usual_root(), "download": download}
-    taken = inspect.signature(make).parameters
-    made = make(**{k: v for k, v in settings.items() if k in taken}, **bind(make, parsed, args, given=settings))
-    if not isinstance(made, DataSet):
-        raise WrongKind(f"{spec} returned a {type(made).__name__}: return a codistill.data.DataSet")
-    return made
+    dataset = construct(__name__, spec, root=root or usual_root(), download=download)
+    if not isinstance(dataset, DataSet):
+        raise WrongKind(f"data '{spec}' returned a {type(dataset).__name__}: return a codistill.data.DataSet")
+    return dataset
 
 
 def usual_root() -> Path:

@@ -195,3 +195,9 @@ def _bar(name: str, have: int, total: int | None, shown: bool) -> Iterator[Calla
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
         task = bar.add_task(name, total=total, completed=have)
         yield lambda size: bar.advance(task, size)
+
+
+def nothing_to_fetch(name: str, download: bool, where: str) -> None:
+    """Raise a ValueError where a download is asked for of a set that has no address."""
+    if download:
+        raise ValueError(f"{name}: download=True, and there is nothing to fetch: turn it off, and {where}")

@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from codistill.checks import flag, whole
 from codistill.data import class_folders
 from codistill.data.cut import Unreadable, open_picture, pixels
+from codistill.data.download import nothing_to_fetch
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.kept import digest, kept, stamp
-from codistill.data.options import check_flag, check_whole, nothing_to_fetch
 from codistill.data.split import held_out
 
 __all__ = ["folder"]
@@ -81,9 +82,9 @@ class Form:
     skip_bad: bool
 
     def __post_init__(self) -> None:
-        check_whole("folder", "size", self.size)
+        whole("folder: size", self.size)
         for name in ("grey", "skip_bad"):
-            check_flag("folder", name, getattr(self, name))
+            flag(f"folder: {name}", getattr(self, name))
 
     def read(self, path: Path) -> Tensor:
         """One picture, ``[C, size, size]`` uint8; a ValueError that names it where it cannot be read."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from codistill.checks import flag, whole
 from codistill.data.cut import pixels
 
 if TYPE_CHECKING:
@@ -23,10 +24,10 @@ class Frame:
     """
 
     def __init__(self, name: str, size: int | None = None, grey: bool | None = None) -> None:
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-            raise ValueError(f"{name}: size={size!r}: give height and width in pixels, such as 32")
-        if grey is not None and not isinstance(grey, bool):
-            raise ValueError(f"{name}: grey={grey!r}: use true or false")
+        if size is not None:
+            whole(f"{name}: size", size)
+        if grey is not None:
+            flag(f"{name}: grey", grey)
         self.fitted = size is not None
         self.size = None if size is None else (size, size)
         self.grey = grey

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
+from codistill.checks import flag
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.frame import Frame
 from codistill.data.hf_columns import Columns, Part
 from codistill.data.hf_pictures import Source, pictures
 from codistill.data.hub import folder_of, parts_of
-from codistill.data.options import check_flag
 from codistill.data.text import TextForm, Texts, hold_out, text_data
 from codistill.spec import UnknownName
 
@@ -85,7 +85,7 @@ def hf(
     """
     form = TextForm("hf", vocabulary, length, tokenizer, vectors, lowercase, min_count, outputs)
     frame = Frame("hf", size, grey)
-    check_flag("hf", "skip_bad", skip_bad)
+    flag("hf: skip_bad", skip_bad)
     parts = parts_of(str(name), root, config, download)
     learned = Part(train, _part(parts, train, str(name)))
     columns = Columns.choose(str(name), learned.rows.features, text, image, label)

@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from codistill.checks import flag, whole
 from codistill.data import class_folders
 from codistill.data.cut import Cut
-from codistill.data.download import missing
+from codistill.data.download import missing, nothing_to_fetch
 from codistill.data.examples import DataSet, Examples
 from codistill.data.kept import kept
-from codistill.data.options import check_flag, check_whole, nothing_to_fetch
 from codistill.data.pictures import Files, Pictures, readable
 from codistill.data.workers import count
 
@@ -56,8 +56,8 @@ def imagenet(
             and cannot be, its name.
     """
     nothing_to_fetch("imagenet", download, "name the folder that holds train/ and val/ (--data-root FOLDER)")
-    check_whole("imagenet", "size", size, 8)
-    check_flag("imagenet", "skip_bad", skip_bad)
+    whole("imagenet: size", size, 8)
+    flag("imagenet: skip_bad", skip_bad)
     if isinstance(area, bool) or not isinstance(area, int | float) or not 0 < area <= 1:
         raise ValueError(f"imagenet: area={area!r}: give a number above 0 and up to 1, such as 0.08")
     found = count(workers, "imagenet")

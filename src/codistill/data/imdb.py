@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
+from codistill.checks import flag
 from codistill.data.class_folders import left_out
 from codistill.data.download import check_free, extract, fetch, missing
 from codistill.data.examples import DataSet
-from codistill.data.options import check_flag
 from codistill.data.text import TextForm, Texts, text_data
 
 __all__ = ["imdb"]
@@ -57,8 +57,8 @@ def imdb(
             it should be; names the file and the line.
     """
     form = TextForm("imdb", vocabulary, length, tokenizer, vectors, lowercase, min_count, outputs)
-    check_flag("imdb", "unsup", unsup)
-    check_flag("imdb", "skip_bad", skip_bad)
+    flag("imdb: unsup", unsup)
+    flag("imdb: skip_bad", skip_bad)
     homes = (root / "aclImdb", root)
     home = next((h for h in homes if _there(h)), None)
     if home is None:

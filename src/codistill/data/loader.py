@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from codistill.data.augment import Augment
+from codistill.data.augmentations import Augment
 from codistill.data.cut import Cut
 from codistill.data.examples import Examples, check_statistics
 from codistill.data.order import Order
@@ -28,7 +28,7 @@ class Loader:
         examples: Where they are is where the batches are.
         batch: Examples in each.
         seed: Of the order and the augmentation.
-        augment: As `codistill.data.augment.build_augment` makes it; acts before normalisation.
+        augment: As `codistill.data.augmentations.build_augment` makes it; acts before normalisation.
         mean: Per channel, on the 0..1 scale; empty for token ids.
         std: As `mean`.
         drop_last: Leave out the examples that fill no whole batch.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
+from codistill.checks import flag, whole
 from codistill.data.class_folders import is_picture, left_out
 from codistill.data.cut import Cut
-from codistill.data.download import missing
+from codistill.data.download import missing, nothing_to_fetch
 from codistill.data.examples import DataSet, Examples, Retrieval
-from codistill.data.options import check_flag, check_whole, nothing_to_fetch
 from codistill.data.pictures import Files, Pictures, readable
 from codistill.data.workers import count
 from codistill.spec import UnknownName
@@ -73,8 +73,8 @@ def market1501(
     """
     nothing_to_fetch("market1501", download, f"name the folder that holds {TRAIN}/ (--data-root FOLDER)")
     for setting, value in (("height", height), ("width", width)):
-        check_whole("market1501", setting, value, 8)
-    check_flag("market1501", "skip_bad", skip_bad)
+        whole(f"market1501: {setting}", value, 8)
+    flag("market1501: skip_bad", skip_bad)
     if queries not in QUERIES:
         raise UnknownName("folder of queries", str(queries), QUERIES)
     found = count(workers, "market1501")

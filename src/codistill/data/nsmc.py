@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from codistill.checks import flag
 from codistill.data.download import fetch, missing
 from codistill.data.examples import DataSet
-from codistill.data.options import check_flag
 from codistill.data.rows import Row, usable
 from codistill.data.separated import Fields, Separated, shortened, undecoded
 from codistill.data.text import TextForm, Texts, text_data
@@ -60,7 +60,7 @@ def nsmc(
         ValueError: an option out of range, or a file that is not what it should be; names it and the line.
     """
     form = TextForm("nsmc", vocabulary, length, tokenizer, vectors, lowercase, min_count, outputs)
-    check_flag("nsmc", "skip_bad", skip_bad)
+    flag("nsmc: skip_bad", skip_bad)
     folder = next((f for f in (root / "nsmc", root) if all((f / name).is_file() for name in FILES)), None)
     if folder is None:
         if not download:

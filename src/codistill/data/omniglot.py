@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from codistill.checks import flag, whole
 from codistill.data.class_folders import is_picture, left_out
 from codistill.data.cut import Unreadable, open_picture, pixels
 from codistill.data.download import extract, fetch, missing
 from codistill.data.examples import DataSet, Examples, Retrieval, channel_statistics
 from codistill.data.kept import digest, kept, stamp
-from codistill.data.options import check_flag, check_whole
 from codistill.randomness import generator
 
 __all__ = ["omniglot"]
@@ -63,9 +63,9 @@ def omniglot(
         FileNotFoundError: it is not there and ``download`` is off.
         ValueError: an option out of range, or a picture that cannot be read or is called otherwise; names it.
     """
-    check_whole("omniglot", "test_alphabets", test_alphabets)
-    check_whole("omniglot", "size", size)
-    check_flag("omniglot", "skip_bad", skip_bad)
+    whole("omniglot: test_alphabets", test_alphabets)
+    whole("omniglot: size", size)
+    flag("omniglot: skip_bad", skip_bad)
     home = _home(root, download)
     drawings = _drawings(home, skip_bad)
     alphabets = sorted({drawing.alphabet for drawing in drawings})

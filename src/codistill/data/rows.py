@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from codistill.data.options import check_flag
+from codistill.checks import flag
 from codistill.data.separated import Fields, Separated, shortened, undecoded
 from codistill.spec import UnknownName
 
@@ -48,7 +48,7 @@ class Columns:
     separator: str | None = None  # a character, or tab; None: as the suffix says
 
     def __post_init__(self) -> None:
-        check_flag("table", "quotes", self.quotes)
+        flag("table: quotes", self.quotes)
         if self.separator is not None and self.separator != TAB and (len(self.separator) != 1 or self.separator == '"'):
             raise ValueError(f"table: separator={self.separator}: give one character, such as ';', or {TAB}")
         if self.text == self.label:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from codistill.checks import flag
 from codistill.data.examples import DataSet
-from codistill.data.options import check_flag
 from codistill.data.rows import SUFFIXES, Columns, Row, order, usable
 from codistill.data.text import TextForm, Texts, hold_out, text_data
 
@@ -68,7 +68,7 @@ def table(
     form = TextForm("table", vocabulary, length, tokenizer, vectors, lowercase, min_count, outputs)
     if download:
         raise ValueError("table: download=True, and there is nothing to fetch: turn it off and name a folder")
-    check_flag("table", "skip_bad", skip_bad)
+    flag("table: skip_bad", skip_bad)
     columns = Columns(str(text), str(label), str(encoding), quotes, None if separator is None else str(separator))
     path = _found(root, "train", str(train))
     tested = _test_file(root, path, test)

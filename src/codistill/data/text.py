@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from codistill.checks import flag, whole
 from codistill.data.examples import DataSet, Examples, Text
 from codistill.data.kept import kept, stamp
 from codistill.data.split import held_out
@@ -41,11 +42,8 @@ class TextForm:
 
     def __post_init__(self) -> None:
         for setting, least in (("vocabulary", 8), ("length", 1), ("min_count", 1)):
-            value = getattr(self, setting)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{self.name}: {setting}={value!r}: give a whole number, {least} or more")
-        if not isinstance(self.lowercase, bool):
-            raise ValueError(f"{self.name}: lowercase={self.lowercase!r}: use true or false")
+            whole(f"{self.name}: {setting}", getattr(self, setting), least)
+        flag(f"{self.name}: lowercase", self.lowercase)
         for setting, form in (("tokenizer", f"{', '.join(MODELS)} or a path"), ("vectors", "the path of a file")):
             value = getattr(self, setting)
             if not isinstance(value, str) and not (value is None and setting == "vectors"):

@@ -12,6 +12,7 @@ from unicodedata import category
 import torch
 from torch import Tensor
 
+from codistill.checks import whole
 from codistill.spec import UnknownName
 
 if TYPE_CHECKING:
@@ -62,9 +63,7 @@ def train_tokenizer(
     """
     if model not in MODELS:
         raise UnknownName("model of a tokenizer", model, MODELS)
-    for setting, value, least in (("vocabulary", vocabulary, 8), ("min_count", min_count, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{setting}={value!r}: give a whole number, {least} or more")
+    whole("vocabulary", vocabulary, 8), whole("min_count", min_count)
     tokenizer = _untrained(model, lowercase)
     cleaning = tokenizer.normalizer
     clean = [cleaning.normalize_str(text) for text in texts]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from codistill.checks import whole
 from codistill.data.cut import Unreadable
 from codistill.data.pictures import Pictures
 
@@ -29,16 +30,11 @@ def count(asked: int | None, name: str) -> int:
     Raises:
         ValueError: not a whole number of 0 or more; names the setting.
     """
-    setting, value = f"{name}: workers", asked
     if asked is None and (text := os.environ.get(WORKERS)):
-        setting, value = WORKERS, int(text) if text.isdecimal() else -1
-        if value < 0:
-            raise ValueError(f"{WORKERS}={text!r}: give a whole number, 0 to read in the training's own process")
-    if value is None:
+        return whole(WORKERS, int(text) if text.isdecimal() else text, 0)
+    if asked is None:
         return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MOST)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{setting}={value!r}: give a whole number, 0 to read in the training's own process")
-    return value
+    return whole(f"{name}: workers", asked, 0)
 
 
 class Ahead:

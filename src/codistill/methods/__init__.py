@@ -13,7 +13,8 @@ from codistill import discovery
 from codistill.batch import Batch
 from codistill.cohort import Cohort, View
 from codistill.graph import Graph
-from codistill.spec import Spec, UnknownName, WrongKind
+from codistill.methods.parts.needs import Needs
+from codistill.spec import Spec, WrongKind
 
 Peers = Cohort | View
 Terms = dict[str, Tensor]
@@ -31,37 +32,18 @@ class Method(nn.Module, ABC):
 
     Attributes:
         title: its name in tables.
-        needs: what it needs besides labelled examples, in words; with `cost` and `published` for `codistill list`.
+        needs: what it needs of data, peers and networks.
         cost: network passes per network and step, forward / backward.
         published: published figures, their source, and how sure they are.
-        mutual: whether peers learn from each other, so that their number matters.
-        views: distorted views of a batch that it needs; those after the first are ``batch.views``.
-        own_views: whether each peer has a distortion of its own.
-        own_batches: whether peers may have samples of their own (``shards``): their predictions are never compared
-            across batches.
-        partners: whether it needs ``batch.partner``, another example of the same class.
-        semi: whether it learns from unlabelled samples.
-        branches: whether peers have to be branches of one trunk.
-        twin: whether its teacher is a network's own past self: in a study, the one with its start trained alone.
-        blocks: independent blocks of peers, side by side: one for each seed of a fleet.
         samples: how many samples ``batch.index`` counts, and
         epochs: those of the whole training; said before `prepare`, 0 where nobody said.
         graph: who learns from whom; None where nobody learns from peers.
     """
 
     title: ClassVar[str]
-    needs: ClassVar[str] = ""
+    needs: ClassVar[Needs] = Needs()
     cost: ClassVar[str] = "1 / 1"
     published: ClassVar[str] = ""
-    mutual: ClassVar[bool] = False
-    views: ClassVar[int] = 1
-    own_views: ClassVar[bool] = False
-    own_batches: ClassVar[bool] = False
-    partners: ClassVar[bool] = False
-    semi: ClassVar[bool] = False
-    branches: ClassVar[bool] = False
-    twin: ClassVar[bool] = False
-    blocks: int = 1
     samples: int = 0
     epochs: int = 0
     graph: Graph | None = None
@@ -72,7 +54,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        """Named terms, each ``[P]``, or ``[blocks]`` where it belongs to no peer; their sum is what is minimised.
+        """Named terms, each ``[P]``, or a scalar where it belongs to no peer; their sum is what is minimised.
 
         Args:
             cohort: the peers.
@@ -84,15 +66,6 @@ class Method(nn.Module, ABC):
     def same_gradient(cls, options: Mapping[str, Any]) -> str | None:
         """The spec of another method that has the very same gradient as this one with these options, or None."""
         return None
-
-    def repeat(self, blocks: int) -> "Method":
-        """Make this the method of so many independent blocks of peers side by side, each with the method's graph."""
-        self.blocks *= blocks
-        for module in self.modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Graph):
-                    setattr(module, name, value.repeat(blocks))
-        return self
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         """Once, before the optimizer is built: taps, connectors, tables."""
@@ -128,25 +101,26 @@ def warn_of_identical(cohort: Peers, graph: Graph) -> None:
             return
 
 
-def find(spec: str) -> type[Method]:
+def find(spec: str | Spec) -> type[Method]:
     """The class of a method's spec.
 
     Raises:
         UnknownName: no such method, with the nearest valid names.
     """
-    cls, _ = discovery.find(__name__, Spec.parse(spec))
+    cls, _ = discovery.find(__name__, spec)
     if not (isinstance(cls, type) and issubclass(cls, Method)):
-        raise WrongKind(f"{spec!r} is {cls!r}, not a Method")
+        raise WrongKind(f"'{spec}' is {cls!r}, not a Method")
     return cls
 
 
-def is_mutual(spec: str) -> bool:
+def is_mutual(spec: str | Spec) -> bool:
     """Whether a method's peers learn from each other: by itself, or because it was given ``teacher=none``."""
-    options = Spec.parse(spec).options
-    return find(spec).mutual or ("teacher" in options and options["teacher"] is None)
+    spec = Spec.of(spec)
+    options = spec.options
+    return find(spec).needs.peers or ("teacher" in options and options["teacher"] is None)
 
 
-def get(spec: str, **settings: Any) -> Method:
+def get(spec: str | Spec, **settings: Any) -> Method:
     """A method from its spec, ``dml:weight=0.5,temperature=3``; ``module:Name`` is the user's own.
 
     Args:
@@ -154,19 +128,17 @@ def get(spec: str, **settings: Any) -> Method:
         settings: more options, in Python.
 
     Raises:
-        UnknownName: no such method, with the nearest valid names.
-        ValueError: an option that the method does not have, or a value that it refuses.
+        UnknownName: no such method or option, with the nearest that exist.
+        ValueError: a required option is missing, or a value is invalid.
     """
-    parsed = Spec.parse(spec)
-    cls, (_, args) = find(spec), discovery.find(__name__, parsed)
-    options = {**parsed.options, **settings}
-    valid = list(inspect.signature(cls).parameters)
-    for option in options:
-        if option not in valid:
-            raise UnknownName(f"option of method {parsed.name!r}", option, valid)
-    parameters = list(inspect.signature(cls).parameters.values())[len(args) :]
-    for parameter in parameters:
-        if parameter.default is parameter.empty and parameter.name not in options:
-            fix = "a run's folder, or none for the peers" if parameter.name == "teacher" else "a value"
-            raise ValueError(f"method {spec!r} needs {parameter.name}: give it {fix}, {parameter.name}=...")
-    return cls(*args, **options)
+    spec = Spec.of(spec).replace(**settings)
+    teacher = inspect.signature(find(spec)).parameters.get("teacher")
+    if teacher is not None and teacher.default is teacher.empty and "teacher" not in spec.options and not spec.args:
+        raise ValueError(
+            f"method {str(spec)!r} needs teacher: give it a run's folder, or none for the peers, teacher=..."
+        )
+    method: Method = discovery.construct(__name__, spec)
+    return method
+
+
+__all__ = ["IdenticalPeers", "Method", "Needs", "Peers", "Terms", "find", "get", "is_mutual", "warn_of_identical"]

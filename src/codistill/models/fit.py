@@ -1,6 +1,5 @@
-"""What an architecture asks of the data and of its options."""
+"""What an architecture asks of the data."""
 
-from collections.abc import Iterable
 from math import prod
 
 
@@ -14,24 +13,3 @@ def image(model: str, shape: tuple[int, ...], side: int = 1, instead: str = "mlp
             f"{model} takes images from {side} x {side}, not shape {shape}: enlarge them, or use {instead}"
         )
     return channels, height, width
-
-
-def whole(model: str, setting: str, value: int) -> int:
-    """The value, if it is a whole number from 1; else a ValueError that names model and setting."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{model}: {setting}={value!r}: give a whole number from 1")
-    return value
-
-
-def part(model: str, setting: str, value: float) -> float:
-    """The value, if it is a number from 0 to below 1; else a ValueError that names model and setting."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ValueError(f"{model}: {setting}={value!r}: give a number from 0 to below 1")
-    return value
-
-
-def one_of(model: str, setting: str, value: object, valid: Iterable[object]) -> None:
-    """Raise a ValueError that names model, setting and the choices where the value is none of them."""
-    valid = tuple(valid)
-    if value not in valid or isinstance(value, bool):
-        raise ValueError(f"{model}: {setting}={value!r}: give {' or '.join(map(repr, valid))}")

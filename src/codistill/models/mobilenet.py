@@ -6,7 +6,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from codistill.models.fit import image, one_of, part
+from codistill.checks import fraction, one_of
+from codistill.models.fit import image
 from codistill.models.parts import conv3x3, kaiming, pooled
 
 __all__ = ["mobilenet"]
@@ -38,8 +39,8 @@ def mobilenet(classes: int, shape: tuple[int, ...], form: Form = "small", dropou
     Raises:
         ValueError: not an image's shape, images too small for the form, or another value of an option.
     """
-    one_of("mobilenet", "form", form, get_args(Form))
-    dropout = part("mobilenet", "dropout", DROPOUT[form] if dropout is None else dropout)
+    one_of("mobilenet: form", form, get_args(Form))
+    dropout = fraction("mobilenet: dropout", DROPOUT[form] if dropout is None else dropout)
     channels, _, _ = image(f"mobilenet:form={form}", shape, SMALLEST[form], instead="mobilenet:form=small")
     first, *strides = STRIDES[form]
     before = (FIRST, *(stage[-1] for stage in STAGES))

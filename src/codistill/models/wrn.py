@@ -4,7 +4,8 @@ from collections import OrderedDict
 
 from torch import nn
 
-from codistill.models.fit import image, part
+from codistill.checks import fraction
+from codistill.models.fit import image
 from codistill.models.parts import conv3x3, kaiming, pooled
 from codistill.models.preactivation import Preactivation
 
@@ -58,7 +59,7 @@ def wrn(depth: int, wide: int, classes: int, shape: tuple[int, ...], dropout: fl
     """
     name = f"wrn{depth}_{wide}"
     channels, _, _ = image(name, shape)
-    part(name, "dropout", dropout)
+    fraction(f"{name}: dropout", dropout)
     widths = (FIRST, *(width * wide for width in WIDTHS))
     stages = {
         f"stage{i}": _stage(widths[i - 1], widths[i], (depth - 4) // 6, 1 if i == 1 else 2, dropout)

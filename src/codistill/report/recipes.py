@@ -113,9 +113,9 @@ def _settings(study: Study) -> list[str]:
     rows = ", ".join(f"`{entry.name}`" for entry in study.entries)
     return [
         f"- `{run.data}`{labels}, {run.epochs} epochs, batch {run.batch}, {seeds}",
-        f"- `{' '.join(run.models)}` where a row names no network; {rate}",
+        f"- `{' '.join(map(str, run.models))}` where a row names no network; {rate}",
         f"- rows: {rows}",
-        *(f"- {note}" for note in study.notes),
+        *(f"- {note}" for note in study.footnotes),
     ]
 
 

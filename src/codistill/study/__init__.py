@@ -13,7 +13,7 @@ import torch
 from codistill.checkpoint import places
 from codistill.run import Run
 from codistill.study.costs import measure_costs
-from codistill.study.entries import BASELINE, Entry, Study
+from codistill.study.entries import Entry, Row, Study
 from codistill.study.summary import Rows, summary
 from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines
@@ -88,7 +88,7 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
                 text = json.dumps({**study.as_dict(), "command": command, "versions": versions()}, indent=1) + "\n"
                 (folder / "study.json").write_text(text, encoding="utf-8")
                 begun = True
-            where = {"part": number + 1, "parts": len(todo), "methods": sorted({r.method for r in part.runs})}
+            where = {"part": number + 1, "parts": len(todo), "methods": sorted({str(r.method) for r in part.runs})}
             yield Record(record.kind, record.step, record.steps, record.terms, record.lines, {**record.facts, **where})
     names = {entry.run: entry.name for entry in study.entries}
     rows = [
@@ -117,8 +117,9 @@ def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, dict[str, 
     """Of each seed, the folders of the networks trained alone, by the names that teachers go by."""
     folders = {run: part.folder for part in todo for run in part.runs}
     names = {name for entry in study.entries for name in entry.waits}
-    rows = {name: study.entries[0] if name == BASELINE else study.alone(name) for name in names}
-    return {seed: {name: folders[rows[name].run.replace(seed=seed)] for name in names} for seed in study.seeds}
+    return {
+        seed: {str(name): folders[study.alone(name).run.replace(seed=seed)] for name in names} for seed in study.seeds
+    }
 
 
 def teachers_of(folder: Path) -> dict[str, Path]:
@@ -160,4 +161,4 @@ def versions() -> dict[str, str]:
     return {"codistill": version("codistill"), "torch": torch.__version__, "python": platform.python_version()}
 
 
-__all__ = ["Entry", "Part", "Study", "compare", "load", "log_of", "parts", "summary", "teachers_of", "versions"]
+__all__ = ["Entry", "Part", "Row", "Study", "compare", "load", "log_of", "parts", "summary", "teachers_of", "versions"]

@@ -7,7 +7,7 @@ from typing import Any
 from codistill import methods
 from codistill.metrics.interval import mean_sd, paired_interval
 from codistill.spec import Spec
-from codistill.study.entries import BASELINE, Entry, Study
+from codistill.study.entries import Entry, Study
 
 Rows = list[dict[str, Any]]
 Look = Callable[[Entry, int, int | None, int | None], dict[str, Any]]
@@ -44,7 +44,7 @@ def summary(study: Study, rows: Rows, costs: Mapping[str, Mapping[str, float]]) 
         "n_test": rows[0]["n"],
         "measure": measure,
         "baseline": base.name,
-        "notes": [*study.notes, *(f"Published: {figure}." for figure in study.published)],
+        "notes": [*study.footnotes, *(f"Published: {figure}." for figure in study.published)],
         "rows": [
             _row(study, entry, network, look, measure, costs)
             for entry in study.entries
@@ -62,7 +62,7 @@ def measure_of(rows: Rows) -> str:
 def _row(
     study: Study,
     entry: Entry,
-    network: str,
+    network: Spec,
     look: Look,
     measure: str,
     costs: Mapping[str, Mapping[str, float]],
@@ -144,10 +144,10 @@ def _pairs(study: Study, entry: Entry, look: Look) -> dict[str, float | None] | 
 
 
 def _same_gradient(study: Study, entry: Entry) -> str | None:
-    other = methods.find(entry.method).same_gradient(Spec.parse(entry.method).options)
+    other = methods.find(entry.method).same_gradient(entry.method.options)
     for candidate in study.entries if other else ():
         like = candidate.run.replace(method=entry.method) == entry.run
-        if like and Spec.parse(candidate.method) == Spec.parse(str(other)):
+        if like and candidate.method == Spec.of(str(other)):
             return candidate.name
     return None
 
@@ -155,7 +155,7 @@ def _same_gradient(study: Study, entry: Entry) -> str | None:
 def _cost(study: Study, entry: Entry, costs: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """What one network costs by itself, and what has to be paid to get one: its cohort and what taught it."""
     own = costs[entry.name]
-    before = [study.entries[0] if name == BASELINE else study.alone(name) for name in entry.waits]
+    before = [study.alone(name) for name in entry.waits]
     kinds = [kind for kind in ("forward", "backward", "seconds") if kind in own]
     taught = {k: sum(costs[other.name][k] for other in before) for k in kinds}
     per_network = {f"{k}_per_network": round(own[k] + taught[k], 3) for k in kinds}

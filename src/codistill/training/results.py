@@ -47,7 +47,7 @@ def _about(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor]) -> dict
     if lost:
         raise diverged(run, f"peer {lost[0]} predicts nan on the {part} part")
     return {
-        "method": run.method,
+        "method": str(run.method),
         "update": run.update,
         "peers": run.peers,
         "seed": run.seed,

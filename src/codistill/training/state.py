@@ -80,7 +80,7 @@ class Training:
                 line = {
                     "kind": "epoch",
                     "run": run.name,
-                    "method": run.method,
+                    "method": str(run.method),
                     "update": run.update,
                     "peers": run.peers,
                     "seed": run.seed,

@@ -1,3 +1,6 @@
+import copy
+import dataclasses
+import pickle
 import sys
 
 import pytest
@@ -98,7 +101,7 @@ def test_the_folder_is_the_list():
 def test_every_listed_name_is_found_as_it_is_listed():
     for package in ("codistill.methods", "codistill.models", "codistill.losses.divergences"):
         for name in discovery.available(package):
-            found, rest = discovery.find(package, Spec.parse(name))
+            found, rest = discovery.find(package, name)
             assert callable(found)
             assert rest == ()
 
@@ -110,14 +113,14 @@ def test_spelling_with_dashes_and_capitals_is_forgiven(spelling):
 
 def test_a_misspelt_name_gets_the_nearest():
     with pytest.raises(UnknownName, match="no method is called 'dlm': did you mean 'dml'"):
-        discovery.find("codistill.methods", Spec.parse("dlm"))
+        discovery.find("codistill.methods", "dlm")
     with pytest.raises(UnknownName, match="no model is called 'resnet33': did you mean 'resnet3?2'"):
         models.build("resnet33", 10, (1, 8, 8))
 
 
 def test_a_name_like_no_other_gets_the_whole_list():
     with pytest.raises(UnknownName, match="no method is called 'qqqqqq': there are: .*alone.*dml.*kd"):
-        discovery.find("codistill.methods", Spec.parse("qqqqqq"))
+        discovery.find("codistill.methods", "qqqqqq")
 
 
 OWN = "from codistill.methods.alone import Alone\nclass Mine(Alone):\n    pass\nnumber = 3\n"
@@ -172,7 +175,7 @@ def test_what_is_wrong_with_the_user_s_own_is_said():
 )
 def test_what_is_neither_a_name_nor_a_module_is_said_to_be_neither(package, spec, said):
     with pytest.raises(UnknownName, match=said):
-        discovery.find(f"codistill.{package}", Spec.parse(spec))
+        discovery.find(f"codistill.{package}", spec)
 
 
 @pytest.mark.parametrize("word", ["none", "true", "false", "inf", "nan"])
@@ -185,3 +188,71 @@ def test_a_function_of_one_s_own_may_be_called_like_a_value(word, monkeypatch):
     monkeypatch.delattr(own_methods, word)
     with pytest.raises(UnknownName, match=f"no data in module own_methods is called '{word}'"):
         discovery.find("codistill.data", Spec.parse(f"own_methods:{word}"))
+
+
+def test_a_spec_cannot_be_changed_and_can_be_hashed_copied_and_pickled():
+    spec = Spec.of("dml:weight=2,graph=ring")
+    with pytest.raises(TypeError):
+        spec.options["weight"] = 3
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec.name = "kd"
+    assert spec == Spec.of("dml:graph=ring,weight=2")
+    assert hash(spec) == hash(Spec.of("dml:graph=ring,weight=2"))
+    assert copy.deepcopy(spec) == pickle.loads(pickle.dumps(spec)) == spec
+    assert spec.replace(weight=3) == Spec.of("dml:weight=3,graph=ring")
+    assert spec.without("weight", "temperature") == Spec.of("dml:graph=ring")
+    assert Spec.of(spec) is spec
+
+
+# Building what a spec names -------------------------------------------------------------------------------------------
+
+OWN_FUNCTION = "def pair(first, second, third=3, *, root=None): return (first, second, third, root)\nnot_one = 3\n"
+
+
+@pytest.fixture
+def own_function(tmp_path, monkeypatch):
+    (tmp_path / "own_function.py").write_text(OWN_FUNCTION)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("own_function", None)
+
+
+@pytest.mark.usefixtures("own_function")
+@pytest.mark.parametrize(
+    ("spec", "value"),
+    [
+        ("own_function:pair,2", (1, 2, 3, "here")),
+        ("own_function:pair,2,5", (1, 2, 5, "here")),
+        ("own_function:pair,second=2", (1, 2, 3, "here")),
+        ("own_function:pair,third=4,second=none", (1, None, 4, "here")),
+    ],
+)
+def test_context_comes_first_and_what_is_known_goes_where_it_is_asked_for(spec, value):
+    assert discovery.construct("codistill.data", spec, 1, root="here", download=True) == value
+
+
+@pytest.mark.usefixtures("own_function")
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("own_function:pair", "data 'own_function:pair' needs second: write second=..., or own_function:pair,SECOND"),
+        ("own_function:pair,2,3,4", r"4 is one too many \(options: second, third\)"),
+        ("own_function:pair,2,second=3", "second is there twice"),
+        (
+            "own_function:pair,2,thrid=3",
+            "no option of data 'own_function:pair' is called 'thrid': did you mean 'third'",
+        ),
+        ("own_function:pair,2,root=there", "no option of data 'own_function:pair' is called 'root'"),
+        ("own_function:pair,2,first=1", "no option of data 'own_function:pair' is called 'first'"),
+        ("own_function:not_one", "data 'own_function:not_one' is a int: name a function or a class"),
+    ],
+)
+def test_what_cannot_be_built_says_why(spec, said):
+    with pytest.raises(ValueError, match=said):
+        discovery.construct("codistill.data", spec, 1, root="here")
+
+
+def test_every_kind_that_a_spec_names_is_listed_by_itself():
+    assert discovery.available("codistill.schedules") == ["constant", "cosine", "linear", "step"]
+    assert discovery.available("codistill.graph") == ["complete", "everyone", "none", "own", "ring", "star"]
+    assert discovery.available("codistill.data.augmentations") == ["crop", "flip"]

@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from codistill.data.augment import build_augment, crop, flip
+from codistill.data.augmentations import build_augment
+from codistill.data.augmentations.crop import crop
+from codistill.data.augmentations.flip import flip
 from codistill.spec import UnknownName
 
 PADS = {"reflect": "reflect", "replicate": "replicate", "zeros": "constant"}  # ours: torch's
@@ -82,9 +84,8 @@ def test_the_default_is_the_padding_of_the_paper():
     ("specs", "said"),
     [
         (["flipp"], "no augmentation is called 'flipp': did you mean 'flip'"),
-        (["crop:padd=1"], "no option of crop is called 'padd': did you mean 'pad'"),
-        (["flip:p=1"], "no option of flip is called 'p'"),
-        (["crop:mode=reflct"], "no padding mode of crop is called 'reflct': did you mean 'reflect'"),
+        (["crop:padd=1"], "no option of augmentation 'crop' is called 'padd': did you mean 'pad'"),
+        (["flip:p=1"], "no option of augmentation 'flip' is called 'p'"),
     ],
 )
 def test_an_unknown_name_comes_with_the_nearest(specs, said):
@@ -98,9 +99,14 @@ def test_a_bad_pad_is_named(value):
         build_augment([f"crop:pad={value}"])
 
 
-def test_an_option_without_a_name_is_refused():
-    with pytest.raises(ValueError, match=r"crop:4: 4 has no name.*pad, mode"):
-        build_augment(["crop:4"])
+def test_an_invalid_mode_gets_the_valid_ones():
+    with pytest.raises(ValueError, match="crop: mode='reflct': give 'reflect' or 'replicate' or 'zeros'"):
+        build_augment(["crop:mode=reflct"])
+
+
+def test_a_value_too_many_is_refused():
+    with pytest.raises(ValueError, match=r"augmentation 'crop:4,zeros,5': 5 is one too many \(options: pad, mode\)"):
+        build_augment(["crop:4,zeros,5"])
 
 
 def test_a_mirror_wider_than_the_image_is_refused():
