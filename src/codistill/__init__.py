@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from codistill.methods.dml_ensemble import DMLEnsemble as DMLEnsemble
     from codistill.methods.kd import KD as KD
     from codistill.run import Run as Run
+    from codistill.study import Row as Row
     from codistill.study import Study as Study
     from codistill.study import compare as compare
     from codistill.training.loop import restored as restored
@@ -53,6 +54,7 @@ _HOMES = {
     "Method": "methods",
     "PerPeer": "batch",
     "Record": "training.records",
+    "Row": "study",
     "Run": "run",
     "Study": "study",
     "along": "graph",

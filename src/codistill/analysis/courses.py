@@ -83,7 +83,7 @@ def _joined(method: str, peers: int) -> list[tuple[int, int]]:
     try:
         if not methods.is_mutual(method):
             return []
-        graph = Spec.parse(method).options.get("graph")
+        graph = Spec.of(method).options.get("graph")
         weights = named(str(graph)).matrix(peers) if graph is not None else None
     except (ValueError, ImportError):
         return every

@@ -19,7 +19,7 @@ from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines
 from codistill.training.requirements import OWN
 
-STACKED_NETWORKS = 400  # in one part at the most, unless one entry has more
+STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Part:
 
     folder: Path
     runs: tuple[Run, ...]
-    waits: bool  # for the networks trained alone
+    waits: bool  # whether it needs the networks trained alone
 
 
 def parts(study: Study, folder: Path) -> list[Part]:
@@ -47,7 +47,7 @@ def parts(study: Study, folder: Path) -> list[Part]:
 
 
 def _chunks(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
-    """The runs in their order, in portions of about `STACKED_NETWORKS`; the runs of one entry stay together."""
+    """The runs in order, in portions of about `STACKED_NETWORKS`; the runs of one entry stay together."""
     portion: list[Run] = []
     for _, group in itertools.groupby(runs, key=lambda run: run.replace(seed=0)):
         entry = list(group)
@@ -61,11 +61,11 @@ def _chunks(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
 def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: str = "") -> Iterator[Record]:
     """Run a study; write ``results.jsonl``, ``costs.json`` and ``summary.json``.
 
-    Records are those of `train`; the facts of a start also say which part it is of how many. Closing the generator
-    leaves a folder that ``go_on=True`` goes on from.
+    Records are those of `train`; their facts also say which part it is of how many. After closing the generator,
+    ``go_on=True`` resumes from the folder.
 
     Raises:
-        FileExistsError: the folder holds something already.
+        FileExistsError: the folder is not empty.
     """
     folder = Path(folder)
     if not go_on and folder.exists() and any(folder.iterdir()):
@@ -84,7 +84,7 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
             else train(part.runs, part.folder, teachers=known, part=study.part)
         )
         for record in logged(records, part.folder):
-            if not begun:  # only now: settings that do not fit leave no folder behind
+            if not begun:  # only now: invalid settings leave no folder behind
                 text = json.dumps({**study.as_dict(), "command": command, "versions": versions()}, indent=1) + "\n"
                 (folder / "study.json").write_text(text, encoding="utf-8")
                 begun = True
@@ -114,7 +114,7 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
 
 
 def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, dict[str, Path]]:
-    """Of each seed, the folders of the networks trained alone, by the names that teachers go by."""
+    """For each seed, the folders of the networks trained alone, by the names of teachers."""
     folders = {run: part.folder for part in todo for run in part.runs}
     names = {name for entry in study.entries for name in entry.waits}
     return {
@@ -123,7 +123,7 @@ def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, dict[str, 
 
 
 def teachers_of(folder: Path) -> dict[str, Path]:
-    """For a part of a comparison, where its teachers are; nothing for a run of its own."""
+    """The folders of the teachers of a comparison's part, by name; empty for a run outside a comparison."""
     home = folder.parent.parent
     if not (home / "study.json").exists():
         return {}
@@ -134,7 +134,7 @@ def teachers_of(folder: Path) -> dict[str, Path]:
 
 
 def log_of(study: Study, folder: Path) -> Rows:
-    """All epochs' lines, each with the name of its entry as its method."""
+    """The lines of all epochs, with the name of their entry as their method."""
     names = {entry.run.replace(seed=0): entry.name for entry in study.entries}
     lines: Rows = []
     for part in parts(study, folder):
@@ -148,7 +148,7 @@ def load(folder: str | Path) -> Study:
     """The study of a folder.
 
     Raises:
-        FileNotFoundError: it is no study's folder.
+        FileNotFoundError: it is not the folder of a study.
     """
     path = Path(folder) / "study.json"
     if not path.is_file():
@@ -157,7 +157,7 @@ def load(folder: str | Path) -> Study:
 
 
 def versions() -> dict[str, str]:
-    """What the numbers were made with."""
+    """Versions of what produced the numbers."""
     return {"codistill": version("codistill"), "torch": torch.__version__, "python": platform.python_version()}
 
 
