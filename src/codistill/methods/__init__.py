@@ -67,6 +67,8 @@ class Method(nn.Module, ABC):
             what = f"a {type(teacher).__name__}" + (" that still learns" if isinstance(teacher, Cohort) else "")
             raise ValueError(f"teacher is {what}: give a frozen cohort (cohort.frozen()), a folder, or none for peers")
         if graph is None:
+            graph = getattr(type(self), "graph", None)
+        if graph is None:
             couples = self.needs.peers or self.needs.teacher
             graph = everyone() if teacher is not None else complete() if couples else none()
         self.graph, self.teacher = named(graph), teacher
