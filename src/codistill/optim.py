@@ -1,7 +1,6 @@
 """Optimizers are torch's; learning rates are functions of progress; clipping is per peer."""
 
 from collections.abc import Iterable, Sequence
-from math import exp
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +12,6 @@ from codistill.schedules import Schedule
 from codistill.spec import Spec
 
 OPTIMIZERS = ("sgd", "adam", "adamw")
-
-
-def ramp(progress: float | None, part: float) -> float:
-    """The sigmoid ramp exp(-5 (1 - t)^2) from e^-5 to 1 over the first ``part`` of the training, then 1.
-
-    Laine and Aila 2017, arXiv:1610.02242. Without a ramp (``part`` 0) or where progress is not known: 1.
-    """
-    if progress is None or part <= 0 or progress >= part:
-        return 1.0
-    return exp(-5.0 * (1.0 - progress / part) ** 2)
 
 
 def schedule(spec: str | Spec, warmup: float = 0.0) -> Schedule:

@@ -120,9 +120,9 @@ def test_what_cannot_be_is_said():
         get("lskd:teacher=none,temperature=0")
     cohort = Cohort(small_nets.several("cc"))
     for task in ("binary", "multilabel"):
-        for call in (LSKD(None).prepare, LSKD(None)):
-            with pytest.raises(ValueError, match=f"task='{task}': lskd needs samples of one class each"):
-                call(cohort, Batch(X, Y, task=task))
+        for call in (LSKD(None).check_task, lambda batch: LSKD(None)(cohort, batch)):
+            with pytest.raises(ValueError, match=f"task='{task}': method 'lskd' is for task='classes' or 'tokens'"):
+                call(Batch(X, Y, task=task))
     teacher = Cohort([small_nets.convolutional(4).double()]).frozen()
     with pytest.raises(ValueError, match="students have 3 classes and their sources 4"):
         LSKD(teacher)(cohort, Batch(X, Y))

@@ -52,8 +52,8 @@ def label_of(row: dict[str, Any]) -> str:
 
 def is_mutual(row: dict[str, Any], baseline: str | None) -> bool:
     """Do its networks learn from one another? Several, and not the baseline's method with an option."""
-    alone = Spec.parse(baseline).name if baseline else None
-    return (row.get("peers") or 1) > 1 and Spec.parse(row["method"]).name != alone
+    alone = Spec.of(baseline).name if baseline else None
+    return (row.get("peers") or 1) > 1 and Spec.of(row["method"]).name != alone
 
 
 def headline(summary: dict[str, Any]) -> list[str]:

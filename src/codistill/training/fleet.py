@@ -152,6 +152,7 @@ class Fleet:
             with seeded(self.device, member.runs[0].seed, "prepare", 0):  # whatever else is in the fleet
                 member.method.to(self.device)
                 member.method.samples, member.method.epochs = self.streams.samples, run.epochs
+                member.method.check_task(batch)
                 member.method.prepare(member.view, batch)
                 member.method.to(self.device)
         made = [m for member in self.members for m in member.method.modules() if isinstance(m, Cohort)]

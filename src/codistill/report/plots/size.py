@@ -38,7 +38,7 @@ def cohort_size_figure(summary: dict[str, Any], results: Sequence[dict[str, Any]
     _sizes(figure, "Ensemble of as many trained alone", one + apart, grey, ("dot", "square-open", 0.0), "")
     sizes = sorted({int(p) for p, *_ in single})
     dress(figure, 420, 3)
-    name = escape(Spec.parse(family[0]["method"]).name, quote=False)
+    name = escape(Spec.of(family[0]["method"]).name, quote=False)
     figure.update_xaxes(title_text=f"Networks per cohort (1: alone, then {name})", tickvals=sizes)
     return figure.update_yaxes(title_text=f"Test {measure.name}, %", autorangeoptions=PERCENT)
 
@@ -49,7 +49,7 @@ def _largest_family(summary: dict[str, Any], measure: Measure) -> list[dict[str,
     for row in summary["rows"]:
         if not is_mutual(row, summary.get("baseline")) or not known(measure.mean(row)):
             continue
-        spec = Spec.parse(row["method"])
+        spec = Spec.of(row["method"])
         rest = Spec(spec.name, spec.args, {k: v for k, v in spec.options.items() if k != "peers"})
         families[str(rest)].setdefault(row["peers"], row)
     best = max(families.values(), key=len, default={})
