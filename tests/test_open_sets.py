@@ -12,7 +12,7 @@ from codistill.report.results import results_table
 from codistill.report.table import html_table
 from codistill.report.verdict import headline
 from codistill.run import Run
-from codistill.study import Study, compare, costs, summary
+from codistill.study import Result, Study, compare, costs, summary
 from codistill.training.evaluate import changes, search, search_rows
 from codistill.training.fleet import Fleet
 from codistill.training.loop import read_lines, results, train
@@ -198,9 +198,11 @@ def test_a_study_on_the_validation_part_of_an_open_set_compares_accuracy(finishe
     ]
     for row in rows:
         del row["map"]
-    found = summary(dataclasses.replace(made, part="valid"), rows, json.loads((folder / "costs.json").read_text()))
-    assert found["measure"] == "accuracy"
-    assert found["rows"][0]["accuracy_mean"] == 0.5
+    results = [Result.from_dict(row) for row in rows]
+    valid = dataclasses.replace(made, part="valid")
+    table = summary(valid, results, json.loads((folder / "costs.json").read_text()))
+    assert table.measure == "accuracy"
+    assert table.rows[0].mean == 0.5
 
 
 def test_the_table_of_a_run_has_the_ranks(fleet):

@@ -59,8 +59,8 @@ def js_matrix(logits: Tensor) -> Tensor:
     return torch.stack(rows, dim=-2).clamp(min=0.0)  # rounding may leave it just below
 
 
-def between(matrix: Tensor) -> Tensor:
-    """The mean over pairs of unlike peers, off the diagonal: ``[..., P, P]`` -> ``[...]``.
+def off_diagonal(matrix: Tensor) -> Tensor:
+    """The entries of all pairs of different peers: ``[..., P, P]`` -> ``[..., P (P - 1)]``, row by row.
 
     Raises:
         ValueError: one peer makes no pair.
@@ -68,8 +68,7 @@ def between(matrix: Tensor) -> Tensor:
     peers = matrix.shape[-1]
     if peers < 2:
         raise ValueError(f"a matrix of {peers} peer has no pairs: give at least 2 peers")
-    apart = ~torch.eye(peers, dtype=torch.bool, device=matrix.device)
-    return matrix[..., apart].mean(-1)
+    return matrix[..., ~torch.eye(peers, dtype=torch.bool, device=matrix.device)]
 
 
-__all__ = ["between", "error_correlation", "js_matrix", "kl_matrix"]
+__all__ = ["error_correlation", "js_matrix", "kl_matrix", "off_diagonal"]
