@@ -9,10 +9,10 @@ import torch
 from torch.nn import functional as F
 
 from codistill.report.results import results_table
-from codistill.report.table import html_table
+from codistill.report.study_page import write_report
 from codistill.report.verdict import headline
 from codistill.run import Run
-from codistill.study import Result, Study, compare, costs, summary
+from codistill.study import Result, Study, Summary, compare, costs, summary
 from codistill.training.evaluate import changes, search, search_rows
 from codistill.training.fleet import Fleet
 from codistill.training.loop import read_lines, results, train
@@ -168,9 +168,10 @@ def test_a_study_of_an_open_set_compares_map(finished):
     assert dml["gain_per_seed"] == pytest.approx(gains)
 
 
-def test_what_is_printed_of_it_speaks_of_map(finished):
+def test_what_is_printed_of_it_speaks_of_map(finished, tmp_path):
     found = json.loads((finished[0] / "summary.json").read_text())
-    table = unescape(html_table(found))
+    page = write_report(Summary.from_dict(found), [], [], tmp_path / "report.html").read_text(encoding="utf-8")
+    table = unescape(page.partition("<table")[2].partition("</ul>")[0])
     for part in (
         "mAP of one network, %",
         "Rank-1, %",
@@ -183,11 +184,11 @@ def test_what_is_printed_of_it_speaks_of_map(finished):
     assert f"{100 * found['rows'][1]['map_mean']:.2f}" in table
     for gone in ("Accuracy", "accuracy", "ECE", "examples"):
         assert gone not in table, gone
-    said = " ".join(headline(found))
+    said = " ".join(headline(Summary.from_dict(found)))
     assert "classifies" not in said
     assert "179 test queries" in said
     found["rows"][1] |= {"gain_mean": 0.03, "gain_ci95": [0.02, 0.04], "map_mean": 0.456}
-    assert "one network reaches a mAP of 45.60 % instead of" in " ".join(headline(found))
+    assert "one network reaches a mAP of 45.60 % instead of" in " ".join(headline(Summary.from_dict(found)))
 
 
 def test_a_study_on_the_validation_part_of_an_open_set_compares_accuracy(finished):
@@ -206,7 +207,7 @@ def test_a_study_on_the_validation_part_of_an_open_set_compares_accuracy(finishe
 
 
 def test_the_table_of_a_run_has_the_ranks(fleet):
-    table = results_table(results(fleet, "test"))
+    table = results_table([Result.from_dict(line) for line in results(fleet, "test")])
     assert [column.header for column in table.columns][1:5] == ["mAP %", "rank-1 %", "rank-5 %", "rank-10 %"]
     assert table.title == "dml, seed 3: test part, 179 queries"
     assert table.row_count == 3

@@ -118,12 +118,13 @@ class Evaluate:
         whole = (self.run / "study.json").exists()
         folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
         for folder in folders:
-            console.print(results_table(results(restored(folder, teachers=studies.teachers_of(folder)), self.part)))
+            lines = results(restored(folder, teachers=studies.teachers_of(folder)), self.part)
+            console.print(results_table([studies.Result.from_dict(line) for line in lines]))
             say_if_unfinished(folder, console)
 
     def _compare(self, other: Path, console: "Console") -> None:
         from codistill import study as studies
-        from codistill.report.results import changes_table
+        from codistill.report.results import Change, changes_table
         from codistill.training.evaluate import changes
         from codistill.training.loop import restored
 
@@ -131,7 +132,8 @@ class Evaluate:
             if (folder / "study.json").exists():
                 raise ValueError(f"{folder} is a comparison: give two runs, such as {folder / 'parts' / '000'}")
         before, after = (restored(folder, teachers=studies.teachers_of(folder)) for folder in (self.run, other))
-        console.print(changes_table(changes(before, after, self.part), str(self.run), str(other)))
+        lines = [Change(**line) for line in changes(before, after, self.part)]
+        console.print(changes_table(lines, str(self.run), str(other)))
 
 
 @dataclass
@@ -159,16 +161,18 @@ class Analyze:
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
         from codistill.analysis import Settings, analyze
+        from codistill.report.analysis import Analysis
         from codistill.report.analysis_page import write_analysis
-        from codistill.report.analysis_table import print_analysis
+        from codistill.report.analysis_tables import print_analysis
 
         settings = Settings(self.examples, self.networks, self.draws, self.probes, seed=self.seed, skip=self.skip)
         folder = _analysis_folder(self.run, self.out)
         found = analyze(self.run, settings, say=console.print)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "analysis.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        path = write_analysis(found, folder / "analysis.html", command)
-        print_analysis(found, console)
+        analysis = Analysis.from_dict(found)
+        path = write_analysis(analysis, folder / "analysis.html", command)
+        print_analysis(analysis, console)
         console.print(f"Analysis: {path}")
 
 

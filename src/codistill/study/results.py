@@ -1,5 +1,6 @@
 """The lines of ``results.jsonl``: of one network, of an ensemble, or of the pairs of a cohort's networks."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from codistill.metrics.pairs import off_diagonal
 from codistill.training.records import read_lines
@@ -78,9 +80,12 @@ class Pairs:
 
 def _mean(matrices: Iterable[list[list[float | None]]]) -> float | None:
     """The mean off the diagonals of what is known."""
-    values = torch.tensor([[[torch.nan if v is None else v for v in row] for row in m] for m in matrices]).double()
-    known = [v for v in off_diagonal(values).flatten().tolist() if v == v]
-    return fmean(known) if known else None
+    values = [v for matrix in matrices for v in off_diagonal(_tensor(matrix)).tolist() if not math.isnan(v)]
+    return fmean(values) if values else None
+
+
+def _tensor(matrix: list[list[float | None]]) -> Tensor:
+    return torch.tensor([[math.nan if v is None else v for v in row] for row in matrix], dtype=torch.float64)
 
 
 def read_results(folder: Path) -> list[Result]:
