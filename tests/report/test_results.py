@@ -11,6 +11,7 @@ from codistill.report.page import write_report, write_run_report
 from codistill.report.results import alike, changes_table, results_table
 from codistill.report.table import html_table
 from codistill.report.verdict import headline
+from codistill.training.evaluate import Change
 
 
 def pairs(seed, off, **about):
@@ -100,8 +101,8 @@ def test_the_run_is_named_once_or_line_by_line():
 
 
 def test_changes_are_said_network_by_network():
-    row = {"run": "a/seed=0", "against": "b/seed=0", "part": "test", "n": 9, "peer": 1}
-    text = printed(changes_table([{**row, "changed": 0.25, "lost": 0.1, "gained": 0.05}], "runs/one", "runs/two"), 100)
+    change = Change("a/seed=0", "b/seed=0", "test", n=9, peer=1, changed=0.25, lost=0.1, gained=0.05)
+    text = printed(changes_table([change], "runs/one", "runs/two"), 100)
     for part in ("test part, 9 examples: from runs/one to runs/two", "a/seed=0, b/seed=0", "25.00", "10.00", "5.00"):
         assert part in text
 

@@ -118,7 +118,8 @@ class Evaluate:
         whole = (self.run / "study.json").exists()
         folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
         for folder in folders:
-            console.print(results_table(results(restored(folder, teachers=studies.teachers_of(folder)), self.part)))
+            rows = results(restored(folder, teachers=studies.teachers_of(folder)), self.part)
+            console.print(results_table([row.to_json() for row in rows]))
             say_if_unfinished(folder, console)
 
     def _compare(self, other: Path, console: "Console") -> None:

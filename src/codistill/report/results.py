@@ -1,28 +1,19 @@
 """The results of one run, network by network."""
 
 from collections.abc import Iterable, Sequence
-from statistics import fmean
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from codistill import metrics
+from codistill.metrics.pairs import off_diagonal_mean
 from codistill.report.measures import OPEN_SET, SEVERAL_LABELS, Measure, measure_of_results
-from codistill.report.numbers import decimal, known, percent
+from codistill.report.numbers import decimal, percent
 from codistill.report.wrap import wrapped
+from codistill.training.evaluate import Change
 
 WIDTH = 20  # of the column of runs
-
-CLASSES = {"accuracy": "accuracy %", "top5": "top-5 %", "f1": "F1 %", "nll": "NLL", "ece": "ECE %", "brier": "Brier"}
-CLASSES |= {"entropy": "entropy"}
-LABELS = {"map": "mAP %", "f1_macro": "F1 macro %", "f1_micro": "F1 micro %", "nll": "NLL", "ece": "ECE %"}
-SEARCH = {
-    "map": "mAP %",
-    "cmc1": "rank-1 %",
-    "cmc5": "rank-5 %",
-    "cmc10": "rank-10 %",
-    "map_multi": "multi-query mAP %",
-}
 
 
 def results_table(rows: Sequence[dict[str, Any]]) -> Table:
@@ -57,7 +48,7 @@ def _run(row: dict[str, Any]) -> str:
     return f"{row['method']}, seed {row['seed']}"
 
 
-def changes_table(rows: Sequence[dict[str, Any]], before: str, after: str) -> Table:
+def changes_table(rows: Sequence[Change], before: str, after: str) -> Table:
     """One line per network: how many of its predictions are others than those of another run.
 
     Args:
@@ -67,18 +58,19 @@ def changes_table(rows: Sequence[dict[str, Any]], before: str, after: str) -> Ta
     """
     table = Table(box=None, header_style="bold", pad_edge=False, title_justify="left", caption_justify="left")
     if rows:
-        table.title = f"{rows[0]['part']} part, {rows[0]['n']} examples: from {before} to {after}"
+        table.title = f"{rows[0].part} part, {rows[0].n} examples: from {before} to {after}"
     for name in ("network", "of", "changed %", "now wrong %", "now right %"):
         table.add_column(name, justify="right" if name[-1] == "%" else "left", overflow="fold")
     for row in rows:
-        values = [percent(row[name]) for name in ("changed", "lost", "gained")]
-        of = row["run"] if row["run"] == row["against"] else f"{row['run']}, {row['against']}"
-        table.add_row(str(row["peer"]), of, *values)
+        values = [percent(share) for share in (row.changed, row.lost, row.gained)]
+        of = row.run if row.run == row.against else f"{row.run}, {row.against}"
+        table.add_row(str(row.peer), of, *values)
     return table
 
 
 def _columns(measure: Measure) -> dict[str, str]:
-    return SEARCH if measure is OPEN_SET else LABELS if measure is SEVERAL_LABELS else CLASSES
+    table = "retrieval" if measure is OPEN_SET else "labels" if measure is SEVERAL_LABELS else "classes"
+    return {m.key: f"{m.title} %" if m.unit == "fraction" else m.title for m in metrics.columns(table)}
 
 
 def _below(rows: Sequence[dict[str, Any]]) -> Text | None:
@@ -100,12 +92,9 @@ def alike(rows: Iterable[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
         if row.get("kind") == "pairs":
             found.setdefault(str(row.get("entry", row["method"])), []).append(row)
     return {
-        method: {name: _apart([row[name] for row in group]) for name in ("agreement", "error_correlation", "kl", "js")}
+        method: {
+            m.key: off_diagonal_mean(row[m.key] for row in group if m.key in row)
+            for m in metrics.computed_from("pairs")
+        }
         for method, group in found.items()
     }
-
-
-def _apart(matrices: Iterable[Sequence[Sequence[float | None]]]) -> float | None:
-    """The mean off the diagonals; None where no value is known."""
-    values = [v for m in matrices for i, row in enumerate(m) for j, v in enumerate(row) if i != j and known(v)]
-    return fmean(v for v in values if v is not None) if values else None

@@ -4,19 +4,15 @@ import statistics
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from codistill import methods
+from codistill import methods, metrics
 from codistill.metrics.interval import mean_sd, paired_interval
+from codistill.metrics.pairs import off_diagonal_mean
 from codistill.spec import Spec
 from codistill.study.entries import BASELINE, Entry, Study
 
 Rows = list[dict[str, Any]]
 Look = Callable[[Entry, int, int | None, int | None], dict[str, Any]]
 MEASURES = ("map", "accuracy")  # the first that every row has is what a study compares
-BESIDE = (
-    *("accuracy", "nll", "ece", "brier", "entropy", "aurc", "top5", "f1", "f1_macro", "f1_micro"),
-    *("map_trapezoid", "map_multi", "cmc1", "cmc5", "cmc10", "cmc1_multi"),
-)
-PAIRS = ("agreement", "error_correlation", "kl", "js")
 
 
 def _table(study: Study, rows: Rows) -> Look:
@@ -83,7 +79,7 @@ def _row(
         f"{measure}_sd": sd if len(single) > 1 else None,
         **{
             f"{key}_mean": statistics.fmean(r[key] for r in single)
-            for key in BESIDE
+            for key in metrics.averaged()
             if key != measure and all(key in r for r in single)
         },
         "alone_mean": None,
@@ -135,12 +131,9 @@ def _pairs(study: Study, entry: Entry, look: Look) -> dict[str, float | None] | 
         found = [look(entry, seed, None, None) for seed in study.seeds]
     except KeyError:  # open sets have none, nor have results of old
         return None
-    means: dict[str, float | None] = {}
-    for name in PAIRS:
-        values = [v for r in found for i, row in enumerate(r[name]) for j, v in enumerate(row) if i != j]
-        known = [v for v in values if v is not None]
-        means[name] = statistics.fmean(known) if known else None
-    return means
+    return {
+        m.key: off_diagonal_mean(row[m.key] for row in found if m.key in row) for m in metrics.computed_from("pairs")
+    }
 
 
 def _same_gradient(study: Study, entry: Entry) -> str | None:
