@@ -13,9 +13,9 @@ from codistill.batch import PerPeer
 from codistill.cohort import Cohort
 from codistill.cohort.outputs import collect, collect_embeddings
 from codistill.training.measure import measure_networks, measure_pairs
-from codistill.training.results import PairsResult, Result, rows_of
+from codistill.training.results import Origin, PairsResult, rows_of
 
-ORIGIN = Result(method="alone", seed=3, part="valid", n=23)
+ORIGIN = Origin(method="alone", seed=3, part="valid", n=23)
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from codistill.report.results import results_table
 from codistill.report.table import html_table
 from codistill.report.verdict import headline
 from codistill.run import Run
-from codistill.study import Study, compare, costs, summary
+from codistill.study import Result, Study, compare, costs, summary
 from codistill.training.evaluate import changes
 from codistill.training.fleet import Fleet
 from codistill.training.loop import read_lines, results, train
 from codistill.training.measure import measure_retrieval
-from codistill.training.results import Result, retrieval_rows
+from codistill.training.results import Origin, retrieval_rows
 from open_digits import open_digits
 
 RUN = Run(
@@ -91,7 +91,7 @@ def test_ensembles_are_of_the_first_networks(dataset):
     source = torch.Generator().manual_seed(0)
     n = len(dataset.test)
     features = [torch.randn(n, width, generator=source) for width in (3, 5, 4)]
-    origin = Result(method="alone", seed=0, part="test", n=9)
+    origin = Origin(method="alone", seed=0, part="test", n=9)
     rows = [row.to_json() for row in retrieval_rows(features, dataset.retrieval, origin)]
     assert [(r["peer"], r["networks"]) for r in rows] == [(0, 1), (1, 1), (2, 1), (None, 2), (None, 3)]
     pair = torch.cat([F.normalize(f, dim=1) for f in features[:2]], 1)
@@ -201,9 +201,11 @@ def test_a_study_on_the_validation_part_of_an_open_set_compares_accuracy(finishe
     ]
     for row in rows:
         del row["map"]
-    found = summary(dataclasses.replace(made, part="valid"), rows, json.loads((folder / "costs.json").read_text()))
-    assert found["measure"] == "accuracy"
-    assert found["rows"][0]["accuracy_mean"] == 0.5
+    results = [Result.from_dict(row) for row in rows]
+    valid = dataclasses.replace(made, part="valid")
+    table = summary(valid, results, json.loads((folder / "costs.json").read_text()))
+    assert table.measure == "accuracy"
+    assert table.rows[0].mean == 0.5
 
 
 def test_the_table_of_a_run_has_the_ranks(fleet):

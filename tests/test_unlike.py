@@ -88,7 +88,7 @@ def test_rows_of_unlike_networks_are_one_for_each_kind():
     for name, nets in NETWORKS.items():
         kinds = list(dict.fromkeys(nets))
         expected += [name] if len(kinds) == 1 else [f"{name} [{net}]" for net in kinds]
-    rows = study.summary(STUDY, _raw(), _costs())["rows"]
+    rows = _summary()["rows"]
     assert [row["method"] for row in rows] == expected
     assert [row["alone"] for row in rows] == [True] * 3 + [False] * 6
 
@@ -103,9 +103,14 @@ def _raw():
                 size = 1 if peer is not None else len(nets)
                 if peer is None and size == 1:
                     continue
-                about = {"entry": name, "seed": seed, "peer": peer, "networks": size, "n": 797}
+                about = {"entry": name, "method": name, "seed": seed, "peer": peer, "networks": size, "n": 797}
+                about |= {"peers": len(nets), "part": "test"}
                 lines.append({**about, "accuracy": (value * 37 % 101) / 101})
     return lines
+
+
+def _summary():
+    return study.summary(STUDY, [study.Result.from_dict(line) for line in _raw()], _costs()).as_dict()
 
 
 def _costs():
@@ -143,7 +148,7 @@ def _check(rows, lines):
 
 
 def test_each_kind_is_paired_with_its_own_kind_in_its_place():
-    rows = {row["method"]: row for row in study.summary(STUDY, _raw(), _costs())["rows"]}
+    rows = {row["method"]: row for row in _summary()["rows"]}
     _check(rows, _raw())
     assert rows[TWINS]["ensemble_alone_mean"] is not None
     assert rows[f"{PAIR} [{SMALL}]"]["ensemble_alone_mean"] is None  # no row holds both alone

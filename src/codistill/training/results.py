@@ -34,7 +34,7 @@ def diverged(run: Run, what: str) -> Diverged:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class Origin:
     """What every row says.
 
     Attributes:
@@ -63,7 +63,7 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkResult(Result):
+class NetworkResult(Origin):
     """What one network, or an ensemble, is worth.
 
     Attributes:
@@ -82,7 +82,7 @@ class NetworkResult(Result):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairsResult(Result):
+class PairsResult(Origin):
     """What a run's networks have in common.
 
     Attributes:
@@ -98,7 +98,7 @@ class PairsResult(Result):
 
 def result_from_json(line: Mapping[str, Any]) -> NetworkResult | PairsResult:
     """A line of ``results.jsonl``, also of a study's, as the row that it was."""
-    common = {field.name: line[field.name] for field in fields(Result) if field.name in line}
+    common = {field.name: line[field.name] for field in fields(Origin) if field.name in line}
     rest = {key: value for key, value in line.items() if key not in (*common, "kind", "peer", "networks")}
     if line.get("kind") == "pairs":
         return PairsResult(**common, matrices=rest)
@@ -125,12 +125,12 @@ def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
     return rows
 
 
-def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int) -> Result:
+def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int) -> Origin:
     """What every row of a run says; no loss has seen what the very last update did, so its nan are found here."""
     lost = [peer for peer, output in enumerate(outputs) if output.isnan().any()]
     if lost:
         raise diverged(run, f"peer {lost[0]} predicts nan on the {part} part")
-    return Result(
+    return Origin(
         method=run.method,
         update=run.update,
         peers=run.peers,
@@ -141,7 +141,7 @@ def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int
     )
 
 
-def rows_of(logits: Tensor, labels: Tensor, origin: Result, task: str = "classes") -> list[NetworkResult | PairsResult]:
+def rows_of(logits: Tensor, labels: Tensor, origin: Origin, task: str = "classes") -> list[NetworkResult | PairsResult]:
     """One row per network, one per ensemble of the first k networks, k = 2..P (mean posterior), one of their pairs.
 
     Args:
@@ -158,7 +158,7 @@ def rows_of(logits: Tensor, labels: Tensor, origin: Result, task: str = "classes
     return [*rows, PairsResult(**vars(origin), matrices=measure_pairs(logits, labels, task))]
 
 
-def retrieval_rows(embeddings: list[Tensor], test: Retrieval, origin: Result) -> list[NetworkResult]:
+def retrieval_rows(embeddings: list[Tensor], test: Retrieval, origin: Origin) -> list[NetworkResult]:
     """One row per network, and one per ensemble of the first k networks, k = 2..P: their embeddings side by side.
 
     Args:
@@ -170,7 +170,7 @@ def retrieval_rows(embeddings: list[Tensor], test: Retrieval, origin: Result) ->
     return _network_rows(single, measure_retrieval_ensembles(embeddings, test), origin)
 
 
-def _network_rows(single: list[Values], ensembles: list[Values], origin: Result) -> list[NetworkResult]:
+def _network_rows(single: list[Values], ensembles: list[Values], origin: Origin) -> list[NetworkResult]:
     about = vars(origin)
     return [
         *(NetworkResult(**about, peer=i, networks=1, values=values) for i, values in enumerate(single)),
@@ -181,8 +181,8 @@ def _network_rows(single: list[Values], ensembles: list[Values], origin: Result)
 __all__ = [
     "Diverged",
     "NetworkResult",
+    "Origin",
     "PairsResult",
-    "Result",
     "diverged",
     "result_from_json",
     "results",
