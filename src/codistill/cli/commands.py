@@ -165,7 +165,7 @@ class Analyze:
 
         settings = Settings(self.examples, self.networks, self.draws, self.probes, seed=self.seed, skip=self.skip)
         folder = _analysis_folder(self.run, self.out)
-        found = analyze(self.run, settings, say=console.print)
+        found = analyze(self.run, settings, say=console.print).to_json()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "analysis.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         path = write_analysis(found, folder / "analysis.html", command)

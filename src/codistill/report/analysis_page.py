@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from codistill.analysis import MADE_BY
-from codistill.analysis.finding import Finding
+from codistill.analysis.findings import Finding
 from codistill.report.analysis import Shown, about, tables
 from codistill.report.analysis_plots import (
     line_figure,

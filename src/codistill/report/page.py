@@ -6,8 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from codistill.analysis.finding import Finding
-from codistill.analysis.watch import findings, merged
+from codistill.analysis.findings import Finding
+from codistill.analysis.judge import findings, merged
 from codistill.metrics.interval import mean_sd
 from codistill.report.measures import measure_of, measure_of_results
 from codistill.report.numbers import count, decimal, known, listed, percent

@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from codistill.analysis.curves import EpochLine
 from codistill.analysis.peers import ratios
 from codistill.metrics.interval import mean_sd
 from codistill.report.numbers import known
@@ -53,7 +54,7 @@ def ratio_figure(log: Iterable[dict[str, Any]], summary: dict[str, Any] | None =
     for record in log:
         if record.get("kind") == "epoch":
             name = str(record.get("method") or record.get("run"))
-            found[name][int(record["epoch"])] += [100 * v for v in ratios(record) if known(v)]
+            found[name][int(record["epoch"])] += [100 * v for v in ratios(EpochLine.from_json(record)) if known(v)]
     found = {method: curve for method, curve in found.items() if any(curve.values())}
     if not found:
         return None
