@@ -100,7 +100,7 @@ def keep_analysis(folder: Path, name: str) -> None:
     """The tables of an analysis, as they are printed, and their numbers without the single networks'."""
     from rich.console import Console
 
-    from codistill.report.analysis import Analysis
+    from codistill.analysis import Analysis
     from codistill.report.analysis_tables import print_analysis
 
     found = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
@@ -108,7 +108,7 @@ def keep_analysis(folder: Path, name: str) -> None:
     kept = {"command": f"codistill analyze runs/{folder.name}", **{k: v for k, v in found.items() if k not in left_out}}
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     console = Console(width=120, file=io.StringIO(), record=True)
-    print_analysis(Analysis.from_dict(found), console)
+    print_analysis(Analysis.from_json(found), console)
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     text = "\n".join([f"What `{kept['command']}` printed:", "", "```", *lines, "```", ""])
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")

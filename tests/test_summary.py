@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from codistill.metrics.interval import Gain
-from codistill.study.results import Pairs, Result
+from codistill.study.results import Pairs
 from codistill.study.summary import Cost, Ensemble, Summary, SummaryRow
+from codistill.training.results import PairsResult
 
 COMMITTED = {path.stem: path for path in (Path(__file__).parents[1] / "benchmarks" / "results").glob("*.json")}
 SUMMARIES = [name for name, path in COMMITTED.items() if '"gain_ci95"' in path.read_text(encoding="utf-8")]
@@ -67,8 +68,8 @@ def test_older_rows_are_the_baseline_by_name_and_have_no_pairs():
 
 def pairs(off, **values):
     matrix = [[1.0, off, off + 0.1], [off, 1.0, off + 0.2], [off + 0.1, off + 0.2, 1.0]]
-    line = {"method": "dml", "seed": 0, "peers": 3, "peer": None, "networks": None, "part": "test", "n": 9}
-    return Result.from_dict({**line, **dict.fromkeys(Pairs.__annotations__, matrix), **values})
+    matrices = {**dict.fromkeys(Pairs.__annotations__, matrix), **values}
+    return PairsResult(method="dml", seed=0, part="test", n=9, matrices=matrices)
 
 
 def test_pairs_are_means_off_the_diagonal_over_seeds():

@@ -16,6 +16,7 @@ from codistill.study import Study, compare, costs, parts
 from codistill.training import initial_weights as start
 from codistill.training.fleet import Fleet
 from codistill.training.loop import read_lines
+from codistill.training.results import result_from_json
 
 SMALL, MIDDLE, LARGE = "cnn:width=4", "cnn:width=6", "cnn"
 BASE = Run(models=(SMALL,), labels=60, batch=20, epochs=1, learning_rate=0.2, average=0.5, execute="loop", device="cpu")
@@ -110,7 +111,7 @@ def _raw():
 
 
 def _summary():
-    return study.summary(STUDY, [study.Result.from_dict(line) for line in _raw()], _costs()).as_dict()
+    return study.summary(STUDY, [result_from_json(line) for line in _raw()], _costs()).as_dict()
 
 
 def _costs():

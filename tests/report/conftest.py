@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from codistill.metrics.interval import mean_sd, paired_interval
-from codistill.study.results import Result
 from codistill.study.summary import Summary
+from codistill.training.results import result_from_json
 
 SEEDS = list(range(10))
 # label, peers, networks per seed, gain, cost: forward, backward, seconds, same gradient as
@@ -117,7 +117,7 @@ def typed(values):
 
 def lines_of(results):
     """Results of their JSON."""
-    return [Result.from_dict(line) for line in results]
+    return [result_from_json(line) for line in results]
 
 
 def drawn_log(epochs=40):

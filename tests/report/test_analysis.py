@@ -8,10 +8,11 @@ import re
 import pytest
 from rich.console import Console
 
+from codistill.analysis import Analysis
 from codistill.analysis.noise import ABSOLUTE, RELATIVE
+from codistill.analysis.seeds import Mean
 from codistill.analysis.surface import LINE, PLANE
 from codistill.report import analysis_page, analysis_tables
-from codistill.report.analysis import Analysis, Value
 from codistill.report.analysis_page import TITLE, is_analysis
 from codistill.report.analysis_tables import difference
 from codistill.report.numbers import figure
@@ -21,9 +22,14 @@ from report.test_page import of
 MEASURES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "train_entropy", "test_entropy", "noise",
             "noise_relative", "sharpness", "sharpness_relative", "hessian", "weight_norm")  # fmt: skip
 
+TRACE = {"mean": 0.5, "error": 0.1, "probes": 2, "how": "autograd", "why": ""}
+
 
 def shaken(sizes):
-    return {"sizes": list(sizes), "loss": [0.1 * (k + 1) for k in range(len(sizes))], "still": 0.1}
+    even = [0.0] * len(sizes)
+    loss = [0.1 * (k + 1) for k in range(len(sizes))]
+    return {"sizes": list(sizes), "loss": loss, "loss_sd": even, "accuracy": even, "accuracy_sd": even, "draws": 2,
+            "still": 0.1}  # fmt: skip
 
 
 def network(method, seed, peer):
@@ -33,11 +39,12 @@ def network(method, seed, peer):
         "peer": peer,
         "model": "cnn",
         **dict.fromkeys(MEASURES, 0.5),
+        **dict.fromkeys(("train_n", "test_n"), 300),
         "train_top": [0.9, 0.06, 0.04],
         "test_top": [0.8, 0.15, 0.05],
         "noise_detail": shaken(ABSOLUTE),
         "noise_relative_detail": shaken(RELATIVE),
-        "hessian_detail": {"how": "autograd", "why": ""},
+        "hessian_detail": TRACE,
         "line": [0.1 + a * a for a in LINE],
     }
 
@@ -102,15 +109,15 @@ def analysis():
 
 
 def tables(analysis):
-    return analysis_tables.tables(Analysis.from_dict(analysis))
+    return analysis_tables.tables(Analysis.from_json(analysis))
 
 
 def about(analysis):
-    return analysis_tables.about(Analysis.from_dict(analysis))
+    return analysis_tables.about(Analysis.from_json(analysis))
 
 
 def write_analysis(analysis, *where):
-    return analysis_page.write_analysis(Analysis.from_dict(analysis), *where)
+    return analysis_page.write_analysis(Analysis.from_json(analysis), *where)
 
 
 def texts(row):
@@ -167,18 +174,19 @@ def test_the_course_of_the_peers_goes_from_the_first_epoch_to_the_last(analysis)
 
 
 def test_a_trace_by_differences_says_why(analysis):
-    analysis["networks"][0]["hessian_detail"] = {"how": "finite differences", "why": "no double backward"}
+    why = {"how": "finite differences", "why": "no double backward"}
+    analysis["networks"][0]["hessian_detail"] = {**TRACE, **why}
     assert "The Hessian's trace is from differences of gradients: no double backward." in about(analysis)
 
 
 def test_numbers_are_short_and_have_a_real_minus():
     assert [figure(x) for x in (0.01234, -5.0, 123456.0, float("nan"))] == ["0.0123", "−5", "123456", "–"]
-    assert difference(Value(1.0), Quantity("a", "A", "")) == ""
+    assert difference(Mean(1.0, 0.1, 4), Quantity("a", "A", "")) == ""
 
 
 def test_the_terminal_shows_every_table_and_finding(analysis):
     text = io.StringIO()
-    analysis_tables.print_analysis(Analysis.from_dict(analysis), Console(file=text, width=100))
+    analysis_tables.print_analysis(Analysis.from_json(analysis), Console(file=text, width=100))
     plain = " ".join(text.getvalue().split())
     for shown in tables(analysis):
         assert shown.title in plain
@@ -233,3 +241,9 @@ def test_an_analysis_is_known_from_other_files(analysis, tmp_path):
     (tmp_path / "analysis.json").write_text(json.dumps(analysis, indent=1))
     (tmp_path / "mine.json").write_text("{}")
     assert [is_analysis(p) for p in (page, tmp_path / "analysis.json", tmp_path / "mine.json")] == [True, True, False]
+
+
+def test_an_analysis_is_the_same_after_json(analysis):
+    typed = Analysis.from_json(analysis)
+    assert Analysis.from_json(json.loads(json.dumps(typed.to_json()))) == typed
+    assert typed.to_json()["rows"] == analysis["rows"]

@@ -118,13 +118,13 @@ class Evaluate:
         whole = (self.run / "study.json").exists()
         folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
         for folder in folders:
-            lines = results(restored(folder, teachers=studies.teachers_of(folder)), self.part)
-            console.print(results_table([studies.Result.from_dict(line) for line in lines]))
+            rows = results(restored(folder, teachers=studies.teachers_of(folder)), self.part)
+            console.print(results_table(rows))
             say_if_unfinished(folder, console)
 
     def _compare(self, other: Path, console: "Console") -> None:
         from codistill import study as studies
-        from codistill.report.results import Change, changes_table
+        from codistill.report.results import changes_table
         from codistill.training.evaluate import changes
         from codistill.training.loop import restored
 
@@ -132,8 +132,7 @@ class Evaluate:
             if (folder / "study.json").exists():
                 raise ValueError(f"{folder} is a comparison: give two runs, such as {folder / 'parts' / '000'}")
         before, after = (restored(folder, teachers=studies.teachers_of(folder)) for folder in (self.run, other))
-        lines = [Change(**line) for line in changes(before, after, self.part)]
-        console.print(changes_table(lines, str(self.run), str(other)))
+        console.print(changes_table(changes(before, after, self.part), str(self.run), str(other)))
 
 
 @dataclass
@@ -161,16 +160,14 @@ class Analyze:
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
         from codistill.analysis import Settings, analyze
-        from codistill.report.analysis import Analysis
         from codistill.report.analysis_page import write_analysis
         from codistill.report.analysis_tables import print_analysis
 
         settings = Settings(self.examples, self.networks, self.draws, self.probes, seed=self.seed, skip=self.skip)
         folder = _analysis_folder(self.run, self.out)
-        found = analyze(self.run, settings, say=console.print)
+        analysis = analyze(self.run, settings, say=console.print)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "analysis.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        analysis = Analysis.from_dict(found)
+        (folder / "analysis.json").write_text(json.dumps(analysis.to_json(), indent=1) + "\n", encoding="utf-8")
         path = write_analysis(analysis, folder / "analysis.html", command)
         print_analysis(analysis, console)
         console.print(f"Analysis: {path}")

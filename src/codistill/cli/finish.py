@@ -40,7 +40,7 @@ def run_training(records: Any, folder: Path, console: "Console") -> None:
 
 def _warn(lines: Sequence[dict[str, Any]], console: "Console") -> None:
     """What the KL watch would have somebody change, one line each."""
-    from codistill.analysis.watch import warnings
+    from codistill.analysis.judge import warnings
 
     for one in warnings(lines):
         console.print(f"Warning: {one}", soft_wrap=True, markup=False)

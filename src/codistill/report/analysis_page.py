@@ -1,9 +1,9 @@
 """The page of an analysis."""
 
+from dataclasses import asdict
 from pathlib import Path
 
-from codistill.analysis import MADE_BY
-from codistill.report.analysis import Analysis
+from codistill.analysis import MADE_BY, Analysis
 from codistill.report.analysis_tables import WATCH, about, tables
 from codistill.report.page import Figure, Section, figures, settings_section, write_page
 from codistill.report.plots.analysis import (
@@ -52,7 +52,7 @@ def write_analysis(analysis: Analysis, path: Path, command: str = "") -> Path:
             )
         ),
     }
-    settings = {**analysis.settings, "folders": analysis.folders, "device": analysis.device}
+    settings = {**asdict(analysis.settings), "folders": analysis.folders, "device": analysis.device}
     sections = [
         *(
             Section(table.title, table.key, table=table, style="measures", figures=plots.get(table.key, ()))

@@ -7,7 +7,8 @@ from statistics import fmean
 from rich.console import Console
 from rich.text import Text
 
-from codistill.report.analysis import Analysis, MethodRow, Value
+from codistill.analysis import Analysis
+from codistill.analysis.seeds import Mean, MethodMeans
 from codistill.report.numbers import MISSING, count, figure, listed
 from codistill.report.quantities import FIT, NOISE, RANKED, SHARP, SURE, Quantity
 from codistill.report.table import Cell, Column, Row, Table, terminal
@@ -45,7 +46,7 @@ def about(analysis: Analysis) -> list[str]:
     n, networks = analysis.n, analysis.networks
     seeds = {network.seed for network in networks}
     said = [
-        f"Looked at: {count(len(networks), 'network')}, at most the first {analysis.settings['networks']} of each run, "
+        f"Looked at: {count(len(networks), 'network')}, at most the first {analysis.settings.networks} of each run, "
         f"{count(len(seeds), 'seed')}, data {analysis.data}.",
         f"Noise, sharpness, curvature and surfaces: the training loss of {count(n.shaken, 'training example')}; "
         f"losses, accuracies and posteriors: {n.train} training and {count(n.test, 'test example')}.",
@@ -79,13 +80,13 @@ def _quantities(analysis: Analysis, key: str, title: str, quantities: Sequence[Q
     )
 
 
-def _cell(value: Value | None, quantity: Quantity) -> Cell:
+def _cell(value: Mean | None, quantity: Quantity) -> Cell:
     if value is None:
         return Cell(MISSING)
     return Cell(figure(quantity.scale * value.mean, quantity.percent), difference(value, quantity))
 
 
-def difference(value: Value, quantity: Quantity) -> str:
+def difference(value: Mean, quantity: Quantity) -> str:
     """``−0.012 ± 0.004``: how far from the baseline, and half of the interval."""
     if value.difference is None:
         return ""
@@ -97,7 +98,7 @@ def difference(value: Value, quantity: Quantity) -> str:
     return f"{'+' if gap > 0 else ''}{figure(gap, quantity.percent, 2)}{half}"
 
 
-def read(rows: Sequence[MethodRow], quantity: Quantity) -> str:
+def read(rows: Sequence[MethodMeans], quantity: Quantity) -> str:
     """What the intervals of one measure say: who lies clearly below the baseline, and who above."""
     sides: dict[str, list[str]] = {"below": [], "above": [], "unclear": []}
     for row in rows:

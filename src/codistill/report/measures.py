@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from codistill.report.numbers import count, known, percent
-from codistill.study.results import Result
+from codistill.report.numbers import count, percent
+from codistill.study.results import Result, networks_of, values_of
 from codistill.study.summary import Summary
 
 
@@ -63,9 +63,9 @@ def measure_of(summary: Summary) -> Measure:
 
 def measure_of_results(results: Iterable[Result]) -> Measure:
     """What the networks of a run are known by."""
-    single = [result for result in results if result.peer is not None]
-    key = "map" if single and all(known(result.get("map")) for result in single) else "accuracy"
-    return _measure(key, any("cmc1" in result.line for result in single))
+    single = networks_of(results)
+    key = "map" if single and len(values_of(single, "map")) == len(single) else "accuracy"
+    return _measure(key, any("cmc1" in result.values for result in single))
 
 
 def _measure(key: str, ranks: bool) -> Measure:

@@ -1,41 +1,19 @@
 """The results of one run, network by network."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from rich.table import Table
 from rich.text import Text
 
+from codistill import metrics
+from codistill.metrics import Metric
 from codistill.report.measures import RETRIEVAL, SEVERAL_LABELS, measure_of_results
 from codistill.report.numbers import decimal, percent, wrapped
-from codistill.study.results import Pairs, Result
+from codistill.study.results import Pairs, Result, measured, row_of
+from codistill.training.evaluate import Change
+from codistill.training.results import NetworkResult
 
 WIDTH = 20  # of the column of runs
-
-CLASSES = {"accuracy": "accuracy %", "top5": "top-5 %", "f1": "F1 %", "nll": "NLL", "ece": "ECE %", "brier": "Brier"}
-CLASSES |= {"entropy": "entropy"}
-LABELS = {"map": "mAP %", "f1_macro": "F1 macro %", "f1_micro": "F1 micro %", "nll": "NLL", "ece": "ECE %"}
-SEARCH = {
-    "map": "mAP %",
-    "cmc1": "rank-1 %",
-    "cmc5": "rank-5 %",
-    "cmc10": "rank-10 %",
-    "map_multi": "multi-query mAP %",
-}
-
-
-@dataclass(frozen=True)
-class Change:
-    """What `codistill.training.evaluate.changes` gives of one network: shares of its predictions that change."""
-
-    run: str
-    against: str
-    part: str
-    n: int
-    peer: int
-    changed: float
-    lost: float
-    gained: float
 
 
 def results_table(results: Sequence[Result]) -> Table:
@@ -43,23 +21,22 @@ def results_table(results: Sequence[Result]) -> Table:
 
     Not every measure: ``results.jsonl`` has them all.
     """
-    measure = measure_of_results(results)
-    single = [result for result in results if result.networks is not None]
-    runs = {_run(result) for result in single}
-    titles = SEARCH if measure is RETRIEVAL else LABELS if measure is SEVERAL_LABELS else CLASSES
-    columns = {key: title for key, title in titles.items() if any(key in result.line for result in single)}
+    measure, rows = measure_of_results(results), measured(results)
+    runs = {_run(result) for result in rows}
+    kind = "retrieval" if measure is RETRIEVAL else "labels" if measure is SEVERAL_LABELS else "classes"
+    columns = [metric for metric in metrics.columns(kind) if any(metric.key in result.values for result in rows)]
     first = ("run", "network") if len(runs) > 1 else ("network",)
-    table = _table((*first, *columns.values()), "run")
+    table = _table((*first, *map(_title, columns)), "run")
     if results:
         table.title = f"{results[0].part} part, {results[0].n} {measure.examples}"
         if len(runs) == 1:
             table.title = f"{runs.pop()}: {table.title}"
         table.caption = _similarity(results)
-    for result in single:
+    for result in rows:
         if result.peer is None and result.networks != result.peers:
             continue
         who = f"ensemble of {result.networks}" if result.peer is None else f"network {result.peer}"
-        values = [(percent if title[-1] == "%" else decimal)(result.get(key)) for key, title in columns.items()]
+        values = [(percent if m.unit == "fraction" else decimal)(result.values.get(m.key)) for m in columns]
         table.add_row(*(["\n".join(wrapped(_run(result), WIDTH))] if len(first) > 1 else []), who, *values)
     return table
 
@@ -85,7 +62,7 @@ def pairs_of(results: Iterable[Result]) -> dict[str, Pairs]:
     """Of each row of a study, or method, how similar two networks of a cohort are; none where none were compared."""
     groups: dict[str, list[Result]] = {}
     for result in results:
-        groups.setdefault(result.entry, []).append(result)
+        groups.setdefault(row_of(result), []).append(result)
     return {entry: pairs for entry, group in groups.items() if (pairs := Pairs.of(group)) is not None}
 
 
@@ -98,7 +75,11 @@ def _table(titles: Sequence[str], long: str) -> Table:
     return table
 
 
-def _run(result: Result) -> str:
+def _title(metric: Metric) -> str:
+    return f"{metric.title} %" if metric.unit == "fraction" else metric.title
+
+
+def _run(result: NetworkResult) -> str:
     return f"{result.method}, seed {result.seed}"
 
 

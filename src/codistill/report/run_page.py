@@ -5,18 +5,19 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from codistill.analysis.courses import Line
-from codistill.analysis.watch import findings, merged
+from codistill.analysis.judge import findings, merged
 from codistill.metrics.interval import mean_sd
 from codistill.report.analysis_tables import WATCH
 from codistill.report.measures import measure_of_results
-from codistill.report.numbers import count, decimal, known, listed, percent
+from codistill.report.numbers import count, decimal, listed, percent
 from codistill.report.page import Section, figures, records_table, settings_section, write_page
 from codistill.report.plots import learning_figure, ratio_figure
+from codistill.report.plots.terms import Line
 from codistill.report.results import pairs_of
 from codistill.run import Run
-from codistill.study.results import Result
+from codistill.study.results import Result, measured, values_of
 from codistill.study.summary import Summary
+from codistill.training.results import NetworkResult
 
 
 def write_run_report(runs: Sequence[Run], log: Sequence[Line], results: Sequence[Result], path: Path) -> Path:
@@ -60,13 +61,13 @@ def write_run_report(runs: Sequence[Run], log: Sequence[Line], results: Sequence
 
 def _per_method(results: Iterable[Result]) -> list[tuple[dict[str, object], str]]:
     """Of each method and part of the data, means over networks and seeds as a record and as a sentence."""
-    groups: dict[tuple[str, str], list[Result]] = {}
-    for result in results:
+    groups: dict[tuple[str, str], list[NetworkResult]] = {}
+    for result in measured(results):
         groups.setdefault((result.method, result.part), []).append(result)
     return [_means(method, part, group) for (method, part), group in groups.items()]
 
 
-def _means(method: str, part: str, results: list[Result]) -> tuple[dict[str, object], str]:
+def _means(method: str, part: str, results: list[NetworkResult]) -> tuple[dict[str, object], str]:
     single = [r for r in results if r.peer is not None]
     measure = measure_of_results(results)
     mean, sd = _spread(single, measure.key)
@@ -88,8 +89,8 @@ def _means(method: str, part: str, results: list[Result]) -> tuple[dict[str, obj
     return record, f"One network of {method} {reached} (mean over {count(len(single), 'network')}){together}."
 
 
-def _spread(results: Iterable[Result], measure: str) -> tuple[float, float] | tuple[None, None]:
-    values = [value for r in results if (value := r.get(measure)) is not None and known(value)]
+def _spread(results: Sequence[NetworkResult], measure: str) -> tuple[float, float] | tuple[None, None]:
+    values = values_of(results, measure)
     return mean_sd(values) if values else (None, None)
 
 
@@ -140,9 +141,7 @@ def similarity_section(results: Iterable[Result]) -> Section:
 def results_section(results: Iterable[Result]) -> Section:
     """All results as they are written, without the matrices of pairs."""
     records = [
-        {**result.line, "peer": "ensemble" if result.peer is None else result.peer}
-        for result in results
-        if result.networks is not None
+        {**result.to_json(), "peer": "ensemble" if result.peer is None else result.peer} for result in measured(results)
     ]
     title = f"All results, per network: {count(len(records), 'line')}"
     return Section(title, table=records_table(title, records), folded=True)

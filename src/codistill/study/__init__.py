@@ -16,11 +16,11 @@ from codistill.checkpoint import places
 from codistill.run import Run
 from codistill.study.costs import measure_costs
 from codistill.study.entries import BASELINE, Entry, Study
-from codistill.study.results import Result
 from codistill.study.summary import Summary, summary
 from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines
 from codistill.training.requirements import OWN
+from codistill.training.results import result_from_json
 
 STACKED_NETWORKS = 400  # in one part at the most, unless one entry has more
 
@@ -107,7 +107,7 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
             yield Record("timing", 0, 0)
         costs.write_text(json.dumps(measure_costs(study, teachers), indent=1) + "\n", encoding="utf-8")
     table = dataclasses.replace(
-        summary(study, [Result.from_dict(row) for row in rows], json.loads(costs.read_text(encoding="utf-8"))),
+        summary(study, [result_from_json(row) for row in rows], json.loads(costs.read_text(encoding="utf-8"))),
         settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
         command=command or json.loads((folder / "study.json").read_text(encoding="utf-8")).get("command", ""),
         versions=versions(),

@@ -1,58 +1,15 @@
-"""The lines of ``results.jsonl``: of one network, of an ensemble, or of the pairs of a cohort's networks."""
+"""The results of a study or a run, and how similar the networks of its cohorts are."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import isfinite, nan
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from codistill.metrics.pairs import off_diagonal
+from codistill.metrics.pairs import off_diagonal_mean
 from codistill.training.records import read_lines
+from codistill.training.results import NetworkResult, PairsResult, result_from_json
 
-
-@dataclass(frozen=True)
-class Result:
-    """What was measured of one network, of one ensemble, or of all pairs of a cohort.
-
-    Attributes:
-        line: as it is written.
-        entry: the row of its study; without a study the method.
-        method: the run's spec.
-        seed: of the run.
-        peers: networks of the run.
-        peer: the network's number; None for an ensemble and for pairs.
-        networks: how many an ensemble has; 1 for one network, None for pairs.
-        part: of the data.
-        n: examples, or queries.
-    """
-
-    line: Mapping[str, Any]
-    entry: str
-    method: str
-    seed: int
-    peers: int
-    peer: int | None
-    networks: int | None
-    part: str
-    n: int
-
-    @classmethod
-    def from_dict(cls, line: Mapping[str, Any]) -> "Result":
-        """From JSON."""
-        names = ("method", "seed", "peers", "peer", "networks", "part", "n")
-        return cls(line, line.get("entry", line["method"]), **{name: line[name] for name in names})
-
-    def get(self, measure: str) -> float | None:
-        """The value of a measure; None where it was not measured."""
-        value = self.line.get(measure)
-        return value if isinstance(value, float) else None
-
-    def __getitem__(self, measure: str) -> float:
-        return float(self.line[measure])
+Result = NetworkResult | PairsResult
 
 
 @dataclass(frozen=True)
@@ -74,23 +31,35 @@ class Pairs:
     @classmethod
     def of(cls, results: Iterable[Result]) -> "Pairs | None":
         """The means over the results of pairs; None where there are none."""
-        lines = [result.line for result in results if result.networks is None]
-        return cls(*(_mean(line[name] for line in lines) for name in cls.__annotations__)) if lines else None
+        pairs = [result.matrices for result in results if isinstance(result, PairsResult)]
+        if not pairs:
+            return None
+        return cls(*(off_diagonal_mean(matrices[name] for matrices in pairs) for name in cls.__annotations__))
 
 
-def _mean(matrices: Iterable[list[list[float | None]]]) -> float | None:
-    """The mean off the diagonals of what is known."""
-    values = [v for matrix in matrices for v in off_diagonal(_tensor(matrix)).tolist() if not math.isnan(v)]
-    return fmean(values) if values else None
+def row_of(result: Result) -> str:
+    """The name of a result's row: its entry in a study, else its method."""
+    return result.entry or result.method
 
 
-def _tensor(matrix: list[list[float | None]]) -> Tensor:
-    return torch.tensor([[math.nan if v is None else v for v in row] for row in matrix], dtype=torch.float64)
+def networks_of(results: Iterable[Result]) -> list[NetworkResult]:
+    """The results of single networks."""
+    return [result for result in measured(results) if result.peer is not None]
+
+
+def measured(results: Iterable[Result]) -> list[NetworkResult]:
+    """The results of networks and of ensembles."""
+    return [result for result in results if isinstance(result, NetworkResult)]
+
+
+def values_of(results: Sequence[NetworkResult], metric: str) -> list[float]:
+    """The finite values of a metric, of those results that have it."""
+    return [value for result in results if isfinite(value := result.values.get(metric, nan))]
 
 
 def read_results(folder: Path) -> list[Result]:
     """The results of a run's or of a study's folder; none where it is not finished."""
-    return [Result.from_dict(line) for line in read_lines(folder / "results.jsonl")]
+    return [result_from_json(line) for line in read_lines(folder / "results.jsonl")]
 
 
-__all__ = ["Pairs", "Result", "read_results"]
+__all__ = ["Pairs", "Result", "measured", "networks_of", "read_results", "row_of", "values_of"]

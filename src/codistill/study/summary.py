@@ -7,16 +7,14 @@ from statistics import fmean
 from typing import Any
 
 from codistill import methods
+from codistill.metrics import averaged
 from codistill.metrics.interval import Gain, mean_sd, paired_gain
 from codistill.spec import Spec
 from codistill.study.entries import BASELINE, Entry, Study
-from codistill.study.results import Pairs, Result
+from codistill.study.results import Pairs, Result, measured, networks_of, row_of
+from codistill.training.results import NetworkResult
 
 MEASURES = ("map", "accuracy")  # the first that every network has is what a study compares
-BESIDE = (
-    *("accuracy", "nll", "ece", "brier", "entropy", "aurc", "top5", "f1", "f1_macro", "f1_micro"),
-    *("map_trapezoid", "map_multi", "cmc1", "cmc5", "cmc10", "cmc1_multi"),
-)
 Costs = Mapping[str, Mapping[str, float]]
 
 
@@ -122,7 +120,7 @@ class SummaryRow:
             **{name: row[name] for name in ("method", "label", "peers", "seeds", "networks", "same_gradient_as")},
             mean=row[f"{measure}_mean"],
             sd=row[f"{measure}_sd"],
-            beside={name: row[f"{name}_mean"] for name in BESIDE if name != measure and f"{name}_mean" in row},
+            beside={name: row[f"{name}_mean"] for name in averaged() if name != measure and f"{name}_mean" in row},
             cost=Cost(**row["cost"]),
             alone=row.get("alone", row["method"] == baseline),
             alone_mean=row.get("alone_mean"),
@@ -213,7 +211,10 @@ def summary(study: Study, results: Sequence[Result], costs: Costs) -> Summary:
     Accuracies are fractions; an interval is Student's t over seeds; each network is compared with the one of its kind
     and number trained alone.
     """
-    table = _Results(study, {(r.entry, r.seed, r.peer, r.networks): r for r in results}, measure_of(results))
+    table = _Results(
+        study, {(row_of(r), r.seed, r.peer, r.networks): r for r in measured(results)}, measure_of(results)
+    )
+    pairs = {e.name: Pairs.of(r for r in results if row_of(r) == e.name) for e in study.entries}
     return Summary(
         recipe=study.recipe,
         seeds=study.seeds,
@@ -222,7 +223,9 @@ def summary(study: Study, results: Sequence[Result], costs: Costs) -> Summary:
         baseline=study.entries[0].name,
         notes=(*study.notes, *(f"Published: {figure}." for figure in study.published)),
         rows=tuple(
-            _row(table, entry, network, costs) for entry in study.entries for network in dict.fromkeys(entry.networks)
+            replace(_row(table, entry, network, costs), pairs=pairs[entry.name])
+            for entry in study.entries
+            for network in dict.fromkeys(entry.networks)
         ),
         quick=study.quick,
     )
@@ -230,44 +233,40 @@ def summary(study: Study, results: Sequence[Result], costs: Costs) -> Summary:
 
 def measure_of(results: Iterable[Result]) -> str:
     """What is compared: the first of `MEASURES` that every network has."""
-    single = [r for r in results if r.peer is not None]
-    return next((m for m in MEASURES if all(r.get(m) is not None for r in single)), MEASURES[-1])
+    single = networks_of(results)
+    return next((m for m in MEASURES if all(m in r.values for r in single)), MEASURES[-1])
 
 
 @dataclass(frozen=True)
 class _Results:
-    """The results of a study by entry, seed, peer (None: an ensemble) and number of networks (None: pairs)."""
+    """The results of a study by entry, seed, peer (None: an ensemble) and number of networks."""
 
     study: Study
-    by_key: Mapping[tuple[str, int, int | None, int | None], Result]
+    by_key: Mapping[tuple[str, int, int | None, int], NetworkResult]
     measure: str
 
-    def networks(self, entry: Entry, peers: Sequence[int]) -> list[list[Result]]:
-        """The results of these peers, seed by seed."""
-        return [[self.by_key[entry.name, seed, i, 1] for i in peers] for seed in self.study.seeds]
+    def value(self, entry: Entry, seed: int, peer: int | None, networks: int = 1) -> float:
+        """What is compared, of a network or of an ensemble."""
+        return self.by_key[entry.name, seed, peer, networks].values[self.measure]
 
     def pairs(self, entry: Entry, network: str, peers: Sequence[int]) -> list[list[tuple[float, float]]]:
         """What is compared, of each peer and of the same network trained alone, seed by seed."""
-        bases = [self.study.alone(network, i).name for i in peers]
+        bases = [(i, self.study.alone(network, i)) for i in peers]
         return [
-            [
-                (r[self.measure], self.by_key[base, r.seed, r.peer, 1][self.measure])
-                for r, base in zip(rs, bases, strict=True)
-            ]
-            for rs in self.networks(entry, peers)
+            [(self.value(entry, seed, i), self.value(base, seed, i)) for i, base in bases] for seed in self.study.seeds
         ]
 
     def ensemble(self, entry: Entry, networks: int) -> float:
         """The mean over seeds of the ensemble of the first networks."""
-        return fmean(self.by_key[entry.name, seed, None, networks][self.measure] for seed in self.study.seeds)
+        return fmean(self.value(entry, seed, None, networks) for seed in self.study.seeds)
 
 
 def _row(table: _Results, entry: Entry, network: str, costs: Costs) -> SummaryRow:
     study, measure = table.study, table.measure
     peers = [i for i, net in enumerate(entry.networks) if net == network]
     mixed = len(peers) < entry.run.peers
-    results = [r for seed in table.networks(entry, peers) for r in seed]
-    mean, sd = mean_sd(r[measure] for r in results)
+    values = [table.by_key[entry.name, seed, i, 1].values for seed in study.seeds for i in peers]
+    mean, sd = mean_sd(each[measure] for each in values)
     alone = entry is study.alone(network, peers[0])
     pairs = [] if alone else table.pairs(entry, network, peers)
     gain = None if alone else paired_gain(pairs)
@@ -276,16 +275,19 @@ def _row(table: _Results, entry: Entry, network: str, costs: Costs) -> SummaryRo
         label=f"{entry.label}: its {network}" if mixed else entry.label,
         peers=entry.cohort,
         seeds=len(study.seeds),
-        networks=len(results),
+        networks=len(values),
         mean=mean,
-        sd=sd if len(results) > 1 else None,
-        beside={m: fmean(r[m] for r in results) for m in BESIDE if m != measure and all(m in r.line for r in results)},
+        sd=sd if len(values) > 1 else None,
+        beside={
+            m: fmean(each[m] for each in values)
+            for m in averaged()
+            if m != measure and all(m in each for each in values)
+        },
         cost=_cost(study, entry, costs),
         alone=alone,
         alone_mean=None if alone else fmean(base for seed in pairs for _, base in seed),
         gain=replace(gain, interval=None) if gain and study.quick else gain,
         ensemble=_ensemble(table, entry),
-        pairs=Pairs.of(r for r in table.by_key.values() if r.entry == entry.name),
         same_gradient_as=same_gradient(study, entry),
     )
 

@@ -9,8 +9,10 @@ from typing import TypeVar
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from codistill.analysis import Analysis
+from codistill.analysis.measures import NetworkMeasures, Path, Plane
+from codistill.analysis.peers import PeerEpoch
 from codistill.analysis.surface import LINE
-from codistill.report.analysis import Analysis, Epoch, Network, Path, Plane
 from codistill.report.numbers import known
 from codistill.report.palette import styles
 from codistill.report.plots.curves import Curve, Legend, draw, ranging
@@ -20,7 +22,7 @@ _FLOOR = 1e-6  # below this a loss on a logarithmic axis is drawn there
 _MOST_PLANES = 6
 
 Course = tuple[Sequence[float], Sequence[float | None]]  # x, y
-Subject = TypeVar("Subject", Network, Path)
+Subject = TypeVar("Subject", NetworkMeasures, Path)
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,11 @@ class Panel:
 def noise_figure(analysis: Analysis) -> go.Figure | None:
     """Training loss by size of the noise, absolute and relative."""
 
-    def absolute(network: Network) -> Course | None:
+    def absolute(network: NetworkMeasures) -> Course | None:
         noise = network.noise_detail
         return None if noise is None else (noise.sizes, [_positive(v) for v in noise.loss])
 
-    def relative(network: Network) -> Course | None:
+    def relative(network: NetworkMeasures) -> Course | None:
         noise = network.noise_relative_detail
         return None if noise is None else (noise.sizes, [_positive(v) for v in noise.loss])
 
@@ -66,7 +68,7 @@ def posterior_figure(analysis: Analysis) -> go.Figure | None:
 def line_figure(analysis: Analysis) -> go.Figure | None:
     """Training loss along a random direction."""
 
-    def line(network: Network) -> Course | None:
+    def line(network: NetworkMeasures) -> Course | None:
         return (LINE, [_positive(v) for v in network.line]) if network.line else None
 
     curves = _curves(analysis.networks, line)
@@ -84,14 +86,14 @@ def path_figure(analysis: Analysis) -> go.Figure | None:
 def peers_figure(analysis: Analysis) -> go.Figure | None:
     """Divergence and agreement of peers by epoch."""
 
-    def curve(epochs: Iterable[Epoch], name: str) -> Curve:
+    def curve(epochs: Iterable[PeerEpoch], name: str) -> Curve:
         values = [(e.epoch, getattr(e, name), getattr(e, f"{name}_sd") or 0.0) for e in epochs]
         values = [(epoch, mean, sd) for epoch, mean, sd in values if mean is not None]
         means = [mean for _, mean, _ in values]
         low, high = [mean - sd for _, mean, sd in values], [mean + sd for _, mean, sd in values]
         return Curve([epoch for epoch, _, _ in values], means, low, high)
 
-    by_method: dict[str, list[Epoch]] = defaultdict(list)
+    by_method: dict[str, list[PeerEpoch]] = defaultdict(list)
     for epoch in analysis.peers:
         if epoch.divergence is not None:
             by_method[epoch.method].append(epoch)

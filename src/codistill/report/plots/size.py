@@ -13,7 +13,7 @@ from codistill.report.palette import styles
 from codistill.report.plots.layout import AXIS, PERCENT, dress, escaped
 from codistill.report.verdict import is_mutual
 from codistill.spec import Spec
-from codistill.study.results import Result
+from codistill.study.results import Result, measured, row_of, values_of
 from codistill.study.summary import Summary, SummaryRow
 
 
@@ -70,8 +70,8 @@ def _largest_family(summary: Summary) -> list[SummaryRow]:
 
 def _ensemble_sd(row: SummaryRow, results: Sequence[Result], measure: str) -> float | None:
     """Over seeds, of the ensembles of all networks of a row's cohorts."""
-    own = [r for r in results if r.entry == row.method and r.peer is None and r.networks == row.peers]
-    values = [value for r in own if (value := r.get(measure)) is not None]
+    ensembles = [r for r in measured(results) if row_of(r) == row.method and r.networks == row.peers > 1]
+    values = values_of(ensembles, measure)
     return mean_sd(values)[1] if len(values) > 1 else None
 
 

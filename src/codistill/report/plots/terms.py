@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from codistill.analysis.courses import Line
+from codistill.analysis.curves import EpochLine
 from codistill.analysis.peers import ratios
 from codistill.report.numbers import known
 from codistill.report.palette import styles
@@ -17,6 +18,7 @@ from codistill.study.summary import Summary
 _TERMS = {"task": "Task loss, nats", "mimic": "Imitation loss"}  # not of every method in nats
 _MOST_TERMS = 6
 
+Line = Mapping[str, Any]  # of log.jsonl
 Values = dict[int, list[float]]  # over networks and seeds, by epoch
 
 
@@ -46,7 +48,7 @@ def ratio_figure(log: Iterable[Line], summary: Summary | None = None) -> go.Figu
     """All imitation terms together beside the task term, in percent by epoch, one line per method."""
     by_method: dict[str, Values] = defaultdict(lambda: defaultdict(list))
     for line in _epochs(log):
-        if percents := [100 * v for v in ratios(line) if known(v)]:
+        if percents := [100 * v for v in ratios(EpochLine.from_json(line)) if known(v)]:
             by_method[_method(line)][int(line["epoch"])] += percents
     if not by_method:
         return None
