@@ -13,9 +13,8 @@ from types import FunctionType
 import pytest
 
 from codistill import discovery
-from codistill.report.lists import methods_page
+from codistill.cli.docs import methods_page, recipes_page
 from codistill.report.markdown import short
-from codistill.report.recipes import recipes_page
 from codistill.spec import Spec
 from codistill.study import Summary
 

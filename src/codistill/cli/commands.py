@@ -190,7 +190,7 @@ class List:
     what: Positional[Literal["methods", "models", "data", "recipes"]]
 
     def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
-        from codistill.report.lists import listing
+        from codistill.cli.listing import listing
 
         console.print(listing(self.what))
 
