@@ -23,7 +23,7 @@ from typing import Any
 from codistill.recipes.family import ROWS, family
 from codistill.report.markdown import markdown
 from codistill.spec import Spec
-from codistill.study import Row, Study, compare, versions
+from codistill.study import Row, Study, Summary, compare, versions
 
 BUDGET = 6
 SEEDS = (100, 101, 102)
@@ -182,7 +182,7 @@ def table() -> None:
     ]
     found = {**halves["defaults"], "rows": rows, "notes": notes, "command": "python benchmarks/family.py"}
     (RESULTS / "family.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / "family.md").write_text(markdown(found), encoding="utf-8")
+    (RESULTS / "family.md").write_text(markdown(Summary.from_dict(found)), encoding="utf-8")
 
 
 def main() -> None:

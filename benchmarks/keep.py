@@ -102,14 +102,15 @@ def keep_analysis(folder: Path, name: str) -> None:
     """The tables of an analysis, as they are printed, and their numbers without the single networks'."""
     from rich.console import Console
 
-    from codistill.report.analysis_table import print_analysis
+    from codistill.analysis import Analysis
+    from codistill.report.analysis_tables import print_analysis
 
     found = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
     left_out = ("networks", "planes", "paths", "folders")
     kept = {"command": f"codistill analyze runs/{folder.name}", **{k: v for k, v in found.items() if k not in left_out}}
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     console = Console(width=120, file=io.StringIO(), record=True)
-    print_analysis(found, console)
+    print_analysis(Analysis.from_json(found), console)
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     text = "\n".join([f"What `{kept['command']}` printed:", "", "```", *lines, "```", ""])
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
@@ -164,7 +165,7 @@ def main() -> None:
         kept["against_alone"] = against_alone(asked.folder)
     kept["command"] = re.sub(r"(--data-root[ =])\S+", r"\g<1>DATA", summary["command"])  # of this machine
     (RESULTS / f"{asked.name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / f"{asked.name}.md").write_text(markdown(kept), encoding="utf-8")
+    (RESULTS / f"{asked.name}.md").write_text(markdown(study.Summary.from_dict(kept)), encoding="utf-8")
     if asked.figure:
         figure(found, RESULTS / f"{asked.name}.svg")
 

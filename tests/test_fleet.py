@@ -54,7 +54,7 @@ def end(runs, dataset, **settings):
     while training.step < fleet.total:
         training.advance()
     states = {run: [fleet.cohort.peer_state(i) for i in fleet.places[run]] for run in runs}
-    return states, results(fleet, "test")
+    return states, [row.to_json() for row in results(fleet, "test")]
 
 
 @pytest.mark.parametrize("update", ["together", "in_turn", "fresh_batch"])

@@ -87,7 +87,7 @@ def trains_the_same(method, update, digits, teacher):
             after = fleet.cohort.peer_state(i)
             still = [n for n, t in before[i].items() if t.is_floating_point() and torch.equal(t, after[n])]
             assert not still, f"of peer {i} these did not move"
-        *rows, pairs = results(fleet, "test")
+        *rows, pairs = [row.to_json() for row in results(fleet, "test")]
         assert pairs["kind"] == "pairs"
         assert [(row["peer"], row["networks"]) for row in rows] == [(0, 1), (1, 1), (2, 1), (None, 2), (None, 3)]
         assert all(row["update"] == update and row["peers"] == PEERS and row["n"] == 797 for row in rows)

@@ -15,6 +15,7 @@ from codistill.run import Run
 from codistill.spec import Spec, UnknownName
 from codistill.study import Study, compare, costs, load, parts, summary
 from codistill.training.loop import read_lines
+from codistill.training.results import result_from_json
 
 BASE = Run(models=("cnn:width=4",), labels=60, batch=20, epochs=4, learning_rate=0.2, peers=2, execute="stack")
 METHODS = (
@@ -359,7 +360,7 @@ def test_rows_from_which_some_are_missing_are_no_summary(finished):
     folder, _ = finished
     rows = [r for r in read_lines(folder / "results.jsonl") if not (r["seed"] == 5 and r["method"] == "alone")]
     with pytest.raises(KeyError):
-        summary(STUDY, rows, json.loads((folder / "costs.json").read_text()))
+        summary(STUDY, [result_from_json(row) for row in rows], json.loads((folder / "costs.json").read_text()))
 
 
 @pytest.mark.parametrize(

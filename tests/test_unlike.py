@@ -17,6 +17,7 @@ from codistill.study import Study, compare, costs, parts
 from codistill.training import initial_weights as start
 from codistill.training.fleet import Fleet
 from codistill.training.loop import read_lines
+from codistill.training.results import result_from_json
 
 SMALL, MIDDLE, LARGE = "cnn:width=4", "cnn:width=6", "cnn"
 BASE = Run(models=(SMALL,), labels=60, batch=20, epochs=1, learning_rate=0.2, average=0.5, execute="loop", device="cpu")
@@ -89,7 +90,7 @@ def test_rows_of_unlike_networks_are_one_for_each_kind():
     for name, nets in NETWORKS.items():
         kinds = list(dict.fromkeys(nets))
         expected += [name] if len(kinds) == 1 else [f"{name} [{net}]" for net in kinds]
-    rows = study.summary(STUDY, _raw(), _costs())["rows"]
+    rows = _summary()["rows"]
     assert [row["method"] for row in rows] == expected
     assert [row["alone"] for row in rows] == [True] * 3 + [False] * 6
 
@@ -104,9 +105,14 @@ def _raw():
                 size = 1 if peer is not None else len(nets)
                 if peer is None and size == 1:
                     continue
-                about = {"entry": name, "seed": seed, "peer": peer, "networks": size, "n": 797}
+                about = {"entry": name, "method": name, "seed": seed, "peer": peer, "networks": size, "n": 797}
+                about |= {"peers": len(nets), "part": "test"}
                 lines.append({**about, "accuracy": (value * 37 % 101) / 101})
     return lines
+
+
+def _summary():
+    return study.summary(STUDY, [result_from_json(line) for line in _raw()], _costs()).as_dict()
 
 
 def _costs():
@@ -144,7 +150,7 @@ def _check(rows, lines):
 
 
 def test_each_kind_is_paired_with_its_own_kind_in_its_place():
-    rows = {row["method"]: row for row in study.summary(STUDY, _raw(), _costs())["rows"]}
+    rows = {row["method"]: row for row in _summary()["rows"]}
     _check(rows, _raw())
     assert rows[TWINS]["ensemble_alone_mean"] is not None
     assert rows[f"{PAIR} [{SMALL}]"]["ensemble_alone_mean"] is None  # no row holds both alone

@@ -118,7 +118,8 @@ class Evaluate:
         whole = (self.run / "study.json").exists()
         folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
         for folder in folders:
-            console.print(results_table(results(restored(folder, teachers=studies.teachers_of(folder)), self.part)))
+            rows = results(restored(folder, teachers=studies.teachers_of(folder)), self.part)
+            console.print(results_table(rows))
             say_if_unfinished(folder, console)
 
     def _compare(self, other: Path, console: "Console") -> None:
@@ -160,15 +161,15 @@ class Analyze:
     def __call__(self, console: "Console", command: str) -> None:
         from codistill.analysis import Settings, analyze
         from codistill.report.analysis_page import write_analysis
-        from codistill.report.analysis_table import print_analysis
+        from codistill.report.analysis_tables import print_analysis
 
         settings = Settings(self.examples, self.networks, self.draws, self.probes, seed=self.seed, skip=self.skip)
         folder = _analysis_folder(self.run, self.out)
-        found = analyze(self.run, settings, say=console.print)
+        analysis = analyze(self.run, settings, say=console.print)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "analysis.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        path = write_analysis(found, folder / "analysis.html", command)
-        print_analysis(found, console)
+        (folder / "analysis.json").write_text(json.dumps(analysis.to_json(), indent=1) + "\n", encoding="utf-8")
+        path = write_analysis(analysis, folder / "analysis.html", command)
+        print_analysis(analysis, console)
         console.print(f"Analysis: {path}")
 
 
@@ -189,7 +190,7 @@ class List:
     what: Positional[Literal["methods", "models", "data", "recipes"]]
 
     def __call__(self, console: "Console", command: str) -> None:
-        from codistill.report.lists import listing
+        from codistill.cli.listing import listing
 
         console.print(listing(self.what))
 

@@ -1,5 +1,6 @@
 """A study: many runs side by side, methods times seeds, against networks trained alone."""
 
+import dataclasses
 import itertools
 import json
 import platform
@@ -7,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,10 +16,11 @@ from codistill.checkpoint import places
 from codistill.run import Run
 from codistill.study.costs import measure_costs
 from codistill.study.entries import Entry, Row, Study
-from codistill.study.summary import Rows, summary
+from codistill.study.summary import Summary, summary
 from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines
 from codistill.training.requirements import OWN
+from codistill.training.results import result_from_json
 
 STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
 
@@ -103,14 +106,14 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
         if not study.quick:
             yield Record("timing", 0, 0)
         costs.write_text(json.dumps(measure_costs(study, teachers), indent=1) + "\n", encoding="utf-8")
-    found = {
-        **summary(study, rows, json.loads(costs.read_text(encoding="utf-8"))),
-        "settings": {k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
-        "command": command or json.loads((folder / "study.json").read_text(encoding="utf-8")).get("command", ""),
-        "versions": versions(),
-    }
-    (folder / "summary.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    yield Record("summary", 0, 0, facts=found)
+    table = dataclasses.replace(
+        summary(study, [result_from_json(row) for row in rows], json.loads(costs.read_text(encoding="utf-8"))),
+        settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
+        command=command or json.loads((folder / "study.json").read_text(encoding="utf-8")).get("command", ""),
+        versions=versions(),
+    )
+    (folder / "summary.json").write_text(table.to_json(), encoding="utf-8")
+    yield Record("summary", 0, 0, facts=table.as_dict())
 
 
 def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, dict[str, Path]]:
@@ -133,10 +136,10 @@ def teachers_of(folder: Path) -> dict[str, Path]:
     return {} if part is None else _teacher_folders(study, todo)[min(run.seed for run in part.runs)]
 
 
-def log_of(study: Study, folder: Path) -> Rows:
-    """The lines of all epochs, with the name of their entry as their method."""
+def log_of(study: Study, folder: Path) -> list[dict[str, Any]]:
+    """All epochs' lines, each with the name of its entry as its method."""
     names = {entry.run.replace(seed=0): entry.name for entry in study.entries}
-    lines: Rows = []
+    lines: list[dict[str, Any]] = []
     for part in parts(study, folder):
         entries = {run.name: names[run.replace(seed=0)] for run in part.runs}
         found = read_lines(part.folder / "log.jsonl")
@@ -161,4 +164,18 @@ def versions() -> dict[str, str]:
     return {"codistill": version("codistill"), "torch": torch.__version__, "python": platform.python_version()}
 
 
-__all__ = ["Entry", "Part", "Row", "Study", "compare", "load", "log_of", "parts", "summary", "teachers_of", "versions"]
+__all__ = [
+    "Entry",
+    "Part",
+    "Result",
+    "Row",
+    "Study",
+    "Summary",
+    "compare",
+    "load",
+    "log_of",
+    "parts",
+    "summary",
+    "teachers_of",
+    "versions",
+]

@@ -6,14 +6,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from analysis.small import batches, net, same, state
-from codistill.analysis.outputs import decisions, gradient, labelled, measured
+from codistill.analysis.loss import gradient, labelled, loss_and_accuracy
+from codistill.metrics.decisions import class_logits, labelled_decisions
 
 
 def test_loss_and_accuracy_are_those_of_all_examples_in_eval_mode():
     found = net()
     before = state(found)
     (x, y), *_ = batches(10)
-    loss, accuracy = measured(found, [(x[:7], y[:7]), (x[7:], y[7:])])
+    loss, accuracy = loss_and_accuracy(found, [(x[:7], y[:7]), (x[7:], y[7:])])
     assert same(state(found), before)
     found.eval()
     z = found(x).detach()
@@ -26,8 +27,8 @@ def test_unlabelled_examples_do_not_count():
     (x, y), *_ = batches(10)
     hidden = y.clone()
     hidden[4:] = -1
-    assert measured(found, [(x, hidden)]) == pytest.approx(measured(found, [(x[:4], y[:4])]))
-    assert all(map(math.isnan, measured(found, [(x, torch.full_like(y, -1))])))
+    assert loss_and_accuracy(found, [(x, hidden)]) == pytest.approx(loss_and_accuracy(found, [(x[:4], y[:4])]))
+    assert all(map(math.isnan, loss_and_accuracy(found, [(x, torch.full_like(y, -1))])))
     with pytest.raises(ValueError, match="no example has a label"):
         gradient(found, [(x, torch.full_like(y, -1))])
 
@@ -47,12 +48,14 @@ def test_the_gradient_over_unequal_batches_is_that_of_the_whole():
 
 def test_every_task_becomes_decisions_among_classes():
     z = torch.tensor([[0.3], [-2.0], [1.0]])
-    log_p, y = decisions(z, torch.tensor([1, 0, -1]), "binary")
+    log_p, y = labelled_decisions(class_logits(z, "binary"), torch.tensor([1, 0, -1]))
     assert log_p.exp()[:, 1].tolist() == pytest.approx([1 / (1 + math.exp(-0.3)), 1 / (1 + math.exp(2.0))])
     assert y.tolist() == [1, 0]
-    log_p, y = decisions(torch.randn(2, 5, 4), torch.tensor([[0, 1, 2, -1, -1], [3, -1, -1, -1, -1]]), "tokens")
+    labels = torch.tensor([[0, 1, 2, -1, -1], [3, -1, -1, -1, -1]])
+    log_p, y = labelled_decisions(class_logits(torch.randn(2, 5, 4), "tokens"), labels)
     assert (log_p.shape, y.tolist()) == ((4, 4), [0, 1, 2, 3])
-    log_p, y = decisions(torch.randn(2, 3), torch.tensor([[0, 1, 1], [1, 0, 0]]), "multilabel")
+    labels = torch.tensor([[0, 1, 1], [1, 0, 0]])
+    log_p, y = labelled_decisions(class_logits(torch.randn(2, 3), "multilabel"), labels)
     assert (log_p.shape, y.tolist()) == ((6, 2), [0, 1, 1, 1, 0, 0])
     assert labelled(torch.tensor([[0, 1], [1, -1]]), "multilabel") == 1
 

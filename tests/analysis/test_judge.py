@@ -1,18 +1,18 @@
 import pytest
 
-from codistill.analysis.finding import number
-from codistill.analysis.watch import findings, merged, warnings
+from codistill.analysis.findings import number
+from codistill.analysis.judge import findings, merged, warnings
 
 EPOCHS = 12
 
 
 def fall(start, end, n=EPOCHS):
-    """A course that falls (or rises) by the same factor every epoch."""
+    """A curve that falls (or rises) by the same factor every epoch."""
     return [start * (end / start) ** (k / (n - 1)) for k in range(n)]
 
 
 def log(mimic, task=None, edge=None, method="dml:peers=2", seed=0, term="mimic"):
-    """The lines of a run whose peers are alike; the courses are lists by epoch."""
+    """The lines of a run whose peers are alike; the curves are lists by epoch."""
     task = task or fall(2.3, 0.5, len(mimic))
     peers = 2
     lines = []
@@ -143,7 +143,7 @@ def test_a_large_term_of_a_few_epochs_is_no_runaway(mimic):
         (fall(0.1, 3.0), [5.0] * EPOCHS),  # not above the task term
         (fall(0.1, 0.2), fall(2.3, 0.05)),  # above it, but not several times its early level
         ([0.1] * 4 + [3.0, 2.5, 2.0, 1.5, 1.0, 0.8, 0.6, 0.5], fall(2.3, 0.05)),  # falls in the second half
-        (fall(0.1, 3.0, 3), fall(2.3, 0.3, 3)),  # three epochs are no course
+        (fall(0.1, 3.0, 3), fall(2.3, 0.3, 3)),  # three epochs are too few
     ],
 )
 def test_a_rise_that_is_not_without_bound(mimic, task):
@@ -182,7 +182,7 @@ def test_an_edge_that_the_graph_does_not_have_is_not_looked_at():
 def test_a_sound_run_is_described():
     found = only(log([0.1, 0.3, 0.2, 0.2], task=[2.0, 1.0, 1.0, 0.5], edge=[0.1, 0.3, 0.2, 0.2]))
     assert (found.kind, found.warning, found.fix) == ("healthy", False, "")
-    assert "0.2 on average, 0.3 at its highest in epoch 2, 0.2 at the end" in found.text
+    assert "0.2 on average, 0.3 at its peak in epoch 2, 0.2 at the end" in found.text
     assert "24 % of the task term on average, 40 % at the end" in found.text
     assert (
         "the peers' divergence is 0.2 nats on average (0.1 to 0.3 is what the sentiment study saw on images)"
@@ -191,7 +191,7 @@ def test_a_sound_run_is_described():
     assert "To change" not in str(found)
 
 
-def test_terms_of_other_names_are_watched_too():
+def test_terms_of_other_names_are_judged_too():
     found = only(log([0.001] * EPOCHS, term="feature", method="fitnet:teacher=alone"))
     assert (found.kind, found.term) == ("too small", "feature")
     assert "the feature term" in found.text
@@ -213,7 +213,7 @@ def test_peers_that_learn_from_a_teacher_are_not_judged_by_their_own_edges():
     assert kinds(log([0.3] * EPOCHS, edge=0.0, method="kd:teacher=alone,graph=ring")) == ["healthy"]
 
 
-def test_somebody_s_own_method_is_watched_as_one_of_all_edges():
+def test_somebody_s_own_method_is_judged_as_one_of_all_edges():
     assert kinds(log([0.2] * EPOCHS, edge=0.0, method="not_there:Mine")) == ["identical"]
 
 

@@ -6,11 +6,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from analysis.small import batches, net, same, state
-from codistill.analysis.between import measure_statistics, path
+from codistill.analysis.interpolation import measure_statistics, path
 from small_nets import several
 
 
-def test_the_way_between_two_peers_without_batch_norm():
+def test_the_line_between_two_peers_without_batch_norm():
     torch.manual_seed(0)
     a, b = (nn.Sequential(nn.Flatten(), nn.Linear(16, 4), nn.Tanh(), nn.Linear(4, 3)).double() for _ in range(2))
     before = state(a), state(b)
@@ -26,7 +26,7 @@ def test_the_way_between_two_peers_without_batch_norm():
             assert loss == pytest.approx(float(F.cross_entropy(middle(x), y)))
 
 
-def test_batch_norm_s_statistics_are_measured_anew_on_the_way():
+def test_batch_norm_s_statistics_are_measured_again_on_the_line():
     a, b = net(seed=0), net(seed=1)
     before = state(a)
     (x, y), *_ = batches()
@@ -52,7 +52,7 @@ def test_statistics_are_the_mean_over_the_batches_and_the_mode_is_eval():
     assert not any(m.training for m in found.modules())
 
 
-def test_unlike_networks_have_no_weights_in_between():
+def test_heterogeneous_networks_have_no_weights_in_between():
     a, b = several("cl")
-    with pytest.raises(ValueError, match="have no weights in between: give two networks of like architecture"):
+    with pytest.raises(ValueError, match="have no weights in between: give two networks of the same architecture"):
         path(a, b, batches())

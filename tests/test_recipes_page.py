@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from codistill import discovery, recipes
-from codistill.report.lists import listing
-from codistill.report.recipes import HEAD, command, recipe_rows, recipes_page
+from codistill.cli.docs import RECIPES as HEAD
+from codistill.cli.docs import recipes_page
+from codistill.cli.listing import command, listing, recipe_rows
 
 RECIPES = discovery.available("codistill.recipes")
 
