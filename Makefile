@@ -1,11 +1,17 @@
 # make quickstart   installs into .venv and runs the main job
 # make test         installs into .venv and runs format, lint, type check, tests
+# make lint         format, lint and type check alone
+# make suite        the tests alone: make suite JOBS=8 TESTS="tests/losses tests/test_graph.py"
+# make format       formats, and mends what the linter can mend
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+JOBS   ?= 2
+TESTS  ?= tests
+PYTEST  = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist=worksteal
 
-.PHONY: quickstart test lint format clean
+.PHONY: quickstart test lint suite format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,8 +27,10 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: $(STAMP)
 	$(BIN)/codistill compare --recipe digits --name quickstart --if-exists resume
 
-test: lint
-	$(BIN)/python -m pytest
+test: lint suite
+
+suite: $(STAMP)
+	$(PYTEST) $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
