@@ -170,7 +170,11 @@ def _started(pictures: Pictures, asks: Iterable[Ask]) -> Iterator[_Batch]:
         if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
             return iter(loader)
         before = signal.getsignal(signal.SIGCHLD)
-        batches = iter(loader)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # workers inherit it: Ctrl-C before `_quiet`
+        try:
+            batches = iter(loader)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
         return batches
 
