@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from codistill.data.cut import TRIES, Cut, Unreadable, open_picture
+from codistill.data.images.cut import TRIES, Cut, Unreadable, open_image
 from codistill.randomness import generator
-from small_pictures import save, spoil
+from small_images import save, spoil
 
 
 def levels(x):
@@ -36,7 +36,7 @@ def test_stretching_uses_the_whole_picture(tmp_path):
     path = save(tmp_path / "a.png", size=(64, 128))
     with Image.open(path) as image:
         naive = np.array(image.resize((20, 30), Image.Resampling.BILINEAR))
-    assert torch.equal(Cut(30, 20, stretch=True).read(path), torch.from_numpy(naive).permute(2, 0, 1))
+    assert torch.equal(Cut(30, 20, how="stretch").read(path), torch.from_numpy(naive).permute(2, 0, 1))
 
 
 def test_a_drawn_part_is_what_its_box_holds(tmp_path):
@@ -146,5 +146,5 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, make, said):
     path = tmp_path / "bad.png"
     make(path)
     with pytest.raises(Unreadable, match=rf"{path} cannot be read \(.*{said}.*skip_bad=true") as error:
-        open_picture(path, "RGB")
+        open_image(path)
     assert str(error.value).count("bad.png") == 1

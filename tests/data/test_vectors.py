@@ -3,8 +3,8 @@ import gzip
 import pytest
 import torch
 
-from codistill.data.tokenizer import train_tokenizer
-from codistill.data.vectors import read_vectors
+from codistill.data.text.tokenizer import train_tokenizer
+from codistill.data.text.vectors import read_vectors
 
 pytest.importorskip("tokenizers", reason="text needs the tokenizers library")
 

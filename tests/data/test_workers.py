@@ -12,17 +12,17 @@ import tracemalloc
 import pytest
 import torch
 
-from codistill.data import workers
 from codistill.data.augment import build_augment
-from codistill.data.cut import Cut, Unreadable
 from codistill.data.examples import DataSet, Examples, channel_statistics
+from codistill.data.images import workers
+from codistill.data.images.cut import Cut, Unreadable
+from codistill.data.images.lazy import FileNames, LazyImages
+from codistill.data.images.workers import Ahead, count, in_order
 from codistill.data.loader import Loader, plain
-from codistill.data.pictures import Files, Pictures
 from codistill.data.split import split
-from codistill.data.workers import Ahead, count, in_order
 from codistill.run import Run
 from codistill.training.batches import Streams, deal_out
-from small_pictures import save
+from small_images import save
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 
@@ -44,7 +44,7 @@ def _no_process_is_left():
 
 def examples(root, count=0, area=0.1):
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
-    x = Pictures(Files.of(root, names), Cut(12, 12, area=area), name="set", workers=count)
+    x = LazyImages(FileNames.of(root, names), Cut(12, 12, area=area), name="set", workers=count)
     return Examples(x, torch.tensor([int(name[1]) for name in names]))
 
 
@@ -140,8 +140,8 @@ def test_the_training_s_own_random_numbers_are_left_alone(root):
 def noted(root, number, monkeypatch):
     """An `Ahead`, and the places that were read in this process."""
     here, pictures = [], examples(root, number).x
-    read = Pictures.read
-    monkeypatch.setattr(Pictures, "read", lambda self, *ask: here.append(os.getpid()) or read(self, *ask))
+    read = LazyImages.read
+    monkeypatch.setattr(LazyImages, "read", lambda self, *ask: here.append(os.getpid()) or read(self, *ask))
     return Ahead(pictures, lambda place: (torch.tensor([place[0], place[1]]), None), 4), here
 
 
@@ -251,9 +251,7 @@ def test_a_worker_that_dies_is_explained(root):
     batches = in_order(examples(root, 1).x, 1)
     next(batches)
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-    with pytest.raises(
-        ChildProcessError, match="set: a process that reads pictures has ended.*lower workers=1 or batch"
-    ):
+    with pytest.raises(ChildProcessError, match="set: a process that reads images has ended.*lower workers=1 or batch"):
         list(batches)
 
 
@@ -285,12 +283,12 @@ def test_the_workers_of_a_training_end_with_its_loader_and_wait_for_no_collectio
 SCRIPT = """
 import multiprocessing, sys, time, torch
 from pathlib import Path
-from codistill.data.cut import Cut
-from codistill.data.pictures import Files, Pictures
-from codistill.data.workers import in_order
+from codistill.data.images.cut import Cut
+from codistill.data.images.lazy import FileNames, LazyImages
+from codistill.data.images.workers import in_order
 root = Path(sys.argv[1])
 names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*.png"))
-batches = in_order(Pictures(Files.of(root, names), Cut(8, 8), name="set", workers=2), 1)
+batches = in_order(LazyImages(FileNames.of(root, names), Cut(8, 8), name="set", workers=2), 1)
 next(batches)
 try:
     print(*[p.pid for p in multiprocessing.active_children()], flush=True)

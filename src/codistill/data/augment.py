@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from codistill.checks import whole
 from codistill.data.options import bind
 from codistill.spec import Spec, UnknownName
 
@@ -12,7 +13,7 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def crop(pad: int = 4, mode: str = "reflect") -> Augment:
-    """A crop of the image's own size, at a place drawn for each image, from the image padded on all sides.
+    """A random crop of the image's own size from the image padded on all sides.
 
     Mirrored padding is the paper's (arXiv:1706.00384); black padding is common in copies of it.
 
@@ -23,10 +24,9 @@ def crop(pad: int = 4, mode: str = "reflect") -> Augment:
     Raises:
         ValueError: an option out of range; on the first batch, a pad that its images are too small for.
     """
-    if isinstance(pad, bool) or not isinstance(pad, int) or pad < 0:
-        raise ValueError(f"crop: pad={pad!r}: give a whole number of pixels, 0 or more")
-    if mode not in _PLACES:
-        raise UnknownName("padding mode of crop", str(mode), _PLACES)
+    whole("crop: pad", pad, 0)
+    if mode not in _PADDINGS:
+        raise UnknownName("padding mode of crop", str(mode), _PADDINGS)
 
     def cropped(x: Tensor, source: torch.Generator) -> Tensor:
         height, width = _size("crop", x)
@@ -37,8 +37,8 @@ def crop(pad: int = 4, mode: str = "reflect") -> Augment:
         shift = torch.randint(-pad, pad + 1, (2, len(x), 1), generator=source).to(x.device, non_blocking=True)
         rows = torch.arange(height, device=x.device) + shift[0]
         columns = torch.arange(width, device=x.device) + shift[1]
-        place = _PLACES[mode]
-        index = place(rows, height)[:, :, None] * width + place(columns, width)[:, None, :]
+        pad_index = _PADDINGS[mode]
+        index = pad_index(rows, height)[:, :, None] * width + pad_index(columns, width)[:, None, :]
         out = x.flatten(2).gather(2, index.view(len(x), 1, -1).expand(-1, x.shape[1], -1)).view_as(x)
         if mode == "zeros":
             inside = _inside(rows, height)[:, None, :, None] & _inside(columns, width)[:, None, None, :]
@@ -49,7 +49,7 @@ def crop(pad: int = 4, mode: str = "reflect") -> Augment:
 
 
 def flip() -> Augment:
-    """Left and right exchanged in each image with probability one half."""
+    """Mirror each image left to right with probability one half."""
 
     def flipped(x: Tensor, source: torch.Generator) -> Tensor:
         _size("flip", x)
@@ -65,11 +65,10 @@ AUGMENTATIONS: dict[str, Callable[..., Augment]] = {make.__name__: make for make
 def build_augment(specs: Sequence[str]) -> Augment:
     """One function ``(x [B, C, H, W], generator) -> [B, C, H, W]`` from specs, applied in order.
 
-    ``build_augment(["crop:pad=4", "flip"])`` is the augmentation of the paper; `AUGMENTATIONS` holds what may
-    be named.
+    ``build_augment(["crop:pad=4", "flip"])`` is the augmentation of the paper; `AUGMENTATIONS` lists them all.
 
     Raises:
-        UnknownName: an augmentation or an option that there is not, with the nearest that there is.
+        UnknownName: no such augmentation or option, with the nearest that exists.
         ValueError: an option's value is out of range.
     """
     steps = [_build(Spec.parse(text)) for text in specs]
@@ -97,16 +96,16 @@ def _size(name: str, x: Tensor) -> tuple[int, int]:
     return x.shape[2], x.shape[3]
 
 
-def _mirror(place: Tensor, size: int) -> Tensor:
-    return size - 1 - (size - 1 - place.abs()).abs()
+def _mirror(index: Tensor, size: int) -> Tensor:
+    return size - 1 - (size - 1 - index.abs()).abs()
 
 
-def _clamp(place: Tensor, size: int) -> Tensor:
-    return place.clamp(0, size - 1)
+def _clamp(index: Tensor, size: int) -> Tensor:
+    return index.clamp(0, size - 1)
 
 
-def _inside(place: Tensor, size: int) -> Tensor:
-    return (place >= 0) & (place < size)
+def _inside(index: Tensor, size: int) -> Tensor:
+    return (index >= 0) & (index < size)
 
 
-_PLACES = {"reflect": _mirror, "replicate": _clamp, "zeros": _clamp}
+_PADDINGS = {"reflect": _mirror, "replicate": _clamp, "zeros": _clamp}

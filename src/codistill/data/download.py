@@ -1,4 +1,4 @@
-"""Files from the network: resumed, checked against their hash, and put in place only when whole."""
+"""Where data sets are, and files from the network: resumed, and put in place only when complete and verified."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException, HTTPResponse
@@ -20,11 +20,11 @@ PATIENCE = 30  # seconds without an answer
 
 
 def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = None, progress: bool = True) -> Path:
-    """Download ``url`` to ``dest``, which is there only once it is whole and its hash is right.
+    """Download ``url`` to ``dest``, which exists only once it is complete and its hash is right.
 
-    What arrives is kept in ``dest`` + ``.part``. Where the connection ends early, it is asked for the rest, as long as
-    something new arrives each time, and a later call goes on from there too; a server that cannot do that is asked for
-    everything again. A file that is there, with the right hash, is not fetched again.
+    What arrives is stored in ``dest`` + ``.part``. Where the connection ends early, the rest is requested, as long as
+    something new arrives each time, and a later call resumes there too; from a server that cannot resume, everything
+    is requested again. An existing file with the right hash is not fetched again.
 
     Args:
         url: Where it is.
@@ -34,7 +34,7 @@ def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = 
         progress: Show a bar on stderr.
 
     Raises:
-        OSError: the file cannot be had, or the connection ended early (call again to go on).
+        OSError: the file cannot be fetched, or the connection ended early (call again to resume).
         ValueError: the file has another hash than expected; it is removed.
     """
     hashes = {name: value.lower() for name, value in (("md5", md5), ("sha256", sha256)) if value}
@@ -46,7 +46,7 @@ def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = 
         before = part.stat().st_size if part.exists() else 0
         while problem := _receive(url, part, progress):
             if part.stat().st_size <= before:
-                raise OSError(f"{url}: {problem}; run it again to go on from there")
+                raise OSError(f"{url}: {problem}; run it again to resume")
             before = part.stat().st_size
     except (urllib.error.URLError, HTTPException) as error:
         raise OSError(
@@ -55,18 +55,18 @@ def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = 
     wrong = _wrong(part, hashes)
     if wrong:
         part.unlink()
-        raise ValueError(f"{url}: {wrong}; what arrived was removed, so fetch it again or from elsewhere")
+        raise ValueError(f"{url}: {wrong}; the download was removed: fetch it again or from elsewhere")
     return part.replace(dest)
 
 
 def extract(archive: Path, dest: Path) -> None:
-    """Unpack a tar or zip file, all of it or nothing; what it holds cannot land outside ``dest`` or be a device.
+    """Unpack a tar or zip file, all of it or nothing; its members cannot land outside ``dest`` or be a device.
 
-    Of a tar file, a leading slash is dropped and a link may lead to a place inside; a zip file may hold neither.
+    Of a tar file, a leading slash is dropped and a link may lead to a target inside; a zip file may hold neither.
 
     Raises:
         ValueError: it is neither, it is damaged, or one of its members is unsafe; names the member.
-        FileExistsError: something of it is in ``dest`` already; names it.
+        FileExistsError: a member exists in ``dest`` already; names it.
     """
     dest.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dest) as fresh:
@@ -81,16 +81,16 @@ def extract(archive: Path, dest: Path) -> None:
             item.replace(dest / item.name)
 
 
-def check_free(*places: Path) -> None:
-    """See that nothing is where the content of an archive is to go, before any of it is moved there or even fetched.
+def check_free(*paths: Path) -> None:
+    """See that nothing is in the way of an archive's content, before any of it is moved there or even fetched.
 
     Raises:
         FileExistsError: something is; names it.
     """
-    for place in places:
-        if os.path.lexists(place):
+    for path in paths:
+        if os.path.lexists(path):
             raise FileExistsError(
-                f"{place} is there already, and is not written over: remove it or move it away, and run this again"
+                f"{path} exists already and is not overwritten: remove it or move it away, and run this again"
             )
 
 
@@ -102,7 +102,7 @@ def _unzip(archive: Path, dest: Path) -> None:
                     raise ValueError(f"{archive}: unsafe member, not unpacked: {member.filename!r} {reason}")
             file.extractall(dest)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{archive}: no zip file, or a damaged one ({error}): fetch it again") from error
+        raise ValueError(f"{archive}: not a zip file, or a damaged one ({error}): fetch it again") from error
 
 
 def _unsafe(member: zipfile.ZipInfo) -> str | None:
@@ -127,20 +127,52 @@ def opened(archive: Path) -> Iterator[tarfile.TarFile]:
     except tarfile.FilterError as error:
         raise ValueError(f"{archive}: unsafe member, not unpacked: {error}") from error
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ValueError(f"{archive}: no tar file, or a damaged one ({error}): fetch it again") from error
+        raise ValueError(f"{archive}: not a tar file, or a damaged one ({error}): fetch it again") from error
 
 
-def missing(name: str, looked_for: Iterable[Path], *, fetched: bool = True) -> FileNotFoundError:
-    """The error of a data set that is not where it was looked for; ``fetched``: it could be."""
-    places = "\n".join(f"  {path}" for path in looked_for)
-    return FileNotFoundError(
-        f"{name} is not there; looked for\n{places}\n"
-        "name the folder that holds it (--data-root FOLDER)" + (", or have it fetched (--download)" if fetched else "")
-    )
+def located(
+    name: str,
+    homes: Sequence[Path],
+    needed: Sequence[str],
+    fetch: Callable[[], object] | None = None,
+    *,
+    packed: str = "",
+    fetchable: bool = True,
+) -> Path:
+    """The first folder that holds everything that a data set needs; else the first one, once it has been fetched.
+
+    Args:
+        name: Of the data set, for messages.
+        homes: Where it may be.
+        needed: Files and folders, by their names below a home.
+        fetch: Puts them into the first home; None: nothing is fetched.
+        packed: A suffix that any of them may have, such as ``.gz``.
+        fetchable: Whether the error proposes a download.
+
+    Raises:
+        FileNotFoundError: none of the folders holds everything, and nothing is fetched; lists where it was looked for.
+    """
+    for home in homes:
+        if all((home / item).exists() or (packed and (home / f"{item}{packed}").exists()) for item in needed):
+            return home
+    if fetch is None:
+        paths = "\n".join(f"  {home / item}{f'[{packed}]' if packed else ''}" for home in homes for item in needed)
+        ways = "name the folder that holds it (--data-root FOLDER)" + ", or fetch it (--download)" * fetchable
+        raise FileNotFoundError(f"{name} was not found; looked for\n{paths}\n{ways}")
+    fetch()
+    return homes[0]
+
+
+def nothing_to_fetch(name: str, download: bool, what: str) -> None:
+    """Raise a ValueError where a download is asked for of a set that has no address."""
+    if download:
+        raise ValueError(
+            f"{name}: download=True, and there is nothing to fetch: turn it off, and name {what} (--data-root FOLDER)"
+        )
 
 
 def _wrong(path: Path, hashes: dict[str, str]) -> str | None:
-    """What is wrong with a file's hash, None where nothing is."""
+    """The mismatch of a file's hash, None where there is none."""
     for name, expected in hashes.items():
         with path.open("rb") as file:
             found = hashlib.file_digest(file, partial(hashlib.new, name, usedforsecurity=False)).hexdigest()
@@ -150,13 +182,13 @@ def _wrong(path: Path, hashes: dict[str, str]) -> str | None:
 
 
 def _receive(url: str, part: Path, progress: bool) -> str | None:
-    """Append to ``part`` what is missing of it; what kept the rest from arriving, if anything did."""
+    """Append what is missing to ``part``; returns why the rest did not arrive, if so."""
     have = part.stat().st_size if part.exists() else 0
     try:
         response = _ask(url, have)
     except urllib.error.HTTPError as error:
         error.close()
-        if not have or error.code != 416:  # 416: nothing follows what we have, so it is whole, or not of this file
+        if not have or error.code != 416:  # 416: nothing follows what we have, so it is complete, or not of this file
             raise
         response, have = _ask(url, 0), 0
     with response:
@@ -179,7 +211,7 @@ def _receive(url: str, part: Path, progress: bool) -> str | None:
 
 
 def _ask(url: str, first: int) -> HTTPResponse:
-    """The answer to a request for everything from byte ``first`` on; some servers then send the whole."""
+    """The answer to a request for everything from byte ``first`` on; some servers send everything instead."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={first}-"} if first else {})
     response: HTTPResponse = urllib.request.urlopen(request, timeout=PATIENCE)
     return response

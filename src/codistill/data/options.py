@@ -41,19 +41,7 @@ def bind(
     return named
 
 
-def check_whole(name: str, setting: str, value: object, least: int = 1) -> None:
-    """Raise a ValueError where a setting is not a whole number of at least so much."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}: {setting}={value!r}: give a whole number, {least} or more")
-
-
 def check_flag(name: str, setting: str, value: object) -> None:
     """Raise a ValueError where a setting is neither true nor false."""
     if not isinstance(value, bool):
         raise ValueError(f"{name}: {setting}={value!r}: use true or false")
-
-
-def nothing_to_fetch(name: str, download: bool, where: str) -> None:
-    """Raise a ValueError where a download is asked for of a set that has no address."""
-    if download:
-        raise ValueError(f"{name}: download=True, and there is nothing to fetch: turn it off, and {where}")
