@@ -11,7 +11,7 @@ from torch import nn
 from codistill import DML, Batch, Cohort, DataSet, Examples, Run, cli, data, methods
 from codistill.checkpoint import latest
 from codistill.methods import IdenticalPeers
-from codistill.models.trial import try_out
+from codistill.models.parts.trial import try_out
 from codistill.spec import UnknownName
 from codistill.training.loop import Diverged, resume, train
 

@@ -195,7 +195,7 @@ def test_a_network_of_one_s_own_that_cannot_be_built_is_told_how_it_is_called(ma
         ("mlp:layers=true", "mlp: layers=True: give a whole number"),
         ("cnn:width=wide", "cnn: width='wide': give a whole number"),
         ("wrn16_2:dropout=1", "wrn16_2: dropout=1: give a number from 0 to below 1"),
-        ("wrn28_10:dropout=true", "wrn28_10: dropout=True: give a number from 0 to below 1"),
+        ("wrn28_10:dropout=true", "wrn28_10: dropout=True: give a number from 0 to 1"),
         ("wrn40_2:dropout=some", "wrn40_2: dropout='some': give a number"),
         ("preact_resnet18:form=wide", "preact_resnet18: form='wide': give 'paper' or 'released'"),
         ("mobilenet:form=large", "mobilenet: form='large': give 'small' or 'small4' or 'reid'"),

@@ -4,7 +4,8 @@ from collections import OrderedDict
 
 from torch import nn
 
-from codistill.models.fit import image, whole
+from codistill.checks import whole
+from codistill.models.parts.checks import image
 
 __all__ = ["cnn"]
 
@@ -19,7 +20,7 @@ def cnn(classes: int, shape: tuple[int, ...], width: int = 8) -> nn.Module:
     the full resolution, and pooling comes before BN and ReLU, so that these work on a quarter of the positions.
     """
     channels, _, _ = image("cnn", shape, SIDE)
-    whole("cnn", "width", width)
+    whole("cnn: width", width)
     return nn.Sequential(
         OrderedDict(
             stage1=_stage(channels, width, pool=nn.MaxPool2d(2)),

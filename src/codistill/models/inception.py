@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from codistill.models.fit import image, one_of, part
-from codistill.models.parts import kaiming, pooled
+from codistill.models.parts.checks import fraction, image, one_of
+from codistill.models.parts.layers import kaiming, pooled
 
 __all__ = ["inception"]
 
@@ -56,6 +56,11 @@ def inception(
     2; pool (global average); dropout; fc. Every convolution is followed by BN and ReLU, has no bias and starts
     Kaiming-normal (fan-out). No auxiliary heads.
 
+    TF-slim's network, which the re-identification experiments of mutual learning used, differs: its padding "SAME" puts
+    the odd pixel below and to the right where the stride is 2 (ours pads both sides alike, by kernel // 2), its BN has
+    epsilon 0.001, no scale gamma and moving averages with decay 0.9997 (ours 1e-5, a gamma and 0.9), and its weights
+    start truncated-normal (deviation 0.01).
+
     Args:
         classes: number of logits.
         shape: that of one image.
@@ -71,7 +76,7 @@ def inception(
     """
     one_of("inception", "form", form, get_args(Form))
     one_of("inception", "kernel", kernel, get_args(Kernel))
-    dropout = part("inception", "dropout", DROPOUT[form] if dropout is None else dropout)
+    dropout = fraction("inception: dropout", DROPOUT[form] if dropout is None else dropout)
     instead = "inception:form=small" if form == "reid" else "mlp"
     channels, _, _ = image(f"inception:form={form}", shape, SMALLEST[form], instead)
     stages: dict[str, nn.Module] = {}

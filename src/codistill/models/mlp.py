@@ -5,7 +5,7 @@ from math import prod
 
 from torch import nn
 
-from codistill.models.fit import whole
+from codistill.checks import whole
 
 __all__ = ["mlp"]
 
@@ -15,7 +15,7 @@ def mlp(classes: int, shape: tuple[int, ...], hidden: int = 64, layers: int = 2)
 
     flatten - (linear ``hidden`` - ReLU) x ``layers`` - linear ``classes``: stage1 .. stage<layers>, fc.
     """
-    whole("mlp", "hidden", hidden), whole("mlp", "layers", layers)
+    whole("mlp: hidden", hidden), whole("mlp: layers", layers)
     widths = [prod(shape), *[hidden] * layers]
     stages = {
         f"stage{i}": nn.Sequential(OrderedDict(linear=nn.Linear(widths[i - 1], widths[i]), relu=nn.ReLU()))

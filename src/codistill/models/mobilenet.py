@@ -6,8 +6,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from codistill.models.fit import image, one_of, part
-from codistill.models.parts import conv3x3, kaiming, pooled
+from codistill.models.parts.checks import fraction, image, one_of
+from codistill.models.parts.layers import conv3x3, kaiming, pooled
 
 __all__ = ["mobilenet"]
 
@@ -26,6 +26,10 @@ def mobilenet(classes: int, shape: tuple[int, ...], form: Form = "small", dropou
     256 x 2, 512 x 6, 1024 x 2 channels: stage1 .. stage5; pool (global average); dropout; fc. Convolutions have no
     bias and start Kaiming-normal (fan-in).
 
+    TF-slim's network, which the re-identification experiments of mutual learning used, differs: its padding "SAME" puts
+    the odd pixel below and to the right where the stride is 2 (ours pads both sides by 1), its BN has epsilon 0.001
+    and moving averages with decay 0.9997 (ours 1e-5 and 0.9; both have a gamma), its ReLU is capped at 6, and its weights start truncated-normal (deviation 0.09).
+
     Args:
         classes: number of logits.
         shape: that of one image.
@@ -39,7 +43,7 @@ def mobilenet(classes: int, shape: tuple[int, ...], form: Form = "small", dropou
         ValueError: not an image's shape, images too small for the form, or another value of an option.
     """
     one_of("mobilenet", "form", form, get_args(Form))
-    dropout = part("mobilenet", "dropout", DROPOUT[form] if dropout is None else dropout)
+    dropout = fraction("mobilenet: dropout", DROPOUT[form] if dropout is None else dropout)
     channels, _, _ = image(f"mobilenet:form={form}", shape, SMALLEST[form], instead="mobilenet:form=small")
     first, *strides = STRIDES[form]
     before = (FIRST, *(stage[-1] for stage in STAGES))

@@ -5,8 +5,9 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from codistill.models.fit import part, whole
-from codistill.models.recurrence import PADDING, Dropout, LastStates, Layer, Words
+from codistill.checks import whole
+from codistill.models.parts.checks import fraction
+from codistill.models.parts.recurrence import PADDING, Dropout, LastStates, Layer, Words
 
 __all__ = ["bigru", "bilstm"]
 
@@ -93,8 +94,8 @@ def recurrent(
         "layers": layers,
         "vocabulary": vocabulary,
     }.items():
-        whole(name, setting, value)
-    part(name, "dropout", dropout)
+        whole(f"{name}: {setting}", value)
+    fraction(f"{name}: dropout", dropout)
     modules: dict[str, nn.Module] = {
         "words": Words(_embedding(name, vocabulary, embedding, vectors), nn.Dropout(dropout))
     }

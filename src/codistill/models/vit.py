@@ -5,7 +5,8 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from codistill.models.fit import image, part, whole
+from codistill.checks import whole
+from codistill.models.parts.checks import fraction, image
 
 __all__ = ["vit_tiny"]
 
@@ -43,7 +44,7 @@ def vit(
     dropout: float,
 ) -> nn.Module:
     """Of any size; the layout is that of `vit_tiny`."""
-    whole(name, "patch", patch), part(name, "dropout", dropout)
+    whole(f"{name}: patch", patch), fraction(f"{name}: dropout", dropout)
     channels, *sides = image(name, shape)
     if any(side % patch for side in sides):
         raise ValueError(f"{name}: patch={patch} does not divide images of shape {shape}: give one that does")

@@ -4,9 +4,9 @@ from collections import OrderedDict
 
 from torch import nn
 
-from codistill.models.fit import image, part
-from codistill.models.parts import conv3x3, kaiming, pooled
-from codistill.models.preactivation import Preactivation
+from codistill.models.parts.checks import fraction, image
+from codistill.models.parts.layers import conv3x3, kaiming, pooled
+from codistill.models.parts.preactivation import Preactivation
 
 __all__ = ["wrn16_2", "wrn28_2", "wrn28_10", "wrn40_2"]
 
@@ -58,7 +58,7 @@ def wrn(depth: int, wide: int, classes: int, shape: tuple[int, ...], dropout: fl
     """
     name = f"wrn{depth}_{wide}"
     channels, _, _ = image(name, shape)
-    part(name, "dropout", dropout)
+    fraction(f"{name}: dropout", dropout)
     widths = (FIRST, *(width * wide for width in WIDTHS))
     stages = {
         f"stage{i}": _stage(widths[i - 1], widths[i], (depth - 4) // 6, 1 if i == 1 else 2, dropout)

@@ -1,7 +1,9 @@
-"""What an architecture asks of the data and of its options."""
+"""Checks of an architecture's input shape and options."""
 
 from collections.abc import Iterable
 from math import prod
+
+from codistill.checks import number
 
 
 def image(model: str, shape: tuple[int, ...], side: int = 1, instead: str = "mlp") -> tuple[int, int, int]:
@@ -16,17 +18,10 @@ def image(model: str, shape: tuple[int, ...], side: int = 1, instead: str = "mlp
     return channels, height, width
 
 
-def whole(model: str, setting: str, value: int) -> int:
-    """The value, if it is a whole number from 1; else a ValueError that names model and setting."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{model}: {setting}={value!r}: give a whole number from 1")
-    return value
-
-
-def part(model: str, setting: str, value: float) -> float:
-    """The value, if it is a number from 0 to below 1; else a ValueError that names model and setting."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ValueError(f"{model}: {setting}={value!r}: give a number from 0 to below 1")
+def fraction(setting: str, value: float) -> float:
+    """The value, if it is a number from 0 to below 1; else a ValueError that names the setting."""
+    if number(setting, value, 0, 1) == 1:
+        raise ValueError(f"{setting}={value!r}: give a number from 0 to below 1")
     return value
 
 
