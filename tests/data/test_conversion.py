@@ -36,7 +36,7 @@ def test_examples_come_from_anything_that_gives_pairs(kind):
     assert data.std == pytest.approx([level.std(correction=0).item()])
 
 
-def test_a_tensor_data_set_of_floating_pictures():
+def test_a_tensor_data_set_of_floating_images():
     x, y = torch.randn(7, 3, 4, 4, dtype=torch.float64), torch.arange(7) % 2
     data = from_dataset(TensorDataset(x, y), TensorDataset(x, y), names=("a", "b"))
     assert torch.equal(data.train.x, x.float())
@@ -153,7 +153,7 @@ def test_what_does_not_fit_is_said(train, test, options, said):
         from_dataset(train, test, **options)
 
 
-def test_pil_pictures_of_two_sizes_are_named():
+def test_pil_images_of_two_sizes_are_named():
     rows = [(Image.new("RGB", (4, 5)), 0), (Image.new("RGB", (5, 5)), 1)]
     with pytest.raises(ValueError, match=r"train, example 1 is 5x5 pixels, the first 5x4: resize them to one size"):
         from_dataset(rows, rows)

@@ -85,7 +85,7 @@ def test_other_colour_modes_become_rgb(tmp_path, mode):
     assert (folder(tmp_path, size=4).train.x == 255).all()
 
 
-def test_a_corrupt_picture_is_named(tmp_path):
+def test_a_corrupt_image_is_named(tmp_path):
     fill(tmp_path, a=5, b=5)
     bad = tmp_path / "a" / "03.png"
     bad.write_bytes(bad.read_bytes()[:40])
@@ -93,7 +93,7 @@ def test_a_corrupt_picture_is_named(tmp_path):
         folder(tmp_path)
 
 
-def test_corrupt_pictures_can_be_left_out_and_are_counted(tmp_path):
+def test_corrupt_images_can_be_left_out_and_are_counted(tmp_path):
     fill(tmp_path, a=5, b=5)
     (tmp_path / "a" / "03.png").write_bytes(b"no picture")
     with pytest.warns(UserWarning, match=r"1 of 10 images in .* cannot be used.*03\.png"):
@@ -108,7 +108,7 @@ def test_more_than_eight_bits_are_refused_and_not_clipped(tmp_path):
         folder(tmp_path)
 
 
-def test_a_class_whose_pictures_are_all_corrupt_is_left_out_where_bad_ones_are(tmp_path):
+def test_a_class_whose_images_are_all_corrupt_is_left_out_where_bad_ones_are(tmp_path):
     fill(tmp_path / "train", a=1, b=2, c=3)
     fill(tmp_path / "test", a=2, b=1, c=1)
     (tmp_path / "train" / "a" / "00.png").write_bytes(b"no picture")
@@ -121,7 +121,7 @@ def test_a_class_whose_pictures_are_all_corrupt_is_left_out_where_bad_ones_are(t
     assert data.test.x[:, 1, 0, 0].tolist() == [1, 2]  # the colours of b and c
 
 
-def test_too_few_classes_with_pictures_are_an_error_all_the_same(tmp_path):
+def test_too_few_classes_with_images_are_an_error_all_the_same(tmp_path):
     fill(tmp_path, a=1, b=2)
     (tmp_path / "a" / "00.png").write_bytes(b"no picture")
     with warnings.catch_warnings():
@@ -169,7 +169,7 @@ def test_the_second_start_decodes_nothing_until_a_file_changes(tmp_path, reads):
     assert 99 in torch.cat([third.train.x, third.test.x])[:, 0, 0, 0]
 
 
-def test_corrupt_pictures_are_counted_at_the_second_start_too_and_named_without_leave(tmp_path, reads):
+def test_corrupt_images_are_counted_at_the_second_start_too_and_named_without_leave(tmp_path, reads):
     fill(tmp_path, a=4, b=4)
     (tmp_path / "a" / "01.png").write_bytes(b"")
     for _ in range(2):

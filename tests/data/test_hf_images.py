@@ -45,7 +45,7 @@ def test_the_second_start_decodes_nothing(tmp_path, decoded, mode):
     assert decoded == []
 
 
-def test_other_options_and_other_pictures_are_decoded_anew(tmp_path, decoded):
+def test_other_options_and_other_images_are_decoded_anew(tmp_path, decoded):
     pictures([8] * 20).save_to_disk(tmp_path / "im")
     load("hf:im,label=what", tmp_path)
     decoded.clear()
@@ -94,7 +94,7 @@ def test_bad_rows_are_remembered(tmp_path, decoded):
         load("hf:im,label=what", tmp_path)
 
 
-def test_the_test_part_has_the_form_of_pictures_that_were_kept(tmp_path, decoded):
+def test_the_test_part_has_the_form_of_images_that_were_kept(tmp_path, decoded):
     rows = pictures([8] * 20)
     datasets.DatasetDict({"train": rows, "test": pictures([9] * 4)}).save_to_disk(tmp_path / "im")
     for _ in range(2):

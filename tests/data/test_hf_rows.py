@@ -46,13 +46,13 @@ def images(bad, count=20):
     ],
     ids=["no picture", "empty", "cut short", "none", "32 bits"],
 )
-def test_the_row_of_a_bad_picture_is_the_row_of_the_part_that_is_divided(tmp_path, row, bad, said):
+def test_the_row_of_a_bad_image_is_the_row_of_the_part_that_is_divided(tmp_path, row, bad, said):
     images({row: bad}).save_to_disk(tmp_path / "im")
     with pytest.raises(ValueError, match=rf"hf: split 'train': row {row}: {said}.*: repair it.* or set skip_bad=true"):
         load("hf:im,label=what", tmp_path)
 
 
-def test_the_row_of_a_picture_of_another_size_is_the_row_of_the_part_that_is_divided(tmp_path):
+def test_the_row_of_an_image_of_another_size_is_the_row_of_the_part_that_is_divided(tmp_path):
     images({7: png(9, 7)}).save_to_disk(tmp_path / "im")
     with pytest.raises(ValueError, match="hf: row 7 of split 'train' is 9x9 pixels, the first 8x8"):
         load("hf:im,label=what,skip_bad=true", tmp_path)
@@ -75,7 +75,7 @@ def test_the_row_of_a_label_that_is_no_class_is_named(tmp_path):
 # Going on without them ------------------------------------------------------------------------------------------------
 
 
-def test_rows_with_bad_pictures_are_left_out(tmp_path):
+def test_rows_with_bad_images_are_left_out(tmp_path):
     bad = {0: b"no", 5: None, 9: b"", 12: png(8, 0)[:-30]}
     datasets.DatasetDict({"train": images(bad), "test": images({1: None}, 4)}).save_to_disk(tmp_path / "im")
     with pytest.warns() as warned:

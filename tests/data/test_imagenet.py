@@ -47,7 +47,7 @@ def test_the_official_folders_are_the_parts(official):
     assert data.std == (0.229, 0.224, 0.225)
 
 
-def test_a_test_picture_is_its_centre(official):
+def test_a_test_image_is_its_centre(official):
     data = imagenet(official, size=28, workers=0)
     with Image.open(data.test.x.path(5)) as image:  # 34 x 50
         naive = np.array(image.resize((32, 47), Image.Resampling.BILINEAR).crop((2, 10, 30, 38)))
@@ -140,14 +140,14 @@ def test_a_list_of_folders_that_have_just_changed_is_not_trusted(own, scans):
 # What can be wrong ----------------------------------------------------------------------------------------------------
 
 
-def test_a_corrupt_picture_is_named_when_it_is_read(own):
+def test_a_corrupt_image_is_named_when_it_is_read(own):
     bad = spoil(own / "train" / "n01440764" / "n01440764_1.JPEG")
     data = imagenet(own, size=16, workers=0)
     with pytest.raises(Unreadable, match=rf"{bad} cannot be read \(.*truncated.*skip_bad=true"):
         data.train.x[0:3]
 
 
-def test_bad_pictures_are_left_out_of_both_parts_and_counted_where_that_is_asked_for(own):
+def test_bad_images_are_left_out_of_both_parts_and_counted_where_that_is_asked_for(own):
     spoil(own / "train" / "n01440764" / "n01440764_1.JPEG")
     (own / "val" / "n01440765" / "ILSVRC2012_val_00000003.JPEG").write_bytes(b"")
     with pytest.warns(UserWarning, match="cannot be used") as said:
@@ -177,7 +177,7 @@ def test_results_count_what_was_evaluated(own):
     assert {line["n"] for line in records[-1].lines if "n" in line} == {3}
 
 
-def test_a_class_of_which_one_part_has_only_bad_pictures_is_left_out_of_both(own):
+def test_a_class_of_which_one_part_has_only_bad_images_is_left_out_of_both(own):
     save(own / "train" / "n0" / "a.JPEG")
     (own / "val" / "n0").mkdir()
     (own / "val" / "n0" / "b.JPEG").write_bytes(b"")
@@ -193,7 +193,7 @@ def test_a_class_of_which_one_part_has_only_bad_pictures_is_left_out_of_both(own
     assert data.test.y.tolist() == [0, 0, 1, 1]
 
 
-def test_the_second_start_that_leaves_out_bad_pictures_decodes_none(own, monkeypatch):
+def test_the_second_start_that_leaves_out_bad_images_decodes_none(own, monkeypatch):
     monkeypatch.setattr(lazy, "MANY", 1)
     bad = spoil(own / "val" / "n01440764" / "ILSVRC2012_val_00000001.JPEG")
     for _ in range(2):
@@ -230,7 +230,7 @@ def test_a_validation_part_without_class_folders_is_explained(own):
         imagenet(own, workers=0)
 
 
-def test_a_folder_called_like_a_picture_is_named(own):
+def test_a_folder_called_like_an_image_is_named(own):
     (own / "train" / "n01440764" / "odd.jpeg").mkdir()
     data = imagenet(own, size=16, workers=0)
     with pytest.raises(Unreadable, match=r"odd\.jpeg cannot be read \(.*Is a directory"):

@@ -26,7 +26,7 @@ def levels(x):
     return x[:, 0, 0, 0].tolist()
 
 
-def test_pictures_look_like_the_tensor_that_they_would_be(tmp_path):
+def test_images_look_like_the_tensor_that_they_would_be(tmp_path):
     x = some(tmp_path)
     assert x.shape == (6, 3, 8, 8)
     assert x.ndim == 4
@@ -74,7 +74,7 @@ def test_names_that_are_no_text_come_back_as_they_were():
     assert FileNames.of(Path("root"), ["x", name]).path(1) == Path("root") / name
 
 
-def test_an_unreadable_picture_is_named(tmp_path):
+def test_an_unreadable_image_is_named(tmp_path):
     x = some(tmp_path)
     spoil(x.path(3))
     x[0:3]

@@ -47,7 +47,7 @@ def test_a_search_leaves_out_junk_and_the_same_camera_and_keeps_distractors(root
     assert found.mean_ap == pytest.approx((1 / 2 + 1) / 2)
 
 
-def test_pictures_are_stretched_and_scaled_to_minus_1_to_1(root):
+def test_images_are_stretched_and_scaled_to_minus_1_to_1(root):
     from codistill.data.loader import plain
 
     level = 250
@@ -59,7 +59,7 @@ def test_pictures_are_stretched_and_scaled_to_minus_1_to_1(root):
     torch.testing.assert_close(x, torch.full_like(x, level / 255 * 2 - 1))
 
 
-def test_training_draws_no_part_of_a_picture(root):
+def test_training_draws_no_part_of_an_image(root):
     assert read(root).train.x.cut.draws(3, torch.Generator()) is None
 
 
@@ -119,7 +119,7 @@ def test_junk_outside_the_gallery_is_an_error(root, folder, name):
         read(root)
 
 
-def test_a_corrupt_picture_is_named_when_it_is_read_or_left_out_first(root):
+def test_a_corrupt_image_is_named_when_it_is_read_or_left_out_first(root):
     bad = spoil(root / "bounding_box_test" / "0001_c5s1_001053_01.jpg")
     with pytest.raises(Unreadable, match=rf"{bad} cannot be read"):
         read(root).test.x[0:7]
@@ -129,7 +129,7 @@ def test_a_corrupt_picture_is_named_when_it_is_read_or_left_out_first(root):
     assert data.test.x[0:6].shape == (6, 3, 16, 16)
 
 
-def test_the_second_start_that_leaves_out_bad_pictures_decodes_none(root, tmp_path_factory, monkeypatch):
+def test_the_second_start_that_leaves_out_bad_images_decodes_none(root, tmp_path_factory, monkeypatch):
     monkeypatch.setenv(CACHE, str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(lazy, "MANY", 1)
     opened, look = [], lazy.open_image

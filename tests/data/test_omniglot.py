@@ -85,7 +85,7 @@ def test_images_background_may_lie_in_the_root(whole, tmp_path):
     assert len(omniglot(tmp_path, test_alphabets=1, size=8).test) == 40
 
 
-def test_the_second_start_reads_no_picture_until_one_changes(own, monkeypatch):
+def test_the_second_start_reads_no_image_until_one_changes(own, monkeypatch):
     monkeypatch.setattr(lazy, "MANY", 1)
     read, look = [], cut.open_image
     monkeypatch.setattr(cut, "open_image", lambda path: read.append(path) or look(path))
@@ -108,7 +108,7 @@ def first_of(own):
 
 
 @pytest.mark.parametrize("many", [1, 1000])
-def test_a_corrupt_picture_is_named_or_left_out_and_counted(own, monkeypatch, many):
+def test_a_corrupt_image_is_named_or_left_out_and_counted(own, monkeypatch, many):
     monkeypatch.setattr(lazy, "MANY", many)
     bad = first_of(own)
     bad.write_bytes(b"")
@@ -132,14 +132,14 @@ def test_another_name_is_named_or_left_out_and_counted(own):
         assert len(omniglot(own, test_alphabets=1, skip_bad=True).train) in (23, 24)
 
 
-def test_no_picture_at_all_is_explained(own):
+def test_no_image_at_all_is_explained(own):
     for path in own.rglob("*.png"):
         path.unlink()
     with pytest.raises(FileNotFoundError, match=r"has no images such as <alphabet>/character01/0001_01\.png"):
         omniglot(own)
 
 
-def test_no_readable_picture_at_all_is_explained(own):
+def test_no_readable_image_at_all_is_explained(own):
     for path in own.rglob("*.png"):
         path.write_bytes(b"")
     with (

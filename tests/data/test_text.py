@@ -188,7 +188,7 @@ def test_few_labels_validation_and_the_unlabelled_rest(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["crop", "flip"])
-def test_augmentations_of_pictures_refuse_text(tmp_path, name):
+def test_augmentations_of_images_refuse_text(tmp_path, name):
     with pytest.raises(ValueError, match=rf"{name}.*\[B, C, H, W\]"):
         build_augment([name])(made(tmp_path).train.x, torch.Generator())
 

@@ -187,7 +187,7 @@ def test_reading_runs_no_further_ahead_than_two_batches_for_each_worker(root, mo
     ahead.close()
 
 
-def test_memory_does_not_grow_with_the_number_of_pictures(root):
+def test_memory_does_not_grow_with_the_number_of_images(root):
     one = examples(root).x
     peaks = []
     for times in (1, 20):
@@ -203,7 +203,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(root):
     assert peaks[1] < peaks[0] + 100_000
 
 
-def test_no_more_pictures_are_alive_than_a_step_has_asked_for(root, monkeypatch):
+def test_no_more_images_are_alive_than_a_step_has_asked_for(root, monkeypatch):
     alive, read = [], Cut.read
     load = loader(examples(root))
     monkeypatch.setattr(Cut, "read", lambda self, path, draw=None: alive.append(path) or read(self, path, draw))
@@ -237,7 +237,7 @@ def spoilt(tmp_path):
 
 
 @pytest.mark.parametrize("number", [0, 2])
-def test_a_bad_picture_is_one_clear_error_from_a_worker_too(spoilt, number):
+def test_a_bad_image_is_one_clear_error_from_a_worker_too(spoilt, number):
     load = loader(examples(spoilt, number), batch=3)
     with pytest.raises(Unreadable) as error:
         list(map(load.batch, [0] * load.steps, range(load.steps)))
@@ -370,7 +370,7 @@ def test_a_number_in_the_environment_that_cannot_be_is_named(monkeypatch, text):
         count(None, "set")
 
 
-def test_pictures_go_to_another_process_whole(root):
+def test_images_go_to_another_process_whole(root):
     one = examples(root, 2).x
     other = pickle.loads(pickle.dumps(one.take(torch.arange(3))))
     assert torch.equal(one[0:3], other[0:3])
@@ -390,7 +390,7 @@ def test_the_seeds_of_a_fleet_and_their_unlabelled_batches_share_the_workers(roo
 # The rest of the library ----------------------------------------------------------------------------------------------
 
 
-def test_splits_shards_and_unlabelled_parts_hold_the_same_pictures_as_in_memory(root):
+def test_splits_shards_and_unlabelled_parts_hold_the_same_images_as_in_memory(root):
     lazy = examples(root)
     whole = Examples(lazy.x[0:23], lazy.y)
     sets = [DataSet(e, e, 3, "classes", MEAN, STD, ()) for e in (lazy, whole)]
@@ -405,6 +405,6 @@ def test_splits_shards_and_unlabelled_parts_hold_the_same_pictures_as_in_memory(
         assert torch.equal(one.x[0 : len(one)], other.x)
 
 
-def test_statistics_are_those_of_the_same_pictures_in_memory(root):
+def test_statistics_are_those_of_the_same_images_in_memory(root):
     lazy = examples(root).x
     assert channel_statistics(lazy) == channel_statistics(lazy[0:23])

@@ -112,11 +112,7 @@ def cifar10(root: Path, *, download: bool = False) -> DataSet:
     """
     forms = (
         PythonForm(
-            "cifar-10-batches-py",
-            "cifar-10-python.tar.gz",
-            "c58f30108f718f92721af3b95e74349a",
-            PYTHON10,
-            "labels",
+            "cifar-10-batches-py", "cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", PYTHON10, "labels"
         ),
         BinaryForm(
             "cifar-10-batches-bin",

@@ -20,13 +20,7 @@ TESTS = ("test", "val")  # the first that exists is taken
 
 
 def folder(
-    root: Path,
-    *,
-    download: bool = False,
-    size: int = 32,
-    grey: bool = False,
-    test: float = 0.2,
-    skip_bad: bool = False,
+    root: Path, *, download: bool = False, size: int = 32, grey: bool = False, test: float = 0.2, skip_bad: bool = False
 ) -> DataSet:
     """Your own images: root/train/<class>/ and root/test/<class>/ (or val), or just root/<class>/.
 

@@ -22,11 +22,7 @@ __all__ = ["build", "count_parameters"]
 
 
 def build(
-    spec: str,
-    classes: int,
-    shape: tuple[int, ...],
-    seed: int | None = None,
-    known: Mapping[str, Any] | None = None,
+    spec: str, classes: int, shape: tuple[int, ...], seed: int | None = None, known: Mapping[str, Any] | None = None
 ) -> nn.Module:
     """The network that a spec names, on the CPU.
 

@@ -27,8 +27,9 @@ def mobilenet(classes: int, shape: tuple[int, ...], form: Form = "small", dropou
     bias and start Kaiming-normal (fan-in).
 
     TF-slim's network, which the re-identification experiments of mutual learning used, differs: its padding "SAME" puts
-    the odd pixel below and to the right where the stride is 2 (ours pads both sides by 1), its BN has epsilon 0.001
-    and moving averages with decay 0.9997 (ours 1e-5 and 0.9; both have a gamma), its ReLU is capped at 6, and its weights start truncated-normal (deviation 0.09).
+    the odd pixel below and to the right where the stride is 2 (ours pads both sides by 1), its BN has epsilon 0.001 and
+    moving averages with decay 0.9997 (ours 1e-5 and 0.9; both have a gamma), its ReLU is capped at 6, and its weights
+    start truncated-normal (deviation 0.09).
 
     Args:
         classes: number of logits.

@@ -16,15 +16,7 @@ from codistill.checks import whole
 from codistill.data.disk_cache import cached, stamp
 from codistill.data.examples import DataSet, Examples, Text
 from codistill.data.options import check_flag
-from codistill.data.text.tokenizer import (
-    MODELS,
-    encode,
-    fit_length,
-    library,
-    read_tokenizer,
-    size,
-    train_tokenizer,
-)
+from codistill.data.text.tokenizer import MODELS, encode, fit_length, library, read_tokenizer, size, train_tokenizer
 from codistill.data.text.vectors import read_vectors
 
 if TYPE_CHECKING:

@@ -35,12 +35,7 @@ def library() -> ModuleType:
 
 
 def train_tokenizer(
-    texts: Sequence[str],
-    *,
-    vocabulary: int = 15_000,
-    model: str = "bpe",
-    min_count: int = 2,
-    lowercase: bool = True,
+    texts: Sequence[str], *, vocabulary: int = 15_000, model: str = "bpe", min_count: int = 2, lowercase: bool = True
 ) -> "Tokenizer":
     """A tokenizer trained on texts; the same texts and settings give the same one.
 
