@@ -20,10 +20,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from codistill.recipes.family import METHODS, family
+from codistill.recipes.family import ROWS, family
 from codistill.report.markdown import markdown
 from codistill.spec import Spec
-from codistill.study import Study, compare, versions
+from codistill.study import Row, Study, Summary, compare, versions
 
 BUDGET = 6
 SEEDS = (100, 101, 102)
@@ -31,6 +31,9 @@ RESULTS = Path(__file__).parent / "results"
 RATES = [
     {"learning_rate": rate, "weight_decay": decay} for rate, decay in itertools.product((0.2, 0.4, 0.8), (4e-3, 1.6e-2))
 ]
+
+# As text, from which a comparison completes teacher and graph.
+METHODS = tuple(str(Row(row.method.without("teacher", "graph"), **dict(row.settings))) for row in ROWS)
 
 Options = list[dict[str, Any]]
 
@@ -90,8 +93,7 @@ CANDIDATES: dict[str, Options] = {
 
 def with_options(spec: str, options: dict[str, Any]) -> str:
     """A spec with other values of some options."""
-    parsed = Spec.parse(spec)
-    return str(Spec(parsed.name, parsed.args, {**parsed.options, **options}))
+    return str(Spec.of(spec).replace(**options))
 
 
 def ranked(study: Study) -> list[dict[str, Any]]:
@@ -118,7 +120,7 @@ def rates() -> None:
     """Rate and decay for networks trained alone."""
     rows = []
     for settings in RATES:
-        study = dataclasses.replace(family(**settings), seeds=SEEDS, part="valid", methods=("alone:peers=4",))
+        study = dataclasses.replace(family(**settings), seeds=SEEDS, part="valid", rows=("alone:peers=4",))
         rows.append({**settings, "accuracy": ranked(study)[0]["accuracy"]})
         print(rows[-1], flush=True)
     rows.sort(key=lambda row: -row["accuracy"])
@@ -135,7 +137,7 @@ def tune(prefixes: list[str]) -> None:
         if len(others) != BUDGET - 1:
             raise SystemExit(f"{spec}: {len(others)} settings beside the defaults, the budget is {BUDGET - 1}")
         specs = (spec, *(with_options(spec, options) for options in others))
-        study = dataclasses.replace(family(), seeds=SEEDS, part="valid", methods=("alone:peers=4", *specs))
+        study = dataclasses.replace(family(), seeds=SEEDS, part="valid", rows=("alone:peers=4", *specs))
         rows = [row for row in ranked(study) if row["method"] != study.entries[0].name]
         chosen[spec] = rows
         print(f"{spec}: {rows[0]['method']} {rows[0]['accuracy']:.4f}, worst {rows[-1]['accuracy']:.4f}", flush=True)
@@ -147,10 +149,10 @@ def tune(prefixes: list[str]) -> None:
 def measure(which: str) -> None:
     """One half on test data, ``defaults`` or ``tuned``, each beside the same networks trained alone."""
     tuned = {spec: rows[0]["method"] for spec, rows in read("family_tuning.json")["rows"].items()}
-    defaults = dataclasses.replace(family(), methods=("alone:peers=4", *METHODS[1:]))
+    defaults = dataclasses.replace(family(), rows=("alone:peers=4", *METHODS[1:]))
     names = {entry.name for entry in defaults.entries}
     better = tuple(dict.fromkeys(best for spec, best in tuned.items() if spec in METHODS and best not in names))
-    study = defaults if which == "defaults" else dataclasses.replace(defaults, methods=("alone:peers=4", *better))
+    study = defaults if which == "defaults" else dataclasses.replace(defaults, rows=("alone:peers=4", *better))
     with tempfile.TemporaryDirectory() as folder:
         for record in compare(study, folder, command=f"python benchmarks/family.py {which}"):
             if record.kind == "end":
@@ -174,12 +176,13 @@ def table() -> None:
         f"Each method stands at its published defaults and, where another of {BUDGET} settings was better on "
         f"validation data (seeds {SEEDS[0]} to {SEEDS[-1]}), also tuned; rate and decay were tuned for training alone "
         "with the same budget.",
-        "Methods with a teacher learn from networks of the same size trained alone, TF-KD from its past self.",
+        "Methods with a teacher learn from networks of the same size trained alone: each student from the next one "
+        "(graph ring), with Tf-KD from the one with its own start.",
         "Defaults and tuned rows were measured in two runs, each beside the same networks trained alone.",
     ]
     found = {**halves["defaults"], "rows": rows, "notes": notes, "command": "python benchmarks/family.py"}
     (RESULTS / "family.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / "family.md").write_text(markdown(found), encoding="utf-8")
+    (RESULTS / "family.md").write_text(markdown(Summary.from_dict(found)), encoding="utf-8")
 
 
 def main() -> None:

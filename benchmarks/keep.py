@@ -3,6 +3,7 @@
     python benchmarks/keep.py runs/nsmc text_nsmc
     python benchmarks/keep.py runs/nsmc text_nsmc --figure      # needs codistill[figures] and a Chrome
     python benchmarks/keep.py runs/digits_entropy digits_analysis --analysis
+    python benchmarks/keep.py --labels                          # of the tables that are there, after labels changed
 
 NAME.json is the comparison's summary.json with ``courses``: of every row and epoch, means over networks and seeds of
 the task term, the mimic term, the true KL between peers (nats), their agreement and the accuracy on validation data;
@@ -23,6 +24,7 @@ from typing import Any
 from codistill import study
 from codistill.metrics.interval import paired_interval
 from codistill.report.markdown import markdown
+from codistill.run import Run
 from codistill.training.records import read_lines
 
 RESULTS = Path(__file__).parent / "results"
@@ -100,27 +102,59 @@ def keep_analysis(folder: Path, name: str) -> None:
     """The tables of an analysis, as they are printed, and their numbers without the single networks'."""
     from rich.console import Console
 
-    from codistill.report.analysis_table import print_analysis
+    from codistill.analysis import Analysis
+    from codistill.report.analysis_tables import print_analysis
 
     found = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
     left_out = ("networks", "planes", "paths", "folders")
     kept = {"command": f"codistill analyze runs/{folder.name}", **{k: v for k, v in found.items() if k not in left_out}}
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     console = Console(width=120, file=io.StringIO(), record=True)
-    print_analysis(found, console)
+    print_analysis(Analysis.from_json(found), console)
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     text = "\n".join([f"What `{kept['command']}` printed:", "", "```", *lines, "```", ""])
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
 
 
+def relabel(path: Path) -> None:
+    """Give a kept summary and its table the labels and footnotes that a comparison of its rows has now."""
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    methods = dict.fromkeys(row["method"].partition(" [")[0] for row in kept["rows"])
+    again = study.Study(kept["recipe"], Run.from_dict(kept["settings"]), tuple(methods), tuple(kept["seeds"]))
+    labels = {entry.name: entry.label for entry in again.entries}
+    for row in kept["rows"]:
+        name, _, network = row["method"].removesuffix("]").partition(" [")
+        row["label"] = f"{labels[name]}: its {network}" if network else labels[name]
+    notes = [note for note in kept["notes"] if note not in again.footnotes]
+    published = [note for note in notes if note.startswith("Published: ")]
+    kept["notes"] = [*(note for note in notes if note not in published), *again.footnotes, *published]
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    if (table := path.with_suffix(".md")).exists():
+        table.write_text(markdown(kept), encoding="utf-8")
+
+
+def relabel_all() -> None:
+    """`relabel` for every summary in the folder; `family.json` is made of two of them by ``family.py table``."""
+    for path in sorted(RESULTS.glob("*.json")):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if {"recipe", "settings", "rows"} <= kept.keys() and path.stem != "family":
+            relabel(path)
+
+
 def main() -> None:
     """Keep one comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of a finished comparison")
-    parser.add_argument("name", help="of the files in benchmarks/results")
+    parser.add_argument("folder", type=Path, nargs="?", help="of a finished comparison")
+    parser.add_argument("name", nargs="?", help="of the files in benchmarks/results")
+    parser.add_argument("--labels", action="store_true", help="only write labels and footnotes again")
     parser.add_argument("--figure", action="store_true", help="draw NAME.svg too")
     parser.add_argument("--analysis", action="store_true", help="keep what codistill analyze found, not the comparison")
     asked = parser.parse_args()
+    if asked.labels:
+        relabel_all()
+        return
+    if asked.folder is None or asked.name is None:
+        parser.error("give a folder and a name, or --labels")
     if asked.analysis:
         keep_analysis(asked.folder, asked.name)
         return
@@ -131,7 +165,7 @@ def main() -> None:
         kept["against_alone"] = against_alone(asked.folder)
     kept["command"] = re.sub(r"(--data-root[ =])\S+", r"\g<1>DATA", summary["command"])  # of this machine
     (RESULTS / f"{asked.name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / f"{asked.name}.md").write_text(markdown(kept), encoding="utf-8")
+    (RESULTS / f"{asked.name}.md").write_text(markdown(study.Summary.from_dict(kept)), encoding="utf-8")
     if asked.figure:
         figure(found, RESULTS / f"{asked.name}.svg")
 

@@ -19,16 +19,16 @@ def test_networks_are_compared_with_those_of_the_same_seed_and_number():
         for leaf in after.leaves:
             leaf.tensor.add_(0.1 * torch.randn(leaf.tensor.shape, generator=torch.Generator().manual_seed(0)))
     rows = changes(before, after, "valid")
-    assert [(r["peer"], r["n"]) for r in rows] == [(0, 50), (1, 50)]
-    assert all("seed=2" in r["run"] and "seed=2" in r["against"] for r in rows)
+    assert [(r.peer, r.n) for r in rows] == [(0, 50), (1, 50)]
+    assert all("seed=2" in r.run and "seed=2" in r.against for r in rows)
     (_, old, y) = predictions(before, "valid")[1]
     (_, new, _) = predictions(after, "valid")[0]
     for row in rows:
-        a, b = old[row["peer"]].argmax(1), new[row["peer"]].argmax(1)
-        assert row["changed"] == pytest.approx((a != b).double().mean().item())
-        assert row["lost"] == pytest.approx(((a == y) & (b != y)).double().mean().item())
-        assert row["gained"] == pytest.approx(((a != y) & (b == y)).double().mean().item())
-    assert any(row["changed"] for row in rows)
+        a, b = old[row.peer].argmax(1), new[row.peer].argmax(1)
+        assert row.changed == pytest.approx((a != b).double().mean().item())
+        assert row.lost == pytest.approx(((a == y) & (b != y)).double().mean().item())
+        assert row.gained == pytest.approx(((a != y) & (b == y)).double().mean().item())
+    assert any(row.changed for row in rows)
 
 
 def test_single_runs_are_compared_whatever_their_seeds_but_on_the_same_examples():

@@ -73,13 +73,40 @@ def test_help_imports_no_torch(words):
     assert "usage: codistill" in done.stdout
 
 
-def test_help_explains_every_setting(capsys):
+def help_of(capsys, *words):
     with pytest.raises(SystemExit):
-        cli.main(["train", "--help"])
-    text = capsys.readouterr().out
+        cli.main([*words, "--help"])
+    return capsys.readouterr().out
+
+
+def test_help_explains_every_setting_and_shows_what_it_may_be(capsys):
+    text = help_of(capsys, "train")
     for field in dataclasses.fields(Run):
         assert f"--{field.name.replace('_', '-')}" in text
-    assert "Parts of an epoch" in text or "parts of an epoch" in text
+    assert "{together,in_turn,fresh_batch}" in text
+    assert re.search(r"Peak learning rate\. +\(default: 0.1\)", " ".join(text.split()))
+    assert "Settings of the run. What is not given is the recipe's." in text
+
+
+def test_help_shows_a_recipe_s_settings_as_defaults(capsys):
+    assert re.search(
+        r"--learning-rate FLOAT .*\(default: 0.4\)", " ".join(help_of(capsys, "train", "--recipe=digits").split())
+    )
+    text = " ".join(help_of(capsys, "compare", "--recipe", "kd_zoo", "--quick").split())
+    assert re.search(r"--models \[SPEC .*\(default: resnet20\)", text)
+    assert re.search(r"--epochs INT [^-]*\(default: 1\)", text)
+
+
+@pytest.mark.parametrize("error", [ValueError("one"), OSError("two")])
+def test_a_traceback_is_shown_where_it_is_asked_for(error, monkeypatch):
+    def command(*_):
+        raise error
+
+    monkeypatch.setattr(cli.COMMANDS["list"], "__call__", command)
+    assert refusal("list", "models") == str(error)
+    monkeypatch.setenv("CODISTILL_DEBUG", "1")
+    with pytest.raises(type(error), match=str(error)):
+        cli.main(["list", "models"])
 
 
 @pytest.mark.parametrize("what", ["methods", "models", "data", "recipes"])
@@ -157,13 +184,7 @@ def test_a_setting_at_its_default_overrides_the_recipe_s_too(said):
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        ("trian", "no command is called 'trian': did you mean 'train'?"),
-        ("train --labls 3", "no setting of train is called '--labls': did you mean '--labels'"),
-        ("train --learning-rat=3", "no setting of train is called '--learning-rat': did you mean '--learning-rate'"),
         ("compare --method dml --seed 3", "use --methods and --seeds"),
-        ("compare --seedz 3", "did you mean '--seed' or '--seeds'"),
-        ("train --update in_trun", "no update is called 'in_trun': did you mean 'in_turn'?"),
-        ("train --precision float", "no precision is called 'float': did you mean 'float64' or 'float32'"),
         ("train --method dlm", "no method is called 'dlm': did you mean 'dml'"),
         ("train --method dml:wieght=2", "no option of method 'dml' is called 'wieght': did you mean 'weight'"),
         ("train --models cn", "no model is called 'cn': did you mean 'cnn'"),
@@ -171,11 +192,10 @@ def test_a_setting_at_its_default_overrides_the_recipe_s_too(said):
         ("train --data digit", "no data is called 'digit': did you mean 'digits'?"),
         ("train --recipe digts", "no recipe is called 'digts': did you mean 'digits'"),
         ("compare --recipe digts", "no recipe is called 'digts': did you mean 'digits'"),
-        ("compare --recipe digits:seeds=3", "no option of digits is called 'seeds'"),
+        ("compare --recipe digits:seeds=3", "no option of recipe 'digits' is called 'seeds'"),
         ("compare --methods dlm", "no method is called 'dlm': did you mean 'dml'"),
         ("train --schedule cosin", "no schedule is called 'cosin': did you mean 'cosine'"),
         ("train --augment flop", "did you mean 'flip'"),
-        ("train --peers 0", "peers=0: give at least 1"),
         ("train --peers 1", "peers=1: 'dml' has nobody to learn from; set peers to 2 or more, or method to alone"),
         ("train --labels 5000", "labels=5000, but there are only 1000 labelled examples: lower it"),
         ("compare --seeds 0", "seeds=0: give the number of seeds, at least 1"),
@@ -189,12 +209,30 @@ def test_what_is_misspelt_or_cannot_be_gets_one_line_and_leaves_nothing_behind(w
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("words", ["", "list modls", "show --peers x", "evaluate a --part tset", "train spare"])
-def test_other_mistakes_are_told_without_a_traceback(words, capsys):
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("", "codistill"),
+        ("trian", "compare, train, resume, evaluate"),
+        ("train --labls 3", "Perhaps you meant: --labels"),
+        ("train --learning-rat=3", "Perhaps you meant: --learning-rate"),
+        ("compare --seedz 3", "--seeds"),
+        ("train --update in_trun", "'together', 'in_turn', 'fresh_batch'"),
+        ("train --precision float", "'float32', 'bfloat16', 'float64'"),
+        ("train --peers 0", "peers=0: give a whole number of at least 1"),
+        ("train --models cnn mlp cnn", "models='cnn mlp cnn' are 3 networks for peers=2"),
+        ("train --method :weight=2", "spec ':weight=2': the name is missing"),
+        ("show --peers x", "--peers"),
+        ("list modls", "modls"),
+        ("evaluate a --part tset", "tset"),
+        ("train spare", "spare"),
+    ],
+)
+def test_what_the_command_line_cannot_be_is_said_in_a_box(words, answer, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(words.split())
     assert stop.value.code == 2
-    assert capsys.readouterr().err
+    assert answer in " ".join(re.sub(r"[│╭╮╰╯─]", " ", capsys.readouterr().err).split())
 
 
 def test_a_mistake_s_exit_code_and_words_as_the_shell_sees_them():

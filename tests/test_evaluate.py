@@ -11,7 +11,11 @@ from torch import nn
 import naive
 from codistill.batch import PerPeer
 from codistill.cohort import Cohort
-from codistill.training.evaluate import collect, collect_features, measure, rows
+from codistill.cohort.outputs import collect, collect_embeddings
+from codistill.training.measure import measure_networks, measure_pairs
+from codistill.training.results import Origin, PairsResult, rows_of
+
+ORIGIN = Origin(method="alone", seed=3, part="valid", n=23)
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ def expected(p, labels):
 @pytest.mark.parametrize("execute", ["loop", "stack"])
 def test_every_network_measures_as_it_does_by_itself(execute, nets, images, labels):
     cohort = Cohort(nets, execute=execute)
-    found = measure(collect(cohort, images.split(10)), labels)
+    found = measure_networks(collect(cohort, images.split(10)), labels)
     for net, row in zip(nets, found, strict=True):
         for name, value in expected(posteriors(net, images), labels).items():
             assert row[name] == pytest.approx(value, abs=1e-5), name
@@ -66,21 +70,23 @@ def test_every_network_measures_as_it_does_by_itself(execute, nets, images, labe
 
 def test_an_ensemble_is_the_mean_posterior_of_the_first_networks(nets, images, labels):
     each = [posteriors(net, images) for net in nets]
-    found = rows(collect(Cohort(nets), [images]), labels, {"method": "alone"})
-    places = [(r["peer"], r["networks"]) for r in found]
-    assert places == [(0, 1), (1, 1), (2, 1), (None, 2), (None, 3), (None, None)]
-    for row in found[3:5]:
-        k = row["networks"]
+    *found, pairs = rows_of(collect(Cohort(nets), [images]), labels, ORIGIN)
+    assert isinstance(pairs, PairsResult)
+    assert [(r.peer, r.networks) for r in found] == [(0, 1), (1, 1), (2, 1), (None, 2), (None, 3)]
+    for row in found[3:]:
+        k = row.networks
         mean = [[sum(p[i][c] for p in each[:k]) / k for c in range(4)] for i in range(len(images))]
         for name, value in expected(mean, labels).items():
-            assert row[name] == pytest.approx(value, abs=1e-5), name
-        assert row["nll"] < sum(r["nll"] for r in found[:k]) / k  # by convexity; so not the mean of the rows
+            assert row.values[name] == pytest.approx(value, abs=1e-5), name
+        assert (
+            row.values["nll"] < sum(r.values["nll"] for r in found[:k]) / k
+        )  # by convexity; so not the mean of the rows
 
 
 def test_rows_say_what_they_are_about(nets, images, labels):
-    found = rows(collect(Cohort(nets), [images]), labels, {"method": "alone", "seed": 3, "part": "valid"})
-    assert all(r["method"] == "alone" and r["seed"] == 3 and r["part"] == "valid" and r["n"] == 23 for r in found)
-    assert len(rows(collect(Cohort(nets[:1]), [images]), labels, {})) == 1
+    rows = rows_of(collect(Cohort(nets), [images]), labels, ORIGIN)
+    assert all((r.method, r.seed, r.part, r.n) == ("alone", 3, "valid", 23) for r in rows)
+    assert len(rows_of(collect(Cohort(nets[:1]), [images]), labels, ORIGIN)) == 1
 
 
 @pytest.mark.parametrize("execute", ["loop", "stack"])
@@ -137,18 +143,18 @@ def binary_rows(z, y):
 def test_one_logit_is_the_choice_between_two_classes():
     source = torch.Generator().manual_seed(4)
     z, y = torch.randn(2, 40, 1, generator=source), torch.randint(2, (40,), generator=source)
-    one = measure(z, y, "binary")
+    one = measure_networks(z, y, "binary")
     for peer, row in enumerate(one):
         for name, value in binary_rows(z[peer, :, 0].tolist(), y.tolist()).items():
             assert row[name] == pytest.approx(value, abs=1e-6), name
         assert "top5" not in row
     two = torch.cat([torch.zeros_like(z), z], -1)
-    both = measure(two, y)  # the same network, as two classes
+    both = measure_networks(two, y)  # the same network, as two classes
     for row, other in zip(one, both, strict=True):
         assert row == pytest.approx(other, abs=1e-6)
     with pytest.raises(ValueError, match="task='binary' with 2 logits.*classes=1.*task='classes'"):
-        measure(two, y, "binary")
-    together = rows(z, y, {}, "binary")[2]
+        measure_networks(two, y, "binary")
+    together = rows_of(z, y, ORIGIN, "binary")[2].values
     p = torch.sigmoid(z).mean(0)[:, 0]
     assert together["accuracy"] == pytest.approx(((p > 0.5) == y.bool()).double().mean().item())
     assert together["nll"] == pytest.approx(torch.nn.functional.binary_cross_entropy(p, y.float()).item(), abs=1e-6)
@@ -157,7 +163,7 @@ def test_one_logit_is_the_choice_between_two_classes():
 def test_of_several_labels_every_known_decision_counts():
     source = torch.Generator().manual_seed(5)
     z, y = torch.randn(2, 30, 3, generator=source), torch.randint(-1, 2, (30, 3), generator=source)
-    for peer, row in enumerate(measure(z, y, "multilabel")):
+    for peer, row in enumerate(measure_networks(z, y, "multilabel")):
         known = [
             (v, t) for vs, ts in zip(z[peer].tolist(), y.tolist(), strict=True) for v, t in zip(vs, ts, strict=True)
         ]
@@ -167,42 +173,34 @@ def test_of_several_labels_every_known_decision_counts():
             assert row[name] == pytest.approx(value, abs=1e-6), name
         each = [average_precision_score(y[:, c][y[:, c] >= 0], z[peer, :, c][y[:, c] >= 0]) for c in range(3)]
         assert row["map"] == pytest.approx(sum(each) / 3)
-    found = rows(z, y, {}, "multilabel")
-    assert [(r["peer"], r["networks"], r["n"]) for r in found] == [
-        (0, 1, 30),
-        (1, 1, 30),
-        (None, 2, 30),
-        (None, None, 30),
-    ]
+    *found, _ = rows_of(z, y, ORIGIN, "multilabel")
+    assert [(r.peer, r.networks) for r in found] == [(0, 1), (1, 1), (None, 2)]
     odds = torch.logit(torch.sigmoid(z.double()).mean(0))  # of the mean posterior
     each = [average_precision_score(y[:, c][y[:, c] >= 0], odds[:, c][y[:, c] >= 0]) for c in range(3)]
-    assert found[2]["map"] == pytest.approx(sum(each) / 3)
-    assert "map" not in measure(z, y.clamp(max=0), "multilabel")[0]  # nobody has a label: nothing to find
+    assert found[2].values["map"] == pytest.approx(sum(each) / 3)
+    assert "map" not in measure_networks(z, y.clamp(max=0), "multilabel")[0]  # nobody has a label: nothing to find
 
 
 def test_of_tokens_those_without_a_label_are_left_out():
     source = torch.Generator().manual_seed(6)
     z, y = torch.randn(2, 5, 7, 6, generator=source), torch.randint(-1, 6, (5, 7), generator=source)
-    expected = measure(z.flatten(1, 2)[:, (y >= 0).flatten()], y[y >= 0])
-    assert measure(z, y, "tokens") == expected
-    assert rows(z, y, {}, "tokens")[0]["n"] == 5
+    expected = measure_networks(z.flatten(1, 2)[:, (y >= 0).flatten()], y[y >= 0])
+    assert measure_networks(z, y, "tokens") == expected
 
 
 def test_top_5_where_there_are_more_classes_than_that():
     source = torch.Generator().manual_seed(7)
     z, y = torch.randn(1, 50, 6, generator=source), torch.randint(6, (50,), generator=source)
-    (row,) = measure(z, y)
+    (row,) = measure_networks(z, y)
     assert row["top5"] == pytest.approx(top_k_accuracy_score(y, z[0], k=5))
     assert "f1" not in row
-    assert "top5" not in measure(z[..., :5], y.clamp(max=4))[0]
+    assert "top5" not in measure_networks(z[..., :5], y.clamp(max=4))[0]
 
 
 def test_pairs_are_matrices_that_json_can_hold(nets, images, labels):
     logits = collect(Cohort(nets), [images])
     logits[2] = 9.0 * torch.nn.functional.one_hot(labels, 4)  # never errs, so its errors correlate with nobody's
-    found = rows(logits, labels, {"method": "alone"})[-1]
-    assert found["kind"] == "pairs"
-    assert found["method"] == "alone"
+    found = measure_pairs(logits, labels)
     assert found["error_correlation"][2] == [None] * 3
     p = logits.double().softmax(-1)
     for i in range(3):
@@ -221,17 +219,17 @@ def test_pairs_are_matrices_that_json_can_hold(nets, images, labels):
 def test_features_are_what_goes_into_the_last_layer(execute, nets, images):
     cohort = Cohort(nets, execute=execute).train()
     cohort.tap("5:input")  # a method's own tap stays
-    found = collect_features(cohort, images.split(10), "5:input")
+    found = collect_embeddings(cohort, images.split(10), "5:input")
     for net, features in zip(nets, found, strict=True):
         net.eval()
         torch.testing.assert_close(features, net[:5](images).detach(), rtol=1e-5, atol=1e-5)
     assert list(cohort.taps) == ["5:input"]
     assert cohort.training
-    assert collect_features(cohort, [images], "0")[0].shape == (23, 4 * 36)  # flat, whatever it was
+    assert collect_embeddings(cohort, [images], "0")[0].shape == (23, 4 * 36)  # flat, whatever it was
     assert list(cohort.taps) == ["5:input"]
 
 
 def test_peers_may_have_features_of_other_lengths(images):
     torch.manual_seed(1)
     cohort = Cohort([nn.Sequential(nn.Flatten(), nn.Linear(36, width), nn.Linear(width, 3)) for width in (5, 8)])
-    assert [f.shape for f in collect_features(cohort, images.split(10), "2:input")] == [(23, 5), (23, 8)]
+    assert [f.shape for f in collect_embeddings(cohort, images.split(10), "2:input")] == [(23, 5), (23, 8)]

@@ -4,7 +4,6 @@ import ast
 import dataclasses
 import importlib
 import inspect
-import json
 import re
 import subprocess
 import sys
@@ -14,10 +13,10 @@ from types import FunctionType
 import pytest
 
 from codistill import discovery
-from codistill.report.lists import methods_page
+from codistill.cli.docs import methods_page, recipes_page
 from codistill.report.markdown import short
-from codistill.report.recipes import recipes_page
 from codistill.spec import Spec
+from codistill.study import Summary
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "codistill"
@@ -26,7 +25,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (
     "spec checks randomness batch",
     "discovery",
-    "run losses",
+    "run losses schedules",
     "graph models data metrics",
     "cohort",
     "optim checkpoint",
@@ -198,7 +197,7 @@ def test_the_commands_that_pages_show_are_understood(words, monkeypatch):
 
 
 def test_the_readme_shows_what_was_measured():
-    summary = json.loads((ROOT / "benchmarks" / "results" / "digits.json").read_text(encoding="utf-8"))
+    summary = Summary.from_json((ROOT / "benchmarks" / "results" / "digits.json").read_text(encoding="utf-8"))
     assert short(summary) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -324,13 +324,13 @@ def test_a_student_without_a_teacher(digits):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"epochs": 0}, "epochs=0: give at least 1"),
-        ({"learning_rate": -1.0}, "learning_rate=-1.0: give a number of at least 0"),
-        ({"learning_rate": "0.1"}, "learning_rate='0.1': give float, not str"),
-        ({"peers": 2.5}, "peers=2.5: give int, not float"),
-        ({"models": "cnn"}, "models='cnn': give .*tuple.*, not str"),
-        ({"update": "in turn"}, "no update is called 'in turn': did you mean 'in_turn'"),
-        ({"clip": 0.0}, "clip=0.0: give a number above 0, or none"),
+        ({"epochs": 0}, "epochs=0: give a whole number of at least 1"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0: give a number at least 0"),
+        ({"learning_rate": "0.1"}, "learning_rate='0.1': give a number at least 0"),
+        ({"peers": 2.5}, "peers=2.5: give a whole number of at least 1"),
+        ({"models": "cnn"}, "models='cnn': give a list of specs"),
+        ({"update": "in turn"}, "update='in turn': give 'together' or 'in_turn' or 'fresh_batch'"),
+        ({"clip": 0.0}, "clip=0.0: give a number above 0"),
         ({"epoch": 3}, "no setting of a run is called 'epoch': did you mean 'epochs'"),
     ],
 )
@@ -340,7 +340,7 @@ def test_a_setting_that_cannot_be(settings, words):
 
 
 def test_a_warmup_as_long_as_the_training(digits):
-    with pytest.raises(ValueError, match=r"warmup=1.0: give a part of the training from 0 up to but not including 1"):
+    with pytest.raises(ValueError, match=r"warmup=1.0: give a number from 0 to below 1"):
         start(RUN.replace(warmup=1.0), dataset=digits)
 
 

@@ -9,13 +9,15 @@ import torch
 from torch.nn import functional as F
 
 from codistill.report.results import results_table
-from codistill.report.table import html_table
+from codistill.report.study_page import write_report
 from codistill.report.verdict import headline
 from codistill.run import Run
-from codistill.study import Study, compare, costs, summary
-from codistill.training.evaluate import changes, search, search_rows
+from codistill.study import Study, Summary, compare, costs, summary
+from codistill.training.evaluate import changes
 from codistill.training.fleet import Fleet
 from codistill.training.loop import read_lines, results, train
+from codistill.training.measure import measure_retrieval
+from codistill.training.results import Origin, result_from_json, retrieval_rows
 from open_digits import open_digits
 
 RUN = Run(
@@ -57,7 +59,7 @@ def by_hand(dataset, features):
 
 
 def test_the_test_part_is_searched_with_what_goes_into_the_last_layer(fleet, dataset):
-    rows = results(fleet, "test")
+    rows = [row.to_json() for row in results(fleet, "test")]
     assert [(r["peer"], r["networks"]) for r in rows] == [(0, 1), (1, 1), (None, 2)]
     x = (dataset.test.x.float() / 255 if dataset.test.x.dtype == torch.uint8 else dataset.test.x) - dataset.mean[0]
     x = x / dataset.std[0]
@@ -79,7 +81,7 @@ def test_the_test_part_is_searched_with_what_goes_into_the_last_layer(fleet, dat
 
 def test_the_other_parts_are_classified(fleet):
     for part, n in (("valid", 100), ("train", len(fleet.streams.parts[0].train))):
-        rows = results(fleet, part)
+        rows = [row.to_json() for row in results(fleet, part)]
         assert [r["n"] for r in rows] == [n] * 4
         assert all(0.0 <= r["accuracy"] <= 1.0 and "map" not in r for r in rows[:3])
         assert rows[3]["kind"] == "pairs"
@@ -89,10 +91,11 @@ def test_ensembles_are_of_the_first_networks(dataset):
     source = torch.Generator().manual_seed(0)
     n = len(dataset.test)
     features = [torch.randn(n, width, generator=source) for width in (3, 5, 4)]
-    rows = search_rows(features, dataset.retrieval, {"method": "alone"})
+    origin = Origin(method="alone", seed=0, part="test", n=9)
+    rows = [row.to_json() for row in retrieval_rows(features, dataset.retrieval, origin)]
     assert [(r["peer"], r["networks"]) for r in rows] == [(0, 1), (1, 1), (2, 1), (None, 2), (None, 3)]
     pair = torch.cat([F.normalize(f, dim=1) for f in features[:2]], 1)
-    assert rows[3]["map"] == search(pair, dataset.retrieval)["map"]
+    assert rows[3]["map"] == measure_retrieval(pair, dataset.retrieval)["map"]
     assert rows[3]["map"] != rows[4]["map"]
 
 
@@ -104,7 +107,7 @@ def test_where_no_queries_belong_together_there_is_no_multi_query(dataset):
         query.append(pair not in seen and pair[0] > 0)
         seen.add(pair)
     alone = dataclasses.replace(told, query=torch.tensor(query))
-    found = search(torch.randn(len(pairs), 4), alone)
+    found = measure_retrieval(torch.randn(len(pairs), 4), alone)
     assert "map_multi" not in found
     assert "map" in found
 
@@ -124,7 +127,7 @@ def test_closed_sets_do_not_ask_for_an_embedding():
 
 
 def test_predictions_of_an_open_set_cannot_change(fleet):
-    with pytest.raises(ValueError, match="part='test' of an open set has no classes.*choose part=valid"):
+    with pytest.raises(ValueError, match="part='test' of retrieval data has no classes.*choose part=valid"):
         changes(fleet, fleet, "test")
 
 
@@ -168,9 +171,10 @@ def test_a_study_of_an_open_set_compares_map(finished):
     assert dml["gain_per_seed"] == pytest.approx(gains)
 
 
-def test_what_is_printed_of_it_speaks_of_map(finished):
+def test_what_is_printed_of_it_speaks_of_map(finished, tmp_path):
     found = json.loads((finished[0] / "summary.json").read_text())
-    table = unescape(html_table(found))
+    page = write_report(Summary.from_dict(found), [], [], tmp_path / "report.html").read_text(encoding="utf-8")
+    table = unescape(page.partition("<table")[2].partition("</ul>")[0])
     for part in (
         "mAP of one network, %",
         "Rank-1, %",
@@ -183,11 +187,11 @@ def test_what_is_printed_of_it_speaks_of_map(finished):
     assert f"{100 * found['rows'][1]['map_mean']:.2f}" in table
     for gone in ("Accuracy", "accuracy", "ECE", "examples"):
         assert gone not in table, gone
-    said = " ".join(headline(found))
+    said = " ".join(headline(Summary.from_dict(found)))
     assert "classifies" not in said
     assert "179 test queries" in said
     found["rows"][1] |= {"gain_mean": 0.03, "gain_ci95": [0.02, 0.04], "map_mean": 0.456}
-    assert "one network reaches a mAP of 45.60 % instead of" in " ".join(headline(found))
+    assert "one network reaches a mAP of 45.60 % instead of" in " ".join(headline(Summary.from_dict(found)))
 
 
 def test_a_study_on_the_validation_part_of_an_open_set_compares_accuracy(finished):
@@ -198,9 +202,11 @@ def test_a_study_on_the_validation_part_of_an_open_set_compares_accuracy(finishe
     ]
     for row in rows:
         del row["map"]
-    found = summary(dataclasses.replace(made, part="valid"), rows, json.loads((folder / "costs.json").read_text()))
-    assert found["measure"] == "accuracy"
-    assert found["rows"][0]["accuracy_mean"] == 0.5
+    results = [result_from_json(row) for row in rows]
+    valid = dataclasses.replace(made, part="valid")
+    table = summary(valid, results, json.loads((folder / "costs.json").read_text()))
+    assert table.measure == "accuracy"
+    assert table.rows[0].mean == 0.5
 
 
 def test_the_table_of_a_run_has_the_ranks(fleet):

@@ -316,5 +316,5 @@ def test_one_logit_for_a_binary_task(tmp_path):
 
 
 def test_a_misspelt_start_is_told_of_it():
-    with pytest.raises(ValueError, match=r"there is no option strat='x.pt'; did you mean 'start'\?"):
+    with pytest.raises(ValueError, match="no option of model 'cnn' is called 'strat': did you mean 'start'"):
         start.network("cnn:strat=x.pt", 3, SHAPE)

@@ -12,9 +12,10 @@ from scipy import stats
 from codistill import checkpoint, study
 from codistill.methods import find
 from codistill.run import Run
-from codistill.spec import UnknownName
+from codistill.spec import Spec, UnknownName
 from codistill.study import Study, compare, costs, load, parts, summary
 from codistill.training.loop import read_lines
+from codistill.training.results import result_from_json
 
 BASE = Run(models=("cnn:width=4",), labels=60, batch=20, epochs=4, learning_rate=0.2, peers=2, execute="stack")
 METHODS = (
@@ -66,7 +67,7 @@ def strictly(path):
 )
 def test_a_misspelt_option_gets_the_nearest_of_the_method_s_and_the_run_s(spec, said):
     with pytest.raises(UnknownName, match=said):
-        dataclasses.replace(STUDY, methods=(spec,))
+        dataclasses.replace(STUDY, rows=(spec,))
 
 
 # The summary, a second time -----------------------------------------------------------------------------------------
@@ -182,16 +183,16 @@ def test_one_seed_and_one_network_give_null_and_not_nan(tmp_path):
 
 
 def test_what_is_not_mutual_has_as_many_networks_as_the_largest_cohort(finished):
-    assert {entry.run.peers for entry in STUDY.entries if not find(entry.method).mutual} == {3}
+    assert {entry.run.peers for entry in STUDY.entries if not find(entry.method).needs.peers} == {3}
     for part in parts(STUDY, finished[0]):
         assert checkpoint.read_runs(part.folder) == list(part.runs)
 
 
 def test_a_student_of_the_study_learns_from_another_network_than_its_own_twin():
-    (entry,) = [e for e in STUDY.entries if e.method.startswith("kd")]
-    assert entry.method == "kd:teacher=alone,graph=ring"
+    (entry,) = [e for e in STUDY.entries if e.method.name == "kd"]
+    assert str(entry.method) == "kd:teacher=alone,graph=ring"
     (said,) = [e for e in Study("s", BASE, ("kd:teacher=alone",), (0,)).entries if e.teacher]
-    assert said.method == "kd:teacher=alone,graph=ring"
+    assert str(said.method) == "kd:teacher=alone,graph=ring"
 
 
 def test_a_student_without_another_network_to_learn_from_is_refused():
@@ -212,10 +213,10 @@ def test_alone_has_as_many_networks_as_the_largest_cohort():
 
 
 def test_alone_is_added_when_it_is_missing_and_comes_first():
-    assert [e.method for e in Study("s", BASE, ("dml",), (0,)).entries] == ["alone", "dml"]
+    assert [str(e.method) for e in Study("s", BASE, ("dml",), (0,)).entries] == ["alone", "dml"]
     smoothed = Study("s", BASE, ("alone:label_smoothing=0.1",), (0,))
-    assert [e.method for e in smoothed.entries] == ["alone", "alone:label_smoothing=0.1"]
-    assert STUDY.entries[0].method == "alone"
+    assert [str(e.method) for e in smoothed.entries] == ["alone", "alone:label_smoothing=0.1"]
+    assert STUDY.entries[0].method == Spec("alone")
     assert len(STUDY.entries) == len(METHODS)
 
 
@@ -223,14 +224,14 @@ def test_what_needs_a_teacher_from_the_study_waits_for_it(tmp_path):
     found = parts(STUDY, tmp_path)
     assert [part.waits for part in found] == [False, False, True]
     assert [part.folder.name for part in found] == ["000", "001", "002"]
-    assert {run.method for run in found[-1].runs} == {"kd:teacher=alone,graph=ring"}
+    assert {str(run.method) for run in found[-1].runs} == {"kd:teacher=alone,graph=ring"}
     assert {run.update for run in found[1].runs} == {"in_turn"}
     assert sum(len(part.runs) for part in found) == 3 * len(METHODS)
 
 
 def test_one_run_after_the_other_gives_the_same_results(tmp_path):
     small = Study("s", BASE.replace(epochs=1, execute="loop", precision="float64"), ("dml", "kd"), (0, 5))
-    single = Study("s", small.base, small.methods, small.seeds, stacked=False)
+    single = Study("s", small.base, small.rows, small.seeds, stacked=False)
     assert len(parts(single, tmp_path)) == 6
     list(compare(small, tmp_path / "stacked"))
     list(compare(single, tmp_path / "single"))
@@ -346,7 +347,7 @@ def test_a_misspelt_method_gets_the_nearest():
     [
         (("dml",), (), "seeds are empty"),
         (("dml",), (0, 0), "give each seed once"),
-        (("dml:peers=x",), (0,), "peers='x': give the number of networks"),
+        (("dml:peers=x",), (0,), "peers='x': give a whole number"),
         (("dml", "dml:peers=2"), (0,), "'dml:peers=2' is there twice"),
     ],
 )
@@ -359,7 +360,7 @@ def test_rows_from_which_some_are_missing_are_no_summary(finished):
     folder, _ = finished
     rows = [r for r in read_lines(folder / "results.jsonl") if not (r["seed"] == 5 and r["method"] == "alone")]
     with pytest.raises(KeyError):
-        summary(STUDY, rows, json.loads((folder / "costs.json").read_text()))
+        summary(STUDY, [result_from_json(row) for row in rows], json.loads((folder / "costs.json").read_text()))
 
 
 @pytest.mark.parametrize(
@@ -373,5 +374,5 @@ def test_rows_from_which_some_are_missing_are_no_summary(finished):
 )
 def test_what_a_row_cannot_be_is_said_before_anything_is_trained(spec, said, tmp_path):
     with pytest.raises(ValueError, match=re.escape(said)):
-        next(compare(dataclasses.replace(STUDY, methods=("alone", spec)), tmp_path / "study"))
+        next(compare(dataclasses.replace(STUDY, rows=("alone", spec)), tmp_path / "study"))
     assert not (tmp_path / "study").exists()

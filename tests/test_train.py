@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from codistill import checkpoint, data
+from codistill.cohort.outputs import collect
 from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import plain
 from codistill.run import Run
-from codistill.training import evaluate
 from codistill.training.loop import Diverged, Record, logged, read_lines, restored, results, resume, train
+from codistill.training.measure import measure_networks
 from codistill.training.state import Training
 
 RUN = Run(
@@ -122,7 +123,7 @@ def test_an_epoch_s_lines_name_run_rate_and_progress(digits):
 def test_the_validation_part_is_measured_when_it_was_asked_for(digits, fleets):
     lines = [r.lines[0] for r in train(RUN, dataset=digits) if r.kind == "epoch"]
     assert [("valid_accuracy" in line) for line in lines] == [False, True, False, True]
-    found = [row["accuracy"] for row in results(fleets[0], "valid") if row["peer"] is not None]
+    found = [row.values["accuracy"] for row in results(fleets[0], "valid")[: RUN.peers]]
     assert lines[-1]["valid_accuracy"] == found
 
 
@@ -151,14 +152,14 @@ def test_each_seed_is_validated_on_its_own_part(digits, fleets):
     runs = [RUN.replace(method="alone"), RUN.replace(method="alone", seed=5)]
     list(train(runs, dataset=digits))
     (fleet,) = fleets
-    for row in results(fleet, "valid"):
+    for row in [row.to_json() for row in results(fleet, "valid")]:
         if row["peer"] is None:
             continue
         (run,) = [r for r in fleet.runs if r.seed == row["seed"]]
         net = fleet.cohort.network(fleet.places[run][row["peer"]])
         part = fleet.streams.parts[fleet.streams.seeds.index(run.seed)].valid
-        logits = evaluate.collect(type(fleet.cohort)([net]), (x for x, _ in plain(part, digits.mean, digits.std, 50)))
-        assert row["accuracy"] == pytest.approx(evaluate.measure(logits, part.y)[0]["accuracy"])
+        logits = collect(type(fleet.cohort)([net]), (x for x, _ in plain(part, digits.mean, digits.std, 50)))
+        assert row["accuracy"] == pytest.approx(measure_networks(logits, part.y)[0]["accuracy"])
 
 
 def test_the_end_is_measured_on_the_part_that_was_asked_for(digits):
@@ -289,7 +290,7 @@ def test_resuming_with_other_settings_is_refused(tmp_path, digits):
 
 def test_a_restored_fleet_gives_the_results_of_the_run(tmp_path, digits):
     end = list(train(RUN, tmp_path, dataset=digits))[-1]
-    assert results(restored(tmp_path, dataset=digits), "test") == end.lines
+    assert [row.to_json() for row in results(restored(tmp_path, dataset=digits), "test")] == end.lines
     with pytest.raises(FileNotFoundError, match="is not the folder of a run"):
         restored(tmp_path / "nowhere")
     checkpoint.write_runs(tmp_path / "fresh", [RUN])
@@ -300,7 +301,7 @@ def test_a_restored_fleet_gives_the_results_of_the_run(tmp_path, digits):
 def test_one_s_own_networks_come_back_from_a_folder(tmp_path, digits):
     end = list(train(RUN, tmp_path, dataset=digits, networks=dropping()))[-1]
     fleet = restored(tmp_path, dataset=digits, networks=dropping())
-    assert results(fleet, "test") == end.lines
+    assert [row.to_json() for row in results(fleet, "test")] == end.lines
     assert isinstance(fleet.cohort.network(1), Dropping)
 
 
@@ -421,7 +422,7 @@ def test_the_average_of_the_weights_is_what_is_evaluated_and_survives_a_restart(
         pass
     records.close()
     *_, resumed = resume(tmp_path / "cut")
-    assert resumed.lines == whole.lines == results(restored(tmp_path / "cut"), "test")
+    assert resumed.lines == whole.lines == [row.to_json() for row in results(restored(tmp_path / "cut"), "test")]
     *_, last = train(run.replace(average=0.0))
     assert [row["nll"] for row in last.lines[:2]] != [row["nll"] for row in whole.lines[:2]]
 

@@ -12,10 +12,12 @@ from codistill.checkpoint import read_runs
 from codistill.cohort import Cohort
 from codistill.data import load
 from codistill.run import Run
+from codistill.spec import Spec
 from codistill.study import Study, compare, costs, parts
 from codistill.training import initial_weights as start
 from codistill.training.fleet import Fleet
 from codistill.training.loop import read_lines
+from codistill.training.results import result_from_json
 
 SMALL, MIDDLE, LARGE = "cnn:width=4", "cnn:width=6", "cnn"
 BASE = Run(models=(SMALL,), labels=60, batch=20, epochs=1, learning_rate=0.2, average=0.5, execute="loop", device="cpu")
@@ -66,11 +68,11 @@ def found(folder):
 
 
 def test_every_kind_of_network_is_trained_alone_in_as_many_places_as_some_row_has_it():
-    assert {entry.name: list(entry.networks) for entry in STUDY.entries} == NETWORKS
+    assert {entry.name: list(map(str, entry.networks)) for entry in STUDY.entries} == NETWORKS
     assert [entry.alone for entry in STUDY.entries] == [True] * 3 + [False] * 4
     assert STUDY.entries[0].name == "alone"
     for net, name in BASELINES.items():
-        assert STUDY.alone(net).name == name
+        assert STUDY.alone(Spec.of(net)).name == name
 
 
 def test_a_kind_that_is_only_in_the_second_place_is_trained_alone_in_both():
@@ -79,7 +81,7 @@ def test_a_kind_that_is_only_in_the_second_place_is_trained_alone_in_both():
 
 
 def test_what_waits_for_whom():
-    waits = {entry.name: entry.waits for entry in STUDY.entries}
+    waits = {entry.name: tuple(map(str, entry.waits)) for entry in STUDY.entries}
     assert {name: told for name, told in waits.items() if told} == {BEGUN: (LARGE,), TAUGHT: (MIDDLE,)}
 
 
@@ -88,7 +90,7 @@ def test_rows_of_unlike_networks_are_one_for_each_kind():
     for name, nets in NETWORKS.items():
         kinds = list(dict.fromkeys(nets))
         expected += [name] if len(kinds) == 1 else [f"{name} [{net}]" for net in kinds]
-    rows = study.summary(STUDY, _raw(), _costs())["rows"]
+    rows = _summary()["rows"]
     assert [row["method"] for row in rows] == expected
     assert [row["alone"] for row in rows] == [True] * 3 + [False] * 6
 
@@ -103,9 +105,14 @@ def _raw():
                 size = 1 if peer is not None else len(nets)
                 if peer is None and size == 1:
                     continue
-                about = {"entry": name, "seed": seed, "peer": peer, "networks": size, "n": 797}
+                about = {"entry": name, "method": name, "seed": seed, "peer": peer, "networks": size, "n": 797}
+                about |= {"peers": len(nets), "part": "test"}
                 lines.append({**about, "accuracy": (value * 37 % 101) / 101})
     return lines
+
+
+def _summary():
+    return study.summary(STUDY, [result_from_json(line) for line in _raw()], _costs()).as_dict()
 
 
 def _costs():
@@ -143,7 +150,7 @@ def _check(rows, lines):
 
 
 def test_each_kind_is_paired_with_its_own_kind_in_its_place():
-    rows = {row["method"]: row for row in study.summary(STUDY, _raw(), _costs())["rows"]}
+    rows = {row["method"]: row for row in _summary()["rows"]}
     _check(rows, _raw())
     assert rows[TWINS]["ensemble_alone_mean"] is not None
     assert rows[f"{PAIR} [{SMALL}]"]["ensemble_alone_mean"] is None  # no row holds both alone
@@ -244,8 +251,8 @@ def test_one_run_after_the_other_gives_the_same_results(finished, tmp_path):
 def test_a_network_with_options_may_start_trained(tmp_path):
     study = Study("s", BASE, ("dml:models=cnn:width=6;start=alone+cnn:width=4",), (0,))
     (pair,) = [entry for entry in study.entries if not entry.alone]
-    assert pair.run.models == ("cnn:width=6,start=alone", "cnn:width=4")
-    assert pair.waits == ("cnn:width=6",)
+    assert tuple(map(str, pair.run.models)) == ("cnn:width=6,start=alone", "cnn:width=4")
+    assert pair.waits == (Spec("cnn", (), {"width": 6}),)
     assert pair.name == "dml:peers=2,models=cnn:width=6;start=alone+cnn:width=4"
     assert Study.from_dict(json.loads(json.dumps(study.as_dict()))) == study
     *_, end = compare(study, tmp_path / "s")

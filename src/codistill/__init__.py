@@ -21,17 +21,21 @@ if TYPE_CHECKING:
     from codistill.graph import complete as complete
     from codistill.graph import ring as ring
     from codistill.graph import star as star
+    from codistill.losses.divergence import imitate as imitate
     from codistill.losses.divergences.js import js as js
     from codistill.losses.divergences.kl import kl as kl
     from codistill.losses.divergences.kl import reverse_kl as reverse_kl
     from codistill.losses.divergences.kl import symmetric_kl as symmetric_kl
     from codistill.losses.labels import cross_entropy as cross_entropy
+    from codistill.losses.labels import label_loss as label_loss
     from codistill.methods import Method as Method
+    from codistill.methods import Needs as Needs
     from codistill.methods.alone import Alone as Alone
     from codistill.methods.dml import DML as DML
     from codistill.methods.dml_ensemble import DMLEnsemble as DMLEnsemble
     from codistill.methods.kd import KD as KD
     from codistill.run import Run as Run
+    from codistill.study import Row as Row
     from codistill.study import Study as Study
     from codistill.study import compare as compare
     from codistill.training.loop import restored as restored
@@ -51,8 +55,10 @@ _HOMES = {
     "Graph": "graph",
     "KD": "methods.kd",
     "Method": "methods",
+    "Needs": "methods",
     "PerPeer": "batch",
     "Record": "training.records",
+    "Row": "study",
     "Run": "run",
     "Study": "study",
     "along": "graph",
@@ -60,9 +66,11 @@ _HOMES = {
     "compare": "study",
     "complete": "graph",
     "cross_entropy": "losses.labels",
-    "from_dataset": "data.own",
+    "from_dataset": "data.conversion",
+    "imitate": "losses.divergence",
     "js": "losses.divergences.js",
     "kl": "losses.divergences.kl",
+    "label_loss": "losses.labels",
     "restored": "training.loop",
     "resume": "training.loop",
     "reverse_kl": "losses.divergences.kl",

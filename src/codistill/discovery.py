@@ -1,19 +1,23 @@
-"""Discovery: the folder is the list, and ``module:Name`` is the user's own."""
+"""Discovery: the folder is the list, and ``module:Name`` is the user's own; one function builds what a spec names."""
 
 import ast
 import importlib
+import inspect
 import pkgutil
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from codistill.spec import NEAR, Spec, UnknownName, Value, show_value
+from codistill.spec import NEAR, Spec, UnknownName, Value, WrongKind, show_value
 
 
 @cache
 def _exports(package: str) -> dict[str, str]:
-    """Name -> module for what the files of a folder list in ``__all__``; nothing is imported but the package."""
+    """Name -> module for what a module, or the files of a folder, list in ``__all__``; only the package is imported."""
     root = importlib.import_module(package)
+    if not hasattr(root, "__path__"):
+        return dict.fromkeys(root.__all__, package)
     found: dict[str, str] = {}
     for info in pkgutil.iter_modules(root.__path__):
         if info.ispkg:
@@ -30,26 +34,31 @@ def _plain(name: str) -> str:
 
 
 def available(package: str) -> list[str]:
-    """The names that `find` knows in a folder, as a person types them: ``DMLEnsemble`` is ``dml_ensemble``."""
+    """The names that `find` knows in a folder or a module, as they are typed: ``DMLEnsemble`` is ``dml_ensemble``."""
     return sorted(_typed(name, module) for name, module in _exports(package).items())
 
 
 def _typed(name: str, module: str) -> str:
-    """A class is called by its file's name (one to a file), a function by its own."""
+    """A class goes by its file's name (one to a file), a function by its own."""
     return module.rpartition(".")[2] if name[0].isupper() else name
 
 
-def find(package: str, spec: Spec) -> tuple[Any, tuple[Value, ...]]:
+def _kind(package: str) -> str:
+    """What a package holds, for messages: ``method``, ``schedule``."""
+    return package.rpartition(".")[2].removesuffix("s")
+
+
+def find(package: str, spec: str | Spec) -> tuple[Any, tuple[Value, ...]]:
     """The object that a spec names, and its positional arguments.
 
-    ``find("codistill.models", Spec.parse("resnet32"))`` looks in the folder; a spec whose name is not there and
-    that has a positional argument that is a word names the user's own: ``module:Name``.
+    ``find("codistill.models", "resnet32")`` looks in the folder; a spec whose name is not there and that has a
+    positional argument that is a word names the user's own: ``module:Name``.
 
     Raises:
         UnknownName: with the nearest valid names.
         ImportError: the user's own module cannot be imported.
     """
-    what = package.rpartition(".")[2].removesuffix("s")
+    what, spec = _kind(package), Spec.of(spec)
     exports = _exports(package)
     for name, module in exports.items():
         if _plain(_typed(name, module)) == _plain(spec.name):
@@ -76,3 +85,62 @@ def _word(value: Value) -> str | None:
     """A positional argument as a name, also where it reads as something else (``none``, ``true``, ``inf``)."""
     word = value if isinstance(value, str) else show_value(value)
     return word if isinstance(value, str) or word.isidentifier() else None
+
+
+def construct(package: str, spec: str | Spec, *context: Any, **known: Any) -> Any:
+    """Build what a spec names: ``factory(*context, **known, **options)``.
+
+    Positional arguments of the spec are for the parameters in order, those without a default first: ``folder:PATH``.
+
+    Args:
+        package: a folder or a module, ``"codistill.models"``.
+        spec: name and options, ``resnet32:shortcut=a``, or the user's own, ``module:function,width=3``.
+        context: the first arguments of everything in the package.
+        known: given to what has parameters of these names, which are then no options.
+
+    Raises:
+        UnknownName: no such name or option, with the nearest that exist.
+        ValueError: a required option is missing, or a positional argument has no parameter.
+        WrongKind: the user's own cannot be called.
+    """
+    spec = Spec.of(spec)
+    factory, args = find(package, spec)
+    label = called(spec, args)
+    if not callable(factory):
+        raise WrongKind(f"{_kind(package)} {label!r} is a {type(factory).__name__}: name a function or a class")
+    parameters = inspect.signature(factory).parameters
+    known = {name: value for name, value in known.items() if name in parameters}
+    free = options_of(factory, len(context), known)
+    required = [name for name in free if parameters[name].default is inspect.Parameter.empty]
+    named = dict(zip([*required, *(name for name in free if name not in required)], args, strict=False))
+    what = f"{_kind(package)} {str(spec)!r}"
+    if rest := args[len(free) :]:
+        raise ValueError(f"{what}: {rest[0]!r} is one too many (options: {', '.join(free) or 'none'})")
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        check_options(f"{_kind(package)} {label!r}", spec.options, free)
+    if twice := named.keys() & spec.options.keys():
+        raise ValueError(f"{what}: {min(twice)} is there twice: leave one out")
+    named |= spec.options
+    joint = "," if ":" in label else ":"
+    if lacking := [name for name in required if name not in named]:
+        raise ValueError(f"{what} needs {lacking[0]}: write {lacking[0]}=..., or {label}{joint}{lacking[0].upper()}")
+    return factory(*context, **known, **named)
+
+
+def called(spec: Spec, args: Sequence[Value]) -> str:
+    """A spec without options, and without the positional arguments that `find` has left."""
+    return str(Spec(spec.name, spec.args[: len(spec.args) - len(args)]))
+
+
+def options_of(factory: Callable[..., Any], context: int = 0, known: Iterable[str] = ()) -> list[str]:
+    """The parameters that a spec may set: all but the first, and those that are known."""
+    parameters = list(inspect.signature(factory).parameters.values())
+    after = parameters[context:] if all(p.kind is not p.VAR_POSITIONAL for p in parameters[:context]) else parameters
+    return [p.name for p in after if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name not in known]
+
+
+def check_options(what: str, options: Iterable[str], valid: Sequence[str], also: Sequence[str] = ()) -> None:
+    """An UnknownName for an option that is not valid; of ``also``, names are offered where they are near."""
+    for option in options:
+        if option not in valid:
+            raise UnknownName(f"option of {what}", option, valid, also=also)

@@ -1,37 +1,45 @@
-"""Names and how they are found: a folder is the list of what it holds, nothing is registered.
-
-A *spec* is a name with options, one string: ``dml:weight=2,peers=4``, ``resnet32:shortcut=a``,
-``my_package.nets:Small,width=32``.
-"""
+"""Specs: a name with options in one string, ``dml:weight=2``, ``resnet32:shortcut=a``, ``my_nets:Small,width=32``."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 Value = int | float | bool | str | None
-NEAR = 0.65  # how like a name the first half of ``module:Name`` has to be to be taken for it
+NEAR = 0.65  # how close a name must be to the first half of ``module:Name`` to be offered in its place
 
 
 class UnknownName(ValueError):
-    """A name that is not there; the message lists the nearest ones that are.
+    """A name that does not exist; the message lists the nearest ones that do.
 
     Args:
-        what: what was looked for.
-        name: how it was called.
-        valid: the names that there are.
-        besides: what else was looked for and is not there, as the message is to say it.
-        cutoff: how like a name has to be to count as near, 0 to 1.
+        what: the kind of thing that was looked for.
+        name: the name that was given.
+        valid: the names that exist.
+        besides: what else was looked for and does not exist, as the message is to say it.
+        cutoff: how similar a name must be to count as near, 0 to 1.
+        also: valid names that are offered if they are near, and never listed.
     """
 
-    def __init__(self, what: str, name: str, valid: Iterable[str], *, besides: str = "", cutoff: float = 0.5) -> None:
+    def __init__(
+        self,
+        what: str,
+        name: str,
+        valid: Iterable[str],
+        *,
+        besides: str = "",
+        cutoff: float = 0.5,
+        also: Iterable[str] = (),
+    ) -> None:
         valid = sorted(valid)
-        near = difflib.get_close_matches(name, valid, n=3, cutoff=cutoff)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(valid)}"
+        near = difflib.get_close_matches(name, [*valid, *also], n=3, cutoff=cutoff)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(valid) or 'none'}"
         super().__init__(f"no {what} is called {name!r}{besides + ';' if besides else ':'} {hint}")
 
 
 class WrongKind(TypeError, ValueError):
-    """What a person's own name leads to is not what was asked for: a function that returns no network, for example."""
+    """What the user's own name leads to is not what was asked for, such as a function that returns no network."""
 
 
 def parse_value(text: str) -> Value:
@@ -52,13 +60,21 @@ def show_value(value: Value) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Spec:
-    """A name with positional arguments and options."""
+    """A name with positional arguments and options; two are equal whatever the order of their options."""
 
     name: str
     args: tuple[Value, ...] = ()
-    options: Mapping[str, Value] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+    @classmethod
+    def of(cls, spec: "str | Spec") -> "Spec":
+        """A spec as it is, or the one that a text writes."""
+        return spec if isinstance(spec, Spec) else cls.parse(spec)
 
     @classmethod
     def parse(cls, text: str) -> "Spec":
@@ -78,6 +94,39 @@ class Spec:
                 options[key] = parse_value(value)
         return cls(name, tuple(args), options)
 
+    def replace(self, **options: Any) -> "Spec":
+        """This spec with other options."""
+        return Spec(self.name, self.args, {**self.options, **options})
+
+    def without(self, *options: str) -> "Spec":
+        """This spec without some options."""
+        return Spec(self.name, self.args, {k: v for k, v in self.options.items() if k not in options})
+
     def __str__(self) -> str:
         items = [show_value(a) for a in self.args] + [f"{k}={show_value(v)}" for k, v in self.options.items()]
         return self.name + (":" + ",".join(items) if items else "")
+
+    def __repr__(self) -> str:
+        return f"Spec({str(self)!r})"
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.args, frozenset(self.options.items())))
+
+    def __reduce__(self) -> tuple[type["Spec"], tuple[Any, ...]]:
+        return Spec, (self.name, self.args, dict(self.options))
+
+
+if TYPE_CHECKING:  # a field of these types holds specs, and takes their text too, which its dataclass converts
+
+    class SpecField:
+        def __init__(self, name: str) -> None: ...
+        def __get__(self, instance: object, owner: type | None = None) -> Spec: ...
+        def __set__(self, instance: object, value: str | Spec) -> None: ...
+
+    class SpecsField:
+        def __init__(self, specs: Sequence[Spec] = ()) -> None: ...
+        def __get__(self, instance: object, owner: type | None = None) -> tuple[Spec, ...]: ...
+        def __set__(self, instance: object, value: Sequence[str | Spec]) -> None: ...
+
+else:
+    SpecField, SpecsField = Spec, tuple[Spec, ...]

@@ -28,7 +28,7 @@ def comparison(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(comparison):
-    return analyze([comparison], QUICK)
+    return analyze([comparison], QUICK).to_json()
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_every_network_of_every_method_and_seed_is_measured(found):
 def test_its_numbers_are_those_of_the_networks_of_the_folder(comparison, found):
     part = studies.parts(studies.load(comparison), comparison)[0]
     fleet = restored(part.folder)
-    run = next(r for r in fleet.runs if r.method == "dml" and r.seed == 1)
+    run = next(r for r in fleet.runs if r.method.name == "dml" and r.seed == 1)
     peer = fleet.places[run][1]
     train_part = fleet.streams.parts[1].train
     net = fleet.cohort.network(peer).eval()
@@ -81,9 +81,8 @@ def test_differences_come_from_the_same_seed_and_peer_alone(found):
 
 def test_an_analysis_is_a_function_of_its_settings(runs):
     def one(seed):
-        return analyze(
-            [runs / "dml"], Settings(examples=20, networks=1, draws=2, probes=2, seed=seed, skip=("surface",))
-        )
+        settings = Settings(examples=20, networks=1, draws=2, probes=2, seed=seed, skip=("surface",))
+        return analyze([runs / "dml"], settings).to_json()
 
     first, again, other = one(0), one(0), one(1)
     assert first == again
@@ -92,7 +91,7 @@ def test_an_analysis_is_a_function_of_its_settings(runs):
 
 def test_what_is_skipped_is_not_there_and_fewer_networks_are_fewer(comparison):
     lean = Settings(examples=10, networks=1, skip=("noise", "sharpness", "hessian", "surface", "path"))
-    got = analyze([comparison], lean)
+    got = analyze([comparison], lean).to_json()
     assert len(got["networks"]) == 6
     assert got["planes"] == got["paths"] == []
     assert set(got["rows"][0]["measures"]) == {
@@ -103,11 +102,11 @@ def test_what_is_skipped_is_not_there_and_fewer_networks_are_fewer(comparison):
 def test_runs_of_their_own_are_paired_with_the_one_trained_alone(runs):
     said = []
     lean = Settings(examples=10, draws=2, probes=2, skip=("hessian", "surface", "path"))
-    got = analyze([runs / "dml", runs / "alone"], lean, say=said.append)
+    got = analyze([runs / "dml", runs / "alone"], lean, say=said.append).to_json()
     assert [row["method"] for row in got["rows"]] == ["alone/peers=2", "dml/peers=2"]
     assert got["rows"][1]["measures"]["noise"]["difference"] is not None
     assert said == [f"{runs / 'dml'}: 1 run", f"{runs / 'alone'}: 1 run"]
-    only = analyze([runs / "dml"], lean)
+    only = analyze([runs / "dml"], lean).to_json()
     assert only["baseline"] is None
 
 
@@ -115,7 +114,7 @@ def test_runs_of_one_name_and_other_settings_are_told_apart_by_their_folders(run
     other = BASE.replace(method="dml", learning_rate=0.2)
     list(logged(train(other, tmp_path / "fast"), tmp_path / "fast"))
     lean = Settings(examples=10, skip=("noise", "sharpness", "hessian", "surface", "path"))
-    got = analyze([runs / "dml", tmp_path / "fast"], lean)
+    got = analyze([runs / "dml", tmp_path / "fast"], lean).to_json()
     assert [row["method"] for row in got["rows"]] == ["dml/peers=2 (dml)", "dml/peers=2 (fast)"]
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from codistill.analysis.courses import imitation
-from codistill.analysis.peers import ends, over_epochs, ratios
+from codistill.analysis.curves import EpochLine, imitation_terms
+from codistill.analysis.peers import over_epochs, ratios
 
 
 def line(epoch, seed, edges=None, agree=None, mimic=(0.1, 0.3), method="dml"):
@@ -19,25 +19,26 @@ def test_means_are_over_seeds_and_pairs_without_the_diagonal():
         {"kind": "start"},
     ]
     first, second = over_epochs(lines)
-    assert (first["epoch"], first["divergence"], first["agreement"]) == (1, pytest.approx(0.5), pytest.approx(0.6))
-    assert first["divergence_sd"] == pytest.approx((sum((v - 0.5) ** 2 for v in (0.2, 0.4, 0.6, 0.8)) / 3) ** 0.5)
-    assert first["ratio"] == pytest.approx((0.1 + 0.15) / 2)
-    assert ends([first, second], "dml", "divergence") == pytest.approx((0.5, 0.3, 0.1))
-    assert ends([first, second], "kd", "divergence") is None
+    assert (first.epoch, first.divergence, first.agreement) == (1, pytest.approx(0.5), pytest.approx(0.6))
+    assert second.divergence == pytest.approx(0.1)
+    assert first.divergence_sd == pytest.approx((sum((v - 0.5) ** 2 for v in (0.2, 0.4, 0.6, 0.8)) / 3) ** 0.5)
+    assert first.ratio == pytest.approx((0.1 + 0.15) / 2)
 
 
 def test_what_was_not_logged_is_null():
     (entry,) = over_epochs([line(1, 0, mimic=None)])
-    assert (entry["divergence"], entry["agreement"], entry["ratio"]) == (None, None, None)
+    assert (entry.divergence, entry.agreement, entry.ratio) == (None, None, None)
 
 
 def test_all_imitation_terms_count_together():
     found = line(1, 0)
     found["terms"] |= {"feature": [0.5, 0.5], "ensemble": [3.0]}
-    assert ratios(found) == pytest.approx([0.6, 0.4])
+    assert ratios(EpochLine.from_json(found)) == pytest.approx([0.6, 0.4])
 
 
 def test_a_penalty_that_is_below_zero_is_no_imitation():
-    line = {"terms": {"task": [1.0, 2.0], "confidence": [-0.5, -0.2]}}
-    assert imitation(line) == {}
-    assert imitation({"terms": {"task": [1.0, 2.0], "mimic": [0.0, 0.0]}}) == {"mimic": [0.0, 0.0]}
+    def terms(**values):
+        return imitation_terms(EpochLine("r", "dml", 0, 1, {"task": [1.0, 2.0], **values}))
+
+    assert terms(confidence=[-0.5, -0.2]) == {}
+    assert terms(mimic=[0.0, 0.0]) == {"mimic": [0.0, 0.0]}

@@ -2,24 +2,18 @@ import math
 
 import pytest
 
-from codistill.analysis.seeds import rows
-from codistill.analysis.subjects import Row
+from codistill.analysis.measures import NetworkMeasures
+from codistill.analysis.runs import Row
+from codistill.analysis.seeds import method_means
 from codistill.metrics.interval import paired_interval
 
 ALONE, DML = Row("alone", "Alone", True), Row("dml", "DML", False)
 
 
 def network(method, seed, peer, value, model="cnn"):
-    top = [0.9, 0.1] if method == "alone" else [0.8, 0.2]
-    return {
-        "method": method,
-        "seed": seed,
-        "peer": peer,
-        "model": model,
-        "train_loss": value,
-        "train_top": top,
-        "test_top": [],
-    }
+    top = (0.9, 0.1) if method == "alone" else (0.8, 0.2)
+    train, test = (20, value, math.nan, math.nan, top), (0, math.nan, math.nan, math.nan, ())
+    return NetworkMeasures(method, seed, peer, model, math.nan, *train, *test)
 
 
 def test_differences_are_paired_by_seed_and_number_and_averaged_within_a_seed():
@@ -27,25 +21,27 @@ def test_differences_are_paired_by_seed_and_number_and_averaged_within_a_seed():
     networks += [network("dml", 0, p, p + 1) for p in (0, 1)] + [
         network("dml", 1, p, 10 + p + 3 + 2 * p) for p in (0, 1)
     ]
-    base, row = rows(networks, [ALONE, DML])
-    found = row["measures"]["train_loss"]
+    base, row = method_means(networks, [ALONE, DML])
+    found = row.measures["train_loss"]
     mean, low, high = paired_interval([1.0, 4.0])
-    assert (found["difference"], found["ci95"]) == (mean, [low, high])
-    assert (found["mean"], found["n"]) == (pytest.approx((1 + 2 + 13 + 16) / 4), 4)
-    assert base["measures"]["train_loss"]["difference"] is None
-    assert (base["networks"], base["seeds"], row["networks"]) == (6, 2, 4)
-    assert row["train_top"] == pytest.approx([0.8, 0.2])
-    assert row["test_top"] == []
+    assert (found.difference, found.ci95) == (mean, (low, high))
+    assert (found.mean, found.n) == (pytest.approx((1 + 2 + 13 + 16) / 4), 4)
+    assert base.measures["train_loss"].difference is None
+    assert (base.networks, base.seeds, row.networks) == (6, 2, 4)
+    assert row.train_top == pytest.approx([0.8, 0.2])
+    assert row.test_top == []
 
 
 def test_one_seed_has_no_interval_and_no_baseline_no_difference():
-    one = rows([network("alone", 0, 0, 1.0), network("dml", 0, 0, 3.0)], [ALONE, DML])[1]["measures"]["train_loss"]
-    assert (one["difference"], one["ci95"]) == (2.0, None)
-    other = rows([network("alone", 1, 0, 1.0), network("dml", 0, 0, 3.0)], [ALONE, DML])[1]["measures"]["train_loss"]
-    assert other["difference"] is None
+    one = method_means([network("alone", 0, 0, 1.0), network("dml", 0, 0, 3.0)], [ALONE, DML])[1].measures["train_loss"]
+    assert (one.difference, one.ci95) == (2.0, None)
+    other = method_means([network("alone", 1, 0, 1.0), network("dml", 0, 0, 3.0)], [ALONE, DML])[1].measures[
+        "train_loss"
+    ]
+    assert other.difference is None
 
 
-def test_unlike_networks_of_a_method_are_rows_of_their_own_with_their_own_baselines():
+def test_heterogeneous_networks_of_a_method_are_rows_of_their_own_with_their_own_baselines():
     small, big = Row("alone:a", "Alone a", True), Row("alone:b", "Alone b", True)
     networks = [
         network("alone:a", 0, 0, 1.0, "a"),
@@ -53,8 +49,8 @@ def test_unlike_networks_of_a_method_are_rows_of_their_own_with_their_own_baseli
         network("dml", 0, 0, 2.0, "a"),
         network("dml", 0, 1, 8.0, "b"),
     ]
-    found = rows(networks, [small, big, DML])
-    assert [(r["label"], r["measures"]["train_loss"]["difference"]) for r in found] == [
+    found = method_means(networks, [small, big, DML])
+    assert [(r.label, r.measures["train_loss"].difference) for r in found] == [
         ("Alone a", None),
         ("Alone b", None),
         ("DML, its a", 1.0),
@@ -64,5 +60,5 @@ def test_unlike_networks_of_a_method_are_rows_of_their_own_with_their_own_baseli
 
 def test_a_measure_that_no_network_has_is_left_out():
     networks = [network("alone", 0, 0, math.nan)]
-    (row,) = rows(networks, [ALONE])
-    assert row["measures"] == {}
+    (row,) = method_means(networks, [ALONE])
+    assert row.measures == {}

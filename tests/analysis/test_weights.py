@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from analysis.small import net, same, state
-from codistill.analysis.weights import drawn, evaluating, filter_norms, moved, norm, weights
+from codistill.analysis.weights import drawn, filter_norms, moved, norm, weights
+from codistill.models.parts.mode import evaluating
 from small_nets import Tied, several
 
 

@@ -83,13 +83,12 @@ def test_pictures_are_brought_to_a_size(tmp_path):
         ("hf:two,label=lable", "did you mean 'label'"),
         ("hf:two,image=text", r"image=text is .*not images"),
         ("hf:two,text=text,label=text", "label=text is the column of texts too"),
-        ("hf:two,size=0", "hf: size=0: give a whole number"),
+        ("hf:two,size=0", "hf: size=0: give a whole number of at least 1"),
         ("hf:two,skip_bad=1", "hf: skip_bad=1: use true or false"),
         ("hf:two,grey=3", "hf: grey=3: use true or false"),
         ("hf:two,outputs=5", "hf: outputs=5 for 2 classes"),
-        ("hf", "hf: name is missing; write hf:NAME,key=value"),
+        ("hf", "data 'hf' needs name: write name=..., or hf:NAME"),
         ("hf:two,name=one", "name is there twice"),
-        ("hf:two,one", "'one' has no name; write key=value"),
     ],
 )
 def test_what_is_not_there_is_named(tmp_path, spec, said):

@@ -256,7 +256,7 @@ def test_where_it_was_looked_for_is_said(tmp_path):
     ("options", "said"),
     [
         ({"size": 4}, "imagenet: size=4: give a whole number of at least 8"),
-        ({"area": 0}, "imagenet: area=0: give a number from"),
+        ({"area": 0}, "imagenet: area=0: give a number above 0"),
         ({"area": True}, "imagenet: area=True"),
         ({"workers": -1}, "imagenet: workers=-1"),
         ({"skip_bad": 1}, "imagenet: skip_bad=1: use true or false"),

@@ -60,9 +60,9 @@ def test_options_reach_the_data_set(tmp_path):
     ("spec", "said"),
     [
         ("digit", "no data is called 'digit': did you mean 'digits'"),
-        ("cifar100:label=coarse", "no option of cifar100 is called 'label': did you mean 'labels'"),
-        ("digits:size=3", "no option of digits is called 'size'"),
-        ("mnist:root=here", "no option of mnist is called 'root'"),
+        ("cifar100:label=coarse", "no option of data 'cifar100' is called 'label': did you mean 'labels'"),
+        ("digits:size=3", "no option of data 'digits' is called 'size'"),
+        ("mnist:root=here", "no option of data 'mnist' is called 'root'"),
         ("own_data:blob", "no data in module own_data is called 'blob': did you mean 'blobs'"),
     ],
 )
@@ -72,9 +72,9 @@ def test_an_unknown_name_comes_with_the_nearest(spec, said):
         load(spec)
 
 
-def test_an_option_without_a_name_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"'coarse' has no name; write key=value \(options: labels\)"):
-        load("cifar100:coarse", tmp_path)
+def test_a_value_too_many_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"data 'cifar100:coarse,fine': 'fine' is one too many \(options: labels\)"):
+        load("cifar100:coarse,fine", tmp_path)
 
 
 @pytest.mark.parametrize("variable", [True, False])
@@ -99,14 +99,14 @@ def test_the_users_own_function_gets_what_it_asks_for(tmp_path, capsys):
 
 @pytest.mark.usefixtures("own")
 def test_the_users_own_function_must_return_a_data_set():
-    with pytest.raises(TypeError, match=r"own_data:wrong returned a int.*codistill\.data\.DataSet"):
+    with pytest.raises(TypeError, match=r"data 'own_data:wrong' returned a int.*codistill\.data\.DataSet"):
         load("own_data:wrong")
 
 
 @pytest.mark.usefixtures("own")
 def test_the_users_own_function_may_be_called_none_but_has_to_be_a_function():
     assert len(load("own_data:none").train) == 8
-    with pytest.raises(TypeError, match="own_data:number is a int: name a function that returns"):
+    with pytest.raises(TypeError, match="data 'own_data:number' is a int: name a function or a class"):
         load("own_data:number")
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from codistill.data.augment import build_augment
+from codistill.data.augmentations import build_augment
 from codistill.data.examples import Examples
 from codistill.data.loader import Loader, plain
 from codistill.randomness import generator

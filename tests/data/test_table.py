@@ -261,7 +261,7 @@ def test_a_label_that_was_not_learned_is_named_or_left_out(tmp_path):
         ("quotes=3", "quotes=3: use true or false"),
         ("skip_bad=3", "skip_bad=3: use true or false"),
         ("test=3", "table: test=3: give a fraction"),
-        ("lable=x", "no option of table is called 'lable': did you mean 'label'"),
+        ("lable=x", "no option of data 'table' is called 'lable': did you mean 'label'"),
     ],
 )
 def test_an_option_that_cannot_be_is_named(tmp_path, options, said):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from codistill.data import DataSet
-from codistill.data.augment import build_augment
+from codistill.data.augmentations import build_augment
 from codistill.data.split import hold_out, split
 from codistill.data.text.token_ids import TextOptions, Texts, text_data
 

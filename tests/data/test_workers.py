@@ -12,7 +12,7 @@ import tracemalloc
 import pytest
 import torch
 
-from codistill.data.augment import build_augment
+from codistill.data.augmentations import build_augment
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.images import workers
 from codistill.data.images.cut import Cut, Unreadable

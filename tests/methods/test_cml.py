@@ -83,9 +83,9 @@ def test_an_unlabelled_sample_imitates_peers_and_teacher():
 
 def test_a_comparison_gives_it_the_next_network_trained_alone_and_leaves_the_peers_complete():
     (_, entry) = Study("s", training_of("alone").fleet.run, ("cml:peers=4",), (0,)).entries
-    assert entry.method == "cml:teacher=alone,graph=ring"
+    assert str(entry.method) == "cml:teacher=alone,graph=ring"
     method = get(entry.method, teacher=cohort_of(draw(4, 1, 4, 3)).freeze())
-    assert (method.graph.name, method.sources.graph.name) == ("complete", "ring")
+    assert (method.graph.name, method.teacher_graph.name) == ("complete", "ring")
 
 
 def test_what_cannot_be_is_said():

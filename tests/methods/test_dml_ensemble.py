@@ -17,7 +17,7 @@ from codistill.methods.dml import DML
 from codistill.methods.dml_ensemble import DMLEnsemble
 from codistill.spec import UnknownName
 from codistill.study import Study
-from codistill.study.summary import _same_gradient
+from codistill.study.summary import same_gradient
 from methods.side_by_side import check_seeds
 from methods.three_steps import BASE, check, training_of
 
@@ -243,13 +243,13 @@ def test_it_says_where_its_gradient_is_dml_s():
     ]:
         assert DMLEnsemble.same_gradient(options) == other
         assert get("dml").same_gradient(options) is None
-    assert DMLEnsemble.mutual
+    assert DMLEnsemble.needs.peers
 
 
 def test_a_study_marks_the_rows_whose_gradient_is_that_of_another_row():
     specs = ("dml:temperature=2,weight=3", "dml_ensemble:weight=3,temperature=2", "dml_ensemble:mean=geometric")
     study = Study("digits", BASE, (*specs, "dml_ensemble:weight=3,temperature=2,update=in_turn", "dml"), (0,))
-    marked = {entry.name: _same_gradient(study, entry) for entry in study.entries}
+    marked = {entry.name: same_gradient(study, entry) for entry in study.entries}
     assert marked == {
         "alone": None,
         "dml:peers=3,temperature=2,weight=3": None,

@@ -37,4 +37,4 @@ def test_it_is_one_entry_of_a_study():
     spec = "dml:total=sum,update=fresh_batch,peers=4"
     (_, entry) = Study("digits", BASE, (spec,), (0,)).entries
     assert entry.name == "dml:peers=4,update=fresh_batch,total=sum"
-    assert (entry.run.method, entry.run.update, entry.run.peers) == ("dml:total=sum", "fresh_batch", 4)
+    assert (str(entry.run.method), entry.run.update, entry.run.peers) == ("dml:total=sum", "fresh_batch", 4)

@@ -9,6 +9,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.lskd import LSKD
+from codistill.training.fleet import repeat_graphs
 from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
@@ -105,7 +106,7 @@ def test_samples_without_a_label_imitate_and_masked_ones_do_not():
 def test_blocks_may_have_batches_of_their_own(execute):
     x = small_nets.images(2, 6)
     cohort = Cohort(small_nets.several("cccc"), execute=execute)
-    terms = LSKD(None).repeat(2)(cohort, Batch(PerPeer(x), Y.expand(4, 6)))
+    terms = repeat_graphs(LSKD(None), 2)(cohort, Batch(PerPeer(x), Y.expand(4, 6)))
     for i in range(4):
         z = [net(x[i // 2]) for net in small_nets.several("cccc")]
         torch.testing.assert_close(terms["mimic"][i], 9.0 * standardised(z[i + 1 - 2 * (i % 2)], z[i]))
@@ -119,9 +120,9 @@ def test_what_cannot_be_is_said():
         get("lskd:teacher=none,temperature=0")
     cohort = Cohort(small_nets.several("cc"))
     for task in ("binary", "multilabel"):
-        for call in (LSKD(None).prepare, LSKD(None)):
-            with pytest.raises(ValueError, match=f"task='{task}': lskd needs samples of one class each"):
-                call(cohort, Batch(X, Y, task=task))
+        for call in (LSKD(None).check_task, lambda batch: LSKD(None)(cohort, batch)):
+            with pytest.raises(ValueError, match=f"task='{task}': method 'lskd' is for task='classes' or 'tokens'"):
+                call(Batch(X, Y, task=task))
     teacher = Cohort([small_nets.convolutional(4).double()]).frozen()
     with pytest.raises(ValueError, match="students have 3 classes and their sources 4"):
         LSKD(teacher)(cohort, Batch(X, Y))

@@ -29,7 +29,7 @@ def losses(followers, cut, weight=1.0, temperature=3.0, part=0.27):
         h = [cut(net, x) for net, x in zip(nets, batch.x.inputs, strict=True)]
         z = [own for _, own in h]
         joint = torch.cat([feature for feature, _ in h], dim=1)
-        ensemble = joint @ method.head[0].T + method.bias[0]
+        ensemble = joint @ method.head.T + method.bias
         total = naive.label_loss(ensemble, batch.y)
         for i, own in enumerate(z):
             others = [naive.softmax_kl(past[j], own, temperature) for j in range(len(z)) if j != i]
@@ -59,7 +59,7 @@ def test_four_steps_on_views_of_their_own(execute):
 
 def test_three_steps_with_other_options():
     followers = Followers(0.5)
-    spec = "pcl:weight=0.5,temperature=2,ramp=0.4,decay=0.5,feature=stage2"
+    spec = "pcl:weight=0.5,temperature=2,ramp=0.4,decay=0.5,features=stage2"
     loss = losses(followers, at_stage2, 0.5, 2.0, 0.4)
     check(training_of(spec, augment=AUGMENT, peers=2, execute="stack"), loss, after=followers.follow)
 
@@ -71,7 +71,7 @@ def test_two_seeds_in_one_fleet_are_two_runs():
 def small(nets, feature="5:input"):
     cohort = Cohort(nets)
     batch = Batch(torch.randn(5, 1, 8, 8, dtype=torch.float64), torch.tensor([0, 1, 2, 3, -1]))
-    method = get(f"pcl:feature={feature}")
+    method = get(f"pcl:features={feature}")
     method.prepare(cohort, batch)
     return cohort, batch, method
 
@@ -81,7 +81,7 @@ def test_the_head_learns_from_its_label_loss_alone_and_so_do_its_features():
     cohort, batch, method = small([naive.small_net().double() for _ in range(3)])
     terms = method(cohort, batch)
     assert {name: tuple(t.shape) for name, t in terms.items()} == {
-        "task": (3,), "mimic": (3,), "past": (3,), "ensemble": (1,)
+        "task": (3,), "mimic": (3,), "past": (3,), "ensemble": ()
     }  # fmt: skip
     for name in ("mimic", "past"):
         cohort.zero_grad(), method.zero_grad()
@@ -102,17 +102,17 @@ def test_unlike_networks_put_features_of_any_width_side_by_side():
     torch.manual_seed(0)
     nets = [nn.Sequential(nn.Flatten(), nn.Linear(64, n), nn.Linear(n, 10)).double() for n in (4, 6)]
     cohort, batch, method = small(nets, feature="2:input")
-    assert method.head.shape == (1, 10, 10)
+    assert method.head.shape == (10, 10)
     h = torch.cat([net[:2](batch.x) for net in nets], 1)
-    expected = nn.functional.cross_entropy((h @ method.head[0].T + method.bias[0])[:4], batch.y[:4])
-    torch.testing.assert_close(method(cohort, batch)["ensemble"], expected.unsqueeze(0))
+    expected = nn.functional.cross_entropy((h @ method.head.T + method.bias)[:4], batch.y[:4])
+    torch.testing.assert_close(method(cohort, batch)["ensemble"], expected)
 
 
 def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="decay=-0.1: give a number from 0 to 1"):
         get("pcl:decay=-0.1")
     with pytest.raises(ValueError, match="no submodule of Sequential is called 'fx'"):
-        training_of("pcl:feature=fx", augment=AUGMENT)
+        training_of("pcl:features=fx", augment=AUGMENT)
     with pytest.raises(ValueError, match="method 'pcl' needs distorted views, and augment is empty"):
         training_of("pcl")
     with pytest.raises(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from codistill.metrics.interval import mean_sd, paired_interval
+from codistill.metrics.interval import mean_sd, paired_gain, paired_interval
 
 numbers = st.lists(st.integers(-1000, 1000).map(lambda i: i / 997), min_size=2, max_size=12, unique=True)
 
@@ -58,3 +58,14 @@ def test_what_has_no_answer_is_refused():
     for level in (0, 1, 95):
         with pytest.raises(ValueError, match=f"level={level}"):
             paired_interval([1.0, 2.0], level)
+
+
+def test_a_gain_is_averaged_within_a_seed_and_then_over_seeds():
+    gain = paired_gain([[(0.9, 0.8), (0.7, 0.8)], [(0.9, 0.6), (0.8, 0.7)], [(0.5, 0.5)]])
+    assert gain.per_seed == pytest.approx((0.0, 0.2, 0.0))
+    mean, *interval = paired_interval(gain.per_seed)
+    assert gain.mean == mean
+    assert gain.interval == tuple(interval)
+    assert paired_gain([[(0.9, 0.8)]]).interval is None
+    with pytest.raises(ValueError, match="no values"):
+        paired_gain([])

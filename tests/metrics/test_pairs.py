@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import matthews_corrcoef
 
-from codistill.metrics.pairs import between, error_correlation, js_matrix, kl_matrix
+from codistill.metrics.pairs import error_correlation, js_matrix, kl_matrix, off_diagonal, off_diagonal_mean
 
 
 @pytest.fixture
@@ -87,8 +87,9 @@ def test_leading_dims_stay(logits, labels):
     torch.testing.assert_close(kl_matrix(both)[1], kl_matrix(logits).flip(0, 1))
 
 
-def test_the_mean_between_peers_leaves_the_diagonal_out():
-    matrix = torch.tensor([[9.0, 1.0, 2.0], [3.0, 9.0, 4.0], [5.0, 6.0, 9.0]])
-    assert between(matrix).item() == pytest.approx(3.5)
-    with pytest.raises(ValueError, match="give at least 2 peers"):
-        between(torch.ones(1, 1))
+def test_the_mean_off_the_diagonal_is_over_all_matrices_and_leaves_unknown_entries_out():
+    matrix = [[9.0, 1.0, 2.0], [3.0, 9.0, 4.0], [5.0, 6.0, 9.0]]
+    assert off_diagonal(matrix) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    assert off_diagonal_mean([matrix]) == pytest.approx(3.5)
+    assert off_diagonal_mean([matrix, [[None, 10.0], [None, None]]]) == pytest.approx(31 / 7)
+    assert off_diagonal_mean([[[1.0]]]) is None

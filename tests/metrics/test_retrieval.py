@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from codistill.metrics.retrieval import average_precision, concatenated, distances, multi_query, retrieval
+from codistill.metrics.retrieval import concatenated, distances, multi_query, retrieval
 
 # In order of distance: junk, the same picture's camera, a miss, a hit, a distractor, a hit.
 PERSONS = torch.tensor([-1, 7, 3, 7, 0, 7])
@@ -24,9 +24,16 @@ def test_a_toy_ranking_by_hand():
     assert found.trapezoid == pytest.approx(((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2)
 
 
-def test_a_first_place_counts_whole_in_both_forms():
-    assert average_precision(torch.tensor([True, False])) == 1.0
-    assert average_precision(torch.tensor([True, False]), "trapezoid") == 1.0
+def ranking_of(hits):
+    """Of one query whose ranking has matches at these ranks."""
+    identity = torch.tensor([7 if hit else 3 for hit in hits])
+    gallery = identity, torch.full_like(identity, 2)
+    return retrieval(torch.arange(float(len(hits))).unsqueeze(0), QUERY, gallery)
+
+
+def test_a_match_at_the_first_rank_counts_fully_in_both_forms():
+    found = ranking_of([True, False])
+    assert found.mean_ap == found.trapezoid == 1.0
 
 
 def test_a_query_without_a_match_is_skipped_and_counted():
@@ -53,7 +60,8 @@ def naive(hits, form):
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(st.lists(st.booleans(), min_size=1, max_size=12).filter(any), st.sampled_from(["mean", "trapezoid"]))
 def test_average_precision_is_the_naive_one(hits, form):
-    assert average_precision(torch.tensor(hits), form) == pytest.approx(naive(hits, form))
+    found = ranking_of(hits)
+    assert (found.mean_ap if form == "mean" else found.trapezoid) == pytest.approx(naive(hits, form))
     if form == "mean":  # without ties scikit-learn's is the same sum
         assert naive(hits, form) == pytest.approx(average_precision_score(hits, [-i for i in range(len(hits))]))
 
@@ -126,10 +134,6 @@ def test_several_queries_of_one_identity_and_camera_become_their_mean():
 
 
 def test_what_does_not_fit_is_named():
-    with pytest.raises(ValueError, match="form='area': choose 'mean' or 'trapezoid'"):
-        average_precision(torch.tensor([True]), "area")
-    with pytest.raises(ValueError, match="hits hold no match"):
-        average_precision(torch.tensor([False]))
     with pytest.raises(ValueError, match="do not fit 1 queries and a gallery of 6"):
         retrieval(DISTANCES.expand(2, -1), QUERY, (PERSONS, CAMERAS))
     with pytest.raises(ValueError, match="do not fit 1 queries and a gallery of 6"):

@@ -117,7 +117,7 @@ def test_timm_s_weights_are_timm_s_to_load():
         ("timm:resnet18", (3, 2, 2), r"model timm:resnet18 does not take examples of shape \(3, 2, 2\): RuntimeError:"),
         ("timm:far,pretrained=true", (3, 8, 8), r"timm:far: URLError: .*no route.*pretrained=false needs no download"),
         ("timm:resnet18,checkpoint_path=a.pth", (3, 8, 8), r"checkpoint_path='a.pth': use start= in its place"),
-        ("timm", (3, 8, 8), r"model 'timm': missing a required argument: 'name'; its options: name, pretrained"),
+        ("timm", (3, 8, 8), r"model 'timm' needs name: write name=..., or timm:NAME"),
     ],
 )
 def test_what_timm_cannot_do_is_said(spec, shape, message):

@@ -194,7 +194,7 @@ def test_the_settings_are_the_published_ones(name):
     run, expected = STUDIES[name].base, dict(SETTINGS[name])
     falls, by = expected.pop("falls", None), expected.pop("by", 1.0)
     augment = expected.pop("augment", None)
-    assert {setting: getattr(run, setting) for setting in expected} == expected
+    assert run == run.replace(**expected)
     if augment is not None:
         assert [filled(spec) for spec in run.augment] == [filled(spec) for spec in augment]
     if falls is not None:
@@ -207,10 +207,10 @@ def test_the_settings_are_the_published_ones(name):
 
 def filled(spec):
     """An augmentation's options with its defaults."""
-    from codistill.data.augment import AUGMENTATIONS
 
-    parsed = Spec.parse(spec)
-    defaults = {p.name: p.default for p in inspect.signature(AUGMENTATIONS[parsed.name]).parameters.values()}
+    parsed = Spec.of(spec)
+    make, _ = discovery.find("codistill.data.augmentations", parsed)
+    defaults = {p.name: p.default for p in inspect.signature(make).parameters.values()}
     return parsed.name, {**defaults, **parsed.options}
 
 
@@ -230,7 +230,7 @@ def parts_of(entry):
     """Its teacher, its networks as ``a+b``, and its method's plain attributes."""
     stand_in = {} if entry.teacher is None else {"teacher": Cohort([torch.nn.Linear(1, 2)]).freeze()}
     method = methods.get(entry.run.method, **stand_in)
-    return entry.teacher, "+".join(entry.run.networks()), vars(method)
+    return entry.teacher, "+".join(map(str, entry.run.networks())), vars(method)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -242,19 +242,19 @@ def test_the_rows_are_the_published_ones(name):
 
 
 def test_the_losses_of_the_zoo_are_in_its_order():
-    kinds = [Spec.parse(entry.method).name for entry in STUDIES["kd_zoo"].entries]
+    kinds = [entry.method.name for entry in STUDIES["kd_zoo"].entries]
     assert kinds == ["alone", "alone", "logits", "kd", "at", "nst", "rkd", "ofd", "afd", "fitnet", "dml", "dml", "dml"]
 
 
 def data_name(study):
-    return Spec.parse(study.base.data).name
+    return study.base.data.name
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_networks_have_the_published_numbers_of_parameters(name):
     study = STUDIES[name]
     shape, classes = SHAPES[data_name(study)]
-    nets = {net for entry in study.entries for net in (*entry.networks, entry.teacher or "alone")} - {"alone"}
+    nets = {str(net) for entry in study.entries for net in (*entry.networks, entry.teacher or "alone")} - {"alone"}
     for net in nets - NOT_GIVEN:
         with torch.device("meta"):
             assert models.count_parameters(models.build(net, classes, shape)) == PARAMETERS[net, classes]
@@ -325,7 +325,7 @@ FEW = 2  # their batch; networks, examples and classes are the full ones
 
 def batch_of(run):
     """The recipe's own, where its networks are small."""
-    return run.batch if {Spec.parse(net).name for net in run.networks()} <= SMALL else FEW
+    return run.batch if {net.name for net in run.networks()} <= SMALL else FEW
 
 
 def examples(name, count):
@@ -362,7 +362,7 @@ def steps():
 
 @pytest.mark.parametrize(("run", "entry"), steps())
 def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monkeypatch):
-    dataset = examples(Spec.parse(run.data).name, run.batch)
+    dataset = examples(run.data.name, run.batch)
     classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
     lent = []
 

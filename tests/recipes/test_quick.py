@@ -41,7 +41,7 @@ LESS = dict.fromkeys(("kd_zoo", "paper_market"), ("--seeds", "1", "--limit", "8"
 
 
 def set_of(recipe):
-    return Spec.parse(recipes.get(recipe).base.data).name
+    return recipes.get(recipe).base.data.name
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +101,7 @@ def study(*methods, recipe="mine", **settings):
 
 
 def small(*methods, **settings):
-    return quick(study(*methods, **settings)).methods[1:]
+    return tuple(map(str, quick(study(*methods, **settings)).rows[1:]))
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,13 @@ def test_whole_words_become_small_and_nothing_else(row, becomes):
 
 def test_networks_and_sizes_of_the_run_become_small():
     base = quick(study("dml", models=("wrn28_10", "resnet110"), data="market1501:height=224,width=224")).base
-    assert base.models == ("wrn16_2", "resnet32")
-    assert Spec.parse(base.data).options["height"] == Spec.parse(base.data).options["width"] <= 64
+    assert base.models == (Spec("wrn16_2"), Spec("resnet32"))
+    assert base.data.options["height"] == base.data.options["width"] <= 64
 
 
 def test_texts_become_short_and_their_tokenizer_one_that_is_soon_trained():
     base = quick(recipes.get("sentiment_imdb")).base
-    assert base.data == "imdb:outputs=1,length=64,tokenizer=words,vocabulary=1000"
+    assert str(base.data) == "imdb:outputs=1,length=64,tokenizer=words,vocabulary=1000"
 
 
 def test_the_rest_of_a_study_stays_what_it_is():

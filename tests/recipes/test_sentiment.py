@@ -60,13 +60,13 @@ def test_it_is_thousands_of_times_smaller_than_the_true_divergence():
 def test_the_studies_have_its_settings():
     nsmc, imdb, mnist = (recipes.get(f"sentiment_{name}") for name in ("nsmc", "imdb", "mnist"))
     assert (nsmc.base.batch, nsmc.base.optimizer, nsmc.base.learning_rate, nsmc.base.epochs) == (500, "adam", 1e-3, 6)
-    assert nsmc.base.models == ("bigru:hidden=256,embedding=160",)
+    assert str(*nsmc.base.models) == "bigru:hidden=256,embedding=160"
     assert (imdb.base.batch, imdb.base.optimizer, imdb.base.learning_rate, imdb.base.epochs) == (64, "adam", 1e-3, 8)
-    assert imdb.base.models == ("bilstm:hidden=64,embedding=100",)
+    assert str(*imdb.base.models) == "bilstm:hidden=64,embedding=100"
     assert imdb.base.valid == 0.3
     assert (mnist.base.batch, mnist.base.learning_rate, mnist.base.momentum, mnist.base.epochs) == (64, 0.01, 0.5, 9)
     assert not mnist.base.nesterov
     for study in (nsmc, imdb, mnist):
         assert {"alone", "dml:peers=2", "dml:peers=3"} <= {entry.name for entry in study.entries}
         assert len(study.seeds) == 5
-    assert f"{ARTEFACT},peers=2" in nsmc.methods
+    assert f"{ARTEFACT},peers=2" in map(str, nsmc.rows)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from codistill.metrics.interval import mean_sd, paired_interval
+from codistill.study.summary import Summary
+from codistill.training.results import result_from_json
 
 SEEDS = list(range(10))
 # label, peers, networks per seed, gain, cost: forward, backward, seconds, same gradient as
@@ -27,6 +29,7 @@ def line(method, peers, seed, peer, accuracy, draw):
         "peers": peers,
         "seed": seed,
         "peer": peer,
+        "networks": 1 if peer is not None else peers,
         "part": "test",
         "n": 797,
         "accuracy": round(accuracy * 797) / 797,
@@ -86,6 +89,7 @@ def summarised(results):
                 "gain_mean": None if is_baseline else mean,
                 "gain_ci95": None if is_baseline else [low, high],
                 "gain_per_seed": None if is_baseline else gains,
+                "ensemble_networks": peers if together else None,
                 "ensemble_mean": mean_of(together, "accuracy") if together else None,
                 "ensemble_alone_mean": None if not together else mean_of(alone, "accuracy") - 0.004 * (peers == 2),
                 "ece_mean": mean_of(single, "ece"),
@@ -102,7 +106,18 @@ def summarised(results):
                 },
             }
         )
-    return {"recipe": "digits", "seeds": SEEDS, "n_test": 797, "baseline": "alone", "rows": rows}
+    about = {"recipe": "digits", "seeds": SEEDS, "n_test": 797, "baseline": "alone", "notes": []}
+    return {**about, "rows": rows, "settings": {}, "command": "", "versions": {}}
+
+
+def typed(values):
+    """A summary of its JSON."""
+    return Summary.from_dict(values)
+
+
+def lines_of(results):
+    """Results of their JSON."""
+    return [result_from_json(line) for line in results]
 
 
 def drawn_log(epochs=40):

@@ -8,19 +8,28 @@ import re
 import pytest
 from rich.console import Console
 
+from codistill.analysis import Analysis
 from codistill.analysis.noise import ABSOLUTE, RELATIVE
+from codistill.analysis.seeds import Mean
 from codistill.analysis.surface import LINE, PLANE
-from codistill.report.analysis import about, difference, figure, tables
-from codistill.report.analysis_page import TITLE, is_analysis, write_analysis
-from codistill.report.analysis_table import print_analysis
+from codistill.report import analysis_page, analysis_tables
+from codistill.report.analysis_page import TITLE, is_analysis
+from codistill.report.analysis_tables import difference
+from codistill.report.numbers import figure
+from codistill.report.quantities import Quantity
 from report.test_page import of
 
 MEASURES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "train_entropy", "test_entropy", "noise",
             "noise_relative", "sharpness", "sharpness_relative", "hessian", "weight_norm")  # fmt: skip
 
+TRACE = {"mean": 0.5, "error": 0.1, "probes": 2, "how": "autograd", "why": ""}
+
 
 def shaken(sizes):
-    return {"sizes": list(sizes), "loss": [0.1 * (k + 1) for k in range(len(sizes))], "still": 0.1}
+    even = [0.0] * len(sizes)
+    loss = [0.1 * (k + 1) for k in range(len(sizes))]
+    return {"sizes": list(sizes), "loss": loss, "loss_sd": even, "accuracy": even, "accuracy_sd": even, "draws": 2,
+            "still": 0.1}  # fmt: skip
 
 
 def network(method, seed, peer):
@@ -30,11 +39,12 @@ def network(method, seed, peer):
         "peer": peer,
         "model": "cnn",
         **dict.fromkeys(MEASURES, 0.5),
+        **dict.fromkeys(("train_n", "test_n"), 300),
         "train_top": [0.9, 0.06, 0.04],
         "test_top": [0.8, 0.15, 0.05],
         "noise_detail": shaken(ABSOLUTE),
         "noise_relative_detail": shaken(RELATIVE),
-        "hessian_detail": {"how": "autograd", "why": ""},
+        "hessian_detail": TRACE,
         "line": [0.1 + a * a for a in LINE],
     }
 
@@ -98,68 +108,85 @@ def analysis():
     return copy.deepcopy(_ANALYSIS)
 
 
+def tables(analysis):
+    return analysis_tables.tables(Analysis.from_json(analysis))
+
+
+def about(analysis):
+    return analysis_tables.about(Analysis.from_json(analysis))
+
+
+def write_analysis(analysis, *where):
+    return analysis_page.write_analysis(Analysis.from_json(analysis), *where)
+
+
+def texts(row):
+    return [(cell.main, cell.detail) for cell in row.cells]
+
+
 def table(analysis, key):
     return next(shown for shown in tables(analysis) if shown.key == key)
 
 
 def test_a_cell_holds_the_mean_and_its_difference_from_alone(analysis):
     shown = table(analysis, "noise")
-    assert [cells[0][0] for cells in shown.rows] == ["Alone", "DML"]
-    assert shown.rows[0][1] == ("0.5", "")
-    assert shown.rows[1][1] == ("0.3", "−0.2 ± 0.11")
-    assert table(analysis, "fit").rows[1][4] == ("50.00", "+1.20 ± 0.80")
+    assert [row.cells[0].main for row in shown.rows] == ["Alone", "DML"]
+    assert texts(shown.rows[0])[1] == ("0.5", "")
+    assert texts(shown.rows[1])[1] == ("0.3", "−0.2 ± 0.11")
+    assert texts(table(analysis, "fit").rows[1])[4] == ("50.00", "+1.20 ± 0.80")
 
 
 def test_each_measure_is_read_in_words_and_explained(analysis):
     fit = table(analysis, "fit")
-    assert fit.read[0] == "Training loss: above alone's with DML (+0.1 ± 0.05)."
-    assert fit.read[1] == "Test loss: no clear difference from alone with any method."
-    assert fit.read[2] == "Test accuracy: above alone's with DML (+1.20 ± 0.80)."
-    assert table(analysis, "noise").read[0] == "Rise under absolute noise: below alone's with DML (−0.2 ± 0.11)."
+    assert fit.sentences[0] == "Training loss: above alone's with DML (+0.1 ± 0.05)."
+    assert fit.sentences[1] == "Test loss: no clear difference from alone with any method."
+    assert fit.sentences[2] == "Test accuracy: above alone's with DML (+1.20 ± 0.80)."
+    assert table(analysis, "noise").sentences[0] == "Rise under absolute noise: below alone's with DML (−0.2 ± 0.11)."
     for shown in tables(analysis):
-        assert len(shown.notes) >= len(shown.heads) - 1
+        assert len(shown.notes) >= len(shown.columns) - 1
 
 
 def test_methods_that_do_not_differ_are_left_in_the_rest(analysis):
     analysis["rows"].append(row("kd", "KD", False))
-    assert table(analysis, "noise").read[0].endswith("DML (−0.2 ± 0.11); no clear difference with the others.")
+    assert table(analysis, "noise").sentences[0].endswith("DML (−0.2 ± 0.11); no clear difference with the others.")
 
 
 def test_one_seed_is_never_a_clear_difference(analysis):
     analysis["rows"][1]["measures"]["noise"] = measure(0.3, -0.2)
     shown = table(analysis, "noise")
-    assert shown.rows[1][1] == ("0.3", "−0.2")
-    assert shown.read[0] == "Rise under absolute noise: no clear difference from alone with any method."
+    assert texts(shown.rows[1])[1] == ("0.3", "−0.2")
+    assert shown.sentences[0] == "Rise under absolute noise: no clear difference from alone with any method."
 
 
 def test_without_a_baseline_nothing_is_compared(analysis):
     analysis["baseline"] = None
     analysis["rows"] = [row("dml", "DML", True)]
-    assert all(not shown.read for shown in tables(analysis))
+    assert all(not shown.sentences for shown in tables(analysis))
     assert "no networks trained alone" in " ".join(about(analysis))
 
 
 def test_the_course_of_the_peers_goes_from_the_first_epoch_to_the_last(analysis):
     shown = table(analysis, "peers")
-    assert shown.rows[1][1:] == (("0.2 → 0.1", "mean 0.15"), ("0.9 → 0.9", "mean 0.9"), ("10 → 20", "mean 15"))
-    assert shown.rows[0][3] == ("–", "")
+    assert texts(shown.rows[1])[1:] == [("0.2 → 0.1", "mean 0.15"), ("0.9 → 0.9", "mean 0.9"), ("10 → 20", "mean 15")]
+    assert texts(shown.rows[0])[3] == ("–", "")
     analysis["peers"] = []
     assert "peers" not in [shown.key for shown in tables(analysis)]
 
 
 def test_a_trace_by_differences_says_why(analysis):
-    analysis["networks"][0]["hessian_detail"] = {"how": "finite differences", "why": "no double backward"}
+    why = {"how": "finite differences", "why": "no double backward"}
+    analysis["networks"][0]["hessian_detail"] = {**TRACE, **why}
     assert "The Hessian's trace is from differences of gradients: no double backward." in about(analysis)
 
 
 def test_numbers_are_short_and_have_a_real_minus():
     assert [figure(x) for x in (0.01234, -5.0, 123456.0, float("nan"))] == ["0.0123", "−5", "123456", "–"]
-    assert difference(measure(1.0)) == ""
+    assert difference(Mean(1.0, 0.1, 4), Quantity("a", "A", "")) == ""
 
 
 def test_the_terminal_shows_every_table_and_finding(analysis):
     text = io.StringIO()
-    print_analysis(analysis, Console(file=text, width=100))
+    analysis_tables.print_analysis(Analysis.from_json(analysis), Console(file=text, width=100))
     plain = " ".join(text.getvalue().split())
     for shown in tables(analysis):
         assert shown.title in plain
@@ -214,3 +241,9 @@ def test_an_analysis_is_known_from_other_files(analysis, tmp_path):
     (tmp_path / "analysis.json").write_text(json.dumps(analysis, indent=1))
     (tmp_path / "mine.json").write_text("{}")
     assert [is_analysis(p) for p in (page, tmp_path / "analysis.json", tmp_path / "mine.json")] == [True, True, False]
+
+
+def test_an_analysis_is_the_same_after_json(analysis):
+    typed = Analysis.from_json(analysis)
+    assert Analysis.from_json(json.loads(json.dumps(typed.to_json()))) == typed
+    assert typed.to_json()["rows"] == analysis["rows"]

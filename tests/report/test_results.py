@@ -6,18 +6,33 @@ import math
 import pytest
 from rich.console import Console
 
-from codistill.report.measures import measure_of, measure_of_results
-from codistill.report.page import write_report, write_run_report
-from codistill.report.results import alike, changes_table, results_table
-from codistill.report.table import html_table
+from codistill.report.measures import measure_of_results
+from codistill.report.results import changes_table, pairs_of
+from codistill.report.results import results_table as table_of
+from codistill.report.run_page import write_run_report
+from codistill.report.study_page import write_report
 from codistill.report.verdict import headline
+from codistill.run import Run
+from codistill.training.evaluate import Change
+from report.conftest import lines_of, typed
 
 
 def pairs(seed, off, **about):
     """The line of a cohort of three, of which each pair has its own value."""
     matrix = [[1.0, off, off + 0.1], [off, 1.0, off + 0.2], [off + 0.1, off + 0.2, 1.0]]
     more = {"agreement": matrix, "error_correlation": matrix, "kl": matrix, "js": matrix}
-    return {"method": "dml", "seed": seed, "part": "test", "n": 9, "kind": "pairs", "peer": None, **more, **about}
+    return {
+        "method": "dml",
+        "seed": seed,
+        "part": "test",
+        "n": 9,
+        "kind": "pairs",
+        "peer": None,
+        "networks": None,
+        "peers": 3,
+        **more,
+        **about,
+    }
 
 
 def single(**values):
@@ -26,6 +41,10 @@ def single(**values):
 
 
 CLASSES = {"accuracy": 0.5, "nll": 1.0, "ece": 0.1, "brier": 0.2, "entropy": 0.3, "aurc": 0.1}
+
+
+def results_table(rows):
+    return table_of(lines_of(rows))
 
 
 def printed(table, width=80):
@@ -43,16 +62,13 @@ def test_a_long_name_of_a_run_takes_no_room_from_the_numbers():
     assert "…" not in text
 
 
-def test_alike_is_the_mean_off_the_diagonal_over_seeds():
-    found = alike([pairs(0, 0.5), pairs(1, 0.6), *single(accuracy=0.5), pairs(0, 0.1, method="alone")])
-    assert found["dml"]["agreement"] == pytest.approx(0.65)
-    assert found["alone"]["js"] == pytest.approx(0.2)
-    unknown = pairs(0, 0.5)
-    unknown["error_correlation"] = [[None, None, None], [None, 1.0, 0.4], [None, 0.4, 1.0]]
-    assert alike([unknown])["dml"]["error_correlation"] == pytest.approx(0.4)
-    unknown["error_correlation"] = [[None] * 3] * 3
-    assert alike([unknown])["dml"]["error_correlation"] is None
-    assert alike(single(accuracy=0.5)) == {}
+def test_the_similarity_of_networks_is_that_of_each_row_of_a_study():
+    lines = [pairs(0, 0.5), pairs(1, 0.6), *single(accuracy=0.5), pairs(0, 0.1, method="alone")]
+    similar = pairs_of(lines_of(lines))
+    assert similar["dml"].agreement == pytest.approx(0.65)
+    assert similar["alone"].js == pytest.approx(0.2)
+    assert list(pairs_of(lines_of([pairs(0, 0.5, entry="dml:peers=3")]))) == ["dml:peers=3"]
+    assert pairs_of(lines_of(single(accuracy=0.5))) == {}
 
 
 @pytest.mark.parametrize(
@@ -101,25 +117,25 @@ def test_the_run_is_named_once_or_line_by_line():
 
 def test_changes_are_said_network_by_network():
     row = {"run": "a/seed=0", "against": "b/seed=0", "part": "test", "n": 9, "peer": 1}
-    text = printed(changes_table([{**row, "changed": 0.25, "lost": 0.1, "gained": 0.05}], "runs/one", "runs/two"), 100)
+    text = printed(changes_table([Change(**row, changed=0.25, lost=0.1, gained=0.05)], "runs/one", "runs/two"), 100)
     for part in ("test part, 9 examples: from runs/one to runs/two", "a/seed=0, b/seed=0", "25.00", "10.00", "5.00"):
         assert part in text
 
 
 def test_the_page_says_how_alike_networks_are_and_keeps_matrices_out_of_the_list(summary, log, results, tmp_path):
     lines = [*results, pairs(0, 0.5, method="dml", entry="dml:peers=3")]
-    html = write_report(summary, log, lines, tmp_path / "report.html").read_text(encoding="utf-8")
+    html = write_report(typed(summary), log, lines_of(lines), tmp_path / "report.html").read_text(encoding="utf-8")
     assert "How alike the networks of a cohort are" in html
     assert f"All results, per network: {len(results)} lines" in html
     assert "<td>dml:peers=3</td><td>60.00</td><td>0.600</td><td>0.600</td><td>0.600</td>" in html
     assert "[[" not in html.partition("All results")[2].partition("</details>")[0]
-    without = write_report(summary, log, results, tmp_path / "old.html").read_text(encoding="utf-8")
+    without = write_report(typed(summary), log, lines_of(results), tmp_path / "old.html").read_text(encoding="utf-8")
     assert "How alike" not in without
 
 
 def test_the_page_of_a_run_that_searches(tmp_path):
     rows = single(map=0.4, cmc1=0.6, cmc5=0.7, cmc10=0.8)
-    html = write_run_report([{"method": "dml"}], [], rows, tmp_path / "run.html").read_text(encoding="utf-8")
+    html = write_run_report([Run(method="dml")], [], lines_of(rows), tmp_path / "run.html").read_text(encoding="utf-8")
     assert "reaches a mAP of 40.00 % on the test part" in html
     assert "classifies" not in html
     assert "<td>60.00</td>" in html  # rank-1
@@ -134,17 +150,17 @@ def labelled(summary):
     return summary
 
 
-def test_several_labels_are_known_by_map_and_keep_their_ece(summary):
-    html = html_table(labelled(summary))
-    for part in ("mAP of one network, %", "ECE, %", "of the examples&#x27; ranking", "mean mAP of a method"):
+def test_several_labels_are_known_by_map_and_keep_their_ece(summary, tmp_path):
+    html = write_report(typed(labelled(summary)), [], [], tmp_path / "report.html").read_text(encoding="utf-8")
+    for part in ("mAP of one network, %", "ECE, %", "of the examples&#39; ranking", "mean mAP of a method"):
         assert part in html, part
     assert "Rank-1" not in html
     assert f"{100 * summary['rows'][3]['map_mean']:.2f}" in html
-    assert "797 test examples" in " ".join(headline(summary))
+    assert "797 test examples" in " ".join(headline(typed(summary)))
 
 
 def test_figures_and_headline_take_the_same_measure(summary, log, results, tmp_path):
-    html = write_report(labelled(summary), log, [], tmp_path / "report.html").read_text(encoding="utf-8")
+    html = write_report(typed(labelled(summary)), log, [], tmp_path / "report.html").read_text(encoding="utf-8")
     main = html.partition("<main>")[2].partition("</main>")[0].replace("confidence and accuracy", "")  # of the ECE
     for gone in ("MAP", "ccuracy"):
         assert gone not in main, gone
@@ -153,6 +169,6 @@ def test_figures_and_headline_take_the_same_measure(summary, log, results, tmp_p
     assert "one network reaches a mAP of" in html
 
 
-def test_what_is_compared_of_old_summaries_and_of_nothing():
-    assert measure_of(None).key == measure_of({"rows": []}).key == measure_of_results([]).key == "accuracy"
-    assert measure_of_results(single(map=math.nan)).key == "accuracy"
+def test_a_measure_that_is_not_finite_is_not_what_is_compared():
+    assert measure_of_results([]).key == "accuracy"
+    assert measure_of_results(lines_of(single(map=math.nan))).key == "accuracy"

@@ -1,18 +1,34 @@
 import io
-import math
 from html.parser import HTMLParser
 
 import pytest
 from rich.console import Console
 
-from codistill.report.rows import footnotes
-from codistill.report.table import html_table, rich_table
+from codistill.report.comparison import comparison
+from codistill.report.page import Section, write_page
+from codistill.report.table import terminal
+from report.conftest import typed
 
 
 def printed(summary, width):
     console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    console.print(rich_table(summary))
+    console.print(terminal(comparison(typed(summary)), narrow=True))
     return console.file.getvalue()
+
+
+@pytest.fixture
+def html_table(tmp_path):
+    """The table of a summary on a page."""
+
+    def write(summary):
+        section = Section("Results", table=comparison(typed(summary)), style="results")
+        return write_page(tmp_path / "page.html", "A page", [], [section]).read_text(encoding="utf-8")
+
+    return write
+
+
+def footnotes(summary):
+    return comparison(typed(summary)).notes
 
 
 class Rows(HTMLParser):
@@ -47,7 +63,7 @@ def cells(html):
     return {row[0].partition("|")[0]: row[1:] for row in parser.rows}
 
 
-def test_html_holds_the_numbers_of_the_summary(summary):
+def test_html_holds_the_numbers_of_the_summary(summary, html_table):
     summary["rows"][3] |= {
         "accuracy_mean": 0.941,
         "accuracy_sd": 0.006,
@@ -74,7 +90,7 @@ def test_html_holds_the_numbers_of_the_summary(summary):
 
 
 @pytest.mark.parametrize("width", [80, 100])
-def test_terminal_holds_every_number_whole(summary, width):
+def test_terminal_holds_every_number_whole(summary, width, html_table):
     text = printed(summary, width)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
@@ -106,18 +122,18 @@ def test_footnotes_come_where_they_are_needed(summary):
     assert footnotes(summary)[-1] == "A note."
     del summary["rows"][4:]
     for row in summary["rows"]:
-        row["cost"] = {}
+        del row["cost"]["seconds"], row["cost"]["seconds_per_network"]
         row |= {"gain_mean": None, "gain_ci95": None, "gain_per_seed": None}
     text = "\n".join(footnotes(summary))
-    for gone in ("†", "Time", "Cost", "Gain", "overestimated"):
+    for gone in ("†", "Time", "training time", "Gain", "overestimated"):
         assert gone not in text
 
 
-def test_one_seed_is_said_in_words(summary):
+def test_one_seed_is_said_in_words(summary, html_table):
     for row in summary["rows"][1:]:
-        row |= {"gain_ci95": [math.nan, math.nan], "gain_per_seed": [row["gain_mean"]], "seeds": 1}
+        row |= {"gain_ci95": None, "gain_per_seed": [row["gain_mean"]], "seeds": 1}
     row = summary["rows"][2]
-    row |= {"networks": 1, "accuracy_sd": math.nan}
+    row |= {"networks": 1, "accuracy_sd": None}
     found = cells(html_table(summary))[row["label"]]
     assert found[1].endswith("|one net")
     assert found[2].endswith("n=1|one seed: none")
@@ -126,14 +142,17 @@ def test_one_seed_is_said_in_words(summary):
     assert "nan" not in html_table(summary) + printed(summary, 80)
 
 
-def test_the_least_that_a_row_can_hold(summary):
-    summary["rows"] = [{"method": "dml"}]
-    del summary["n_test"], summary["baseline"], summary["recipe"]
-    assert cells(html_table(summary))["dml"] == ["–"] * 7 + ["No verdict: not compared with the baseline."]
-    assert "dml" in printed(summary, 80)
+def test_what_a_row_does_not_have_is_a_dash(summary, html_table):
+    for row in summary["rows"][1:]:
+        none = ("gain_mean", "gain_ci95", "gain_per_seed", "ensemble_networks", "ensemble_mean", "ensemble_alone_mean")
+        row |= dict.fromkeys(none)
+        del row["ece_mean"], row["cost"]["seconds"], row["cost"]["seconds_per_network"]
+    row = cells(html_table(summary))["DML, 2 networks"]
+    assert [row[i] for i in (2, 3, 4, 6)] == ["–"] * 4
+    assert row[-1] == "No verdict: not compared with the baseline."
 
 
-def test_html_escapes_every_text(summary):
+def test_html_escapes_every_text(summary, html_table):
     summary["rows"][2] |= {"label": "<b>&", "method": "dml:<i>=2"}
     summary["recipe"] = "<u>"
     summary["notes"] = ["<script>x</script>"]

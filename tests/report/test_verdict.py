@@ -1,12 +1,15 @@
-import math
-
 import pytest
 
 from codistill.report.verdict import headline, is_mutual, judge, verdict
+from report.conftest import typed
 
 
 def row_of(summary, method):
     return next(r for r in summary["rows"] if r["method"] == method)
+
+
+def typed_row(summary, method):
+    return next(row for row in typed(summary).rows if row.method == method)
 
 
 @pytest.mark.parametrize(
@@ -18,28 +21,30 @@ def row_of(summary, method):
         ([0.0, 0.01], "unclear", "No clear difference"),
         ([0.0, 0.0], "unclear", "No clear difference"),
         ([0.01, 0.01], "none", "No verdict: all seeds gained the same"),
-        ([math.nan, math.nan], "none", "No verdict"),
         (None, "none", "No verdict"),
     ],
 )
 def test_the_interval_decides(summary, bounds, kind, word):
-    row = row_of(summary, "dml:peers=2")
-    row["gain_ci95"] = bounds
-    assert judge(row, "alone") == kind
-    assert verdict(row, summary).startswith(word)
+    row_of(summary, "dml:peers=2")["gain_ci95"] = bounds
+    row = typed_row(summary, "dml:peers=2")
+    assert judge(row) == kind
+    assert verdict(row).startswith(word)
 
 
 def test_one_seed_and_no_gain_are_said_in_words(summary):
     row = row_of(summary, "dml:peers=2")
-    row |= {"gain_per_seed": [0.004], "gain_ci95": [math.nan, math.nan]}
-    assert verdict(row, summary) == "No verdict: one seed gives no interval."
+    row |= {"gain_per_seed": [0.004], "gain_ci95": None, "seeds": 1}
+    assert verdict(typed_row(summary, "dml:peers=2")) == "No verdict: one seed gives no interval."
+    row |= {"seeds": 2}
+    assert verdict(typed_row(summary, "dml:peers=2"), quick=True) == "No verdict: this is a quick look."
+    assert verdict(typed_row(summary, "dml:peers=2")) == "No verdict: no interval is known."
     row |= {"gain_mean": None, "gain_per_seed": None}
-    assert verdict(row, summary) == "No verdict: not compared with the baseline."
-    assert verdict(row_of(summary, "alone"), summary) == "The baseline."
+    assert verdict(typed_row(summary, "dml:peers=2")) == "No verdict: not compared with the baseline."
+    assert verdict(typed_row(summary, "alone")) == "The baseline."
 
 
 def test_who_is_mutual(summary):
-    assert [r["method"] for r in summary["rows"] if is_mutual(r, "alone")] == [
+    assert [row.method for row in typed(summary).rows if is_mutual(row)] == [
         "dml:peers=2",
         "dml:peers=4",
         "dml_ensemble:peers=4",
@@ -52,7 +57,7 @@ def test_headline_names_the_biggest_reliable_gain_with_its_numbers(summary):
     row_of(summary, "dml:peers=2").update(gain_mean=0.02, gain_ci95=[-0.01, 0.05])  # bigger, not reliable
     row_of(summary, "dml_ensemble:peers=4").update(gain_mean=0.03, gain_ci95=[0.02, 0.04])  # no second evidence
     row_of(summary, "alone")["accuracy_mean"] = 0.9354
-    text = " ".join(headline(summary))
+    text = " ".join(headline(typed(summary)))
     for part in (
         "DML, 4 networks",
         "+0.58",
@@ -70,27 +75,28 @@ def test_headline_names_the_biggest_reliable_gain_with_its_numbers(summary):
 def test_headline_says_plainly_that_there_was_no_gain_and_what_lost(summary):
     for row in summary["rows"][1:]:
         row |= {"gain_mean": -0.001, "gain_ci95": [-0.004, 0.002]}
-    text = " ".join(headline(summary))
+    text = " ".join(headline(typed(summary)))
     assert "No mutual-learning method gained reliably" in text
     assert "reliable gain here" not in text
     row_of(summary, "dml:peers=2")["gain_ci95"] = [-0.002, -0.0005]
-    text = " ".join(headline(summary))
+    text = " ".join(headline(typed(summary)))
     assert "DML, 2 networks was reliably worse than training alone: −0.10 points [−0.20, −0.05]" in text
 
 
 def test_headline_names_a_plainer_method_that_gained_more(summary):
     row_of(summary, "kd").update(gain_mean=0.05, gain_ci95=[0.04, 0.06])
     assert (
-        "Without mutual learning, KD from a frozen teacher gained more than any of them, +5.00" in headline(summary)[-1]
+        "Without mutual learning, KD from a frozen teacher gained more than any of them, +5.00"
+        in headline(typed(summary))[-1]
     )
 
 
 def test_headline_of_one_seed_and_of_no_comparison(summary):
     for row in summary["rows"][1:]:
-        row |= {"gain_ci95": [math.nan, math.nan], "gain_per_seed": [row["gain_mean"]]}
-    text = " ".join(headline(summary))
+        row |= {"gain_ci95": None, "gain_per_seed": [row["gain_mean"]], "seeds": 1}
+    text = " ".join(headline(typed(summary)))
     assert "over 1 seed," in text
     assert "cannot be told from chance" in text
     assert "nan" not in text
     summary["rows"] = summary["rows"][:1]
-    assert "no mutual-learning method" in " ".join(headline(summary))
+    assert "no mutual-learning method" in " ".join(headline(typed(summary)))

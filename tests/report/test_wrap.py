@@ -2,7 +2,7 @@
 
 import pytest
 
-from codistill.report.wrap import wrapped
+from codistill.report.numbers import wrapped
 
 SPEC = "dml:peers=2,models=resnet32:start=alone+resnet32"
 

@@ -1,99 +1,165 @@
 """Why it works: what mutual learning does to minima, posteriors and peers, measured on finished runs.
 
 The checks of Zhang et al. 2018, section 3.6, and more: one idea to a file, pure functions of networks and batches;
-`analyze` brings them to the folders of runs.
+`analyze` applies them to the folders of runs.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path as Folder
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from codistill import study as studies
-from codistill.analysis import measures, peers, seeds, watch
-from codistill.analysis.measures import WIDER, Settings
-from codistill.analysis.subjects import Place, Row, cohort_of, lines_of, places, subjects
+from codistill.analysis import judge, measures
+from codistill.analysis.findings import Finding
+from codistill.analysis.measures import WIDER, NetworkMeasures, Path, Plane, Settings
+from codistill.analysis.peers import PeerEpoch, over_epochs
+from codistill.analysis.runs import Row, RunFolder, fleet_of, log_lines, run_folders, trained_networks
+from codistill.analysis.seeds import MethodMeans, method_means
+from codistill.training.fleet import Fleet
 
 MADE_BY = "codistill analyze"
 
 
+@dataclass(frozen=True)
+class Examples:
+    """On how many examples: ``shaken``, of the training part, for what needs many passes; ``train`` and ``test``, for
+    what needs one.
+    """
+
+    shaken: int
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What an analysis measured; `to_json` is ``analysis.json``.
+
+    Attributes:
+        made_by: the command.
+        folders: that were analysed.
+        settings: what was measured, and on how much.
+        versions: of the packages.
+        baseline: the name of the row that others are compared with; None where there is none.
+        networks: every number of every network.
+        planes: the loss around the first network of each method.
+        paths: the loss between two networks of a run.
+        data: the runs' data set.
+        task: of the data.
+        device: that it was measured on.
+        n: how many examples.
+        rows: means over seeds, paired differences.
+        peers: how much peers differ, by epoch.
+        findings: what the divergence curves in the logs say.
+    """
+
+    made_by: str
+    folders: list[str]
+    settings: Settings
+    versions: dict[str, str]
+    baseline: str | None
+    networks: list[NetworkMeasures]
+    planes: list[Plane]
+    paths: list[Path]
+    data: str
+    task: str
+    device: str
+    n: Examples
+    rows: list[MethodMeans]
+    peers: list[PeerEpoch]
+    findings: list[Finding]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data: a number that is not finite is null, and what was skipped of a network is not there."""
+        values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        sentences = [{**_plain(finding), "sentence": str(finding)} for finding in self.findings]
+        networks = [
+            {name: _plain(value) for name, value in vars(network).items() if value is not None}
+            for network in self.networks
+        ]
+        return {**values, "networks": networks, "findings": sentences}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Analysis":
+        """From what `to_json` gives; a number that was not finite stays None."""
+        analysis: Analysis = _typed(cls, values)
+        return analysis
+
+
 def analyze(
-    folders: Sequence[str | Path],
+    folders: Sequence[str | Folder],
     settings: Settings | None = None,
     *,
     say: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
+) -> Analysis:
     """Measure the networks of runs, or of one comparison, as training left them.
 
     Args:
         folders: of runs (methods are told apart by their names, ``alone`` is the baseline), or of one comparison.
         settings: what is measured, and on how much.
-        say: is told what is being done.
-
-    Returns: plain data for JSON: ``networks`` (every number), ``rows`` (means over seeds, paired differences),
-        ``planes`` and ``paths`` (surfaces), ``peers`` (over epochs) and ``findings`` (of the KL watch).
+        say: called with each step in words.
 
     Raises:
         FileNotFoundError: no run, or no checkpoint, in a folder.
         ValueError: settings or folders that do not fit together.
     """
     settings = settings or Settings()
-    where = places([Path(folder) for folder in folders])
-    methods = _methods(where)
-    found: dict[str, Any] = {
-        "made_by": MADE_BY,
-        "folders": [str(folder) for folder in folders],
-        "settings": asdict(settings),
-        "versions": studies.versions(),
-        "baseline": next((row.method for row in methods if row.baseline), None),
-        "networks": [],
-        "planes": [],
-        "paths": [],
-    }
-    for place in where:
+    chosen = run_folders([Folder(folder) for folder in folders])
+    rows = _rows(chosen)
+    networks: list[NetworkMeasures] = []
+    planes: list[Plane] = []
+    paths: list[Path] = []
+    for each in chosen:
         if say is not None:
-            say(f"{place.folder}: {len(place.rows)} {'run' if len(place.rows) == 1 else 'runs'}")
-        found |= _look(place, settings, found)
-    lines = lines_of(where)
-    found["rows"] = seeds.rows(found["networks"], methods)
-    found["peers"] = peers.over_epochs(lines)
-    found["findings"] = [asdict(one) | {"sentence": str(one)} for one in watch.merged(watch.findings(lines))]
-    return dict(_plain(found))
+            say(f"{each.folder}: {len(each.rows)} {'run' if len(each.rows) == 1 else 'runs'}")
+        fleet = fleet_of(each.folder)
+        sample = {"networks": settings.networks, "examples": WIDER * settings.examples, "seed": settings.seed}
+        for run in trained_networks(each.rows, fleet, **sample):
+            networks += [measures.measure_network(network, settings) for network in run]
+            if "surface" not in settings.skip and run[0].method not in [plane.method for plane in planes]:
+                planes.append(measures.plane(run[0], settings))
+            if "path" not in settings.skip:
+                paths += measures.paths(run, settings)
+    lines = log_lines(chosen)
+    return Analysis(
+        made_by=MADE_BY,
+        folders=[str(folder) for folder in folders],
+        settings=settings,
+        versions=studies.versions(),
+        baseline=next((row.method for row in rows if row.baseline), None),
+        networks=networks,
+        planes=planes,
+        paths=paths,
+        data=str(fleet.run.data),
+        task=fleet.dataset.task,
+        device=str(fleet.device),
+        n=_examples(fleet, settings),
+        rows=method_means(networks, rows),
+        peers=over_epochs(lines),
+        findings=judge.merged(judge.findings(lines)),
+    )
 
 
-def _methods(where: Sequence[Place]) -> list[Row]:
+def _rows(folders: Sequence[RunFolder]) -> list[Row]:
     """The rows, the baseline first."""
-    rows = dict.fromkeys(row for place in where for row in place.rows.values())
+    rows = dict.fromkeys(row for folder in folders for row in folder.rows.values())
     return sorted(rows, key=lambda row: not row.baseline)
 
 
-def _look(place: Place, settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
-    """Add what there is to measure in one folder."""
-    fleet = cohort_of(place)
-    networks, planes, ways = list(found["networks"]), list(found["planes"]), list(found["paths"])
-    runs = subjects(
-        place, fleet, networks=settings.networks, examples=WIDER * settings.examples, seed=settings.seed
-    )  # fmt: skip
-    for run in runs:
-        networks += [measures.measure(subject, settings) for subject in run]
-        if "surface" not in settings.skip and run[0].method not in [plane["method"] for plane in planes]:
-            planes.append(measures.plane(run[0], settings))
-        if "path" not in settings.skip:
-            ways += measures.paths(run, settings)
-    about = {"data": fleet.run.data, "task": fleet.dataset.task, "device": str(fleet.device)}
-    sizes = [min(len(part), WIDER * settings.examples) for part in (fleet.streams.parts[0].train, fleet.dataset.test)]
-    return {
-        **about,
-        "n": {"shaken": min(sizes[0], settings.examples), "train": sizes[0], "test": sizes[1]},
-        "networks": networks,
-        "planes": planes,
-        "paths": ways,
-    }
+def _examples(fleet: Fleet, settings: Settings) -> Examples:
+    train, test = (
+        min(len(examples), WIDER * settings.examples) for examples in (fleet.streams.parts[0].train, fleet.dataset.test)
+    )
+    return Examples(min(train, settings.examples), train, test)
 
 
 def _plain(value: Any) -> Any:
-    """For JSON: what is no finite number is null, tuples are lists."""
+    """For JSON: a number that is not finite is null, tuples are lists, dataclasses are dicts."""
+    if hasattr(value, "__dataclass_fields__"):
+        return _plain(asdict(value))
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -101,4 +167,19 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-__all__ = ["MADE_BY", "Settings", "analyze"]
+def _typed(kind: Any, value: Any) -> Any:
+    """A JSON value as its type says: dataclasses, lists, tuples and dicts of them, and optional ones."""
+    if value is None:
+        return None
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{f.name: _typed(hints[f.name], value[f.name]) for f in fields(kind) if f.name in value})
+    first, *rest = get_args(kind) or (kind,)
+    if get_origin(kind) is UnionType:
+        return _typed(first, value)
+    if get_origin(kind) in (list, tuple):
+        return get_origin(kind)(_typed(first, each) for each in value)
+    return {key: _typed(rest[0], each) for key, each in value.items()} if get_origin(kind) is dict else value
+
+
+__all__ = ["MADE_BY", "Analysis", "Settings", "analyze"]

@@ -1,12 +1,13 @@
-"""How sure a network is: entropy and sorted posteriors, beside its plain loss and accuracy."""
+"""How confident a network is: entropy and sorted posteriors, beside its plain loss and accuracy."""
 
 import math
 from dataclasses import dataclass
 
 from torch import nn
 
-from codistill.analysis.outputs import Batches, collected, decisions, loss_of
+from codistill.analysis.loss import Batches, all_logits, mean_loss
 from codistill.metrics.accuracy import accuracy
+from codistill.metrics.decisions import class_logits, labelled_decisions
 from codistill.metrics.posterior import entropy, top_posterior
 
 RANKS = 5
@@ -14,7 +15,7 @@ RANKS = 5
 
 @dataclass(frozen=True)
 class Certainty:
-    """Of one network on one part of the data.
+    """One network on one part of the data.
 
     Attributes:
         n: labelled decisions.
@@ -33,16 +34,16 @@ class Certainty:
 
 def certainty(net: nn.Module, batches: Batches, task: str = "classes") -> Certainty:
     """Measure it, in eval mode. Where nothing has a label every number is nan."""
-    logits, y = collected(net, batches)
-    log_p, label = decisions(logits, y, task)
-    if not len(label):
+    logits, y = all_logits(net, batches)
+    flat, labels = labelled_decisions(class_logits(logits, task), y)
+    if not len(labels):
         return Certainty(0, math.nan, math.nan, math.nan, ())
     return Certainty(
-        len(label),
-        float(loss_of(logits, y, task)),
-        float(accuracy(log_p, label)),
-        float(entropy(log_p)),
-        tuple(top_posterior(log_p, min(RANKS, log_p.shape[-1])).tolist()),
+        len(labels),
+        float(mean_loss(logits, y, task)),
+        float(accuracy(flat, labels)),
+        float(entropy(flat)),
+        tuple(top_posterior(flat, min(RANKS, flat.shape[-1])).tolist()),
     )
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from codistill.analysis.outputs import Batches, gradient, labelled, logits_of, loss_of, plain_kernels
-from codistill.analysis.weights import Weights, drawn, evaluating, moved, norm, weights
+from codistill.analysis.loss import Batches, batch_logits, gradient, labelled, mean_loss, plain_kernels
+from codistill.analysis.weights import Weights, drawn, moved, norm, weights
 from codistill.metrics.interval import mean_sd
+from codistill.models.parts.mode import evaluating
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Trace:
 def trace(net: nn.Module, batches: Batches, *, probes: int = 10, seed: int = 0, task: str = "classes") -> Trace:
     """tr(H) = E[v'Hv], v of random signs; H of the mean cross-entropy in eval mode, by the parameters that learn.
 
-    Networks of like architecture get the same probes. Where a layer has no second derivative, v'Hv comes from
+    Networks of the same architecture get the same probes. Where a layer has no second derivative, v'Hv comes from
     differences of gradients, (g(w + hv) - g(w - hv)) / 2h.
 
     Raises:
@@ -62,31 +63,31 @@ def by_autograd(net: nn.Module, batches: Batches, directions: list[Weights], tas
     Raises:
         RuntimeError: a layer has no second derivative.
     """
-    found = weights(net, learning=True)
+    parameters = weights(net, learning=True)
     total = sum(labelled(y, task) for _, y in batches)
     if not total:
         raise ValueError("no example has a label: curvature of the cross-entropy needs some")
     values = [0.0] * len(directions)
     with evaluating(net), plain_kernels(net), _gradients_aside(net):
         for x, y in batches:
-            part = loss_of(logits_of(net, x), y, task) * (labelled(y, task) / total)
-            first = torch.autograd.grad(part, list(found.values()), create_graph=True, allow_unused=True)
+            share = mean_loss(batch_logits(net, x), y, task) * (labelled(y, task) / total)
+            first = torch.autograd.grad(share, list(parameters.values()), create_graph=True, allow_unused=True)
             for number, v in enumerate(directions):
-                along = _dot(first, [v[name] for name in found])
+                along = _dot(first, [v[name] for name in parameters])
                 if along is None or not along.requires_grad:
                     continue  # the loss is linear in the weights
-                for p in found.values():
+                for p in parameters.values():
                     p.grad = None
-                # backward, not grad, which passes over layers that refuse a second derivative without a word
+                # backward, not grad, which silently skips layers that refuse a second derivative
                 along.backward(retain_graph=True)  # type: ignore[no-untyped-call]
-                curve = _dot([p.grad for p in found.values()], [v[name] for name in found])
+                curve = _dot([p.grad for p in parameters.values()], [v[name] for name in parameters])
                 values[number] += 0.0 if curve is None else float(curve)
     return values
 
 
 @contextmanager
 def _gradients_aside(net: nn.Module) -> Iterator[None]:
-    """Inside, the parameters' own gradients are set aside."""
+    """Inside, the gradients that parameters hold are set aside."""
     before = [(p, p.grad) for p in net.parameters()]
     try:
         yield
@@ -97,9 +98,9 @@ def _gradients_aside(net: nn.Module) -> Iterator[None]:
 
 def by_differences(net: nn.Module, batches: Batches, directions: list[Weights], task: str = "classes") -> list[float]:
     """v'Hv for each direction v, by gradients a little before and behind."""
-    found = weights(net, learning=True)
-    precision = max(torch.finfo(p.dtype).eps for p in found.values())
-    size = norm(dict(found)) or 1.0
+    parameters = weights(net, learning=True)
+    precision = max(torch.finfo(p.dtype).eps for p in parameters.values())
+    size = norm(dict(parameters)) or 1.0
     values = []
     for v in directions:
         # the cube root of the precision balances what rounding and the third derivative do
@@ -108,14 +109,14 @@ def by_differences(net: nn.Module, batches: Batches, directions: list[Weights], 
         for side in (h, -h):
             with moved(net, {name: side * each for name, each in v.items()}):
                 ends.append(gradient(net, batches, task)[1])
-        values.append(sum(float(((ends[0][n] - ends[1][n]) * v[n]).double().sum()) for n in found) / (2 * h))
+        values.append(sum(float(((ends[0][n] - ends[1][n]) * v[n]).double().sum()) for n in parameters) / (2 * h))
     return values
 
 
 def _dot(a: Sequence[Tensor | None], b: Sequence[Tensor]) -> Tensor | None:
-    """Sum of the products; None where nothing is there."""
-    parts = [(one * other).sum() for one, other in zip(a, b, strict=True) if one is not None]
-    return torch.stack(parts).sum() if parts else None
+    """Sum of the products; None where there are none."""
+    products = [(one * other).sum() for one, other in zip(a, b, strict=True) if one is not None]
+    return torch.stack(products).sum() if products else None
 
 
 __all__ = ["Trace", "by_autograd", "by_differences", "trace"]

@@ -1,22 +1,24 @@
-"""Everything that is measured of one network, as plain numbers for JSON."""
+"""Every measure of one network: certainty, noise, sharpness, curvature and surfaces."""
 
 import itertools
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from codistill.analysis import between, hessian, noise, surface
+from codistill.analysis import hessian, surface
 from codistill.analysis.certainty import certainty
-from codistill.analysis.outputs import Batches, measured
+from codistill.analysis.hessian import Trace
+from codistill.analysis.interpolation import PATH, path
+from codistill.analysis.loss import Batches
+from codistill.analysis.noise import ABSOLUTE, RELATIVE, NoiseCurve, noise_curve
+from codistill.analysis.runs import TrainedNetwork
 from codistill.analysis.sharpness import sharpness
-from codistill.analysis.subjects import Subject
 from codistill.analysis.weights import norm, weights
 from codistill.cohort import alike
 from codistill.spec import UnknownName
 
 KINDS = ("noise", "sharpness", "hessian", "surface", "path")
-WIDER = 4  # what needs one pass only sees so many times as many examples
-# The places in the grids of noise whose rise stands in tables, 0.018 and 0.19: large enough to be felt, and not yet so
-# large that one draw in many makes the mean. The whole curves are in the figures.
+WIDER = 4  # measures of a single pass get this many times as many examples
+# The indices in the grids of noise that tables show, sizes 0.018 and 0.19: large enough to matter, and not yet so large
+# that one draw in many makes the mean. The figures show the curves.
 AT = {"noise": 5, "noise_relative": 6}
 
 
@@ -57,73 +59,155 @@ class Settings:
                 raise UnknownName("measure to skip", kind, KINDS)
 
 
-def measure(subject: Subject, settings: Settings) -> dict[str, Any]:
-    """The numbers of one network; a plane of its surroundings only for the first network of a run."""
-    net, task = subject.net, subject.task
-    few = head(subject.train, settings.examples)
-    found: dict[str, Any] = {
-        "method": subject.method,
-        "seed": subject.seed,
-        "peer": subject.peer,
-        "model": subject.model,
-        "weight_norm": norm(dict(weights(net))),
-    }
-    for part, batches in (("train", subject.train), ("test", subject.test)):
-        found |= {f"{part}_{name}": value for name, value in asdict(certainty(net, batches, task)).items()}
+@dataclass(frozen=True)
+class NetworkMeasures:
+    """The numbers of one network; None where a kind was skipped.
+
+    Attributes:
+        method: the row's name.
+        seed: of the run.
+        peer: the network's number in its run.
+        model: its kind.
+        weight_norm: Euclidean norm of all weights.
+        train_n: with the four below, see `Certainty`, on training examples.
+        test_n: with the four below, the same on test examples.
+        noise: rise of the training loss under absolute noise of the size `AT`; the curve is in ``noise_detail``.
+        noise_relative: the same under noise relative to each filter's norm.
+        sharpness: see `analysis.sharpness`; ``sharpness_relative`` in units of the filters' norms.
+        hessian: trace; the estimate is in ``hessian_detail``.
+        line: loss along a random direction, at `surface.LINE`.
+    """
+
+    method: str
+    seed: int
+    peer: int
+    model: str
+    weight_norm: float
+    train_n: int
+    train_loss: float
+    train_accuracy: float
+    train_entropy: float
+    train_top: tuple[float, ...]
+    test_n: int
+    test_loss: float
+    test_accuracy: float
+    test_entropy: float
+    test_top: tuple[float, ...]
+    noise: float | None = None
+    noise_detail: NoiseCurve | None = None
+    noise_relative: float | None = None
+    noise_relative_detail: NoiseCurve | None = None
+    sharpness: float | None = None
+    sharpness_relative: float | None = None
+    hessian: float | None = None
+    hessian_detail: Trace | None = None
+    line: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The loss on a plane through one network: a row for each step along the second direction."""
+
+    method: str
+    seed: int
+    peer: int
+    at: tuple[float, ...]
+    loss: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Path:
+    """The loss on the straight line between two networks of a run."""
+
+    method: str
+    seed: int
+    peers: tuple[int, int]
+    at: tuple[float, ...]
+    loss: list[float]
+
+
+def measure_network(network: TrainedNetwork, settings: Settings) -> NetworkMeasures:
+    """Every number of one network that is not skipped."""
+    net, task = network.net, network.task
+    few = head(network.train, settings.examples)
+    train, test = (certainty(net, batches, task) for batches in (network.train, network.test))
+    measures = NetworkMeasures(
+        network.method,
+        network.seed,
+        network.peer,
+        network.model,
+        norm(dict(weights(net))),
+        *(train.n, train.loss, train.accuracy, train.entropy, train.top),
+        *(test.n, test.loss, test.accuracy, test.entropy, test.top),
+    )
     if "noise" not in settings.skip:
-        found |= _noise(subject, few, settings)
+        one, other = (_noise(network, few, settings, relative=relative) for relative in (False, True))
+        measures = replace(
+            measures,
+            noise=one.loss[AT["noise"]] - one.still,
+            noise_detail=one,
+            noise_relative=other.loss[AT["noise_relative"]] - other.still,
+            noise_relative_detail=other,
+        )
     if "sharpness" not in settings.skip:
-        for name, relative in (("sharpness", False), ("sharpness_relative", True)):
-            found[name] = sharpness(net, few, rho=settings.rho, relative=relative, task=task)
+        absolute, relative = (sharpness(net, few, rho=settings.rho, relative=r, task=task) for r in (False, True))
+        measures = replace(measures, sharpness=absolute, sharpness_relative=relative)
     if "hessian" not in settings.skip:
         trace = hessian.trace(net, few, probes=settings.probes, seed=settings.seed, task=task)
-        found |= {"hessian": trace.mean, "hessian_detail": asdict(trace)}
+        measures = replace(measures, hessian=trace.mean, hessian_detail=trace)
     if "surface" not in settings.skip:
-        found["line"] = surface.line(net, few, seed=settings.seed, task=task)
-    return found
+        measures = replace(measures, line=surface.line(net, few, seed=settings.seed, task=task))
+    return measures
 
 
-def _noise(subject: Subject, batches: Batches, settings: Settings) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    still = measured(subject.net, batches, subject.task)[0]
-    for name, sizes, relative in (("noise", noise.ABSOLUTE, False), ("noise_relative", noise.RELATIVE, True)):
-        shaken = noise.shake(
-            subject.net, batches, sizes, relative=relative, draws=settings.draws, seed=settings.seed, task=subject.task
-        )
-        found |= {name: shaken.loss[AT[name]] - still, f"{name}_detail": {**asdict(shaken), "still": still}}
-    return found
+def _noise(network: TrainedNetwork, batches: Batches, settings: Settings, *, relative: bool) -> NoiseCurve:
+    sizes = RELATIVE if relative else ABSOLUTE
+    chosen = {"draws": settings.draws, "seed": settings.seed}
+    return noise_curve(network.net, batches, sizes, relative=relative, task=network.task, **chosen)
 
 
-def plane(subject: Subject, settings: Settings) -> dict[str, Any]:
+def plane(network: TrainedNetwork, settings: Settings) -> Plane:
     """The loss on a plane through one network."""
-    few = head(subject.train, settings.examples)
-    loss = surface.plane(subject.net, few, seed=settings.seed, task=subject.task)
-    return {"method": subject.method, "seed": subject.seed, "peer": subject.peer, "at": surface.PLANE, "loss": loss}
+    few = head(network.train, settings.examples)
+    loss = surface.plane(network.net, few, seed=settings.seed, task=network.task)
+    return Plane(network.method, network.seed, network.peer, surface.PLANE, loss)
 
 
-def paths(run: list[Subject], settings: Settings) -> list[dict[str, Any]]:
-    """The loss on the way between every two of a run's networks that are alike."""
+def paths(run: list[TrainedNetwork], settings: Settings) -> list[Path]:
+    """The loss on the line between every two of a run's networks that have the same architecture."""
     return [
-        {
-            "method": a.method,
-            "seed": a.seed,
-            "peers": [a.peer, b.peer],
-            "at": between.PATH,
-            "loss": between.path(a.net, b.net, head(a.train, settings.examples), task=a.task),
-        }
+        Path(
+            a.method,
+            a.seed,
+            (a.peer, b.peer),
+            PATH,
+            path(a.net, b.net, head(a.train, settings.examples), task=a.task),
+        )
         for a, b in itertools.combinations(run, 2)
         if alike(a.net, b.net)
     ]
 
 
 def head(batches: Batches, most: int) -> Batches:
-    """The first examples of the batches."""
-    kept, left = [], most
+    """The first examples of the batches, at most so many."""
+    first, left = [], most
     for x, y in batches:
         if left > 0:
-            kept.append((x[:left], y[:left]))
+            first.append((x[:left], y[:left]))
             left -= len(y)
-    return kept
+    return first
 
 
-__all__ = ["AT", "KINDS", "WIDER", "Settings", "head", "measure", "paths", "plane"]
+__all__ = [
+    "AT",
+    "KINDS",
+    "WIDER",
+    "NetworkMeasures",
+    "Path",
+    "Plane",
+    "Settings",
+    "head",
+    "measure_network",
+    "paths",
+    "plane",
+]

@@ -1,4 +1,4 @@
-"""How much the training loss rises when the weights are shaken: the wider the minimum, the less."""
+"""How much the training loss rises under weight noise: the wider the minimum, the less."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from codistill.analysis.outputs import Batches, measured
+from codistill.analysis.loss import Batches, loss_and_accuracy
 from codistill.analysis.weights import Weights, drawn, filter_norms, moved, weights
 from codistill.metrics.interval import mean_sd
 
@@ -21,7 +21,7 @@ RELATIVE = grid(0.01, 0.5)
 
 
 @dataclass(frozen=True)
-class Shaken:
+class NoiseCurve:
     """Losses and accuracies under noise; means and standard deviations (n - 1) are over the draws.
 
     Attributes:
@@ -31,6 +31,7 @@ class Shaken:
         accuracy: share of right decisions.
         accuracy_sd: its spread.
         draws: how many.
+        still: the loss without noise.
     """
 
     sizes: tuple[float, ...]
@@ -39,9 +40,10 @@ class Shaken:
     accuracy: tuple[float, ...]
     accuracy_sd: tuple[float, ...]
     draws: int
+    still: float
 
 
-def shake(
+def noise_curve(
     net: nn.Module,
     batches: Batches,
     sizes: Sequence[float] = ABSOLUTE,
@@ -50,7 +52,7 @@ def shake(
     draws: int = 5,
     seed: int = 0,
     task: str = "classes",
-) -> Shaken:
+) -> NoiseCurve:
     """w' = w + sigma eps for every parameter, eps ~ N(0, 1), in eval mode; the weights are as before afterwards.
 
     Relative: w' = w + sigma ||w_f|| / sqrt(n_f) eps for each filter f of n_f numbers, so that the noise is on average
@@ -61,7 +63,7 @@ def shake(
         batches: inputs and labels.
         sizes: sigma.
         relative: to the norm of each filter (of each number by itself in biases and batch norm's factors).
-        draws: of eps, at least 2; the same for all sizes, and for all networks of like architecture.
+        draws: of eps, at least 2; the same for all sizes, and for all networks of the same architecture.
         seed: of the draws.
         task: see `cross_entropy`.
 
@@ -78,29 +80,31 @@ def shake(
         each.append([])
         for size in sizes:
             with moved(net, {name: size * e for name, e in eps.items()}):
-                each[-1].append(measured(net, batches, task))
+                each[-1].append(loss_and_accuracy(net, batches, task))
     loss, accuracy = ([_mean_sd([row[k][i] for row in each]) for k in range(len(sizes))] for i in (0, 1))
-    return Shaken(
+    return NoiseCurve(
         tuple(sizes),
         loss=tuple(mean for mean, _ in loss),
         loss_sd=tuple(sd for _, sd in loss),
         accuracy=tuple(mean for mean, _ in accuracy),
         accuracy_sd=tuple(sd for _, sd in accuracy),
         draws=draws,
+        still=loss_and_accuracy(net, batches, task)[0],
     )
 
 
-def _root_mean_square(found: dict[str, nn.Parameter]) -> Weights:
-    """Of each filter: its norm by the root of its size."""
-    norms = filter_norms(dict(found))
+def _root_mean_square(parameters: dict[str, nn.Parameter]) -> Weights:
+    """Each filter's norm divided by the root of its size."""
+    norms = filter_norms(dict(parameters))
     return {
-        name: norms[name] / math.sqrt(max(1, p.numel() // max(1, norms[name].numel()))) for name, p in found.items()
+        name: norms[name] / math.sqrt(max(1, p.numel() // max(1, norms[name].numel())))
+        for name, p in parameters.items()
     }
 
 
 def _mean_sd(values: list[float]) -> tuple[float, float]:
-    """As `mean_sd`; of a loss that overflowed, no number."""
+    """As `mean_sd`; nan where a loss overflowed."""
     return mean_sd(values) if all(map(math.isfinite, values)) else (math.nan, math.nan)
 
 
-__all__ = ["ABSOLUTE", "RELATIVE", "Shaken", "grid", "shake"]
+__all__ = ["ABSOLUTE", "RELATIVE", "NoiseCurve", "grid", "noise_curve"]

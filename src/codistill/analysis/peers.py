@@ -1,56 +1,66 @@
-"""How far peers are from each other over the epochs, from a run's log."""
+"""How much peers differ over the epochs, from a run's log."""
 
-import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from codistill.analysis.courses import imitation
+from codistill.analysis.curves import EpochLine, epoch_lines, imitation_terms
 from codistill.metrics.interval import mean_sd
+from codistill.metrics.pairs import off_diagonal
 
 
-def over_epochs(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One entry per method and epoch, means over seeds and over pairs of peers; what was not logged is null.
+@dataclass(frozen=True)
+class PeerEpoch:
+    """One method's epoch, means over seeds and over pairs of peers; None where nothing was logged.
 
-    ``divergence`` is the mean KL(p_j || p_i) over all pairs in nats, ``agreement`` the share of samples on which two
-    peers choose the same class, ``ratio`` the mean of all imitation terms together beside the task term. The sd is over
-    runs and pairs (peers).
+    Attributes:
+        method: its name.
+        epoch: from 1.
+        divergence: mean KL(p_j || p_i) over all pairs, in nats.
+        divergence_sd: over runs and pairs; None for a single value.
+        agreement: share of samples on which two peers choose the same class.
+        agreement_sd: over runs and pairs.
+        ratio: mean of all imitation terms together divided by the task term.
+        ratio_sd: over runs and peers.
     """
-    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    for line in lines:
-        if line.get("kind") == "epoch":
-            groups.setdefault((str(line.get("method") or line.get("run")), int(line["epoch"])), []).append(line)
-    found = []
-    for (method, epoch), group in sorted(groups.items(), key=lambda item: item[0][1]):
-        values = {
-            "divergence": [v for line in group for v in _apart(line.get("edges"))],
-            "agreement": [v for line in group for v in _apart(line.get("agree"))],
-            "ratio": [v for line in group for v in ratios(line)],
-        }
-        entry: dict[str, Any] = {"method": method, "epoch": epoch}
-        for name, each in values.items():
-            mean, sd = mean_sd(each) if each else (None, None)
-            entry |= {name: mean, f"{name}_sd": sd if len(each) > 1 else None}
-        found.append(entry)
-    return found
+
+    method: str
+    epoch: int
+    divergence: float | None
+    divergence_sd: float | None
+    agreement: float | None
+    agreement_sd: float | None
+    ratio: float | None
+    ratio_sd: float | None
 
 
-def ratios(line: dict[str, Any]) -> list[float]:
-    """Of each peer, all its imitation terms together beside its task term; empty where there is none."""
-    terms, task = imitation(line).values(), (line.get("terms") or {}).get("task") or []
-    if not terms:
-        return []
-    return [sum(values) / task[i] for i, values in enumerate(zip(*terms, strict=True)) if task[i] > 0]
+def over_epochs(lines: Iterable[Mapping[str, Any]]) -> list[PeerEpoch]:
+    """One entry per method and epoch, from the lines of ``log.jsonl``."""
+    groups: dict[tuple[str, int], list[EpochLine]] = {}
+    for line in epoch_lines(lines):
+        groups.setdefault((line.method, line.epoch), []).append(line)
+    return [
+        PeerEpoch(
+            method,
+            epoch,
+            *_mean_sd([v for line in group for v in off_diagonal(line.edges or [])]),
+            *_mean_sd([v for line in group for v in off_diagonal(line.agree or [])]),
+            *_mean_sd([v for line in group for v in ratios(line)]),
+        )
+        for (method, epoch), group in sorted(groups.items(), key=lambda item: item[0][1])
+    ]
 
 
-def _apart(matrix: list[list[float]] | None) -> list[float]:
-    """All entries off the diagonal."""
-    return [v for i, row in enumerate(matrix or []) for j, v in enumerate(row) if i != j]
+def ratios(line: EpochLine) -> list[float]:
+    """For each peer, all its imitation terms together divided by its task term; empty where there is none."""
+    terms = imitation_terms(line).values()
+    sums = [sum(values) for values in zip(*terms, strict=True)]
+    return [imitation / task for imitation, task in zip(sums, line.task, strict=False) if task > 0]
 
 
-def ends(entries: Iterable[dict[str, Any]], method: str, name: str) -> tuple[float, float, float] | None:
-    """First, mean and last of one method's numbers over the epochs."""
-    values = [e[name] for e in entries if e["method"] == method and e[name] is not None]
-    return (values[0], statistics.fmean(values), values[-1]) if values else None
+def _mean_sd(values: list[float]) -> tuple[float | None, float | None]:
+    mean, sd = mean_sd(values) if values else (None, None)
+    return mean, sd if len(values) > 1 else None
 
 
-__all__ = ["ends", "over_epochs", "ratios"]
+__all__ = ["PeerEpoch", "over_epochs", "ratios"]

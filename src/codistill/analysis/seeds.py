@@ -3,12 +3,11 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from codistill.analysis.subjects import Row
-from codistill.metrics.interval import mean_sd, paired_interval
-
-Network = Mapping[str, Any]
+from codistill.analysis.measures import NetworkMeasures
+from codistill.analysis.runs import Row
+from codistill.metrics.interval import mean_sd, paired_gain
 
 MEASURES = (
     "train_loss",
@@ -24,71 +23,122 @@ MEASURES = (
     "hessian",
     "weight_norm",
 )
+Key = tuple[int, int, str]
 
 
-def rows(networks: Sequence[Network], methods: Sequence[Row]) -> list[dict[str, Any]]:
-    """One row per method, and per kind of network where a method has unlike ones: mean, sd over networks and difference
-    from the baseline of each measure.
+@dataclass(frozen=True)
+class Mean:
+    """One measure of a method's networks.
 
-    A difference is taken network by network, from the one of the same seed, number and kind that was trained alone,
-    then averaged within a seed; the interval is Student's t over seeds. It is null where there is no such network.
+    Attributes:
+        mean: over networks and seeds.
+        sd: over networks and seeds, n - 1 below the line.
+        n: networks.
+        difference: mean over seeds of the paired difference from the baseline; None where no network has a pair.
+        ci95: its 95 % interval, Student's t over seeds; None for one seed.
     """
-    bases = [row.method for row in methods if row.baseline]
-    alone: dict[tuple[Any, ...], Network] = {}
-    for n in networks:
-        if n["method"] in bases:
-            alone.setdefault(_key(n), n)
-    found = []
-    for row in methods:
-        own = [n for n in networks if n["method"] == row.method]
-        models = list(dict.fromkeys(n["model"] for n in own))
+
+    mean: float
+    sd: float
+    n: int
+    difference: float | None = None
+    ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class MethodMeans:
+    """The networks of one method, or of one kind in it.
+
+    Attributes:
+        method: the row's name.
+        model: the networks' kind.
+        label: of the row, for people.
+        baseline: whether the others are compared with it.
+        seeds: how many.
+        networks: how many.
+        measures: by name, those that a network has.
+        train_top: sorted posteriors on training examples, means over networks.
+        test_top: the same on test examples.
+    """
+
+    method: str
+    model: str
+    label: str
+    baseline: bool
+    seeds: int
+    networks: int
+    measures: dict[str, Mean]
+    train_top: list[float]
+    test_top: list[float]
+
+
+def method_means(networks: Sequence[NetworkMeasures], rows: Sequence[Row]) -> list[MethodMeans]:
+    """One entry per method, and per kind of network where a method is heterogeneous.
+
+    A network is paired with the one of the same seed, number and kind that was trained alone; a network without one
+    has no difference.
+    """
+    baselines = [row.method for row in rows if row.baseline]
+    alone: dict[Key, NetworkMeasures] = {}
+    for network in networks:
+        if network.method in baselines:
+            alone.setdefault(_key(network), network)
+    means = []
+    for row in rows:
+        members = [network for network in networks if network.method == row.method]
+        models = list(dict.fromkeys(network.model for network in members))
         for model in models:
             label = row.label if len(models) == 1 else f"{row.label}, its {model}"
-            found.append(_row(row, model, label, [n for n in own if n["model"] == model], alone))
-    return found
+            means.append(_means(row, label, [n for n in members if n.model == model], {} if row.baseline else alone))
+    return means
 
 
-def _key(n: Network) -> tuple[Any, ...]:
-    return n["seed"], n["peer"], n["model"]
+def _key(network: NetworkMeasures) -> Key:
+    return network.seed, network.peer, network.model
 
 
-def _row(
-    row: Row, model: str, label: str, own: Sequence[Network], alone: Mapping[tuple[Any, ...], Network]
-) -> dict[str, Any]:
-    kept = [name for name in MEASURES if any(_finite(n.get(name)) for n in own)]
-    return {
-        "method": row.method,
-        "model": model,
-        "label": label,
-        "baseline": row.baseline,
-        "seeds": len({n["seed"] for n in own}),
-        "networks": len(own),
-        "measures": {name: _summary(name, own, {} if row.baseline else alone) for name in kept},
-        **{f"{part}_top": _ranks([n[f"{part}_top"] for n in own if n[f"{part}_top"]]) for part in ("train", "test")},
-    }
+def _means(
+    row: Row, label: str, networks: Sequence[NetworkMeasures], alone: Mapping[Key, NetworkMeasures]
+) -> MethodMeans:
+    return MethodMeans(
+        method=row.method,
+        model=networks[0].model,
+        label=label,
+        baseline=row.baseline,
+        seeds=len({network.seed for network in networks}),
+        networks=len(networks),
+        measures={
+            name: _mean(name, networks, alone)
+            for name in MEASURES
+            if any(_value(network, name) is not None for network in networks)
+        },
+        train_top=_ranks([network.train_top for network in networks]),
+        test_top=_ranks([network.test_top for network in networks]),
+    )
 
 
-def _summary(name: str, own: Sequence[Network], alone: Mapping[tuple[Any, ...], Network]) -> dict[str, Any]:
-    values = [float(n[name]) for n in own if _finite(n.get(name))]
+def _mean(name: str, networks: Sequence[NetworkMeasures], alone: Mapping[Key, NetworkMeasures]) -> Mean:
+    values = [value for network in networks if (value := _value(network, name)) is not None]
     mean, sd = mean_sd(values)
-    by_seed: dict[int, list[float]] = {}
-    for n in own:
-        other = alone.get(_key(n))
-        if other is not None and _finite(n.get(name)) and _finite(other.get(name)):
-            by_seed.setdefault(n["seed"], []).append(float(n[name]) - float(other[name]))
-    found: dict[str, Any] = {"mean": mean, "sd": sd, "n": len(values), "difference": None, "ci95": None}
-    if by_seed:
-        gain, low, high = paired_interval([statistics.fmean(each) for each in by_seed.values()])
-        found |= {"difference": gain, "ci95": None if len(by_seed) == 1 else [low, high]}
-    return found
+    by_seed: dict[int, list[tuple[float, float]]] = {}
+    for network in networks:
+        value, base = _value(network, name), _value(alone.get(_key(network)), name)
+        if value is not None and base is not None:
+            by_seed.setdefault(network.seed, []).append((value, base))
+    if not by_seed:
+        return Mean(mean, sd, len(values))
+    gain = paired_gain(by_seed.values())
+    return Mean(mean, sd, len(values), gain.mean, gain.interval)
 
 
-def _ranks(each: Sequence[Sequence[float]]) -> list[float]:
-    return [statistics.fmean(values) for values in zip(*each, strict=True)]
+def _value(network: NetworkMeasures | None, name: str) -> float | None:
+    """A measure; None where it was skipped or is not finite."""
+    value = getattr(network, name, None)
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _ranks(tops: Sequence[Sequence[float]]) -> list[float]:
+    return [statistics.fmean(values) for values in zip(*(top for top in tops if top), strict=True)]
 
 
-__all__ = ["MEASURES", "rows"]
+__all__ = ["MEASURES", "Mean", "MethodMeans", "method_means"]

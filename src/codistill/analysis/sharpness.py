@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from codistill.analysis.outputs import Batches, gradient, measured
+from codistill.analysis.loss import Batches, gradient, loss_and_accuracy
 from codistill.analysis.weights import filter_norms, moved, norm, weights
 
 
@@ -32,9 +32,9 @@ def sharpness(
         length = norm(scaled)
     if length == 0.0:
         return 0.0
-    before, _ = measured(net, batches, task)
+    before, _ = loss_and_accuracy(net, batches, task)
     with moved(net, {name: each * (rho / length) for name, each in step.items()}):
-        after, _ = measured(net, batches, task)
+        after, _ = loss_and_accuracy(net, batches, task)
     return after - before
 
 

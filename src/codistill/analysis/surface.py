@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from codistill.analysis.outputs import Batches, measured
+from codistill.analysis.loss import Batches, loss_and_accuracy
 from codistill.analysis.weights import Weights, drawn, filter_norms, moved, weights
 
 LINE = tuple(i / 10 for i in range(-10, 11))
@@ -15,12 +15,12 @@ PLANE = tuple(i / 5 for i in range(-5, 6))
 def direction(net: nn.Module, seed: int = 0, axis: int = 0) -> Weights:
     """A random direction d with each filter as long as the network's: d_f ||w_f|| / ||d_f||.
 
-    Li et al. 2018, arXiv:1712.09913. Vectors (biases, batch norm's factors) stay where they are. Networks of like
+    Li et al. 2018, arXiv:1712.09913. Vectors (biases, batch norm's factors) stay where they are. Networks of the same
     architecture get the same d before it is scaled.
     """
-    own = {name: p for name, p in weights(net).items() if p.dim() > 1}
-    raw = {name: d for name, d in drawn(net, seed, "surface", axis).items() if name in own}
-    length, wanted = filter_norms(raw), filter_norms(dict(own))
+    filters = {name: p for name, p in weights(net).items() if p.dim() > 1}
+    raw = {name: d for name, d in drawn(net, seed, "surface", axis).items() if name in filters}
+    length, wanted = filter_norms(raw), filter_norms(dict(filters))
     return {name: d * (wanted[name] / length[name].clamp(min=torch.finfo(d.dtype).tiny)) for name, d in raw.items()}
 
 
@@ -42,7 +42,7 @@ def plane(
 
 def _loss(net: nn.Module, batches: Batches, by: dict[str, Tensor], task: str) -> float:
     with moved(net, by):
-        return measured(net, batches, task)[0]
+        return loss_and_accuracy(net, batches, task)[0]
 
 
 __all__ = ["LINE", "PLANE", "direction", "line", "plane"]

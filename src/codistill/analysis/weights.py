@@ -12,33 +12,33 @@ Weights = dict[str, Tensor]
 
 
 def weights(net: nn.Module, *, learning: bool = False) -> dict[str, nn.Parameter]:
-    """The floating parameters by name; running statistics are none. ``learning``: only those that training moves.
+    """The floating-point parameters by name, without running statistics. ``learning``: only those that training moves.
 
     Raises:
         ValueError: there is none.
     """
-    found = {n: p for n, p in net.named_parameters() if p.is_floating_point() and (p.requires_grad or not learning)}
-    if not found:
+    floating = {n: p for n, p in net.named_parameters() if p.is_floating_point() and (p.requires_grad or not learning)}
+    if not floating:
         kind = "parameters that learn (requires_grad)" if learning else "parameters"
         raise ValueError(f"a {type(net).__name__} has no {kind}: there is nothing to move")
-    return found
+    return floating
 
 
 def drawn(net: nn.Module, seed: int, *purpose: int | str, signs: bool = False) -> Weights:
-    """Standard normal numbers (or signs, -1 and 1) in the form of each parameter.
+    """Standard normal numbers (or signs, -1 and 1) in the shape of each parameter.
 
     They are a function of the seed, the purpose and the parameter's name, so networks of like architecture get the
     same ones, and are drawn on the CPU, so every device does.
     """
-    found = {}
+    tensors = {}
     for name, p in weights(net).items():
         source = generator(seed, *purpose, name)
         if signs:
             values = torch.randint(0, 2, p.shape, generator=source).to(p.dtype).mul_(2).sub_(1)
         else:
             values = torch.randn(p.shape, generator=source, dtype=torch.float64).to(p.dtype)
-        found[name] = values.to(p.device)
-    return found
+        tensors[name] = values.to(p.device)
+    return tensors
 
 
 def norm(tensors: Weights) -> float:
@@ -64,30 +64,18 @@ def _filter_norm(t: Tensor) -> Tensor:
 
 @contextmanager
 def moved(net: nn.Module, by: Weights) -> Iterator[None]:
-    """Inside, every parameter that is named is ``w + by``; afterwards it is what it was, bit for bit."""
-    places = {name: p for name, p in net.named_parameters() if name in by}
-    kept = {name: p.detach().clone() for name, p in places.items()}
+    """Inside, every named parameter is ``w + by``; afterwards it is what it was, bit for bit."""
+    parameters = {name: p for name, p in net.named_parameters() if name in by}
+    before = {name: p.detach().clone() for name, p in parameters.items()}
     try:
         with torch.no_grad():
-            for name, p in places.items():
+            for name, p in parameters.items():
                 p.add_(by[name])
         yield
     finally:
         with torch.no_grad():
-            for name, p in places.items():
-                p.copy_(kept[name])
+            for name, p in parameters.items():
+                p.copy_(before[name])
 
 
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Inside, the network is in eval mode; afterwards every module is in the mode it was in."""
-    before = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
-
-
-__all__ = ["Weights", "drawn", "evaluating", "filter_norms", "moved", "norm", "weights"]
+__all__ = ["Weights", "drawn", "filter_norms", "moved", "norm", "weights"]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 from codistill.cli.finish import run_study, run_training, say_if_unfinished, write_report_of
-from codistill.cli.given import Given, Settings, run_of, study_of
+from codistill.cli.settings import Settings, recipe_of, study_of
+from codistill.run import Run
 
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run or of a comparison.")]
 IF_EXISTS = Literal["error", "resume"]
@@ -22,31 +23,29 @@ IF_EXISTS = Literal["error", "resume"]
 
 @dataclass
 class Compare:
-    """Compare methods with networks trained alone, over seeds, and write a report.
-
-    Every setting of a run can be given; what is not given is the recipe's.
-    """
+    """Compare methods with networks trained alone, over seeds, and write a report."""
 
     recipe: str = "digits"
-    """The experiment, a spec: `codistill list recipes`."""
+    """The experiment (a spec; codistill list recipes). With --help: show its settings as defaults."""
     methods: tuple[str, ...] = ()
-    """Methods, specs that may also set a run's settings: alone dml:peers=4 kd:teacher=runs/big. Empty: the recipe's."""
+    """Methods (specs that may also set a run's settings: dml:peers=4 kd:teacher=runs/big). None: the recipe's."""
     seeds: tuple[int, ...] = ()
-    """One number N for the seeds 0 to N-1, or the seeds themselves. Empty: the recipe's."""
+    """The number of seeds N, for the seeds 0 to N-1; or the seeds themselves, two or more. None: the recipe's."""
     name: str | None = None
-    """Folder below --runs. None: the recipe's name."""
+    """Folder in --runs. none: the recipe's name."""
     runs: Path = Path("runs")
-    """Where folders of runs are."""
+    """Folder that holds the folders of runs."""
     if_exists: IF_EXISTS = "error"
-    """What to do where the folder is there already: stop, or go on with what is in it."""
+    """If the folder exists already: stop with an error, or resume what is in it."""
     quick: bool = False
-    """See in a minute that all is in place: few examples, small networks, one epoch. Its figures mean nothing."""
-    settings: Settings = field(default_factory=Given)
+    """Check in a minute that everything works: few examples, small networks, one epoch. Its figures mean nothing."""
+    settings: Settings = field(default_factory=Run)
+    """Settings of the run. What is not given is the recipe's."""
 
-    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+    def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
 
-        study = study_of(self.recipe, given, self.methods, self.seeds, self.quick)
+        study = study_of(recipe_of(self.recipe, self.quick), self.settings, self.methods, self.seeds)
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", study.recipe))
         there = (folder / "study.json").exists()
         if there and self.if_exists == "resume":
@@ -61,20 +60,21 @@ class Compare:
 
 @dataclass
 class Train:
-    """Train one cohort. Every setting of a run can be given; what is not given is the recipe's."""
+    """Train one cohort."""
 
     recipe: str | None = None
-    """Start from a recipe's settings: `codistill list recipes`."""
+    """Start from a recipe's settings (a spec; codistill list recipes)."""
     name: str | None = None
-    """Folder below --runs. None: made of method, data and seed."""
+    """Folder in --runs. none: made of data, method and seed."""
     runs: Path = Path("runs")
-    """Where folders of runs are."""
-    settings: Settings = field(default_factory=Given)
+    """Folder that holds the folders of runs."""
+    settings: Settings = field(default_factory=Run)
+    """Settings of the run. What is not given is the recipe's."""
 
-    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+    def __call__(self, console: "Console", command: str) -> None:
         from codistill.training.loop import train
 
-        run = run_of(self.recipe, given)
+        run = self.settings
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}"))
         if (folder / "runs.json").exists():
             raise FileExistsError(f"{folder} is there already: codistill resume {folder}, or choose another --name")
@@ -83,11 +83,11 @@ class Train:
 
 @dataclass
 class Resume:
-    """Go on with an interrupted run or comparison; it ends where an unbroken one would have."""
+    """Resume an interrupted run or comparison; it ends exactly where an uninterrupted one would have."""
 
     run: Positional[RunFolder]
 
-    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+    def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
         from codistill.training.loop import resume
 
@@ -99,15 +99,15 @@ class Resume:
 
 @dataclass
 class Evaluate:
-    """Measure the networks of a run's newest checkpoint."""
+    """Evaluate the networks of a run's newest checkpoint."""
 
     run: Positional[RunFolder]
     part: Literal["test", "valid", "train"] = "valid"
-    """Part of the data. The test set is for the end."""
+    """Part of the data. Keep the test set for the end."""
     against: Path | None = None
-    """Folder of another run: print how many predictions change from the first to this one."""
+    """Folder of another run: print how many predictions change from RUN to this one."""
 
-    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+    def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
         from codistill.report.results import results_table
         from codistill.training.loop import restored, results
@@ -118,7 +118,8 @@ class Evaluate:
         whole = (self.run / "study.json").exists()
         folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
         for folder in folders:
-            console.print(results_table(results(restored(folder, teachers=studies.teachers_of(folder)), self.part)))
+            rows = results(restored(folder, teachers=studies.teachers_of(folder)), self.part)
+            console.print(results_table(rows))
             say_if_unfinished(folder, console)
 
     def _compare(self, other: Path, console: "Console") -> None:
@@ -136,77 +137,78 @@ class Evaluate:
 
 @dataclass
 class Analyze:
-    """Look why it works: flatness of minima, certainty, and what peers make of each other, in finished runs.
+    """Analyse finished runs: flatness of minima, confidence, divergence between peers.
 
     Prints tables and writes analysis.json and analysis.html into the run's folder.
     """
 
     run: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN...", help="Folders of runs, or of one comparison.")]]
     out: Path | None = None
-    """Folder for what is written. None: the run's; several runs need one."""
+    """Folder for the output. none: the run's folder; several runs need one."""
     examples: int = 512
-    """Training examples, at most, for noise, sharpness, curvature and surfaces; 4 times as many for losses."""
+    """Most training examples for noise, sharpness, curvature and surfaces; 4 times as many for losses."""
     networks: int = 2
-    """Networks of each run, at most: its first ones."""
+    """Most networks per run: the first ones."""
     draws: int = 5
-    """Draws of weight noise."""
+    """Number of draws of weight noise."""
     probes: int = 10
-    """Probes of the Hessian's trace."""
+    """Number of probes of the Hessian's trace."""
     seed: int = 0
-    """Of noise, probes, directions, and of which examples."""
+    """Seed of the noise, the probes, the directions and the choice of examples."""
     skip: tuple[Literal["noise", "sharpness", "hessian", "surface", "path"], ...] = ()
-    """What to leave out."""
+    """Measures to leave out."""
 
-    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+    def __call__(self, console: "Console", command: str) -> None:
         from codistill.analysis import Settings, analyze
         from codistill.report.analysis_page import write_analysis
-        from codistill.report.analysis_table import print_analysis
+        from codistill.report.analysis_tables import print_analysis
 
         settings = Settings(self.examples, self.networks, self.draws, self.probes, seed=self.seed, skip=self.skip)
         folder = _analysis_folder(self.run, self.out)
-        found = analyze(self.run, settings, say=console.print)
+        analysis = analyze(self.run, settings, say=console.print)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "analysis.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        path = write_analysis(found, folder / "analysis.html", command)
-        print_analysis(found, console)
+        (folder / "analysis.json").write_text(json.dumps(analysis.to_json(), indent=1) + "\n", encoding="utf-8")
+        path = write_analysis(analysis, folder / "analysis.html", command)
+        print_analysis(analysis, console)
         console.print(f"Analysis: {path}")
 
 
 @dataclass
 class Report:
-    """Write the report of a run or a comparison anew from its raw results."""
+    """Rewrite the report of a run or a comparison from its raw results."""
 
     run: Positional[RunFolder]
 
-    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
+    def __call__(self, console: "Console", command: str) -> None:
         write_report_of(self.run, console)
 
 
 @dataclass
 class List:
-    """List what there is."""
+    """List the methods, models, data sets or recipes."""
 
     what: Positional[Literal["methods", "models", "data", "recipes"]]
 
-    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
-        from codistill.report.lists import listing
+    def __call__(self, console: "Console", command: str) -> None:
+        from codistill.cli.listing import listing
 
         console.print(listing(self.what))
 
 
 @dataclass
 class Show:
-    """Print a resolved run as JSON."""
+    """Print a run's settings as JSON."""
 
     recipe: str | None = None
-    """Start from a recipe's settings: `codistill list recipes`."""
-    settings: Settings = field(default_factory=Given)
+    """Start from a recipe's settings (a spec; codistill list recipes)."""
+    settings: Settings = field(default_factory=Run)
+    """Settings of the run. What is not given is the recipe's."""
 
-    def __call__(self, console: "Console", given: dict[str, Any], command: str) -> None:
-        print(run_of(self.recipe, given).to_json(), end="")
+    def __call__(self, console: "Console", command: str) -> None:
+        print(self.settings.to_json(), end="")
 
 
-COMMANDS: dict[str, Callable[..., Any]] = {
+COMMANDS: dict[str, Any] = {
     c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Analyze, Report, List, Show)
 }
 

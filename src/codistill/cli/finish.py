@@ -1,6 +1,5 @@
 """Train to the end, or to an interruption, and write the report."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +40,7 @@ def run_training(records: Any, folder: Path, console: "Console") -> None:
 
 def _warn(lines: Sequence[dict[str, Any]], console: "Console") -> None:
     """What the KL watch would have somebody change, one line each."""
-    from codistill.analysis.watch import warnings
+    from codistill.analysis.judge import warnings
 
     for one in warnings(lines):
         console.print(f"Warning: {one}", soft_wrap=True, markup=False)
@@ -73,26 +72,28 @@ def write_report_of(folder: Path, console: "Console") -> None:
     """
     from codistill import study as studies
     from codistill.checkpoint import read_runs
+    from codistill.report.comparison import comparison
     from codistill.report.markdown import markdown
-    from codistill.report.page import write_report, write_run_report
     from codistill.report.results import results_table
-    from codistill.report.table import rich_table
+    from codistill.report.run_page import write_run_report
+    from codistill.report.study_page import write_report
+    from codistill.report.table import terminal
+    from codistill.study.results import read_results
     from codistill.training.records import read_lines
 
-    results = read_lines(folder / "results.jsonl")
+    results = read_results(folder)
     path = folder / "report.html"
     if (folder / "study.json").exists():
         if not (folder / "summary.json").exists():
             raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        summary = studies.Summary.from_json((folder / "summary.json").read_text(encoding="utf-8"))
         log = studies.log_of(studies.load(folder), folder)
         write_report(summary, log, results, path)
         (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
-        console.print(rich_table(summary))
+        console.print(terminal(comparison(summary), narrow=True))
     else:
-        runs = [run.as_dict() for run in read_runs(folder)]
         log = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
-        write_run_report(runs, log, results, path)
+        write_run_report(read_runs(folder), log, results, path)
         if results:
             console.print(results_table(results))
         say_if_unfinished(folder, console)

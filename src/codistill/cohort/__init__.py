@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from codistill.batch import PerPeer
+from codistill.batch import Batch, PerPeer
 from codistill.cohort.branches import branch
 from codistill.cohort.groups import Group, Leaf, Raw, Single, Stack, alike, arrange, on_device
 from codistill.cohort.memory import Memory
 from codistill.losses.posterior import full_precision
+from codistill.randomness import seeded
 
 EXECUTORS = ("loop", "stack")
 Feature = Tensor | list[Tensor]
@@ -30,6 +31,33 @@ class Outputs(NamedTuple):
 
     logits: Tensor
     features: dict[str, Feature]
+
+    def pooled(self, *names: str) -> Tensor:
+        """Features side by side, of maps the mean over their positions, in float32 at least: ``[P, B, F]``.
+
+        Raises:
+            ValueError: they are not equally wide in all peers.
+        """
+        features = [self.features[name] for name in names]
+        if all(isinstance(f, Tensor) for f in features):
+            return torch.cat([_pooled(f, 2) for f in features if isinstance(f, Tensor)], -1)
+        each = self.pooled_by_peer(*names)
+        if len({f.shape[-1] for f in each}) > 1:
+            widths = ", ".join(str(f.shape[-1]) for f in each)
+            raise ValueError(
+                f"features={'/'.join(names)!r} are {widths} wide in these peers, and this method compares them, or "
+                "gives each the same classifier: name others, or give networks where they are equally wide"
+            )
+        return torch.stack(each)
+
+    def pooled_by_peer(self, *names: str) -> list[Tensor]:
+        """As `pooled`, each peer's ``[B, F]``: of any width."""
+        return [torch.cat([_pooled(self.features[name][i], 1) for name in names], -1) for i in range(len(self.logits))]
+
+
+def _pooled(feature: Tensor, leading: int) -> Tensor:
+    """Mean over the positions, which follow so many leading dims and the channels."""
+    return full_precision(feature.flatten(leading + 1).mean(-1) if feature.dim() > leading + 1 else feature)
 
 
 @dataclass
@@ -173,6 +201,10 @@ class Cohort(nn.Module):
                 peer of unlike networks.
         """
         self[:].tap(name, submodules)
+
+    def probe(self, batch: Batch) -> Outputs:
+        """What peers make of a batch, to look at its shapes: without gradient, it moves no buffer and draws nothing."""
+        return self[:].probe(batch)
 
     def forward(self, x: Any) -> Outputs:
         """All peers' logits and features for inputs shared by all, or a `PerPeer`."""
@@ -339,6 +371,11 @@ class View:
     def __call__(self, x: Any) -> Outputs:
         return self.cohort.outputs(x, self.peers)
 
+    def probe(self, batch: Batch) -> Outputs:
+        """See `Cohort.probe`."""
+        with torch.no_grad(), seeded(self.device, 0):  # dropout takes no numbers from those that are drawn afterwards
+            return self(batch.x)
+
     def __len__(self) -> int:
         return len(self.peers)
 
@@ -387,6 +424,7 @@ class View:
         return self.cohort.peer_state(self.peers[peer])
 
 
+Peers = Cohort | View
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
-__all__ = ["Cohort", "Group", "Outputs", "Passes", "PerPeer", "Single", "Stack", "View", "alike"]
+__all__ = ["Cohort", "Group", "Outputs", "Passes", "Peers", "PerPeer", "Single", "Stack", "View", "alike"]

@@ -1,17 +1,15 @@
-"""Data sets, one to a file; `split`, `augment` and `loader`; rooms for images, text and the `datasets` library.
+"""Data sets, one to a file; `split` and `loader`; rooms for images, text, augmentations and the `datasets` library.
 
 `load` finds a data set by its spec: ``digits``, ``cifar100:labels=coarse``, ``folder:size=64``, or your
 own, ``module:function``.
 """
 
-import inspect
 import os
 from pathlib import Path
 
 from codistill.data.conversion import from_dataset
 from codistill.data.examples import DataSet, Examples
-from codistill.data.options import bind
-from codistill.discovery import find
+from codistill.discovery import construct
 from codistill.spec import Spec, WrongKind
 
 __all__ = ["DataSet", "Examples", "from_dataset", "load"]
@@ -19,7 +17,7 @@ __all__ = ["DataSet", "Examples", "from_dataset", "load"]
 ROOT = "CODISTILL_DATA"  # the environment variable for the default root
 
 
-def load(spec: str, root: Path | None = None, download: bool = False) -> DataSet:
+def load(spec: str | Spec, root: Path | None = None, download: bool = False) -> DataSet:
     """The data set that a spec names.
 
     Args:
@@ -30,20 +28,14 @@ def load(spec: str, root: Path | None = None, download: bool = False) -> DataSet
         download: Fetch the files where they do not exist.
 
     Raises:
-        UnknownName: no such data set or option, with the nearest that exists.
+        UnknownName: no such data set or option, with the nearest that exist.
         FileNotFoundError: the files do not exist; says where they were looked for and what to do.
         ValueError: an option's value, or a file, is invalid.
         WrongKind: your own is not a function, or returns something else.
     """
-    parsed = Spec.parse(spec)
-    make, args = find(__name__, parsed)
-    if not callable(make):
-        raise WrongKind(f"{spec} is a {type(make).__name__}: name a function that returns a codistill.data.DataSet")
-    settings = {"root": root or default_root(), "download": download}
-    taken = inspect.signature(make).parameters
-    dataset = make(**{k: v for k, v in settings.items() if k in taken}, **bind(make, parsed, args, given=settings))
+    dataset = construct(__name__, spec, root=root or default_root(), download=download)
     if not isinstance(dataset, DataSet):
-        raise WrongKind(f"{spec} returned a {type(dataset).__name__}: return a codistill.data.DataSet")
+        raise WrongKind(f"data '{spec}' returned a {type(dataset).__name__}: return a codistill.data.DataSet")
     return dataset
 
 

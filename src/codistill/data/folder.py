@@ -5,13 +5,12 @@ from pathlib import Path
 
 import torch
 
-from codistill.checks import whole
+from codistill.checks import flag, whole
 from codistill.data.download import nothing_to_fetch
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.images import class_folders
 from codistill.data.images.cut import Cut
 from codistill.data.images.lazy import decoded
-from codistill.data.options import check_flag
 from codistill.data.split import hold_out
 
 __all__ = ["folder"]
@@ -47,7 +46,7 @@ def folder(
     nothing_to_fetch("folder", download, "the folder that holds your images")
     whole("folder: size", size)
     for setting, value in (("grey", grey), ("skip_bad", skip_bad)):
-        check_flag("folder", setting, value)
+        flag(f"folder: {setting}", value)
     cut = Cut(size, size, grey, how="fit")
     train_root, test_root = _folders(root)
     names = class_folders.classes(train_root, "folder")

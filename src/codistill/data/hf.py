@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from codistill.checks import whole
+from codistill.checks import flag, whole
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.huggingface.columns import Columns, Split
 from codistill.data.huggingface.hub import folder_of, load_splits
 from codistill.data.huggingface.images import Source, read_images
 from codistill.data.images.cut import Cut
-from codistill.data.options import check_flag
 from codistill.data.split import hold_out
 from codistill.data.text.token_ids import TextOptions, Texts, takes_text_options, text_data
 from codistill.spec import UnknownName
@@ -78,7 +77,7 @@ def hf(
     if size is not None:
         whole("hf: size", size)
     for setting, value in (("grey", grey is not None and grey), ("skip_bad", skip_bad)):
-        check_flag("hf", setting, value)
+        flag(f"hf: {setting}", value)
     cut = Cut(size or 0, size or 0, grey, how="same" if size is None else "fit")
     splits = load_splits(str(name), root, config, download)
     learned = _split(splits, train, str(name))

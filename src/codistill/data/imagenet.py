@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from codistill.checks import number, whole
+from codistill.checks import flag, number, whole
 from codistill.data.disk_cache import cached
 from codistill.data.download import located, nothing_to_fetch
 from codistill.data.examples import DataSet, Examples
@@ -15,7 +15,6 @@ from codistill.data.images import class_folders
 from codistill.data.images.cut import Cut
 from codistill.data.images.lazy import FileNames, LazyImages, readable
 from codistill.data.images.workers import count
-from codistill.data.options import check_flag
 
 __all__ = ["imagenet"]
 
@@ -58,8 +57,8 @@ def imagenet(
     """
     nothing_to_fetch("imagenet", download, "the folder that holds train/ and val/")
     whole("imagenet: size", size, 8)
-    check_flag("imagenet", "skip_bad", skip_bad)
-    number("imagenet: area", area, 1e-9, 1)
+    flag("imagenet: skip_bad", skip_bad)
+    number("imagenet: area", area, 0, 1, above=True)
     processes = count(workers, "imagenet")
     home = located("imagenet", [root, root / "imagenet"], ["train", "val"], fetchable=False)
     folders = train, val = home / "train", home / "val"

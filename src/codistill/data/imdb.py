@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from codistill.checks import flag
 from codistill.data.download import check_free, extract, fetch, located
 from codistill.data.examples import DataSet
-from codistill.data.options import check_flag
 from codistill.data.skipping import left_out
 from codistill.data.text.token_ids import TextOptions, Texts, takes_text_options, text_data
 
@@ -40,8 +40,8 @@ def imdb(
         ValueError: an option out of range, a review that cannot be read or is not UTF-8, or a damaged archive; names
             the file and the line.
     """
-    check_flag("imdb", "unsup", unsup)
-    check_flag("imdb", "skip_bad", skip_bad)
+    flag("imdb: unsup", unsup)
+    flag("imdb: skip_bad", skip_bad)
     homes = [root / "aclImdb", root]
 
     def download_all() -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from codistill.checks import whole
-from codistill.data.augment import Augment
+from codistill.data.augmentations import Augment
 from codistill.data.batch_order import Order
 from codistill.data.examples import Examples, check_statistics
 from codistill.data.images.cut import Cut
@@ -29,7 +29,7 @@ class Loader:
         examples: Their device is the batches'.
         batch: Examples in each batch.
         seed: Of the order and the augmentation.
-        augment: From `codistill.data.augment.build_augment`; acts before normalisation.
+        augment: From `codistill.data.augmentations.build_augment`; acts before normalisation.
         mean: Per channel, on the 0..1 scale; empty for token ids.
         std: As `mean`.
         drop_last: Leave out the examples that do not fill a batch.

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import torch
 
-from codistill.checks import whole
+from codistill.checks import flag, whole
 from codistill.data.download import located, nothing_to_fetch
 from codistill.data.examples import DataSet, Examples, Retrieval
 from codistill.data.images.class_folders import is_image
 from codistill.data.images.cut import Cut
 from codistill.data.images.lazy import FileNames, LazyImages, readable
 from codistill.data.images.workers import count
-from codistill.data.options import check_flag
 from codistill.data.skipping import left_out
 from codistill.spec import UnknownName
 
@@ -76,7 +75,7 @@ def market1501(
     nothing_to_fetch("market1501", download, f"the folder that holds {TRAIN}/")
     for setting, value in (("height", height), ("width", width)):
         whole(f"market1501: {setting}", value, 8)
-    check_flag("market1501", "skip_bad", skip_bad)
+    flag("market1501: skip_bad", skip_bad)
     if queries not in QUERIES:
         raise UnknownName("folder of queries", str(queries), QUERIES)
     processes = count(workers, "market1501")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from codistill.checks import flag
 from codistill.data.download import fetch, located
 from codistill.data.examples import DataSet
-from codistill.data.options import check_flag
 from codistill.data.text.rows import Columns, Row, usable
 from codistill.data.text.token_ids import TextOptions, Texts, takes_text_options, text_data
 
@@ -37,7 +37,7 @@ def nsmc(root: Path, texts: TextOptions, *, download: bool = False, skip_bad: bo
         FileNotFoundError: the files do not exist and ``download`` is off.
         ValueError: an option out of range, or a damaged file; names it and the line.
     """
-    check_flag("nsmc", "skip_bad", skip_bad)
+    flag("nsmc: skip_bad", skip_bad)
     homes = [root / "nsmc", root]
 
     def download_all() -> None:

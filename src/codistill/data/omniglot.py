@@ -6,13 +6,12 @@ from pathlib import Path
 
 import torch
 
-from codistill.checks import whole
+from codistill.checks import flag, whole
 from codistill.data.download import extract, fetch, located
 from codistill.data.examples import DataSet, Examples, Retrieval, channel_statistics
 from codistill.data.images.class_folders import is_image
 from codistill.data.images.cut import Cut
 from codistill.data.images.lazy import decoded
-from codistill.data.options import check_flag
 from codistill.data.skipping import left_out
 from codistill.randomness import generator
 
@@ -64,7 +63,7 @@ def omniglot(
     """
     whole("omniglot: test_alphabets", test_alphabets)
     whole("omniglot: size", size)
-    check_flag("omniglot", "skip_bad", skip_bad)
+    flag("omniglot: skip_bad", skip_bad)
     homes = [root / home for home in HOMES]
 
     def download_all() -> None:

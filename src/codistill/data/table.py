@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from codistill.checks import flag
 from codistill.data.download import nothing_to_fetch
 from codistill.data.examples import DataSet
-from codistill.data.options import check_flag
 from codistill.data.skipping import shortened
 from codistill.data.split import hold_out
 from codistill.data.text.rows import SUFFIXES, Columns, Row, sort_key, usable
@@ -60,7 +60,7 @@ def table(
         ImportError: a Parquet file, and pyarrow is not installed.
     """
     nothing_to_fetch("table", download, "the folder that holds your files")
-    check_flag("table", "skip_bad", skip_bad)
+    flag("table: skip_bad", skip_bad)
     columns = Columns(str(text), str(label), str(encoding), quotes, None if separator is None else str(separator))
     path = _file(root, "train", str(train))
     tested = _test_file(root, path, test)

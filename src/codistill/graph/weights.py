@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from codistill.spec import UnknownName
+from codistill.discovery import construct
 
 Rule = Callable[[int, int], Tensor]
 
@@ -119,25 +119,14 @@ def matrix(rows: Sequence[Sequence[float]], of: str = "graph") -> Graph:
     return Graph(partial(_given, rows=given, of=of), "matrix")
 
 
-_NAMED: dict[str, Callable[[], Graph]] = {
-    "complete": complete,
-    "ring": ring,
-    "star": star,
-    "none": none,
-    "own": own,
-    "everyone": everyone,
-}
-
-
-def named(graph: "str | Graph | Sequence[Sequence[float]]") -> Graph:
-    """A graph from its name, its matrix, or itself."""
+def named(graph: str | Graph | Sequence[Sequence[float]]) -> Graph:
+    """A graph from its spec, its matrix, or itself."""
     if isinstance(graph, Graph):
         return graph
     if not isinstance(graph, str):
         return matrix(graph)
-    if graph not in _NAMED:
-        raise UnknownName("graph", graph, _NAMED)
-    return _NAMED[graph]()
+    built: Graph = construct("codistill.graph", graph)
+    return built
 
 
 @lru_cache(maxsize=64)
@@ -160,3 +149,6 @@ def edge_weights(
 def edges(graph: Graph, students: int, sources: int) -> tuple[tuple[int, int], ...]:
     """Student and source of every edge that weighs something, in the order in which `along_features` has them."""
     return tuple((i, j) for i, j in graph.matrix(students, sources).nonzero().tolist())
+
+
+__all__ = ["complete", "everyone", "none", "own", "ring", "star"]  # what a spec may name

@@ -1,4 +1,7 @@
-"""Methods: each an equation over the outputs of a cohort, one to a file; the folder is the list."""
+"""Methods: each an equation over the outputs of a cohort, one to a file; the folder is the list.
+
+What a method's file speaks of can be imported from here: peers, batches, a graph, and the verbs over them.
+"""
 
 import inspect
 import warnings
@@ -11,11 +14,16 @@ from torch import Tensor, nn
 
 from codistill import discovery
 from codistill.batch import Batch
-from codistill.cohort import Cohort, View
-from codistill.graph import Graph
-from codistill.spec import Spec, UnknownName, WrongKind
+from codistill.checks import number
+from codistill.cohort import Cohort, Outputs, Peers
+from codistill.graph import Graph, along, blend, complete, everyone, named, none
+from codistill.losses.divergence import imitate
+from codistill.losses.labels import joint_loss, label_loss
+from codistill.methods.parts.needs import Needs
+from codistill.methods.parts.ramp import ramp, rise
+from codistill.spec import Spec, WrongKind
 
-Peers = Cohort | View
+Links = str | Graph | None
 Terms = dict[str, Tensor]
 
 
@@ -29,50 +37,51 @@ class Method(nn.Module, ABC):
     A method that has parameters makes them in `prepare`; state that moves, moves in `after_step` alone and is
     kept in buffers, so that it is in every checkpoint.
 
+    Args:
+        graph: W[student, source], by name (``complete``, ``ring``, ``star``, ``own``, ``everyone``, ``none``), by
+            matrix or as a `Graph`. None: each from all teachers, or from all other peers, alike.
+        teacher: a frozen cohort; a run also takes the folder of a finished run. None: peers imitate each other.
+
     Attributes:
         title: its name in tables.
-        needs: what it needs besides labelled examples, in words; with `cost` and `published` for `codistill list`.
+        needs: what it needs of data, peers and networks.
         cost: network passes per network and step, forward / backward.
         published: published figures, their source, and how sure they are.
-        mutual: whether peers learn from each other, so that their number matters.
-        views: distorted views of a batch that it needs; those after the first are ``batch.views``.
-        own_views: whether each peer has a distortion of its own.
-        own_batches: whether peers may have samples of their own (``shards``): their predictions are never compared
-            across batches.
-        partners: whether it needs ``batch.partner``, another example of the same class.
-        semi: whether it learns from unlabelled samples.
-        branches: whether peers have to be branches of one trunk.
-        twin: whether its teacher is a network's own past self: in a study, the one with its start trained alone.
-        blocks: independent blocks of peers, side by side: one for each seed of a fleet.
         samples: how many samples ``batch.index`` counts, and
-        epochs: those of the whole training; said before `prepare`, 0 where nobody said.
-        graph: who learns from whom; None where nobody learns from peers.
+        epochs: those of the whole training; set before `prepare`, 0 where they are not known.
+
+    Raises:
+        ValueError: the teacher is not a frozen cohort.
     """
 
     title: ClassVar[str]
-    needs: ClassVar[str] = ""
-    cost: ClassVar[str] = "1 / 1"
+    needs: ClassVar[Needs] = Needs()
+    cost: ClassVar[str] = ""
     published: ClassVar[str] = ""
-    mutual: ClassVar[bool] = False
-    views: ClassVar[int] = 1
-    own_views: ClassVar[bool] = False
-    own_batches: ClassVar[bool] = False
-    partners: ClassVar[bool] = False
-    semi: ClassVar[bool] = False
-    branches: ClassVar[bool] = False
-    twin: ClassVar[bool] = False
-    blocks: int = 1
     samples: int = 0
     epochs: int = 0
-    graph: Graph | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, graph: Links = None, teacher: Cohort | None = None) -> None:
         super().__init__()
+        if teacher is not None and not (isinstance(teacher, Cohort) and teacher.fixed):
+            what = f"a {type(teacher).__name__}" + (" that still learns" if isinstance(teacher, Cohort) else "")
+            raise ValueError(f"teacher is {what}: give a frozen cohort (cohort.frozen()), a folder, or none for peers")
+        if graph is None:
+            graph = getattr(type(self), "graph", None)
+        if graph is None:
+            couples = self.needs.peers or self.needs.teacher
+            graph = everyone() if teacher is not None else complete() if couples else none()
+        self.graph, self.teacher = named(graph), teacher
         self._checked = False
+
+    @property
+    def peer_graph(self) -> Graph:
+        """Who learns from which peer."""
+        return self.graph if self.teacher is None or self.needs.peers else none()
 
     @abstractmethod
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        """Named terms, each ``[P]``, or ``[blocks]`` where it belongs to no peer; their sum is what is minimised.
+        """Named terms, each ``[P]``, or a scalar where it belongs to no peer; their sum is what is minimised.
 
         Args:
             cohort: the peers.
@@ -80,19 +89,27 @@ class Method(nn.Module, ABC):
             progress: how much of the training is done, 0 to 1; None where nobody knows.
         """
 
+    def students_and_sources(self, cohort: Peers, batch: Batch) -> tuple[Outputs, Outputs]:
+        """The students' outputs, and those that they imitate, detached: the teacher's, or their own without one."""
+        students = cohort(batch.x)
+        if self.teacher is None:
+            sources = students
+        else:
+            with torch.no_grad():
+                sources = self.teacher(batch.x)
+        features = {name: cohort.share(feature) for name, feature in sources.features.items()}
+        return students, Outputs(cohort.share(sources.logits), features)
+
     @classmethod
     def same_gradient(cls, options: Mapping[str, Any]) -> str | None:
         """The spec of another method that has the very same gradient as this one with these options, or None."""
         return None
 
-    def repeat(self, blocks: int) -> "Method":
-        """Make this the method of so many independent blocks of peers side by side, each with the method's graph."""
-        self.blocks *= blocks
-        for module in self.modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Graph):
-                    setattr(module, name, value.repeat(blocks))
-        return self
+    def check_task(self, batch: Batch) -> None:
+        """Raises a ValueError where a method cannot learn the task of a batch."""
+        if batch.task not in self.needs.tasks:
+            name, tasks = type(self).__module__.rpartition(".")[2], " or ".join(map(repr, self.needs.tasks))
+            raise ValueError(f"task={batch.task!r}: method {name!r} is for task={tasks}; choose another method")
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         """Once, before the optimizer is built: taps, connectors, tables."""
@@ -104,11 +121,10 @@ class Method(nn.Module, ABC):
         """After the weights have moved: the only place where state moves."""
 
     def __call__(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
+        self.check_task(batch)
         if not self._checked:
             self._checked = True
-            graph = self.graph or getattr(getattr(self, "sources", None), "peer_graph", None)
-            if graph is not None:
-                warn_of_identical(cohort, graph)
+            warn_of_identical(cohort, self.peer_graph)
         terms: Terms = super().__call__(cohort, batch, progress)
         return terms
 
@@ -128,25 +144,26 @@ def warn_of_identical(cohort: Peers, graph: Graph) -> None:
             return
 
 
-def find(spec: str) -> type[Method]:
+def find(spec: str | Spec) -> type[Method]:
     """The class of a method's spec.
 
     Raises:
         UnknownName: no such method, with the nearest valid names.
     """
-    cls, _ = discovery.find(__name__, Spec.parse(spec))
+    cls, _ = discovery.find(__name__, spec)
     if not (isinstance(cls, type) and issubclass(cls, Method)):
-        raise WrongKind(f"{spec!r} is {cls!r}, not a Method")
+        raise WrongKind(f"'{spec}' is {cls!r}, not a Method")
     return cls
 
 
-def is_mutual(spec: str) -> bool:
+def is_mutual(spec: str | Spec) -> bool:
     """Whether a method's peers learn from each other: by itself, or because it was given ``teacher=none``."""
-    options = Spec.parse(spec).options
-    return find(spec).mutual or ("teacher" in options and options["teacher"] is None)
+    spec = Spec.of(spec)
+    options = spec.options
+    return find(spec).needs.peers or ("teacher" in options and options["teacher"] is None)
 
 
-def get(spec: str, **settings: Any) -> Method:
+def get(spec: str | Spec, **settings: Any) -> Method:
     """A method from its spec, ``dml:weight=0.5,temperature=3``; ``module:Name`` is the user's own.
 
     Args:
@@ -154,19 +171,40 @@ def get(spec: str, **settings: Any) -> Method:
         settings: more options, in Python.
 
     Raises:
-        UnknownName: no such method, with the nearest valid names.
-        ValueError: an option that the method does not have, or a value that it refuses.
+        UnknownName: no such method or option, with the nearest that exist.
+        ValueError: a required option is missing, or a value is invalid.
     """
-    parsed = Spec.parse(spec)
-    cls, (_, args) = find(spec), discovery.find(__name__, parsed)
-    options = {**parsed.options, **settings}
-    valid = list(inspect.signature(cls).parameters)
-    for option in options:
-        if option not in valid:
-            raise UnknownName(f"option of method {parsed.name!r}", option, valid)
-    parameters = list(inspect.signature(cls).parameters.values())[len(args) :]
-    for parameter in parameters:
-        if parameter.default is parameter.empty and parameter.name not in options:
-            fix = "a run's folder, or none for the peers" if parameter.name == "teacher" else "a value"
-            raise ValueError(f"method {spec!r} needs {parameter.name}: give it {fix}, {parameter.name}=...")
-    return cls(*args, **options)
+    spec = Spec.of(spec).replace(**settings)
+    teacher = inspect.signature(find(spec)).parameters.get("teacher")
+    if teacher is not None and teacher.default is teacher.empty and "teacher" not in spec.options and not spec.args:
+        raise ValueError(
+            f"method {str(spec)!r} needs teacher: give it a run's folder, or none for the peers, teacher=..."
+        )
+    method: Method = discovery.construct(__name__, spec)
+    return method
+
+
+__all__ = [
+    "Batch",
+    "Cohort",
+    "Graph",
+    "IdenticalPeers",
+    "Links",
+    "Method",
+    "Needs",
+    "Peers",
+    "Terms",
+    "along",
+    "blend",
+    "find",
+    "get",
+    "imitate",
+    "is_mutual",
+    "joint_loss",
+    "label_loss",
+    "named",
+    "number",
+    "ramp",
+    "rise",
+    "warn_of_identical",
+]

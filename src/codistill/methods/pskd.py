@@ -3,22 +3,19 @@
 import torch
 from torch import Tensor
 
-from codistill.batch import Batch
-from codistill.checks import number
 from codistill.losses.average import average
-from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import log_posterior
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss, number
 
 
 class PSKD(Method):
-    """Every network imitates its own last epoch.  L_i = (1-a_t) CE(z_i, y) + a_t CE(z_i, q_i),  a_t = a (t+1)/epochs
+    """A network imitates its last epoch.  L_i = (1-a_t) CE(z_i, y) + a_t CE(z_i, q_i),  a_t = a (t+1)/epochs
 
     q_i(x) is the posterior that network i gave x in the training pass of epoch t - 1, on that epoch's distorted view
     and with the weights of that step; the one-hot label where x was not seen then, so in the first epoch. Kim et al.,
     ICCV 2021, arXiv:2006.12000; a = 0.8 and (t+1)/epochs as in lgcnsai/PS-KD-Pytorch.
 
-    It keeps two tables ``[P, N, C]``, which are in the checkpoint. In a loop of one's own: set ``method.samples`` (N)
+    It keeps two tables ``[P, N, C]``, which are in the checkpoint. In your own loop: set ``method.samples`` (N)
     and ``method.epochs`` before `prepare`, give Batch(index=...), and call `start_epoch` and `after_step`.
 
     Args:
@@ -26,12 +23,11 @@ class PSKD(Method):
     """
 
     title = "PS-KD"
-    needs = "labels, numbered samples"
+    needs = Needs(index=True, shards=True, tasks=("classes",), couples="edges")
     published = (
         "CIFAR-100, error: PreAct ResNet-18 24.18 -> 20.82, PreAct ResNet-101 20.75 -> 19.43, DenseNet-121 20.05 -> "
         "18.73 (lgcnsai/PS-KD-Pytorch, the authors'); replication, ResNet-18: accuracy 76.24 -> 79.31"
     )
-    own_batches = True
     epoch: Tensor
     past: Tensor
     present: Tensor
@@ -43,8 +39,6 @@ class PSKD(Method):
         self._passes: list[tuple[Tensor, Tensor]] = []
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        if batch.task != "classes":
-            raise ValueError(f"task={batch.task!r}: pskd keeps one posterior for each sample; use task='classes'")
         if batch.index is None:
             raise ValueError("pskd keeps what it made of each sample, by its number: give Batch(index=...)")
         for name in ("samples", "epochs"):
@@ -52,8 +46,7 @@ class PSKD(Method):
                 raise ValueError(f"{name}={getattr(self, name)}: pskd needs to know it; set method.{name} first")
         if int(batch.index.max()) >= self.samples:
             raise ValueError(f"samples={self.samples}: a sample has the number {int(batch.index.max())}; set it higher")
-        with torch.no_grad():
-            z = log_posterior(cohort(batch.x).logits)
+        z = log_posterior(cohort.probe(batch).logits)
         # a row of zeros: not seen
         self.register_buffer("past", z.new_zeros(len(z), self.samples, z.shape[-1]))
         self.register_buffer("present", torch.zeros_like(self.past))
@@ -82,7 +75,7 @@ class PSKD(Method):
         labelled = batch.y >= 0 if mask is None else (batch.y >= 0) & mask.bool()
         a = self.alpha * (self.epoch + 1).to(z.dtype) / self.epochs
         return {
-            "task": (1 - a) * cross_entropy(z, batch.y, mask=mask, smoothing=batch.smoothing),
+            "task": (1 - a) * label_loss(z, batch),
             "mimic": a * average(own, labelled),
         }
 

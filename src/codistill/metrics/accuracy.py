@@ -1,8 +1,11 @@
 """How often the label is among the most probable classes."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from codistill.metrics import Metric
 from codistill.metrics.labels import check
 
 
@@ -35,9 +38,9 @@ def correct(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _ahead(logits: Tensor, labels: Tensor) -> Tensor:
     """How many classes come before the label, ``[..., N]``; all of them where a logit is NaN."""
-    own = logits.gather(-1, labels.expand(logits.shape[:-1]).unsqueeze(-1))
+    label_logit = logits.gather(-1, labels.expand(logits.shape[:-1]).unsqueeze(-1))
     lower = torch.arange(logits.shape[-1], device=logits.device) < labels.unsqueeze(-1)
-    ahead = ((logits > own) | ((logits == own) & lower)).sum(-1)
+    ahead = ((logits > label_logit) | ((logits == label_logit) & lower)).sum(-1)
     return ahead.masked_fill(logits.isnan().any(-1), logits.shape[-1])
 
 
@@ -45,4 +48,29 @@ def _float(logits: Tensor) -> torch.dtype:
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
-__all__ = ["accuracy"]
+METRICS = (
+    Metric(
+        "accuracy",
+        accuracy,
+        source="decisions",
+        order=10,
+        about="share of examples whose most probable class is the label",
+        better="higher",
+        title="accuracy",
+        tables=("classes",),
+    ),
+    Metric(
+        "top5",
+        partial(accuracy, top=5),
+        source="decisions",
+        order=70,
+        about="share whose label is among the five most probable",
+        where="more than 5 classes",
+        better="higher",
+        fits=lambda task, classes, labels: classes > 5,
+        title="top-5",
+        tables=("classes",),
+    ),
+)
+
+__all__ = ["METRICS", "accuracy", "correct"]

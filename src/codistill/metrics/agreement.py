@@ -1,7 +1,9 @@
-"""How alike the peers' answers are."""
+"""How often peers predict the same class."""
 
 import torch
 from torch import Tensor
+
+from codistill.metrics import Metric
 
 
 def agreement(logits: Tensor) -> Tensor:
@@ -14,4 +16,14 @@ def agreement(logits: Tensor) -> Tensor:
     return same.to(torch.float64 if logits.dtype == torch.float64 else torch.float32).mean(-1)
 
 
-__all__ = ["agreement"]
+METRICS = (
+    Metric(
+        "agreement",
+        lambda logits, labels: agreement(logits),
+        source="pairs",
+        order=10,
+        about="share of examples on which both choose the same class",
+    ),
+)
+
+__all__ = ["METRICS", "agreement"]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from codistill.losses.posterior import log_posterior
+from codistill.metrics import Metric
 from codistill.metrics.accuracy import correct
 from codistill.metrics.labels import check
 
@@ -59,4 +60,39 @@ def brier(logits: Tensor, labels: Tensor) -> Tensor:
     return (p - truth).square().sum(-1).mean(-1)
 
 
-__all__ = ["brier", "ece", "nll"]
+METRICS = (
+    Metric(
+        "nll",
+        nll,
+        source="decisions",
+        order=20,
+        about="mean of -log p(label)",
+        unit="nats",
+        better="lower",
+        title="NLL",
+        tables=("classes", "labels"),
+    ),
+    Metric(
+        "ece",
+        ece,
+        source="decisions",
+        order=30,
+        about="gap between confidence and accuracy in 15 bins of equal width, weighted by their sizes",
+        better="lower",
+        title="ECE",
+        tables=("classes", "labels"),
+    ),
+    Metric(
+        "brier",
+        brier,
+        source="decisions",
+        order=40,
+        about="mean of sum_m (p_m - [m = label])²",
+        unit="0 to 2",
+        better="lower",
+        title="Brier",
+        tables=("classes",),
+    ),
+)
+
+__all__ = ["METRICS", "brier", "ece", "nll"]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from codistill.losses.posterior import log_posterior
+from codistill.metrics import Metric
 from codistill.metrics.accuracy import correct
 from codistill.metrics.labels import check
 
@@ -47,4 +48,15 @@ def _area(confidence: Tensor, wrong: Tensor) -> Tensor:
     return area
 
 
-__all__ = ["aurc"]
+METRICS = (
+    Metric(
+        "aurc",
+        aurc,
+        source="decisions",
+        order=60,
+        about="mean, over k, of the error among the k most confident",
+        better="lower",
+    ),
+)
+
+__all__ = ["METRICS", "aurc"]

@@ -1,11 +1,14 @@
-"""Found or missed: F1, and average precision, for two classes or several labels each.
+"""Precision and recall: F1, and average precision, for two classes or several labels each.
 
 Through scikit-learn, which the quick start needs already; torchmetrics would be a dependency more for the same numbers.
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from codistill.metrics import Metric
 from codistill.metrics.labels import check
 
 AVERAGES = ("macro", "micro")
@@ -14,7 +17,7 @@ AVERAGES = ("macro", "micro")
 def f1(logits: Tensor, labels: Tensor) -> Tensor:
     """F1 = 2 tp / (2 tp + fp + fn) of class 1 of two: ``[..., N, 2]``, ``[N]`` -> ``[...]``; 0 where it is 0 / 0.
 
-    Class 1 is found where its logit is the higher one; not where the two are equal, as in argmax, and not where
+    Class 1 is predicted where its logit is the higher one; not where the two are equal, as in argmax, and not where
     a logit is NaN.
 
     Raises:
@@ -23,17 +26,17 @@ def f1(logits: Tensor, labels: Tensor) -> Tensor:
     check(logits, labels)
     if logits.shape[-1] != 2:
         raise ValueError(f"f1 is for 2 classes, the logits have {logits.shape[-1]}: use f1_labels for several labels")
-    found = (logits[..., 1] > logits[..., 0]).reshape(-1, len(labels))
-    return _shaped([_f1(labels, one) for one in found], logits)
+    predicted = (logits[..., 1] > logits[..., 0]).reshape(-1, len(labels))
+    return _shaped([_f1(labels, row) for row in predicted], logits)
 
 
 def f1_labels(logits: Tensor, labels: Tensor, average: str = "macro") -> Tensor:
     """F1 where an example has several labels: ``[..., N, C]``, ``[N, C]`` of 0 and 1 -> ``[...]``.
 
     Args:
-        logits: log-odds of each label; above 0 it is found.
+        logits: log-odds of each label; above 0 it is predicted.
         labels: -1 where it is not known: that decision is left out; NaN where nothing is known.
-        average: ``macro``, the mean of the labels' F1 (0 for a label that is neither there nor found, as in
+        average: ``macro``, the mean of the labels' F1 (0 for a label that is neither there nor predicted, as in
             scikit-learn), or ``micro``, the F1 of all decisions together.
 
     Raises:
@@ -44,11 +47,11 @@ def f1_labels(logits: Tensor, labels: Tensor, average: str = "macro") -> Tensor:
         raise ValueError(f"average={average!r}: choose one of {', '.join(AVERAGES)}")
     known = labels >= 0
     values = []
-    for found in (logits > 0).reshape(-1, *labels.shape):
+    for predicted in (logits > 0).reshape(-1, *labels.shape):
         if average == "micro":
-            values.append(_f1(labels[known], found[known]))
+            values.append(_f1(labels[known], predicted[known]))
             continue
-        each = [_f1(y[k], z[k]) for y, z, k in zip(labels.T, found.T, known.T, strict=True) if k.any()]
+        each = [_f1(y[k], z[k]) for y, z, k in zip(labels.T, predicted.T, known.T, strict=True) if k.any()]
         values.append(sum(each) / len(each) if each else torch.nan)
     return _shaped(values, logits)
 
@@ -75,12 +78,12 @@ def mean_average_precision(logits: Tensor, labels: Tensor) -> Tensor:
     return _shaped(values, logits)
 
 
-def _f1(labels: Tensor, found: Tensor) -> float:
+def _f1(labels: Tensor, predicted: Tensor) -> float:
     from sklearn.metrics import f1_score
 
     if not len(labels):
         return torch.nan
-    return float(f1_score(labels.cpu().numpy(), found.cpu().numpy().astype(int), zero_division=0.0))
+    return float(f1_score(labels.cpu().numpy(), predicted.cpu().numpy().astype(int), zero_division=0.0))
 
 
 def _average_precision(labels: Tensor, scores: Tensor) -> float:
@@ -106,4 +109,50 @@ def _shaped(values: list[float], logits: Tensor) -> Tensor:
     return torch.tensor(values, dtype=dtype, device=logits.device).reshape(logits.shape[:-2])
 
 
-__all__ = ["f1", "f1_labels", "mean_average_precision"]
+METRICS = (
+    Metric(
+        "f1",
+        f1,
+        source="decisions",
+        order=80,
+        about="2 tp / (2 tp + fp + fn) of class 1",
+        where="two classes, or one logit",
+        better="higher",
+        fits=lambda task, classes, labels: task != "multilabel" and classes == 2,
+        title="F1",
+        tables=("classes",),
+    ),
+    Metric(
+        "map",
+        mean_average_precision,
+        source="labels",
+        order=0,
+        about="mean over the labels of the average precision of their ranking",
+        better="higher",
+        fits=lambda task, classes, labels: bool((labels == 1).any()),
+        title="mAP",
+        tables=("labels",),
+    ),
+    Metric(
+        "f1_macro",
+        partial(f1_labels, average="macro"),
+        source="labels",
+        order=90,
+        about="mean of the labels' F1",
+        better="higher",
+        title="F1 macro",
+        tables=("labels",),
+    ),
+    Metric(
+        "f1_micro",
+        partial(f1_labels, average="micro"),
+        source="labels",
+        order=91,
+        about="F1 of all decisions together",
+        better="higher",
+        title="F1 micro",
+        tables=("labels",),
+    ),
+)
+
+__all__ = ["METRICS", "f1", "f1_labels", "mean_average_precision"]

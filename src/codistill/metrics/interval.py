@@ -1,9 +1,26 @@
 """Means over seeds or networks, with their spread and how far chance reaches."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a method gains over the baseline, a paired difference over seeds.
+
+    Attributes:
+        mean: over seeds.
+        interval: its 95 % interval, Student's t over seeds; None for one seed.
+        per_seed: the difference of each seed.
+    """
+
+    mean: float
+    interval: tuple[float, float] | None
+    per_seed: tuple[float, ...]
 
 
 def mean_sd(values: Iterable[float]) -> tuple[float, float]:
@@ -38,4 +55,20 @@ def paired_interval(differences: Iterable[float], level: float = 0.95) -> tuple[
     return mean, mean - reach, mean + reach
 
 
-__all__ = ["mean_sd", "paired_interval"]
+def paired_gain(seeds: Iterable[Sequence[tuple[float, float]]]) -> Gain:
+    """The gain of networks over their baselines: averaged within each seed, then over seeds.
+
+    d_s = mean_i value_si - mean_i baseline_si; mean_s d_s -+ t_{n-1} sd(d) / sqrt(n).
+
+    Args:
+        seeds: of each seed, (value, baseline) of every network.
+
+    Raises:
+        ValueError: no seeds, or a seed without networks.
+    """
+    differences = [fmean(value for value, _ in pairs) - fmean(base for _, base in pairs) for pairs in seeds]
+    mean, low, high = paired_interval(differences)
+    return Gain(mean, None if len(differences) == 1 else (low, high), tuple(differences))
+
+
+__all__ = ["Gain", "mean_sd", "paired_gain", "paired_interval"]

@@ -1,14 +1,20 @@
-"""How unlike the peers of a cohort are, pair by pair. With equal peers an ensemble brings nothing."""
+"""How much the peers of a cohort differ, pair by pair. With equal peers an ensemble brings nothing."""
 
 import math
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from codistill.losses.divergences.kl import relative_entropy
 from codistill.losses.posterior import log_posterior
+from codistill.metrics import Metric
 from codistill.metrics.accuracy import correct
 from codistill.metrics.labels import check
+
+Value = TypeVar("Value")
 
 
 def error_correlation(logits: Tensor, labels: Tensor) -> Tensor:
@@ -59,17 +65,43 @@ def js_matrix(logits: Tensor) -> Tensor:
     return torch.stack(rows, dim=-2).clamp(min=0.0)  # rounding may leave it just below
 
 
-def between(matrix: Tensor) -> Tensor:
-    """The mean over pairs of unlike peers, off the diagonal: ``[..., P, P]`` -> ``[...]``.
-
-    Raises:
-        ValueError: one peer makes no pair.
-    """
-    peers = matrix.shape[-1]
-    if peers < 2:
-        raise ValueError(f"a matrix of {peers} peer has no pairs: give at least 2 peers")
-    apart = ~torch.eye(peers, dtype=torch.bool, device=matrix.device)
-    return matrix[..., apart].mean(-1)
+def off_diagonal(matrix: Sequence[Sequence[Value]]) -> list[Value]:
+    """The entries of a ``[P, P]`` matrix that are about two different peers, row by row."""
+    return [value for i, row in enumerate(matrix) for j, value in enumerate(row) if i != j]
 
 
-__all__ = ["between", "error_correlation", "js_matrix", "kl_matrix"]
+def off_diagonal_mean(matrices: Iterable[Sequence[Sequence[float | None]]]) -> float | None:
+    """The mean off the diagonals of all matrices together; entries that are None are left out, and None is the answer
+    where there is no other."""
+    values = [value for matrix in matrices for value in off_diagonal(matrix) if value is not None]
+    return fmean(values) if values else None
+
+
+METRICS = (
+    Metric(
+        "error_correlation",
+        error_correlation,
+        source="pairs",
+        order=20,
+        about='Pearson\'s r of "is wrong": 1, on the very same examples; 0, as if by chance; null for a network that '
+        "is always right",
+    ),
+    Metric(
+        "kl",
+        lambda logits, labels: kl_matrix(logits),
+        source="pairs",
+        order=30,
+        about="mean of KL(p_source ‖ p_student) in nats, at [student, source] as in a graph",
+        unit="nats",
+    ),
+    Metric(
+        "js",
+        lambda logits, labels: js_matrix(logits),
+        source="pairs",
+        order=40,
+        about="mean of the Jensen-Shannon divergence, 0 to log 2 nats",
+        unit="nats",
+    ),
+)
+
+__all__ = ["METRICS", "error_correlation", "js_matrix", "kl_matrix", "off_diagonal", "off_diagonal_mean"]

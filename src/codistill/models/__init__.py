@@ -4,7 +4,6 @@ Logits come out of a submodule ``fc`` in all of ours, so ``fc:input`` taps the l
 it are ``stage1``, ``stage2``, ...
 """
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -13,16 +12,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from codistill.discovery import available, find
+from codistill.discovery import available, called, check_options, construct, find, options_of
 from codistill.models.parts.trial import place_of, said_by
 from codistill.randomness import seeded
-from codistill.spec import Spec, Value, WrongKind
+from codistill.spec import Spec, WrongKind
 
 __all__ = ["build", "count_parameters"]
 
 
 def build(
-    spec: str, classes: int, shape: tuple[int, ...], seed: int | None = None, known: Mapping[str, Any] | None = None
+    spec: str | Spec,
+    classes: int,
+    shape: tuple[int, ...],
+    seed: int | None = None,
+    known: Mapping[str, Any] | None = None,
 ) -> nn.Module:
     """The network that a spec names, on the CPU.
 
@@ -35,21 +38,29 @@ def build(
         known: what the data knows, `DataSet.known`; given to a model that has parameters of these names.
 
     Raises:
-        UnknownName: no such model, with the nearest that there are.
-        ValueError: an option that the model does not have, a value or shape that it refuses, or a bug in the user's
-            own, with its file and line.
-        WrongKind: the user's is nothing that can be called so, or returns something else.
+        UnknownName: no such model or option, with the nearest that exist.
+        ValueError: an invalid value or shape, or a bug in the user's own, with its file and line.
+        WrongKind: the user's own cannot be called so, or returns something else.
     """
-    parsed = Spec.parse(spec)
-    make, args = find(__name__, parsed)
-    _check_call(make, spec)
-    _check_reads(make, spec, known or {})
-    options = {**_asked(make, known or {}), **parsed.options}
-    _check_options(make, parsed, args, options)
-    with nullcontext() if seed is None else seeded(torch.device("cpu"), seed):
-        net = _made(make, spec, classes, shape, *args, **options)
+    spec = Spec.of(spec)
+    make, args = find(__name__, spec)
+    label = called(spec, args)
+    _check_call(make, label)
+    _check_reads(make, label, known or {})
+    if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(make).parameters.values()):
+        check_options(f"model {label!r}", spec.options, options_of(make, 2), also=("start", "start_peer"))
+    known = {name: value for name, value in (known or {}).items() if name not in spec.options}
+    try:
+        with nullcontext() if seed is None else seeded(torch.device("cpu"), seed):
+            net = construct(__name__, spec, classes, shape, **known)
+    except (ValueError, ImportError, OSError):  # these say what is wrong
+        raise
+    except Exception as error:
+        if make.__module__.startswith(f"{__name__}."):
+            raise
+        raise ValueError(f"model '{spec}' cannot be built: {said_by(error)}{place_of(error)}") from error
     if not isinstance(net, nn.Module):
-        raise WrongKind(f"model {spec!r} is a {type(net).__name__}: return a torch.nn.Module")
+        raise WrongKind(f"model '{spec}' is a {type(net).__name__}: return a torch.nn.Module")
     return net
 
 
@@ -58,14 +69,9 @@ def count_parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
 
 
-def _asked(make: Callable[..., Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model has parameters for, of all that is known."""
-    return {name: value for name, value in known.items() if name in inspect.signature(make).parameters}
-
-
 def _check_call(make: Any, spec: str) -> None:
-    """Raise an error where a user's own cannot be called with classes and shape, and say how it is called."""
-    name = spec.partition(":")[2].partition(",")[0].strip()
+    """Raise an error that says how a user's own is called, where it cannot be called with classes and shape."""
+    name = spec.rpartition(":")[2]
     how = f"{name}(classes, shape, **options)"
     if not callable(make) or isinstance(make, nn.Module):
         kind = "a network that is built already" if isinstance(make, nn.Module) else f"a {type(make).__name__}"
@@ -80,18 +86,6 @@ def _check_call(make: Any, spec: str) -> None:
         ) from None
 
 
-def _made(make: Callable[..., Any], spec: str, *args: Any, **options: Any) -> Any:
-    """What a function makes; a bug in a user's own as a ValueError that says where it is."""
-    try:
-        return make(*args, **options)
-    except (ValueError, ImportError, OSError):  # what is wrong in words
-        raise
-    except Exception as error:
-        if make.__module__.startswith(f"{__name__}."):
-            raise
-        raise ValueError(f"model {spec!r} cannot be built: {said_by(error)}{place_of(error)}") from error
-
-
 def _check_reads(make: Callable[..., Any], spec: str, known: Mapping[str, Any]) -> None:
     """A ValueError where one of ours is given token ids and asks for no vocabulary: it takes numbers."""
 
@@ -101,20 +95,3 @@ def _check_reads(make: Callable[..., Any], spec: str, known: Mapping[str, Any]) 
     if "vocabulary" in known and make.__module__.startswith(f"{__name__}.") and not reads(make):
         readers = [name for name in available(__name__) if reads(find(__name__, Spec(name))[0])]
         raise ValueError(f"model {spec!r} takes images, and these data are token ids: use {' or '.join(readers)}")
-
-
-def _check_options(make: Callable[..., Any], spec: Spec, args: tuple[Value, ...], options: Mapping[str, Any]) -> None:
-    """A ValueError where ``make(classes, shape, *args, **options)`` is no way to call it."""
-    signature = inspect.signature(make)
-    parameters = list(signature.parameters.values())
-    valid = [p.name for p in parameters[2:] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    there_are = f"its options: {', '.join(valid) or 'none'}"
-    for name, value in spec.options.items():
-        if name not in valid and not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            near = difflib.get_close_matches(name, [*valid, "start", "start_peer"], n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"model {str(spec)!r}: there is no option {name}={value!r}; {hint}{there_are}")
-    try:
-        signature.bind(None, None, *args, **options)
-    except TypeError as error:
-        raise ValueError(f"model {str(spec)!r}: {error}; {there_are}") from None

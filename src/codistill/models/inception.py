@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 
-from codistill.models.parts.checks import fraction, image, one_of
+from codistill.checks import fraction, one_of
+from codistill.models.parts.checks import image
 from codistill.models.parts.layers import kaiming, pooled
 
 __all__ = ["inception"]
@@ -74,8 +75,8 @@ def inception(
     Raises:
         ValueError: not an image's shape, images too small for the form, or another value of an option.
     """
-    one_of("inception", "form", form, get_args(Form))
-    one_of("inception", "kernel", kernel, get_args(Kernel))
+    one_of("inception: form", form, get_args(Form))
+    one_of("inception: kernel", kernel, get_args(Kernel))
     dropout = fraction("inception: dropout", DROPOUT[form] if dropout is None else dropout)
     instead = "inception:form=small" if form == "reid" else "mlp"
     channels, _, _ = image(f"inception:form={form}", shape, SMALLEST[form], instead)

@@ -6,7 +6,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from codistill.models.parts.checks import fraction, image, one_of
+from codistill.checks import fraction, one_of
+from codistill.models.parts.checks import image
 from codistill.models.parts.layers import conv3x3, kaiming, pooled
 
 __all__ = ["mobilenet"]
@@ -43,7 +44,7 @@ def mobilenet(classes: int, shape: tuple[int, ...], form: Form = "small", dropou
     Raises:
         ValueError: not an image's shape, images too small for the form, or another value of an option.
     """
-    one_of("mobilenet", "form", form, get_args(Form))
+    one_of("mobilenet: form", form, get_args(Form))
     dropout = fraction("mobilenet: dropout", DROPOUT[form] if dropout is None else dropout)
     channels, _, _ = image(f"mobilenet:form={form}", shape, SMALLEST[form], instead="mobilenet:form=small")
     first, *strides = STRIDES[form]

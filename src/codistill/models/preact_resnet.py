@@ -5,7 +5,8 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from codistill.models.parts.checks import image, one_of
+from codistill.checks import one_of
+from codistill.models.parts.checks import image
 from codistill.models.parts.layers import conv3x3, kaiming, pooled
 from codistill.models.parts.preactivation import Preactivation
 
@@ -38,7 +39,7 @@ def preact_resnet18(classes: int, shape: tuple[int, ...], form: Form = "paper") 
 def preact_resnet(name: str, widths: tuple[int, ...], classes: int, shape: tuple[int, ...], form: Form) -> nn.Module:
     """Of any widths; the layout is that of `preact_resnet18`."""
     channels, _, _ = image(name, shape)
-    one_of(name, "form", form, get_args(Form))
+    one_of(f"{name}: form", form, get_args(Form))
     released = form == "released"
     stages = {
         f"stage{i}": _stage(before, width, 1 if i == 1 else 2, released or i == 1, released)

@@ -5,8 +5,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from codistill.checks import whole
-from codistill.models.parts.checks import fraction
+from codistill.checks import fraction, whole
 from codistill.models.parts.recurrence import PADDING, Dropout, LastStates, Layer, Words
 
 __all__ = ["bigru", "bilstm"]

@@ -5,8 +5,8 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from codistill.checks import whole
-from codistill.models.parts.checks import fraction, image
+from codistill.checks import fraction, whole
+from codistill.models.parts.checks import image
 
 __all__ = ["vit_tiny"]
 

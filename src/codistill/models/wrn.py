@@ -4,7 +4,8 @@ from collections import OrderedDict
 
 from torch import nn
 
-from codistill.models.parts.checks import fraction, image
+from codistill.checks import fraction
+from codistill.models.parts.checks import image
 from codistill.models.parts.layers import conv3x3, kaiming, pooled
 from codistill.models.parts.preactivation import Preactivation
 

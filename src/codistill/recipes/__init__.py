@@ -1,20 +1,18 @@
 """Recipes: functions that return a `Study`, one file per paper table or data set; the folder is the list."""
 
 from codistill import discovery
-from codistill.data.options import bind
 from codistill.spec import Spec, WrongKind
 from codistill.study import Study
 
 
-def get(spec: str) -> Study:
+def get(spec: str | Spec) -> Study:
     """A recipe from its spec; ``module:function`` is the user's own.
 
     Raises:
-        UnknownName: no such recipe or option, with the nearest valid names.
+        UnknownName: no such recipe or option, with the nearest that exist.
+        WrongKind: the user's own returns no study.
     """
-    parsed = Spec.parse(spec)
-    make, args = discovery.find(__name__, parsed)
-    study = make(**bind(make, parsed, args))
+    study = discovery.construct(__name__, spec)
     if not isinstance(study, Study):
-        raise WrongKind(f"recipe {spec!r} returned a {type(study).__name__}, not a Study")
+        raise WrongKind(f"recipe '{spec}' returned a {type(study).__name__}, not a Study")
     return study

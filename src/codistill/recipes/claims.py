@@ -1,16 +1,16 @@
-"""The paper's claims at a size for two cores: cohort size (figure 2), unlike pairs and
+"""The paper's claims at a size for two cores: cohort size (figure 2), heterogeneous pairs and
 distillation (tables 2 and 4), entropy (section 3.6)."""
 
 from codistill.recipes.digits import digits
 from codistill.run import Run
-from codistill.study import Study
+from codistill.study import Row, Study
 
-SIZES = tuple(f"dml:peers={peers}" for peers in range(2, 6))
+SIZES = tuple(Row("dml", peers=peers) for peers in range(2, 6))
 
 
 def digits_cohorts() -> Study:
     """One to five networks on 300 labelled digits, single and as an ensemble, 10 seeds."""
-    return Study(recipe="digits_cohorts", base=digits().base, methods=("alone", *SIZES), seeds=tuple(range(10)))
+    return Study(recipe="digits_cohorts", base=digits().base, rows=(Row("alone"), *SIZES), seeds=tuple(range(10)))
 
 
 def digits_entropy() -> Study:
@@ -18,32 +18,32 @@ def digits_entropy() -> Study:
     return Study(
         recipe="digits_entropy",
         base=digits().base,
-        methods=(
-            "alone",
-            "alone:label_smoothing=0.1",
-            "alone:confidence_penalty=0.1",
-            "alone:confidence_penalty=0.3",
-            "dml:peers=4",
-            "dml_ensemble:peers=4",
-            "dml_ensemble:peers=4,mean=geometric",
+        rows=(
+            Row("alone"),
+            Row("alone", label_smoothing=0.1),
+            Row("alone", confidence_penalty=0.1),
+            Row("alone", confidence_penalty=0.3),
+            Row("dml", peers=4),
+            Row("dml_ensemble", peers=4),
+            Row("dml_ensemble", peers=4, mean="geometric"),
         ),
         seeds=tuple(range(10)),
     )
 
 
 def digits_pairs() -> Study:
-    """A large network with a small one on 300 labelled digits, 10 seeds: learning together, or the large one first."""
+    """A large network with a small one on 300 labelled digits, 10 seeds: trained together, or the large one first."""
     large = "cnn:width=16"
     return Study(
         recipe="digits_pairs",
         base=digits().base,
-        methods=("alone", "dml:peers=2", f"dml:models={large}+cnn", f"kd:teacher={large}"),
+        rows=(Row("alone"), Row("dml", peers=2), Row("dml", models=(large, "cnn")), Row("kd", teacher=large)),
         seeds=tuple(range(10)),
     )
 
 
 def omniglot_cohorts() -> Study:
-    """One to five networks that learn 20 alphabets and search in 10 others: single and with all features together."""
+    """One to five networks trained on 20 alphabets; retrieval in 10 others, single and with all embeddings together."""
     run = Run(
         data="omniglot:size=20",
         augment=("crop:pad=1,mode=zeros",),
@@ -55,7 +55,7 @@ def omniglot_cohorts() -> Study:
         schedule="cosine",
         checkpoint_every=4,
     )
-    return Study(recipe="omniglot_cohorts", base=run, methods=("alone", *SIZES), seeds=tuple(range(3)))
+    return Study(recipe="omniglot_cohorts", base=run, rows=(Row("alone"), *SIZES), seeds=tuple(range(3)))
 
 
 __all__ = ["digits_cohorts", "digits_entropy", "digits_pairs", "omniglot_cohorts"]

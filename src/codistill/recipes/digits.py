@@ -1,7 +1,7 @@
 """Scikit-learn's handwritten digits with few labels: small, real, and nothing to download."""
 
 from codistill.run import Run
-from codistill.study import Study
+from codistill.study import Row, Study
 
 
 def digits() -> Study:
@@ -25,13 +25,13 @@ def digits() -> Study:
     return Study(
         recipe="digits",
         base=run,
-        methods=(
-            "alone",
-            "alone:label_smoothing=0.1",
-            "dml:peers=2",
-            "dml:peers=4",
-            "dml_ensemble:peers=4",
-            "kd",
+        rows=(
+            Row("alone"),
+            Row("alone", label_smoothing=0.1),
+            Row("dml", peers=2),
+            Row("dml", peers=4),
+            Row("dml_ensemble", peers=4),
+            Row("kd", teacher="alone", graph="ring"),
         ),
         seeds=tuple(range(10)),
     )

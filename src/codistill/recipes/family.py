@@ -1,43 +1,44 @@
 """The whole family side by side on digits, at equal epochs."""
 
 from codistill.run import Run
-from codistill.study import Study
+from codistill.study import Row, Study
 
-METHODS = (
-    "alone",
-    "alone:label_smoothing=0.1",
-    "alone:confidence_penalty=0.1",
-    "dml:peers=4",
-    "dml_ensemble:peers=4",
-    "dml_ensemble:peers=4,mean=geometric",
-    "kd",
-    "logits",
-    "fitnet",
-    "at",
-    "nst",
-    "rkd",
-    "ofd",
-    "afd",
-    "cml:peers=4",
-    "udml:peers=4",
-    "ddgsd",
-    "pskd",
-    "cskd",
-    "tfkd",
-    "tfkd_reg",
-    "byot",
-    "one:peers=4,branch_at=stage3",
-    "clilr:peers=4,branch_at=stage3",
-    "okddip:peers=4",
-    "okddip:peers=4,branch_at=stage3",
-    "kdcl:peers=4",
-    "pcl:peers=4",
-    "mmt:peers=4",
-    "codistillation:peers=4",
-    "dkd",
-    "dist",
-    "lskd",
-    "ktg:peers=4",
+NEXT = {"teacher": "alone", "graph": "ring"}  # each student is taught by the next network trained alone
+ROWS = (
+    Row("alone"),
+    Row("alone", label_smoothing=0.1),
+    Row("alone", confidence_penalty=0.1),
+    Row("dml", peers=4),
+    Row("dml_ensemble", peers=4),
+    Row("dml_ensemble", peers=4, mean="geometric"),
+    Row("kd", **NEXT),
+    Row("logits", **NEXT),
+    Row("fitnet", **NEXT),
+    Row("at", **NEXT),
+    Row("nst", **NEXT),
+    Row("rkd", **NEXT),
+    Row("ofd", **NEXT),
+    Row("afd", **NEXT),
+    Row("cml", peers=4, **NEXT),
+    Row("udml", peers=4),
+    Row("ddgsd"),
+    Row("pskd"),
+    Row("cskd"),
+    Row("tfkd", teacher="alone"),
+    Row("tfkd_reg"),
+    Row("byot"),
+    Row("one", peers=4, branch_at="stage3"),
+    Row("clilr", peers=4, branch_at="stage3"),
+    Row("okddip", peers=4),
+    Row("okddip", peers=4, branch_at="stage3"),
+    Row("kdcl", peers=4),
+    Row("pcl", peers=4),
+    Row("mmt", peers=4),
+    Row("codistillation", peers=4),
+    Row("dkd", **NEXT),
+    Row("dist", **NEXT),
+    Row("lskd", **NEXT),
+    Row("ktg", peers=4),
 )
 
 
@@ -60,7 +61,7 @@ def family(learning_rate: float = 0.4, weight_decay: float = 4e-3) -> Study:
         batch=30,
         execute="stack",
     )
-    return Study(recipe="family", base=run, methods=METHODS, seeds=tuple(range(10)))
+    return Study(recipe="family", base=run, rows=ROWS, seeds=tuple(range(10)))
 
 
 __all__ = ["family"]

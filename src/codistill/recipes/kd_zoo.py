@@ -1,7 +1,7 @@
 """The comparison of AberHu/Knowledge-Distillation-Zoo: ResNet-20 taught by ResNet-110."""
 
 from codistill.run import Run
-from codistill.study import Study
+from codistill.study import Row, Study
 
 TEACHER, STUDENT = "resnet110", "resnet20"
 PUBLISHED = {
@@ -38,24 +38,24 @@ def kd_zoo(data: str = "cifar10") -> Study:
         checkpoint_every=10,
     )
     losses = (
-        "logits:weight=0.1",
-        "kd:weight=0.1,task_weight=1,temperature=4",
-        "at:weight=1000,p=2",
-        "nst:weight=10",
-        "rkd:weight=1,distance=25,angle=50",
-        "ofd:weight=0.5",
-        "afd:weight=500,att_f=1",
-        "fitnet:weight=0.1",
+        Row("logits", weight=0.1, teacher=TEACHER),
+        Row("kd", weight=0.1, task_weight=1, temperature=4, teacher=TEACHER),
+        Row("at", weight=1000, p=2, teacher=TEACHER),
+        Row("nst", weight=10, teacher=TEACHER),
+        Row("rkd", weight=1, distance=25, angle=50, teacher=TEACHER),
+        Row("ofd", weight=0.5, teacher=TEACHER),
+        Row("afd", weight=500, att_f=1, teacher=TEACHER),
+        Row("fitnet", weight=0.1, teacher=TEACHER),
     )
     return Study(
         recipe="kd_zoo" if data == "cifar10" else f"kd_zoo:data={data}",
         base=run,
-        methods=(
-            "alone",
-            *(f"{loss},teacher={TEACHER}" for loss in losses),
-            f"dml:models={TEACHER}+{STUDENT}",
-            f"dml:models={TEACHER}:start=alone+{STUDENT}",
-            f"dml:models={STUDENT}+{STUDENT}",
+        rows=(
+            Row("alone"),
+            *losses,
+            Row("dml", models=(TEACHER, STUDENT)),
+            Row("dml", models=(f"{TEACHER}:start=alone", STUDENT)),
+            Row("dml", models=(STUDENT, STUDENT)),
         ),
         seeds=(0, 1, 2),
         stacked=False,

@@ -5,7 +5,7 @@ marked [read] was seen in a primary source, [read2] second hand: for CIFAR-100 i
 """
 
 from codistill.run import Run
-from codistill.study import Study
+from codistill.study import Row, Study
 
 STEPS = "step:at=0.3/0.6/0.9,by=0.1"  # epochs 60, 120, 180 of 200
 NEEDS_GPU = "A full run needs a GPU; --quick shows in a minute that it works here."
@@ -73,17 +73,17 @@ def market() -> Run:
 def paper_pairs(data: str = "cifar100") -> Study:
     """Table 2: six pairs of networks on CIFAR-100, or on CIFAR-10 (data=cifar10), each beside itself trained alone."""
     pairs = (
-        "resnet32+resnet32",
-        "wrn28_10+resnet32",
-        "mobilenet+resnet32",
-        "mobilenet+mobilenet",
-        "wrn28_10+mobilenet",
-        "wrn28_10+wrn28_10",
+        ("resnet32", "resnet32"),
+        ("wrn28_10", "resnet32"),
+        ("mobilenet", "resnet32"),
+        ("mobilenet", "mobilenet"),
+        ("wrn28_10", "mobilenet"),
+        ("wrn28_10", "wrn28_10"),
     )
     return Study(
         recipe=_named("paper_pairs", data, "cifar100"),
         base=cifar(data),
-        methods=("alone", *(f"dml:models={pair}" for pair in pairs)),
+        rows=(Row("alone"), *(Row("dml", models=pair) for pair in pairs)),
         seeds=(0, 1, 2),
         stacked=False,
         notes=(
@@ -103,11 +103,11 @@ def paper_distillation(data: str = "cifar100") -> Study:
     return Study(
         recipe=_named("paper_distillation", data, "cifar100"),
         base=cifar(data),
-        methods=(
-            "alone",
-            *(f"kd:teacher={net},weight=1,task_weight=1,temperature=1" for net in teachers),
-            *(f"kd:teacher={net}" for net in teachers),
-            *(f"dml:models={net}+resnet32" for net in teachers),
+        rows=(
+            Row("alone"),
+            *(Row("kd", teacher=net, weight=1, task_weight=1, temperature=1) for net in teachers),
+            *(Row("kd", teacher=net) for net in teachers),
+            *(Row("dml", models=(net, "resnet32")) for net in teachers),
         ),
         seeds=(0, 1, 2),
         stacked=False,
@@ -124,16 +124,16 @@ def paper_distillation(data: str = "cifar100") -> Study:
 def paper_market() -> Study:
     """Tables 3 and 4 on Market-1501: MobileNets and InceptionV1 for re-identification, no pre-training."""
     mobilenet = "mobilenet:form=reid"
-    together = "weight=1,task_weight=1,temperature=1"
+    as_dml = {"weight": 1, "task_weight": 1, "temperature": 1}
     return Study(
         recipe="paper_market",
         base=market(),
-        methods=(
-            "alone",
-            "dml:peers=2",
-            f"dml:models=inception+{mobilenet}",
-            f"kd:teacher=inception,{together}",
-            f"kd:teacher={mobilenet},{together}",
+        rows=(
+            Row("alone"),
+            Row("dml", peers=2),
+            Row("dml", models=("inception", mobilenet)),
+            Row("kd", teacher="inception", **as_dml),
+            Row("kd", teacher=mobilenet, **as_dml),
         ),
         seeds=(0, 1, 2),
         stacked=False,
@@ -149,7 +149,7 @@ def paper_cohorts() -> Study:
     return Study(
         recipe="paper_cohorts",
         base=market(),
-        methods=("alone", *(f"dml:peers={peers}" for peers in range(2, 6))),
+        rows=(Row("alone"), *(Row("dml", peers=peers) for peers in range(2, 6))),
         seeds=(0, 1, 2),
         stacked=False,
         notes=(NEEDS_GPU,),

@@ -1,23 +1,18 @@
-"""A recipe in a minute on two cores, to see that everything is in place before the long run."""
+"""A recipe in a minute on two cores, to see that everything works before the long run."""
 
 import dataclasses
 import re
 
-from codistill.study import Study
+from codistill.spec import Spec
+from codistill.study import Row, Study
 
 EXAMPLES = 64
 BATCH = 16
 SEEDS = 2
-SMALL = {  # what a network, or a size, becomes
-    "wrn28_10": "wrn16_2",
-    "resnet110": "resnet32",
-    "preact_resnet18:form=released": "resnet20",
-    "preact_resnet18": "resnet20",
-    "bigru:hidden=256,embedding=160": "bigru:hidden=32,embedding=32",
-    "bilstm:hidden=64,embedding=100": "bilstm:hidden=16,embedding=16",
-    "height=224,width=224": "height=64,width=64",
-    "length=400": "length=64,tokenizer=words,vocabulary=1000",  # less to learn a tokenizer from all texts
-}
+NETWORKS = {"wrn28_10": "wrn16_2", "resnet110": "resnet32", "preact_resnet18": "resnet20"}
+SIZES = {"bigru": {"hidden": 32, "embedding": 32}, "bilstm": {"hidden": 16, "embedding": 16}}  # of networks for text
+SIDE = 64  # of images, in pixels
+TEXTS = {"length": 64, "tokenizer": "words", "vocabulary": 1000}  # learning a tokenizer from all texts takes longer
 NOTE = f"A quick look: {EXAMPLES} examples, one epoch, smaller networks. It shows that all is in place, and no figure."
 
 
@@ -25,8 +20,8 @@ def quick(study: Study) -> Study:
     """The same rows with few examples, one epoch, two seeds, and small networks in the place of large ones."""
     base = study.base
     small = base.replace(
-        data=_small(base.data),
-        models=tuple(map(_small, base.models)),
+        data=_small_data(base.data),
+        models=tuple(map(_small_network, base.models)),
         limit=EXAMPLES,
         labels=None if base.labels is None else EXAMPLES // 2,
         valid=0.2 if base.valid else 0.0,
@@ -39,7 +34,7 @@ def quick(study: Study) -> Study:
         study,
         recipe=re.sub(r":|$", "-quick\\g<0>", study.recipe, count=1),
         base=small,
-        methods=tuple(map(_small, study.methods)),
+        rows=tuple(map(_small_row, study.rows)),
         seeds=study.seeds[:SEEDS],
         stacked=True,
         quick=True,
@@ -47,10 +42,23 @@ def quick(study: Study) -> Study:
     )
 
 
-def _small(spec: str) -> str:
-    for large, small in SMALL.items():
-        spec = re.sub(rf"(?<![\w]){re.escape(large)}(?![\w])", small, spec)
-    return spec
+def _small_network(spec: Spec) -> Spec:
+    if spec.name in NETWORKS:
+        return Spec(NETWORKS[spec.name], spec.args, spec.without("form").options)
+    return spec.replace(**SIZES.get(spec.name, {}))
+
+
+def _small_data(spec: Spec) -> Spec:
+    sides = {k: min(v, SIDE) for k, v in spec.options.items() if k in ("height", "width")}
+    return spec.replace(**sides, **(TEXTS if "length" in spec.options else {}))
+
+
+def _small_row(row: Row) -> Row:
+    if isinstance(models := row.setting("models"), tuple):
+        row = row.replace(models=tuple(map(_small_network, models)))
+    if isinstance(teacher := row.method.options.get("teacher"), str) and Spec.of(teacher).name in NETWORKS:
+        row = row.replace(teacher=str(_small_network(Spec.of(teacher))))
+    return row
 
 
 __all__: list[str] = []  # no recipe of its own

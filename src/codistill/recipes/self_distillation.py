@@ -1,9 +1,9 @@
 """Self-distillation on CIFAR-100, each method with its authors' settings, beside label smoothing."""
 
 from codistill.run import Run
-from codistill.study import Study
+from codistill.study import Row, Study
 
-SMOOTHING = "alone:label_smoothing=0.1"  # the baseline to beat
+SMOOTHING = Row("alone", label_smoothing=0.1)  # the baseline to beat
 NOTES = ("A full run needs a GPU; --quick shows in a minute that it works here.",)
 COMMON = (
     "one codebase for all, ResNet-18 (winycg/Self-KD-Lib) [read]: CE 76.24, DDGSD 76.61, Tf-KD-reg 76.61, CS-KD 78.66, "
@@ -29,14 +29,14 @@ def _run(epochs: int, batch: int, decay: float, schedule: str, model: str = "pre
     )
 
 
-def _study(recipe: str, run: Run, methods: tuple[str, ...], *published: str, untold: str = "") -> Study:
+def _study(recipe: str, run: Run, rows: tuple[Row, ...], *published: str, note: str = "") -> Study:
     return Study(
         recipe=recipe,
         base=run,
-        methods=("alone", SMOOTHING, *methods),
+        rows=(Row("alone"), SMOOTHING, *rows),
         seeds=(0, 1, 2),
         stacked=False,
-        notes=(*NOTES, untold) if untold else NOTES,
+        notes=(*NOTES, note) if note else NOTES,
         published=published,
     )
 
@@ -49,7 +49,7 @@ def ddgsd(model: str = "preact_resnet18") -> Study:
     return _study(
         "ddgsd" if model == "preact_resnet18" else f"ddgsd:model={model}",
         _run(200, 64, 1e-4, "step:at=0.3/0.6/0.9,by=0.1", model),
-        ("ddgsd:weight=0,mmd=0", "ddgsd:mmd=0", "ddgsd"),
+        (Row("ddgsd", weight=0, mmd=0), Row("ddgsd", mmd=0), Row("ddgsd")),
         "ResNet-18, error 23.45 -> 21.47 [read2]; two views without MMD and KL lower the accuracy of ResNet-32 [read]",
         "replication (youngerous/ddgsd-pytorch): error 30.15 -> 26.60, with 90 % of the data [read]",
         COMMON,
@@ -61,7 +61,7 @@ def pskd() -> Study:
     return _study(
         "pskd",
         _run(300, 128, 5e-4, "step:at=0.5/0.75,by=0.1", "preact_resnet18:form=released"),
-        ("cskd", "tfkd", "pskd:alpha=0.8"),
+        (Row("cskd"), Row("tfkd", teacher="alone"), Row("pskd", alpha=0.8)),
         "PreAct ResNet-18, error / ECE [read]: 24.18 / 11.84, label smoothing 20.94 / 10.79, CS-KD 21.30 / 6.24, TF-KD "
         "22.88 / 11.96, PS-KD 20.82 / 1.77 (ECE with 10 bins there, 15 here)",
         COMMON,
@@ -73,9 +73,9 @@ def cskd() -> Study:
     return _study(
         "cskd",
         _run(200, 128, 1e-4, "step:at=0.5/0.75,by=0.1", "preact_resnet18:form=released"),
-        ("cskd:weight=1,temperature=4",),
+        (Row("cskd", weight=1, temperature=4),),
         COMMON,
-        untold="The authors' own figures are known from memory only and are not given here.",
+        note="The authors' own figures are known from memory only and are not given here.",
     )
 
 
@@ -84,10 +84,13 @@ def tfkd() -> Study:
     return _study(
         "tfkd",
         _run(200, 128, 5e-4, "step:at=0.3/0.6/0.8,by=0.2"),
-        ("tfkd:alpha=0.95,temperature=6,multiplier=50", "tfkd_reg:alpha=0.1,temperature=20,multiplier=100"),
+        (
+            Row("tfkd", alpha=0.95, temperature=6, multiplier=50, teacher="alone"),
+            Row("tfkd_reg", alpha=0.1, temperature=20, multiplier=100),
+        ),
         "ResNet-18 alone 75.87 (yuanli2333/Teacher-free-Knowledge-Distillation) [read]",
         COMMON,
-        untold="The authors' own gains are known from memory only and are not given here.",
+        note="The authors' own gains are known from memory only and are not given here.",
     )
 
 

@@ -7,13 +7,12 @@ Its conclusion, that the KL between networks for text is too small to matter, ca
 from torch.nn import functional as F
 
 from codistill.batch import Batch
-from codistill.graph import Graph, complete
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.losses.labels import label_loss
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.run import Run
-from codistill.study import Study
+from codistill.study import Row, Study
 
-COHORTS = ("alone", "dml:peers=2", "dml:peers=3")
+COHORTS = (Row("alone"), Row("dml", peers=2), Row("dml", peers=3))
 ARTEFACT = "codistill.recipes.sentiment:BatchSoftmax"
 SOURCE = "github.com/BM-K/-Personal-study-Deep_Mutual_Learning, its README [read]"
 
@@ -29,13 +28,11 @@ class BatchSoftmax(Method):
     """
 
     title = "Softmax over the batch (the study's term)"
-    needs = "peers"
-    mutual = True
+    needs = Needs(peers=True)
 
     def __init__(self, sigmoid: bool = True) -> None:
         super().__init__()
         self.sigmoid = sigmoid
-        self.graph: Graph = complete()
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, 1]
@@ -43,7 +40,7 @@ class BatchSoftmax(Method):
         student, source = F.log_softmax(s, dim=-1), F.log_softmax(cohort.share(s), dim=-1)
         edges = (source.exp() * (source - student.unsqueeze(1))).sum(-1) / s.shape[-1]  # [student, source]
         weights = self.graph.matrix(len(cohort)).to(edges)
-        return {"task": cross_entropy(z, batch.y, task=batch.task), "mimic": (weights * edges).sum(1)}
+        return {"task": label_loss(z, batch), "mimic": (weights * edges).sum(1)}
 
 
 def sentiment_mnist() -> Study:
@@ -63,7 +60,7 @@ def sentiment_mnist() -> Study:
     return Study(
         recipe="sentiment_mnist",
         base=run,
-        methods=COHORTS,
+        rows=COHORTS,
         seeds=tuple(range(5)),
         published=(f"accuracy improves with the number of networks; the values are in an image only: {SOURCE}",),
     )
@@ -91,7 +88,7 @@ def sentiment_nsmc() -> Study:
     return Study(
         recipe="sentiment_nsmc",
         base=run,
-        methods=(*COHORTS, f"{ARTEFACT},peers=2", f"{ARTEFACT},peers=3"),
+        rows=(*COHORTS, Row(ARTEFACT, peers=2), Row(ARTEFACT, peers=3)),
         seeds=tuple(range(5)),
         stacked=False,  # networks that read sentences run one after the other, and small fleets stay in the cache
         published=(
@@ -123,7 +120,7 @@ def sentiment_imdb() -> Study:
     return Study(
         recipe="sentiment_imdb",
         base=run,
-        methods=(*COHORTS, f"{ARTEFACT},sigmoid=false,peers=2"),
+        rows=(*COHORTS, Row(ARTEFACT, sigmoid=False, peers=2)),
         seeds=tuple(range(5)),
         stacked=False,
         published=(

@@ -1,13 +1,12 @@
-"""The page of an analysis, in the looks of a report."""
+"""The page of an analysis."""
 
-from html import escape
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from codistill.analysis import MADE_BY
-from codistill.analysis.finding import Finding
-from codistill.report.analysis import Shown, about, tables
-from codistill.report.analysis_plots import (
+from codistill.analysis import MADE_BY, Analysis
+from codistill.report.analysis_tables import WATCH, about, tables
+from codistill.report.page import Figure, Section, figures, settings_section, write_page
+from codistill.report.plots.analysis import (
     line_figure,
     noise_figure,
     path_figure,
@@ -15,33 +14,55 @@ from codistill.report.analysis_plots import (
     plane_figure,
     posterior_figure,
 )
-from codistill.report.page import Drawn, figures, finding_list, section, settings_section, write_page
 
 TITLE = "Why it works: minima, posteriors and peers"
-Analysis = dict[str, Any]
+_BAND = "the line is the mean over networks and seeds, the band goes from the lowest to the highest network"
 
 
 def write_analysis(analysis: Analysis, path: Path, command: str = "") -> Path:
     """Write the page.
 
     Args:
-        analysis: what `codistill.analysis.analyze` gives.
+        analysis: what was measured.
         path: of the html.
         command: that made it.
 
     Returns: `path`.
     """
-    drawn = _drawn(analysis)
-    shown = tables(analysis)
-    parts = [f'<p class="lead">{escape(" ".join(about(analysis)))}</p>']
-    parts += [figures(drawn.get(one.key, []), one.title, one.key, _table(one)) for one in shown]
-    parts.append(figures(drawn["around"], "What does the loss look like around a solution?", "around"))
-    found = findings_of(analysis)
-    if found:
-        parts.append(section("Is the mimic term doing anything?", finding_list(found)))
-    settings = {**analysis["settings"], "folders": analysis["folders"], "device": analysis["device"]}
-    parts.append(settings_section(settings, analysis["versions"], command))
-    return write_page(path, TITLE, parts)
+    plots = {
+        "noise": figures(
+            (
+                "Training loss under noise",
+                f"The same noise for all networks; {_BAND}. The later a curve rises, the wider is the minimum.",
+                noise_figure(analysis),
+            )
+        ),
+        "sure": figures(
+            (
+                "Sorted posteriors",
+                f"Mean probability by rank; {_BAND}. What the first rank loses the others gain.",
+                posterior_figure(analysis),
+            )
+        ),
+        "peers": figures(
+            (
+                "Divergence and agreement of peers",
+                "Mean over pairs and seeds with a band of one standard deviation; networks trained alone to compare.",
+                peers_figure(analysis),
+            )
+        ),
+    }
+    settings = {**asdict(analysis.settings), "folders": analysis.folders, "device": analysis.device}
+    sections = [
+        *(
+            Section(table.title, table.key, table=table, style="measures", figures=plots.get(table.key, ()))
+            for table in tables(analysis)
+        ),
+        Section("What does the loss look like around a solution?", "around", figures=_surroundings(analysis)),
+        Section(WATCH, findings=analysis.findings),
+        settings_section(settings, analysis.versions, command),
+    ]
+    return write_page(path, TITLE, about(analysis), sections)
 
 
 def is_analysis(path: Path) -> bool:
@@ -51,74 +72,26 @@ def is_analysis(path: Path) -> bool:
     return f"<title>{TITLE}</title>" in start or f'"made_by": "{MADE_BY}"' in start
 
 
-def findings_of(analysis: Analysis) -> list[Finding]:
-    """The findings of the KL watch, from their plain form."""
-    found = []
-    for one in analysis["findings"]:
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in one.items() if k != "sentence"}
-        found.append(Finding(**values))
-    return found
-
-
-def _drawn(analysis: Analysis) -> dict[str, list[Drawn]]:
-    band = "the line is the mean over networks and seeds, the band goes from the lowest to the highest network"
-    return {
-        "noise": [
-            (
-                "Training loss under noise",
-                f"The same noise for all networks; {band}. The later a curve rises, the wider is the minimum.",
-                noise_figure(analysis),
-            )
-        ],
-        "sure": [
-            (
-                "Sorted posteriors",
-                f"Mean probability by rank; {band}. What the first rank loses the others gain.",
-                posterior_figure(analysis),
-            )
-        ],
-        "peers": [
-            (
-                "Divergence and agreement of peers",
-                "Mean over pairs and seeds with a band of one standard deviation; networks trained alone to compare.",
-                peers_figure(analysis),
-            )
-        ],
-        "around": [
-            (
-                "Along a random direction",
-                f"Training loss at w + a d, each filter of d as long as the network's; {band}.",
-                line_figure(analysis),
-            ),
-            (
-                "On a plane",
-                "Training loss around the first network of each method's first seed, along two such directions, the "
-                "same for all (before they are scaled); on a logarithmic scale.",
-                plane_figure(analysis),
-            ),
-            (
-                "From one peer to another",
-                "Training loss on the straight way between two networks of a run, batch norm's statistics measured "
-                f"anew; {band}. A hill says that they are in different valleys.",
-                path_figure(analysis),
-            ),
-        ],
-    }
-
-
-def _table(shown: Shown) -> str:
-    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in shown.heads)
-    body = []
-    for (name, _), *cells in shown.rows:
-        each = "".join(f"<td><span>{escape(a)}</span><small>{escape(b)}</small></td>" for a, b in cells)
-        body.append(f'<tr><th scope="row">{escape(name)}</th>{each}</tr>')
-    rows = "\n".join(body)
-    read = "".join(f"<p>{escape(sentence)}</p>" for sentence in shown.read)
-    notes = "".join(f"<li>{escape(note)}</li>" for note in shown.notes)
-    return (
-        f'<div class="read">{read}</div>\n<div class="scroll"><table class="measures"><thead><tr>{head}</tr></thead>\n'
-        f'<tbody>\n{rows}\n</tbody></table></div>\n<ul class="footnotes">{notes}</ul>'
+def _surroundings(analysis: Analysis) -> list[Figure]:
+    return figures(
+        (
+            "Along a random direction",
+            f"Training loss at w + a d, each filter of d as long as the network's; {_BAND}.",
+            line_figure(analysis),
+        ),
+        (
+            "On a plane",
+            "Training loss around the first network of each method's first seed, along two such directions, the "
+            "same for all (before they are scaled); on a logarithmic scale.",
+            plane_figure(analysis),
+        ),
+        (
+            "From one peer to another",
+            "Training loss on the straight way between two networks of a run, batch norm's statistics measured "
+            f"anew; {_BAND}. A hill says that they are in different valleys.",
+            path_figure(analysis),
+        ),
     )
 
 
-__all__ = ["TITLE", "findings_of", "is_analysis", "write_analysis"]
+__all__ = ["TITLE", "is_analysis", "write_analysis"]

@@ -1,10 +1,11 @@
-"""What a study compares, in words: accuracy, or the mean average precision of open sets and of several labels."""
+"""What a study compares, in words: accuracy, or the mean average precision of retrieval and of several labels."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from codistill.report.numbers import count, known, percent
+from codistill.report.numbers import count, percent
+from codistill.study.results import Result, networks_of, values_of
+from codistill.study.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Measure:
     """How a measure is called, and what a network does that has it.
 
     Attributes:
-        key: of results; a summary has ``<key>_mean`` and ``<key>_sd``.
+        key: of results.
         short: for the terminal's table.
         name: within a sentence.
         example: one of what it is measured on.
@@ -32,24 +33,20 @@ class Measure:
         """At the beginning of a sentence, or of a title; mAP stays as it is."""
         return self.name.capitalize() if self.name.islower() else self.name
 
-    def mean(self, row: dict[str, Any]) -> float | None:
-        """Of one network, the mean in a summary's row."""
-        return row.get(f"{self.key}_mean")
-
-    def sd(self, row: dict[str, Any]) -> float | None:
-        """Over networks."""
-        return row.get(f"{self.key}_sd")
-
     def reached(self, value: float | None, what: str = "them") -> str:
         """What a network does, without its subject."""
         if self.key == "accuracy":
             return f"classifies {percent(value)} % of {what} correctly"
         return f"reaches a mAP of {percent(value)} %"
 
+    def tested(self, n: int) -> str:
+        """``797 test examples``."""
+        return count(n, self.example, f"test {self.examples}")
+
 
 ACCURACY = Measure("accuracy", "Acc. %", "accuracy")
 SEVERAL_LABELS = Measure("map", "mAP %", "mAP")
-OPEN_SET = Measure(
+RETRIEVAL = Measure(
     "map",
     "mAP %",
     "mAP",
@@ -59,28 +56,17 @@ OPEN_SET = Measure(
 )
 
 
-def measure_of(summary: dict[str, Any] | None) -> Measure:
-    """What a summary compares; one of old says nothing and compares accuracies."""
-    found = summary or {}
-    if found.get("measure", "accuracy") != "map":
-        return ACCURACY
-    return OPEN_SET if is_search(found.get("rows") or ()) else SEVERAL_LABELS
+def measure_of(summary: Summary) -> Measure:
+    """What a summary compares."""
+    return _measure(summary.measure, any("cmc1" in row.beside for row in summary.rows))
 
 
-def measure_of_results(results: Iterable[dict[str, Any]]) -> Measure:
+def measure_of_results(results: Iterable[Result]) -> Measure:
     """What the networks of a run are known by."""
-    rows = [row for row in results if row.get("peer") is not None]
-    if not rows or not all(known(row.get("map")) for row in rows):
-        return ACCURACY
-    return OPEN_SET if any("cmc1" in row for row in rows) else SEVERAL_LABELS
+    single = networks_of(results)
+    key = "map" if single and len(values_of(single, "map")) == len(single) else "accuracy"
+    return _measure(key, any("cmc1" in result.values for result in single))
 
 
-def is_search(rows: Iterable[dict[str, Any]]) -> bool:
-    """Whether the rows of a summary have the ranks of a search."""
-    return any(known(row.get("cmc1_mean")) for row in rows)
-
-
-def tested(measure: Measure, summary: dict[str, Any]) -> str:
-    """``797 test examples``, or that the number is not known."""
-    n = summary.get("n_test")
-    return count(int(n), measure.example, f"test {measure.examples}") if n is not None and known(n) else "the test set"
+def _measure(key: str, ranks: bool) -> Measure:
+    return ACCURACY if key != "map" else RETRIEVAL if ranks else SEVERAL_LABELS

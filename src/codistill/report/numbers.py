@@ -1,14 +1,14 @@
-"""How numbers are printed. A number that is missing (None or NaN) is a dash, never a blank or "nan"."""
+"""How numbers and long names are printed. A number that is missing (None or NaN) is a dash, never a blank or "nan"."""
 
 import math
-from typing import Any
+import re
 
 MISSING = "–"
 
 
-def known(x: Any) -> bool:
-    """Is it a finite number?"""
-    return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
+def known(x: float | None) -> bool:
+    """Whether it is a finite number."""
+    return x is not None and math.isfinite(x)
 
 
 def percent(x: float | None, digits: int = 2) -> str:
@@ -21,6 +21,14 @@ def decimal(x: float | None, digits: int = 3) -> str:
     return f"{x:.{digits}f}".replace("-", "−") if x is not None and known(x) else MISSING
 
 
+def figure(x: float | None, in_percent: bool = False, digits: int = 3) -> str:
+    """Significant figures, or two decimals of percent: 0.01234 -> ``0.0123``, 123456.0 -> ``123456``."""
+    if x is None or not known(x):
+        return MISSING
+    text = f"{x:.2f}" if in_percent else f"{x:.0f}" if 10**digits <= abs(x) < 1e6 else f"{x:.{digits}g}"
+    return text.replace("-", "−")
+
+
 def points(x: float | None, digits: int = 2) -> str:
     """A difference of fractions in percentage points, with its sign: 0.0058 -> ``+0.58``."""
     if x is None or not known(x):
@@ -28,17 +36,9 @@ def points(x: float | None, digits: int = 2) -> str:
     return "0." + digits * "0" if x == 0 else f"{100 * x:+.{digits}f}".replace("-", "−")
 
 
-def interval(bounds: Any) -> str:
+def interval(bounds: tuple[float, float] | None) -> str:
     """``[+0.33, +0.83]`` in percentage points."""
-    low, high = ends(bounds)
-    return f"[{points(low)}, {points(high)}]" if low is not None else MISSING
-
-
-def ends(bounds: Any) -> tuple[float, float] | tuple[None, None]:
-    """The two ends of an interval, or (None, None) where one of them is not known."""
-    if isinstance(bounds, list | tuple) and len(bounds) == 2 and known(bounds[0]) and known(bounds[1]):
-        return float(bounds[0]), float(bounds[1])
-    return None, None
+    return MISSING if bounds is None else f"[{points(bounds[0])}, {points(bounds[1])}]"
 
 
 def times(x: float | None, digits: int = 1) -> str:
@@ -59,3 +59,13 @@ def count(n: int, one: str, many: str = "") -> str:
 def listed(items: list[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most ``width`` characters, broken at spaces and after ``, + : ; = /``; longer pieces stand alone."""
+    lines = [""]
+    for piece in re.findall(r"[^\s,+:;=/]*[,+:;=/]*\s*", text):
+        if piece and lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return [line.rstrip() for line in lines]

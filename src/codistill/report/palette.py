@@ -1,6 +1,6 @@
-"""One look for one method in all plots, told apart by the colour-blind too."""
+"""One style for one method in all figures, distinguishable for the colour-blind too."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Okabe and Ito 2008, without black and yellow: black vanishes on a dark page, yellow on a white one
@@ -11,7 +11,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
 @dataclass(frozen=True)
-class Look:
+class Style:
     """Colour, marker and dash of a method."""
 
     colour: str
@@ -24,11 +24,10 @@ class Look:
         return f"rgba({red},{green},{blue},{opacity})"
 
 
-def looks(methods: Sequence[str], baseline: str | None = None) -> dict[str, Look]:
-    """A look for each method: grey for the baseline, six colours, then the same with other markers."""
-    others = [method for method in dict.fromkeys(methods) if method != baseline]
-    found = {} if baseline is None else {baseline: Look(_BASELINE, "circle", "solid")}
-    for i, method in enumerate(others):
+def styles(methods: Iterable[str], baseline: str | None = None) -> dict[str, Style]:
+    """A style for each method: grey for the baseline, six colours, then the same with other markers."""
+    styles = {} if baseline is None else {baseline: Style(_BASELINE, "circle", "solid")}
+    for i, method in enumerate(method for method in dict.fromkeys(methods) if method != baseline):
         turn = i // len(_COLOURS) % len(_SYMBOLS)
-        found[method] = Look(_COLOURS[i % len(_COLOURS)], _SYMBOLS[turn], _DASHES[turn])
-    return found
+        styles[method] = Style(_COLOURS[i % len(_COLOURS)], _SYMBOLS[turn], _DASHES[turn])
+    return styles

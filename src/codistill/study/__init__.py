@@ -1,5 +1,6 @@
 """A study: many runs side by side, methods times seeds, against networks trained alone."""
 
+import dataclasses
 import itertools
 import json
 import platform
@@ -7,19 +8,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from codistill.checkpoint import places
 from codistill.run import Run
 from codistill.study.costs import measure_costs
-from codistill.study.entries import BASELINE, Entry, Study
-from codistill.study.summary import Rows, summary
+from codistill.study.entries import Entry, Row, Study
+from codistill.study.summary import Summary, summary
 from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines
 from codistill.training.requirements import OWN
+from codistill.training.results import result_from_json
 
-STACKED_NETWORKS = 400  # in one part at the most, unless one entry has more
+STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Part:
 
     folder: Path
     runs: tuple[Run, ...]
-    waits: bool  # for the networks trained alone
+    waits: bool  # whether it needs the networks trained alone
 
 
 def parts(study: Study, folder: Path) -> list[Part]:
@@ -47,7 +50,7 @@ def parts(study: Study, folder: Path) -> list[Part]:
 
 
 def _chunks(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
-    """The runs in their order, in portions of about `STACKED_NETWORKS`; the runs of one entry stay together."""
+    """The runs in order, in portions of about `STACKED_NETWORKS`; the runs of one entry stay together."""
     portion: list[Run] = []
     for _, group in itertools.groupby(runs, key=lambda run: run.replace(seed=0)):
         entry = list(group)
@@ -61,11 +64,11 @@ def _chunks(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
 def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: str = "") -> Iterator[Record]:
     """Run a study; write ``results.jsonl``, ``costs.json`` and ``summary.json``.
 
-    Records are those of `train`; the facts of a start also say which part it is of how many. Closing the generator
-    leaves a folder that ``go_on=True`` goes on from.
+    Records are those of `train`; their facts also say which part it is of how many. After closing the generator,
+    ``go_on=True`` resumes from the folder.
 
     Raises:
-        FileExistsError: the folder holds something already.
+        FileExistsError: the folder is not empty.
     """
     folder = Path(folder)
     if not go_on and folder.exists() and any(folder.iterdir()):
@@ -84,11 +87,11 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
             else train(part.runs, part.folder, teachers=known, part=study.part)
         )
         for record in logged(records, part.folder):
-            if not begun:  # only now: settings that do not fit leave no folder behind
+            if not begun:  # only now: invalid settings leave no folder behind
                 text = json.dumps({**study.as_dict(), "command": command, "versions": versions()}, indent=1) + "\n"
                 (folder / "study.json").write_text(text, encoding="utf-8")
                 begun = True
-            where = {"part": number + 1, "parts": len(todo), "methods": sorted({r.method for r in part.runs})}
+            where = {"part": number + 1, "parts": len(todo), "methods": sorted({str(r.method) for r in part.runs})}
             yield Record(record.kind, record.step, record.steps, record.terms, record.lines, {**record.facts, **where})
     names = {entry.run: entry.name for entry in study.entries}
     rows = [
@@ -103,26 +106,27 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
         if not study.quick:
             yield Record("timing", 0, 0)
         costs.write_text(json.dumps(measure_costs(study, teachers), indent=1) + "\n", encoding="utf-8")
-    found = {
-        **summary(study, rows, json.loads(costs.read_text(encoding="utf-8"))),
-        "settings": {k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
-        "command": command or json.loads((folder / "study.json").read_text(encoding="utf-8")).get("command", ""),
-        "versions": versions(),
-    }
-    (folder / "summary.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    yield Record("summary", 0, 0, facts=found)
+    table = dataclasses.replace(
+        summary(study, [result_from_json(row) for row in rows], json.loads(costs.read_text(encoding="utf-8"))),
+        settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
+        command=command or json.loads((folder / "study.json").read_text(encoding="utf-8")).get("command", ""),
+        versions=versions(),
+    )
+    (folder / "summary.json").write_text(table.to_json(), encoding="utf-8")
+    yield Record("summary", 0, 0, facts=table.as_dict())
 
 
 def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, dict[str, Path]]:
-    """Of each seed, the folders of the networks trained alone, by the names that teachers go by."""
+    """For each seed, the folders of the networks trained alone, by the names of teachers."""
     folders = {run: part.folder for part in todo for run in part.runs}
     names = {name for entry in study.entries for name in entry.waits}
-    rows = {name: study.entries[0] if name == BASELINE else study.alone(name) for name in names}
-    return {seed: {name: folders[rows[name].run.replace(seed=seed)] for name in names} for seed in study.seeds}
+    return {
+        seed: {str(name): folders[study.alone(name).run.replace(seed=seed)] for name in names} for seed in study.seeds
+    }
 
 
 def teachers_of(folder: Path) -> dict[str, Path]:
-    """For a part of a comparison, where its teachers are; nothing for a run of its own."""
+    """The folders of the teachers of a comparison's part, by name; empty for a run outside a comparison."""
     home = folder.parent.parent
     if not (home / "study.json").exists():
         return {}
@@ -132,10 +136,10 @@ def teachers_of(folder: Path) -> dict[str, Path]:
     return {} if part is None else _teacher_folders(study, todo)[min(run.seed for run in part.runs)]
 
 
-def log_of(study: Study, folder: Path) -> Rows:
+def log_of(study: Study, folder: Path) -> list[dict[str, Any]]:
     """All epochs' lines, each with the name of its entry as its method."""
     names = {entry.run.replace(seed=0): entry.name for entry in study.entries}
-    lines: Rows = []
+    lines: list[dict[str, Any]] = []
     for part in parts(study, folder):
         entries = {run.name: names[run.replace(seed=0)] for run in part.runs}
         found = read_lines(part.folder / "log.jsonl")
@@ -147,7 +151,7 @@ def load(folder: str | Path) -> Study:
     """The study of a folder.
 
     Raises:
-        FileNotFoundError: it is no study's folder.
+        FileNotFoundError: it is not the folder of a study.
     """
     path = Path(folder) / "study.json"
     if not path.is_file():
@@ -156,8 +160,22 @@ def load(folder: str | Path) -> Study:
 
 
 def versions() -> dict[str, str]:
-    """What the numbers were made with."""
+    """Versions of what produced the numbers."""
     return {"codistill": version("codistill"), "torch": torch.__version__, "python": platform.python_version()}
 
 
-__all__ = ["Entry", "Part", "Study", "compare", "load", "log_of", "parts", "summary", "teachers_of", "versions"]
+__all__ = [
+    "Entry",
+    "Part",
+    "Result",
+    "Row",
+    "Study",
+    "Summary",
+    "compare",
+    "load",
+    "log_of",
+    "parts",
+    "summary",
+    "teachers_of",
+    "versions",
+]

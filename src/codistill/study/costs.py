@@ -1,4 +1,4 @@
-"""What each row of a study costs, measured apart from the others."""
+"""The cost of each row of a study, measured by itself."""
 
 import statistics
 import time
@@ -17,10 +17,10 @@ TIMED_ROUNDS = 15
 
 
 def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> dict[str, dict[str, float]]:
-    """Passes and seconds of each entry, apart from the others: ``{entry: {...}}``, per network and step.
+    """Passes and seconds of each entry by itself, per network and step: ``{entry: {...}}``.
 
-    Every entry steps a fleet of about the same number of networks, in turns with the others; passes are counted and
-    seconds are medians over the rounds of the ratio to the baseline's. A quick look has no seconds.
+    Every entry steps a fleet of about the same number of networks, in turns with the others. Passes are counted;
+    seconds are the ratio to the baseline's, the median over the rounds. A quick look has no seconds.
     """
     fleets = {entry.name: _timed_fleet(study, entry, teachers) for entry in study.entries}
     base, rounds = study.entries[0].name, 1 if study.quick else TIMED_ROUNDS
@@ -29,7 +29,7 @@ def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> d
         for name, fleet in fleets.items():
             started = time.perf_counter()
             with seeded(fleet.device, fleet.run.seed, "timing", turn):
-                # from all of the training: methods may begin late, or end early
+                # spread over training: methods may begin late, or end early
                 take(fleet, turn * fleet.run.epochs // (rounds + 2), turn % fleet.steps)
             if fleet.device.type == "cuda":
                 torch.cuda.synchronize(fleet.device)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from codistill.data.augment import build_augment
+from codistill.data.augmentations import build_augment
 from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import Loader
 from codistill.data.split import Parts, split

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -30,7 +30,7 @@ WITHOUT: dict[str, dict[str, Value]] = {  # the same networks, and nothing is do
 
 
 def network(
-    spec: str,
+    spec: str | Spec,
     classes: int,
     shape: tuple[int, ...],
     seed: int | None = None,
@@ -55,25 +55,22 @@ def network(
         FileNotFoundError: the start is not there.
         ValueError: it cannot be read, or it is no such network's.
     """
-    parsed = Spec.parse(spec)
-    options = dict(parsed.options)
-    start, peer = options.pop("start", None), options.pop("start_peer", None)
+    spec = Spec.of(spec)
+    start, peer = spec.options.get("start"), spec.options.get("start_peer")
+    bare = spec.without("start", "start_peer")
     if not load:
-        options.update(WITHOUT.get(parsed.name.lower(), {}))
-    net = models.build(str(replace(parsed, options=options)), classes, shape, seed, known)
+        bare = bare.replace(**WITHOUT.get(spec.name.lower(), {}))
+    net = models.build(bare, classes, shape, seed, known)
     if start is None and peer is not None:
-        raise ValueError(f"model {spec!r}: start_peer={peer} goes with start=FOLDER: give that too, or leave it out")
+        raise ValueError(f"model '{spec}': start_peer={peer} goes with start=FOLDER: give that too, or leave it out")
     if load and start is not None:
         adopt(f"start={start}", net, weights_of(Path(str(start)), peer), classes)
     return net
 
 
-def untrained(spec: str) -> str:
+def untrained(spec: Spec) -> Spec:
     """A network's spec without ``start=alone``: in a comparison, the weights that it got when it was trained alone."""
-    parsed = Spec.parse(spec)
-    if parsed.options.get("start") != TRAINED:
-        return spec
-    return str(replace(parsed, options={k: v for k, v in parsed.options.items() if k != "start"}))
+    return spec.without("start") if spec.options.get("start") == TRAINED else spec
 
 
 @dataclass(frozen=True)
@@ -136,9 +133,9 @@ def weights_of(path: Path, peer: Value = None) -> Mapping[str, Tensor]:
     if path.is_dir():
         peers = saved(path).peers
         number = 0 if peer is None else peer
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(peers):
+        if number not in range(len(peers)) or isinstance(number, bool):
             raise ValueError(f"start_peer={number}: {path} has the networks 0 to {len(peers) - 1}")
-        return peers[number]
+        return peers[int(number)]
     if peer is not None:
         raise ValueError(f"start_peer={peer}: {path} is no run's folder, where networks are numbered: leave it out")
     if not path.is_file():

@@ -76,7 +76,7 @@ def train(
         fleet.streams.close()
     if networks is not None and fleet.execute == "stack":
         _give_back(fleet, networks)
-    lines = results(fleet, part) if part else []
+    lines = [row.to_json() for row in results(fleet, part)] if part else []
     yield Record("end", training.step, fleet.total, lines=lines, facts={"passes": {**vars(fleet.cohort.passes)}})
 
 

@@ -1,13 +1,24 @@
-"""The rows of a fleet's networks on a part of the data, and the error that ends a training with none."""
+"""The rows of ``results.jsonl``, and the error that ends a training with none."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor
 
+from codistill.data.examples import Retrieval
 from codistill.run import Run
-from codistill.training import evaluate
+from codistill.training.evaluate import embeddings_of, predictions
 from codistill.training.fleet import Fleet
+from codistill.training.measure import (
+    Matrix,
+    Values,
+    measure_ensembles,
+    measure_networks,
+    measure_pairs,
+    measure_retrieval,
+    measure_retrieval_ensembles,
+)
 
 
 class Diverged(ArithmeticError):
@@ -22,38 +33,159 @@ def diverged(run: Run, what: str) -> Diverged:
     )
 
 
-def results(fleet: Fleet, part: str) -> list[dict[str, Any]]:
-    """The rows of every run on a part of the data (``test``, ``valid``), each seed on its own.
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What every row says.
 
-    The test part of an open set is searched; the others are classified.
+    Attributes:
+        entry: of a study, the name; None in a run of its own.
+        method: of the run.
+        update: of the run.
+        peers: how many networks the run has.
+        seed: of the run.
+        number: of the run, among those that were trained together.
+        part: of the data, ``test`` or ``valid``.
+        n: examples, or queries.
     """
-    told, task = fleet.dataset.retrieval, fleet.dataset.task
-    if part == "test" and told is not None:
-        return [
-            row
-            for run, features in evaluate.features(fleet)
-            for row in evaluate.search_rows(features, told, _about(fleet, run, part, features))
-        ]
-    return [
-        row
-        for run, logits, labels in evaluate.predictions(fleet, part)
-        for row in evaluate.rows(logits, labels, _about(fleet, run, part, logits), task)
-    ]
+
+    entry: str | None = None
+    method: str
+    update: str = "together"
+    peers: int = 0
+    seed: int
+    number: int = 0
+    part: str
+    n: int
+
+    def _line(self, values: str) -> dict[str, object]:
+        """Every field but that of the values, and `entry` only in a study."""
+        return {k: v for k, v in vars(self).items() if k != values and (k != "entry" or v is not None)}
 
 
-def _about(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor]) -> dict[str, Any]:
-    """What every row of a run says; that the last update of all left no nan is seen by no loss."""
+@dataclass(frozen=True, kw_only=True)
+class NetworkResult(Origin):
+    """What one network, or an ensemble, is worth.
+
+    Attributes:
+        peer: the network's number in its run; None for the ensemble of the first `networks`.
+        networks: how many: 1, or those of the ensemble.
+        values: every metric by its key.
+    """
+
+    peer: int | None
+    networks: int
+    values: Values
+
+    def to_json(self) -> dict[str, object]:
+        """A line of ``results.jsonl``."""
+        return self._line("values") | self.values
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsResult(Origin):
+    """What a run's networks have in common.
+
+    Attributes:
+        matrices: every metric of pairs by its key, ``[P, P]``; None where a number is not finite.
+    """
+
+    matrices: dict[str, Matrix]
+
+    def to_json(self) -> dict[str, object]:
+        """A line of ``results.jsonl``."""
+        return self._line("matrices") | {"kind": "pairs", "peer": None, "networks": None} | self.matrices
+
+
+def result_from_json(line: Mapping[str, Any]) -> NetworkResult | PairsResult:
+    """A line of ``results.jsonl``, also of a study's, as the row that it was."""
+    common = {field.name: line[field.name] for field in fields(Origin) if field.name in line}
+    rest = {key: value for key, value in line.items() if key not in (*common, "kind", "peer", "networks")}
+    if line.get("kind") == "pairs":
+        return PairsResult(**common, matrices=rest)
+    return NetworkResult(**common, peer=line["peer"], networks=line["networks"], values=rest)
+
+
+def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
+    """The rows of every run on a part of the data (``test``, ``valid``), each seed by itself.
+
+    The test part of retrieval data is searched; every other part is classified.
+
+    Raises:
+        Diverged: a network predicts nan.
+    """
+    rows: list[NetworkResult | PairsResult] = []
+    test, task = fleet.dataset.retrieval, fleet.dataset.task
+    if part == "test" and test is not None:
+        for run, embeddings in embeddings_of(fleet):
+            origin = _origin(fleet, run, part, embeddings, int(test.query.sum()))
+            rows += retrieval_rows(embeddings, test, origin)
+    else:
+        for run, logits, labels in predictions(fleet, part):
+            rows += rows_of(logits, labels, _origin(fleet, run, part, logits, len(labels)), task)
+    return rows
+
+
+def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int) -> Origin:
+    """What every row of a run says; no loss has seen what the very last update did, so its nan are found here."""
     lost = [peer for peer, output in enumerate(outputs) if output.isnan().any()]
     if lost:
         raise diverged(run, f"peer {lost[0]} predicts nan on the {part} part")
-    return {
-        "method": run.method,
-        "update": run.update,
-        "peers": run.peers,
-        "seed": run.seed,
-        "number": fleet.runs.index(run),
-        "part": part,
-    }
+    return Origin(
+        method=str(run.method),
+        update=run.update,
+        peers=run.peers,
+        seed=run.seed,
+        number=fleet.runs.index(run),
+        part=part,
+        n=n,
+    )
 
 
-__all__ = ["Diverged", "diverged", "results"]
+def rows_of(logits: Tensor, labels: Tensor, origin: Origin, task: str = "classes") -> list[NetworkResult | PairsResult]:
+    """One row per network, one per ensemble of the first k networks, k = 2..P (mean posterior), one of their pairs.
+
+    Args:
+        logits: ``[P, N, C]``.
+        labels: ``[N]``.
+        origin: what every row says.
+        task: see `measure_networks`.
+
+    Returns: no row of pairs where there is one network.
+    """
+    rows = _network_rows(measure_networks(logits, labels, task), measure_ensembles(logits, labels, task), origin)
+    if len(logits) < 2:
+        return list(rows)
+    return [*rows, PairsResult(**vars(origin), matrices=measure_pairs(logits, labels, task))]
+
+
+def retrieval_rows(embeddings: list[Tensor], test: Retrieval, origin: Origin) -> list[NetworkResult]:
+    """One row per network, and one per ensemble of the first k networks, k = 2..P: their embeddings side by side.
+
+    Args:
+        embeddings: of each network, ``[N, D_i]``.
+        test: queries and gallery.
+        origin: what every row says.
+    """
+    single = [measure_retrieval(each, test) for each in embeddings]
+    return _network_rows(single, measure_retrieval_ensembles(embeddings, test), origin)
+
+
+def _network_rows(single: list[Values], ensembles: list[Values], origin: Origin) -> list[NetworkResult]:
+    about = vars(origin)
+    return [
+        *(NetworkResult(**about, peer=i, networks=1, values=values) for i, values in enumerate(single)),
+        *(NetworkResult(**about, peer=None, networks=k, values=values) for k, values in enumerate(ensembles, 2)),
+    ]
+
+
+__all__ = [
+    "Diverged",
+    "NetworkResult",
+    "Origin",
+    "PairsResult",
+    "diverged",
+    "result_from_json",
+    "results",
+    "retrieval_rows",
+    "rows_of",
+]

@@ -17,7 +17,7 @@ from codistill.randomness import seeded
 from codistill.run import Run
 from codistill.training.edges import Watched, is_watched
 from codistill.training.fleet import Fleet
-from codistill.training.results import diverged, results
+from codistill.training.results import NetworkResult, diverged, results
 from codistill.training.step import take
 
 
@@ -80,7 +80,7 @@ class Training:
                 line = {
                     "kind": "epoch",
                     "run": run.name,
-                    "method": run.method,
+                    "method": str(run.method),
                     "update": run.update,
                     "peers": run.peers,
                     "seed": run.seed,
@@ -106,7 +106,11 @@ class Training:
         every = self.fleet.run.evaluate_every
         if not every or epoch % every:
             return None
-        return [row["accuracy"] for row in results(self.fleet, "valid") if row["peer"] is not None]
+        return [
+            row.values["accuracy"]
+            for row in results(self.fleet, "valid")
+            if isinstance(row, NetworkResult) and row.peer is not None
+        ]
 
     # Saving --------------------------------------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ def _turn(fleet: Fleet, batches: list[Batch], progress: float, turn: int, seen: 
                 continue
             if term.dim() == 0 or len(term) != len(member.peers):
                 raise ValueError(
-                    f"update={fleet.run.update!r}: term {name!r} of {member.runs[0].method!r} belongs to no peer, so "
+                    f"update={fleet.run.update!r}: term {name!r} of '{member.runs[0].method}' belongs to no peer, so "
                     "peers cannot take turns on it; use update='together'"
                 )
             loss = loss + term[mine].sum()

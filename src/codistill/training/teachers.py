@@ -39,7 +39,7 @@ def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[
         with torch.no_grad():
             given = Cohort(nets).freeze()(x).logits.shape[-1]
         if given != dataset.classes:
-            raise ValueError(f"teacher={teacher!r} gives {given} classes, data={run.data!r} has {dataset.classes}")
+            raise ValueError(f"teacher={teacher!r} gives {given} classes, data='{run.data}' has {dataset.classes}")
     return nets
 
 
@@ -61,9 +61,10 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None 
         runs = saved.runs
     except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"teacher={str(folder)!r}: {error}") from None
-    alone = [r for r in runs if Spec.parse(r.method).name == "alone" and r.seed == run.seed]
-    kind = name if any(name in r.networks() for r in alone) else run.networks()[0]
-    alone.sort(key=lambda r: (kind not in r.networks(), len(r.method)))
+    alone = [r for r in runs if r.method.name == "alone" and r.seed == run.seed]
+    named = None if name is None else Spec.of(name)
+    kind = named if any(named in r.networks() for r in alone) else run.networks()[0]
+    alone.sort(key=lambda r: (kind not in r.networks(), len(str(r.method))))
     chosen = runs[0] if len(runs) == 1 else next(iter(alone), None)
     if chosen is None:
         raise ValueError(
@@ -72,12 +73,12 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None 
         )
     classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
     specs = chosen.networks()
-    places = [specs.index(name)] if name in specs else list(range(len(specs)))
+    places = [specs.index(named)] if named in specs else list(range(len(specs)))
     nets = [initial_weights.network(specs[place], classes, shape, known=dataset.known, load=False) for place in places]
     try:
         cohort = Cohort(nets)
         for net, peer in enumerate(checkpoint.places(runs)[chosen][place] for place in places):
             cohort.load_peer_state(net, saved.peers[peer])
     except ValueError as error:
-        raise ValueError(f"teacher={str(folder)!r} does not fit data={run.data!r}: {error}") from None
+        raise ValueError(f"teacher={str(folder)!r} does not fit data='{run.data}': {error}") from None
     return nets

@@ -33,7 +33,7 @@ def count(workers: int | None, name: str) -> int:
     if workers is not None:
         return whole(f"{name}: workers", workers, 0)
     if text := os.environ.get(WORKERS):
-        return whole(WORKERS, int(text) if text.isdecimal() else text, 0)  # type: ignore[arg-type]
+        return whole(WORKERS, int(text) if text.isdecimal() else text, 0)
     return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MOST)
 
 
@@ -170,7 +170,11 @@ def _started(images: LazyImages, requests: Iterable[Request]) -> Iterator[_Batch
         if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
             return iter(loader)
         before = signal.getsignal(signal.SIGCHLD)
-        batches = iter(loader)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # workers inherit it: Ctrl-C before `_quiet`
+        try:
+            batches = iter(loader)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
         return batches
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from codistill.data.options import check_flag
+from codistill.checks import flag
 from codistill.data.skipping import left_out
 from codistill.spec import UnknownName
 
@@ -48,7 +48,7 @@ class Columns:
     name: str = "table"  # of the data set, for messages
 
     def __post_init__(self) -> None:
-        check_flag(self.name, "quotes", self.quotes)
+        flag(f"{self.name}: quotes", self.quotes)
         if self.separator is not None and self.separator != TAB and (len(self.separator) != 1 or self.separator == '"'):
             raise ValueError(f"{self.name}: separator={self.separator}: give one character, such as ';', or {TAB}")
         if self.text == self.label:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from codistill.checks import whole
+from codistill.checks import flag, whole
 from codistill.data.disk_cache import cached, stamp
 from codistill.data.examples import DataSet, Examples, Text
-from codistill.data.options import check_flag
 from codistill.data.text.tokenizer import MODELS, encode, fit_length, library, read_tokenizer, size, train_tokenizer
 from codistill.data.text.vectors import read_vectors
 
@@ -56,7 +55,7 @@ class TextOptions:
     def __post_init__(self) -> None:
         for setting, least in (("vocabulary", 8), ("length", 1), ("min_count", 1)):
             whole(f"{self.name}: {setting}", getattr(self, setting), least)
-        check_flag(self.name, "lowercase", self.lowercase)
+        flag(f"{self.name}: lowercase", self.lowercase)
         for setting, form in (("tokenizer", f"{', '.join(MODELS)} or a path"), ("vectors", "the path of a file")):
             value = getattr(self, setting)
             if not isinstance(value, str) and not (value is None and setting == "vectors"):

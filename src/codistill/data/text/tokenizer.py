@@ -58,8 +58,7 @@ def train_tokenizer(
     """
     if model not in MODELS:
         raise UnknownName("model of a tokenizer", model, MODELS)
-    for setting, value, least in (("vocabulary", vocabulary, 8), ("min_count", min_count, 1)):
-        whole(setting, value, least)
+    whole("vocabulary", vocabulary, 8), whole("min_count", min_count)
     tokenizer = _untrained(model, lowercase)
     cleaning = tokenizer.normalizer
     clean = [cleaning.normalize_str(text) for text in texts]

@@ -5,19 +5,21 @@ from codistill.losses.divergence import Divergence
 from codistill.spec import Spec
 
 
-def get(which: str | Divergence) -> Divergence:
-    """A divergence from its spec (``"kl"``, ``"renyi:alpha=0.5"``), or itself."""
+def get(which: str | Spec | Divergence) -> Divergence:
+    """A divergence from its spec (``"kl"``, ``"renyi:alpha=0.5"``), or itself.
+
+    Raises:
+        UnknownName: no such divergence or option, with the nearest that exist.
+        ValueError: options of one that has none, or the user's own is no divergence.
+    """
     if isinstance(which, Divergence):
         return which
-    spec = Spec.parse(which)
+    spec = Spec.of(which)
     found, args = discovery.find(__name__, spec)
-    if isinstance(found, Divergence) and (args or spec.options):
-        raise ValueError(f"divergence={which!r}: this one has no options; write {spec.name!r}")
-    if not isinstance(found, Divergence) and isinstance(found, type) and issubclass(found, Divergence):
-        try:
-            found = found(*args, **spec.options)
-        except TypeError as error:
-            raise ValueError(f"divergence={which!r}: {error}") from None
     if not isinstance(found, Divergence):
-        raise ValueError(f"divergence={which!r} is not a divergence between posteriors")
+        found = discovery.construct(__name__, spec)
+    elif args or spec.options:
+        raise ValueError(f"divergence='{which}': this one has no options; write {spec.name!r}")
+    if not isinstance(found, Divergence):
+        raise ValueError(f"divergence='{which}' is not a divergence between posteriors")
     return found

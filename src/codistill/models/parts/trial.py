@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from codistill.models.parts.mode import evaluating
+
 LIBRARY = (Path(torch.__file__).parent, Path(__file__).parents[2])  # not where to look for a bug
 
 
@@ -21,17 +23,14 @@ def try_out(what: str, net: nn.Module, x: Tensor, *, autocast: bool = False) -> 
     Raises:
         ValueError: whatever the network raises, in one line, with the file and the line where it was raised.
     """
-    modes = {module: module.training for module in net.modules()}
+    bfloat16 = torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=autocast)
     try:
-        with torch.no_grad(), torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=autocast):
-            net.eval()(x)
+        with evaluating(net), torch.no_grad(), bfloat16:
+            net(x)
     except torch.OutOfMemoryError:  # no fault of the network's
         raise
     except Exception as error:
         raise ValueError(f"{what} fails on inputs {list(x.shape)}: {said_by(error)}{place_of(error)}") from error
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def place_of(error: BaseException) -> str:

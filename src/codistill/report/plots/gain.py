@@ -1,69 +1,61 @@
 """Gains over the baseline."""
 
-from typing import Any
-
 import plotly.graph_objects as go
 
-from codistill.report.numbers import ends, interval, known, points
-from codistill.report.palette import Look, looks
-from codistill.report.plots.look import AXIS, dress, name_of
+from codistill.metrics.interval import Gain
+from codistill.report.comparison import baseline_label
+from codistill.report.numbers import interval, points
+from codistill.report.palette import Style, styles
+from codistill.report.plots.layout import AXIS, dress, error_bars, escaped, name_of
+from codistill.study.summary import Summary
 
 
-def gain_figure(summary: dict[str, Any]) -> go.Figure | None:
+def gain_figure(summary: Summary) -> go.Figure | None:
     """Gain over the baseline: a point per seed, the mean and its interval per method, a line at zero."""
-    rows = [r for r in summary["rows"] if r["method"] != summary.get("baseline") and known(r.get("gain_mean"))]
-    if not rows:
+    gains = [(row, row.gain) for row in summary.rows if row.gain]
+    if not gains:
         return None
-    look = looks([r["method"] for r in summary["rows"]], summary.get("baseline"))
+    style = styles([row.method for row in summary.rows], summary.baseline)
     figure = go.Figure()
     figure.add_vline(x=0, line={"color": AXIS, "width": 1.5}, layer="below")
-    for place, row in enumerate(rows):
-        _gain_of(figure, row, place, look[row["method"]], summary.get("seeds") or [])
-    names = [name_of(row, 18) for row in rows]
+    for number, (row, gain) in enumerate(gains):
+        _seeds(figure, gain, number, style[row.method], summary.seeds)
+        _mean(figure, gain, number, style[row.method], name_of(row))
+    names = [name_of(row, 18) for row, _ in gains]
     figure.update_yaxes(
-        tickvals=list(range(len(rows))),
+        tickvals=list(range(len(gains))),
         ticktext=names,
-        range=[len(rows) - 0.45, -0.55],
+        range=[len(gains) - 0.45, -0.55],
         fixedrange=True,
     )
-    dress(figure, 90 + max(62, 20 * max(1 + name.count("<br>") for name in names)) * len(rows))
+    dress(figure, 90 + max(62, 20 * max(1 + name.count("<br>") for name in names)) * len(gains))
     figure.update_yaxes(showgrid=False)
-    return figure.update_xaxes(title_text=f"Gain over {_baseline(summary)}, percentage points")
+    return figure.update_xaxes(title_text=f"Gain over {escaped(baseline_label(summary))}, percentage points")
 
 
-def _baseline(summary: dict[str, Any]) -> str:
-    name = summary.get("baseline")
-    return next((name_of(r) for r in summary["rows"] if r["method"] == name), "the baseline")
-
-
-def _gain_of(figure: go.Figure, row: dict[str, Any], place: int, look: Look, seeds: list[Any]) -> None:
-    gains = [g for g in row.get("gain_per_seed") or [] if known(g)]
-    names = seeds if len(seeds) == len(row.get("gain_per_seed") or []) else range(len(gains))
-    named = [(s, g) for s, g in zip(names, row.get("gain_per_seed") or [], strict=False) if known(g)]
+def _seeds(figure: go.Figure, gain: Gain, number: int, style: Style, seeds: tuple[int, ...]) -> None:
     figure.add_scatter(
-        x=[100 * g for _, g in named],
-        y=[place + 0.17 + 0.05 * (i % 3) for i in range(len(named))],  # apart, so that equal gains show
+        x=[100 * g for g in gain.per_seed],
+        y=[number + 0.17 + 0.05 * (i % 3) for i in range(len(gain.per_seed))],  # apart, so that equal gains show
         mode="markers",
-        marker={"color": look.faint(0.55), "size": 7, "symbol": look.symbol},
-        hovertemplate=[f"seed {s}: {points(g)}<extra></extra>" for s, g in named],
+        marker={"color": style.faint(0.55), "size": 7, "symbol": style.symbol},
+        hovertemplate=[
+            f"seed {seed}: {points(g)}<extra></extra>" for seed, g in zip(seeds, gain.per_seed, strict=True)
+        ],
     )
-    low, high = ends(row.get("gain_ci95"))
-    mean, error = 100 * row["gain_mean"], None
-    if low is not None and high is not None:
-        error = {
-            "array": [100 * high - mean],
-            "arrayminus": [mean - 100 * low],
-            "thickness": 2.5,
-            "width": 6,
-            "color": look.colour,
-            "symmetric": False,
-        }
-    bounds = f", 95 % interval {interval([low, high])}" if low is not None else ""
+
+
+def _mean(figure: go.Figure, gain: Gain, number: int, style: Style, name: str) -> None:
+    error, bounds = None, ""
+    if gain.interval is not None:
+        low, high = gain.interval
+        error = error_bars(100 * gain.mean, (100 * low, 100 * high), style.colour, thickness=2.5, width=6)
+        bounds = f", 95 % interval {interval(gain.interval)}"
     figure.add_scatter(
-        x=[mean],
-        y=[place - 0.12],
+        x=[100 * gain.mean],
+        y=[number - 0.12],
         mode="markers",
         error_x=error,
-        marker={"color": look.colour, "size": 11, "symbol": "diamond"},
-        hovertemplate=f"{name_of(row)}: mean {points(row['gain_mean'])}{bounds}<extra></extra>",
+        marker={"color": style.colour, "size": 11, "symbol": "diamond"},
+        hovertemplate=f"{name}: mean {points(gain.mean)}{bounds}<extra></extra>",
     )

@@ -1,0 +1,134 @@
+"""The curve of every divergence in a run's log: what one peer, or one edge, learns from, beside its task term."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from codistill import methods
+from codistill.graph import named
+from codistill.spec import Spec
+
+Matrix = list[list[float]]
+
+
+@dataclass(frozen=True)
+class EpochLine:
+    """One run's epoch, from ``log.jsonl``.
+
+    Attributes:
+        run: its name.
+        method: its method, or row; the run's name where the line does not say.
+        seed: of the run.
+        epoch: from 1.
+        terms: of each term its values, one for each peer, or one for all.
+        edges: KL(p_j || p_i) at T = 1 at [student i, source j], in nats; None where it was not measured.
+        agree: share of samples on which two peers choose the same class.
+    """
+
+    run: str
+    method: str
+    seed: int | None
+    epoch: int
+    terms: dict[str, list[float]]
+    edges: Matrix | None = None
+    agree: Matrix | None = None
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, Any]) -> "EpochLine":
+        """From a line whose ``kind`` is ``epoch``."""
+        run = str(line.get("run"))
+        terms = {name: values for name, values in (line.get("terms") or {}).items() if isinstance(values, list)}
+        method = str(line.get("method") or run)
+        edges, agree = line.get("edges"), line.get("agree")
+        return cls(run, method, line.get("seed"), int(line["epoch"]), terms, edges or None, agree or None)
+
+    @property
+    def task(self) -> list[float]:
+        """The task term of each peer."""
+        return self.terms.get("task", [])
+
+
+def epoch_lines(lines: Iterable[Mapping[str, Any]]) -> list[EpochLine]:
+    """The epochs in a log; its other lines are passed over."""
+    return [EpochLine.from_json(line) for line in lines if line.get("kind") == "epoch"]
+
+
+class Curve(NamedTuple):
+    """One peer's (or edge's) divergence beside its task term, epoch by epoch."""
+
+    who: str
+    student: int
+    epochs: list[int]
+    task: list[float]
+    value: list[float]
+    source: int | None = None
+
+
+def imitation_terms(line: EpochLine) -> dict[str, list[float]]:
+    """The terms that peers learn from besides the labels: one finite number for each peer, and not all below 0."""
+    peers = len(line.task)
+    return {
+        name: [float(v) for v in values]
+        for name, values in line.terms.items()
+        # a divergence is never below 0
+        if name != "task" and peers and len(values) == peers and finite(values) and max(values) >= 0
+    }
+
+
+def finite(values: Sequence[Any]) -> bool:
+    """Are all of them finite numbers?"""
+    return all(isinstance(v, int | float) and math.isfinite(v) for v in values)
+
+
+def term_curves(run: Sequence[EpochLine]) -> dict[str, list[Curve]]:
+    """The curves of every imitation term; one that is below 0 in places is a penalty of another kind."""
+    terms = [(line, imitation_terms(line)) for line in run]
+    curves = {}
+    for name in dict.fromkeys(name for _, each in terms for name in each):
+        lines = [(line, each[name]) for line, each in terms if name in each]
+        if any(v < 0 for _, values in lines for v in values):
+            continue
+        epochs = [line.epoch for line, _ in lines]
+        curves[name] = [
+            Curve(
+                f"peer {i}", i, epochs, [float(line.task[i]) for line, _ in lines], [values[i] for _, values in lines]
+            )
+            for i in range(len(lines[0][1]))
+        ]
+    return curves
+
+
+def edge_curves(run: Sequence[EpochLine]) -> list[Curve]:
+    """The curve of every edge of the method's graph."""
+    lines = [(line, line.edges) for line in run if line.edges is not None]
+    if not lines:
+        return []
+    epochs = [line.epoch for line, _ in lines]
+    return [
+        Curve(
+            f"peer {i} from peer {j}",
+            i,
+            epochs,
+            [float(line.task[i]) for line, _ in lines],
+            [float(edges[i][j]) for _, edges in lines],
+            j,
+        )
+        for i, j in _edges_of(lines[0][0].method, len(lines[0][1]))
+    ]
+
+
+def _edges_of(method: str, peers: int) -> list[tuple[int, int]]:
+    """Student and source of every edge, as far as the method's spec says; none where peers learn from a teacher."""
+    every = [(i, j) for i in range(peers) for j in range(peers) if i != j]
+    try:
+        if not methods.is_mutual(method):
+            return []
+        graph = Spec.of(method).options.get("graph")
+        weights = named(str(graph)).matrix(peers) if graph is not None else None
+    except (ValueError, ImportError):
+        return every
+    return every if weights is None else [(i, j) for i, j in every if weights[i, j]]
+
+
+__all__ = ["Curve", "EpochLine", "edge_curves", "epoch_lines", "finite", "imitation_terms", "term_curves"]

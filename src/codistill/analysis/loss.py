@@ -1,0 +1,92 @@
+"""One network's plain cross-entropy on some examples, its accuracy and its gradient; always in eval mode."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from codistill.analysis.weights import Weights, weights
+from codistill.cohort import Cohort
+from codistill.cohort.groups import call
+from codistill.cohort.outputs import collect
+from codistill.losses.labels import cross_entropy
+from codistill.losses.posterior import full_precision
+from codistill.metrics.accuracy import correct
+from codistill.metrics.decisions import class_logits, labelled_decisions
+from codistill.models.parts.mode import evaluating
+
+Batches = Sequence[tuple[Any, Tensor]]  # inputs [B, ...] and labels, as a task has them; -1 is unlabelled
+
+
+def batch_logits(net: nn.Module, x: Any) -> Tensor:
+    """The logits of one batch, ``[B, ..., C]``, with their gradients, in the mode that the network is in."""
+    return full_precision(call(net, None, x, ())[0])
+
+
+def all_logits(net: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
+    """Logits ``[N, ..., C]`` and labels of all batches, without gradients."""
+    return collect(Cohort([net]), (x for x, _ in batches))[0], torch.cat([y for _, y in batches])
+
+
+def mean_loss(logits: Tensor, y: Tensor, task: str = "classes") -> Tensor:
+    """Mean plain cross-entropy over the labelled samples, in nats; a scalar."""
+    return cross_entropy(logits.unsqueeze(0), y, task=task)[0]
+
+
+def labelled(y: Tensor, task: str = "classes") -> int:
+    """How many samples (tokens) have a label."""
+    return int(((y >= 0).all(-1) if task == "multilabel" else y >= 0).sum())
+
+
+def loss_and_accuracy(net: nn.Module, batches: Batches, task: str = "classes") -> tuple[float, float]:
+    """Mean cross-entropy in nats, and share of right decisions; (nan, nan) where nothing has a label."""
+    logits, y = all_logits(net, batches)
+    flat, labels = labelled_decisions(class_logits(logits, task), y)
+    if not len(labels):
+        return math.nan, math.nan
+    return float(mean_loss(logits, y, task)), float(correct(flat, labels).double().mean())
+
+
+def gradient(net: nn.Module, batches: Batches, task: str = "classes") -> tuple[float, Weights]:
+    """The loss over all batches in eval mode, and its gradient by the parameters that learn.
+
+    Raises:
+        ValueError: no example has a label.
+    """
+    parameters = weights(net, learning=True)
+    total = sum(labelled(y, task) for _, y in batches)
+    if not total:
+        raise ValueError("no example has a label: a gradient of the cross-entropy needs some")
+    value, sums = 0.0, {name: torch.zeros_like(p) for name, p in parameters.items()}
+    with evaluating(net), plain_kernels(net):
+        for x, y in batches:
+            share = mean_loss(batch_logits(net, x), y, task) * (labelled(y, task) / total)
+            each = torch.autograd.grad(share, list(parameters.values()), allow_unused=True)
+            value += float(share.detach())
+            for name, g in zip(parameters, each, strict=True):
+                if g is not None:
+                    sums[name] += g
+    return value, sums
+
+
+@contextmanager
+def plain_kernels(net: nn.Module) -> Iterator[None]:
+    """Inside, layers that have fused kernels use those that can be differentiated in eval mode, and twice.
+
+    cuDNN's recurrent networks have no backward pass in eval mode, and fused attention has no second derivative.
+    """
+    recurrent = any(isinstance(module, nn.RNNBase) for module in net.modules())
+    before = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = before and not recurrent
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.cudnn.enabled = before
+
+
+__all__ = ["Batches", "all_logits", "batch_logits", "gradient", "labelled", "loss_and_accuracy", "mean_loss"]

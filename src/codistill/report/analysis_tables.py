@@ -1,0 +1,167 @@
+"""The tables of an analysis: each number explained, each read in words."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from rich.console import Console
+from rich.text import Text
+
+from codistill.analysis import Analysis
+from codistill.analysis.seeds import Mean, MethodMeans
+from codistill.report.numbers import MISSING, count, figure, listed
+from codistill.report.quantities import FIT, NOISE, RANKED, SHARP, SURE, Quantity
+from codistill.report.table import Cell, Column, Row, Table, terminal
+
+WATCH = "Is the mimic term doing anything?"
+
+
+def print_analysis(analysis: Analysis, console: Console) -> None:
+    """What was measured, then table by table what the intervals say and what the numbers are."""
+    for sentence in about(analysis):
+        console.print(Text(sentence))
+    for table in tables(analysis):
+        console.print()
+        console.print(terminal(table))
+    if analysis.findings:
+        console.print(Text(f"\n{WATCH}", style="bold"))
+        for finding in analysis.findings:
+            console.print(Text(str(finding), style="yellow" if finding.warning else ""))
+
+
+def tables(analysis: Analysis) -> list[Table]:
+    """The tables that an analysis has numbers for."""
+    candidates = [
+        _quantities(analysis, "fit", "Is the training loss lower?", FIT),
+        _quantities(analysis, "noise", "Is the minimum wider? Weights shaken by noise", NOISE),
+        _quantities(analysis, "sharp", "Is the minimum flatter? Sharpness and curvature", SHARP),
+        _certainty(analysis),
+        _peers(analysis),
+    ]
+    return [table for table in candidates if table is not None]
+
+
+def about(analysis: Analysis) -> list[str]:
+    """What was measured, in sentences."""
+    n, networks = analysis.n, analysis.networks
+    seeds = {network.seed for network in networks}
+    said = [
+        f"Looked at: {count(len(networks), 'network')}, at most the first {analysis.settings.networks} of each run, "
+        f"{count(len(seeds), 'seed')}, data {analysis.data}.",
+        f"Noise, sharpness, curvature and surfaces: the training loss of {count(n.shaken, 'training example')}; "
+        f"losses, accuracies and posteriors: {n.train} training and {count(n.test, 'test example')}.",
+    ]
+    if analysis.baseline is None:
+        said.append("There are no networks trained alone among these runs, so nothing is compared with a baseline.")
+    else:
+        said.append(
+            "Below each number its difference from the same networks (seed, number and kind) trained alone ± half of "
+            "the 95 % interval over seeds; an interval of few seeds is wide, and among many one or "
+            "two leave out zero by chance."
+        )
+    whys = {trace.how: trace.why for network in networks if (trace := network.hessian_detail)}
+    if "finite differences" in whys:
+        said.append(f"The Hessian's trace is from differences of gradients: {whys['finite differences']}.")
+    return said
+
+
+def _quantities(analysis: Analysis, key: str, title: str, quantities: Sequence[Quantity]) -> Table | None:
+    rows = analysis.rows
+    shown = [q for q in quantities if any(q.name in row.measures for row in rows)]
+    if not shown or all(q.name == "weight_norm" for q in shown):
+        return None
+    return Table(
+        title,
+        (Column("Method"), *(Column(q.title) for q in shown)),
+        tuple(Row((Cell(row.label), *(_cell(row.measures.get(q.name), q) for q in shown))) for row in rows),
+        tuple(read(rows, q) for q in shown if q.words and analysis.baseline is not None),
+        tuple(f"{q.title}: {q.about}." for q in shown),
+        key,
+    )
+
+
+def _cell(value: Mean | None, quantity: Quantity) -> Cell:
+    if value is None:
+        return Cell(MISSING)
+    return Cell(figure(quantity.scale * value.mean, quantity.percent), difference(value, quantity))
+
+
+def difference(value: Mean, quantity: Quantity) -> str:
+    """``−0.012 ± 0.004``: how far from the baseline, and half of the interval."""
+    if value.difference is None:
+        return ""
+    gap = quantity.scale * value.difference
+    half = ""
+    if value.ci95 is not None:
+        low, high = value.ci95
+        half = f" ± {figure(quantity.scale * (high - low) / 2, quantity.percent, 2)}"
+    return f"{'+' if gap > 0 else ''}{figure(gap, quantity.percent, 2)}{half}"
+
+
+def read(rows: Sequence[MethodMeans], quantity: Quantity) -> str:
+    """What the intervals of one measure say: who lies clearly below the baseline, and who above."""
+    sides: dict[str, list[str]] = {"below": [], "above": [], "unclear": []}
+    for row in rows:
+        value = row.measures.get(quantity.name)
+        if value is None or value.difference is None:
+            continue
+        low, high = value.ci95 or (0.0, 0.0)
+        if low <= 0 <= high:
+            sides["unclear"].append(row.label)
+        else:
+            sides["below" if high < 0 else "above"].append(f"{row.label} ({difference(value, quantity)})")
+    said = [f"{side} alone's with {listed(sides[side])}" for side in ("below", "above") if sides[side]]
+    if not said:
+        return f"{quantity.words}: no clear difference from alone with any method."
+    rest = ["no clear difference with the others"] if sides["unclear"] else []
+    return f"{quantity.words}: {'; '.join([*said, *rest])}."
+
+
+def _certainty(analysis: Analysis) -> Table | None:
+    table = _quantities(analysis, "sure", "Are the networks less certain?", SURE)
+    if table is None:
+        return None
+    ranks = [Cell(_ranks(row.train_top), _ranks(row.test_top)) for row in analysis.rows]
+    rows = tuple(Row((*row.cells, cell)) for row, cell in zip(table.rows, ranks, strict=True))
+    return replace(table, columns=(*table.columns, Column("Sorted posterior")), rows=rows, notes=(*table.notes, RANKED))
+
+
+def _ranks(top: Sequence[float]) -> str:
+    return "  ".join(f"{p:.3f}" for p in top)
+
+
+def _peers(analysis: Analysis) -> Table | None:
+    labels = {row.method: row.label for row in reversed(analysis.rows)}
+    rows = []
+    for method in dict.fromkeys(epoch.method for epoch in analysis.peers):
+        epochs = [epoch for epoch in analysis.peers if epoch.method == method]
+        if all(epoch.divergence is None and epoch.ratio is None for epoch in epochs):
+            continue
+        cells = (
+            _course([epoch.divergence for epoch in epochs]),
+            _course([epoch.agreement for epoch in epochs]),
+            _course([None if epoch.ratio is None else 100 * epoch.ratio for epoch in epochs]),
+        )
+        rows.append(Row((Cell(labels.get(method, method)), *cells)))
+    if not rows:
+        return None
+    notes = (
+        "Divergence: mean KL between the posteriors of two peers on training batches, all pairs; nats. Networks "
+        "trained alone show what two seeds differ by anyway.",
+        "Agreement: share of training samples on which two peers choose the same class.",
+        "Imitation/task: what peers learn from others beside what they learn from labels, as parts of the loss.",
+    )
+    columns = tuple(map(Column, ("Method", "Divergence", "Agreement", "Imitation/task, %")))
+    title = "What do peers make of each other, from the first epoch to the last?"
+    return Table(title, columns, tuple(rows), (), notes, "peers")
+
+
+def _course(values: Sequence[float | None]) -> Cell:
+    """First and last of the known values, and their mean."""
+    numbers = [value for value in values if value is not None]
+    if not numbers:
+        return Cell(MISSING)
+    return Cell(f"{figure(numbers[0])} → {figure(numbers[-1])}", f"mean {figure(fmean(numbers))}")
+
+
+__all__ = ["WATCH", "about", "difference", "print_analysis", "read", "tables"]

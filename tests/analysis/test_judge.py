@@ -1,0 +1,238 @@
+import pytest
+
+from codistill.analysis.findings import number
+from codistill.analysis.judge import findings, merged, warnings
+
+EPOCHS = 12
+
+
+def fall(start, end, n=EPOCHS):
+    """A curve that falls (or rises) by the same factor every epoch."""
+    return [start * (end / start) ** (k / (n - 1)) for k in range(n)]
+
+
+def log(mimic, task=None, edge=None, method="dml:peers=2", seed=0, term="mimic"):
+    """The lines of a run whose peers are alike; the curves are lists by epoch."""
+    task = task or fall(2.3, 0.5, len(mimic))
+    peers = 2
+    lines = []
+    for k, value in enumerate(mimic):
+        each = value if isinstance(value, list) else [value] * peers
+        line = {
+            "kind": "epoch",
+            "run": f"{method}/seed={seed}",
+            "method": method,
+            "seed": seed,
+            "epoch": k + 1,
+            "terms": {"task": [task[k]] * peers, term: each},
+        }
+        if edge is not None:
+            value = edge[k] if isinstance(edge, list) else edge
+            line["edges"] = [[0.0 if i == j else value for j in range(peers)] for i in range(peers)]
+        lines.append(line)
+    return lines
+
+
+def kinds(lines):
+    return [one.kind for one in findings(lines)]
+
+
+def only(lines):
+    (found,) = findings(lines)
+    return found
+
+
+# Too small ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_term_below_a_hundredth_of_the_task_s_throughout_is_too_small():
+    found = only(log([0.004] * EPOCHS))
+    assert (found.kind, found.warning, found.term, found.epoch) == ("too small", True, "mimic", EPOCHS)
+    assert found.peers == ("peer 0", "peer 1")
+    text = str(found)
+    assert text.startswith("dml:peers=2, seed 0: the mimic term of peer 0, peer 1 is too small to matter")
+    assert "0.8 % of the task term (0.004 beside 0.5 in epoch 12)" in text
+    for fix in ("raise weight", "batchmean", "softmax over classes, not over the batch", "temperature without T^2"):
+        assert fix in text
+
+
+def test_of_a_few_epochs_nothing_is_called_too_small():
+    assert kinds(log([0.001] * 3)) == []
+    assert kinds(log([0.001] * 4)) == ["too small"]
+
+
+def test_a_term_that_is_large_enough_once_is_not_too_small():
+    assert kinds(log([0.0] * 6 + [0.02] * 6)) == ["healthy"]  # method begins late, or ramps up
+
+
+def test_a_term_that_is_far_smaller_than_the_peers_divergence_was_scaled_down():
+    found = only(log([0.002] * EPOCHS, edge=0.2))
+    assert "the peers' divergence is 0.2 nats on average, 100 times the term that is made of it" in found.text
+    assert "batchmean" in found.fix
+
+
+def test_a_small_term_of_peers_that_are_nearly_equal_is_not_the_weight_s_fault():
+    found = only(log([0.002] * EPOCHS, edge=0.002))
+    assert "so the peers are nearly equal" in found.text
+    assert "own views" in found.fix
+    assert "weight is not the matter" in found.fix
+
+
+def test_only_the_peer_that_it_is_true_of_is_named():
+    found = only(log([[0.2, 0.002]] * EPOCHS))
+    assert found.peers == ("peer 1",)
+
+
+def test_the_sentiment_study_s_softmax_over_the_batch_would_have_been_found():
+    assert kinds(log([4.35e-5] * 6, task=fall(0.69, 0.3, 6), edge=0.125)) == ["too small"]
+
+
+# Collapsing ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_term_that_dies_while_the_task_term_does_not_is_collapsing():
+    found = only(log(fall(0.3, 0.004), task=fall(2.3, 1.2)))
+    assert (found.kind, found.warning) == ("collapsing", True)
+    assert "from 0.3 in epoch 1 to 0.004 in epoch 12 (peer 0), while the task term went from 2.3 to 1.2" in found.text
+    assert "other networks, own views" in found.fix
+    assert "lower weight" in found.fix
+
+
+def test_a_term_that_falls_with_the_task_term_is_not_collapsing():
+    assert kinds(log(fall(0.3, 0.004), task=fall(2.3, 0.02))) == ["healthy"]
+
+
+def test_a_term_that_keeps_a_tenth_of_its_peak_is_not_collapsing():
+    assert kinds(log(fall(0.3, 0.03), task=fall(2.3, 1.2))) == ["healthy"]
+
+
+def test_edges_that_die_are_found_where_their_term_does_not_say():
+    found = only(log([0.3] * EPOCHS, task=fall(2.3, 1.2), edge=fall(0.3, 0.004)))
+    assert (found.kind, found.term) == ("collapsing", "edges")
+    assert found.peers == ("peer 0 from peer 1", "peer 1 from peer 0")
+    assert "the divergence of peer 0 from peer 1" in found.text
+
+
+# Growing ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_term_that_rises_beyond_the_task_s_grows_without_bound():
+    found = only(log(fall(0.1, 3.0), task=fall(2.3, 0.3)))
+    assert (found.kind, found.warning) == ("growing", True)
+    assert "from 0.1 in epoch 1 to 3 in epoch 12" in found.text
+    for fix in ("learning_rate", "weight", "clip", "ramp"):
+        assert fix in found.fix
+
+
+@pytest.mark.parametrize(
+    ("mimic", "task"), [([0.1, 1.0, 50.0], [2.0, 1.0, 0.8]), ([0.1, 90.0], [2.0, 2.0]), ([0.1, 1.0, 50.0, 900.0], None)]
+)
+def test_a_run_that_diverges_in_a_few_epochs_is_not_called_sound(mimic, task):
+    found = only(log(mimic, task=task))
+    assert (found.kind, found.warning) == ("growing", True)
+
+
+@pytest.mark.parametrize("mimic", [[90.0], [50.0, 90.0], [1.0, 0.9, 90.0]])
+def test_a_large_term_of_a_few_epochs_is_no_runaway(mimic):
+    assert kinds(log(mimic, task=[1.0] * len(mimic))) == ["healthy"]
+
+
+@pytest.mark.parametrize(
+    ("mimic", "task"),
+    [
+        (fall(0.1, 3.0), [5.0] * EPOCHS),  # not above the task term
+        (fall(0.1, 0.2), fall(2.3, 0.05)),  # above it, but not several times its early level
+        ([0.1] * 4 + [3.0, 2.5, 2.0, 1.5, 1.0, 0.8, 0.6, 0.5], fall(2.3, 0.05)),  # falls in the second half
+        (fall(0.1, 3.0, 3), fall(2.3, 0.3, 3)),  # three epochs are too few
+    ],
+)
+def test_a_rise_that_is_not_without_bound(mimic, task):
+    assert kinds(log(mimic, task=task)) == ["healthy"]
+
+
+# Identical ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("edge", [0.0, 5e-10])
+def test_peers_of_the_same_weights_are_told_as_that_and_nothing_else(edge):
+    found = only(log([0.0] * EPOCHS, edge=edge))
+    assert (found.kind, found.warning, found.epoch) == ("identical", True, 1)
+    assert "the same weights, so they teach each other nothing" in found.text
+    assert "a seed of its own" in found.fix
+
+
+def test_peers_that_start_a_little_apart_are_not_identical():
+    assert kinds(log([0.2] * EPOCHS, edge=[1e-6] + [0.2] * (EPOCHS - 1))) == ["healthy"]
+
+
+def test_an_edge_that_the_graph_does_not_have_is_not_looked_at():
+    lines = log([0.2] * EPOCHS, edge=0.2, method="dml:peers=3,graph=ring")
+    for line in lines:
+        line["terms"] = {"task": [2.0] * 3, "mimic": [0.2] * 3}
+        line["edges"] = [[0.0, 0.2, 0.0], [0.0, 0.0, 0.2], [0.2, 0.0, 0.0]]  # 0 where there is no edge
+    assert kinds(lines) == ["healthy"]
+    for line in lines:
+        line["method"] = "dml:peers=3"
+    assert kinds(lines) == ["identical"]
+
+
+# Healthy, and other terms -------------------------------------------------------------------------------------------
+
+
+def test_a_sound_run_is_described():
+    found = only(log([0.1, 0.3, 0.2, 0.2], task=[2.0, 1.0, 1.0, 0.5], edge=[0.1, 0.3, 0.2, 0.2]))
+    assert (found.kind, found.warning, found.fix) == ("healthy", False, "")
+    assert "0.2 on average, 0.3 at its peak in epoch 2, 0.2 at the end" in found.text
+    assert "24 % of the task term on average, 40 % at the end" in found.text
+    assert (
+        "the peers' divergence is 0.2 nats on average (0.1 to 0.3 is what the sentiment study saw on images)"
+        in found.text
+    )
+    assert "To change" not in str(found)
+
+
+def test_terms_of_other_names_are_judged_too():
+    found = only(log([0.001] * EPOCHS, term="feature", method="fitnet:teacher=alone"))
+    assert (found.kind, found.term) == ("too small", "feature")
+    assert "the feature term" in found.text
+
+
+def test_a_penalty_below_0_a_shared_term_and_networks_alone_are_not_imitation():
+    assert not findings(log([-0.3] * EPOCHS, term="confidence", method="alone:confidence_penalty=0.1"))
+    lines = log([0.001] * EPOCHS)
+    for line in lines:
+        line["terms"]["mimic"] = [0.001]  # of no peer
+    assert not findings(lines)
+    for line in lines:
+        del line["terms"]["mimic"]
+    assert not findings(lines)
+    assert not findings([{"kind": "start", "step": 0}])
+
+
+def test_peers_that_learn_from_a_teacher_are_not_judged_by_their_own_edges():
+    assert kinds(log([0.3] * EPOCHS, edge=0.0, method="kd:teacher=alone,graph=ring")) == ["healthy"]
+
+
+def test_somebody_s_own_method_is_judged_as_one_of_all_edges():
+    assert kinds(log([0.2] * EPOCHS, edge=0.0, method="not_there:Mine")) == ["identical"]
+
+
+def test_one_finding_stands_for_all_seeds_and_warnings_come_first():
+    lines = log([0.2] * 6, method="dml:peers=4") + [
+        line for seed in (1, 0) for line in log([0.004] * 6, task=[2.0] * 6, seed=seed)
+    ]
+    assert [one.warning for one in findings(lines)] == [True, True, False]
+    one, other = merged(findings(lines))
+    assert one.seeds == (0, 1)
+    assert str(one).startswith("dml:peers=2, seeds 0, 1: ")
+    assert [w.kind for w in warnings(lines)] == ["too small"]
+    assert other.kind == "healthy"
+
+
+def test_an_epoch_that_was_done_again_counts_once_and_order_does_not_matter():
+    lines = log(fall(0.3, 0.004), task=fall(2.3, 1.2))
+    assert findings([*lines[6:], *lines, lines[3]]) == findings(lines)
+
+
+def test_numbers_in_sentences():
+    assert [number(x) for x in (0.1234, 126.3, 3.21e-5, 99.6, 0.0)] == ["0.12", "126", "3.2e-05", "100", "0"]

@@ -1,0 +1,60 @@
+"""Metrics are found in their folder, and what is made from them is up to date."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from codistill import metrics
+from codistill.metrics import SOURCES, averaged, columns, computed_from, described
+from codistill.report.metrics_page import with_tables
+from codistill.training.measure import measure_networks
+
+PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
+
+
+def test_the_tables_of_the_page_are_what_the_metrics_say():
+    text = PAGE.read_text(encoding="utf-8")
+    assert with_tables(text) == text, "run python -m codistill.report.metrics_page docs/evaluation.md"
+    assert all(f"| `{metric.key}` | {metric.about} |" in text for metric in described())
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_key_stands_for_one_metric_of_a_source(source):
+    keys = [metric.key for metric in computed_from(source)]
+    assert keys
+    assert len(keys) == len(set(keys))
+
+
+def test_orders_are_those_of_results_summaries_and_tables():
+    decisions = ["accuracy", "nll", "ece", "brier", "entropy", "aurc", "top5", "f1"]
+    assert [m.key for m in computed_from("decisions")] == decisions
+    assert [m.key for m in computed_from("ranking")] == ["map", "map_trapezoid", "cmc1", "cmc5", "cmc10", "queries"]
+    retrieval = ["map_trapezoid", "map_multi", "cmc1", "cmc5", "cmc10", "cmc1_multi"]
+    assert averaged() == ["map", *decisions, "f1_macro", "f1_micro", *retrieval]
+    assert [m.title for m in columns("classes")] == ["accuracy", "top-5", "F1", "NLL", "ECE", "Brier", "entropy"]
+    assert [m.title for m in columns("labels")] == ["mAP", "F1 macro", "F1 micro", "NLL", "ECE"]
+    assert [m.title for m in columns("retrieval")] == ["mAP", "rank-1", "rank-5", "rank-10", "multi-query mAP"]
+
+
+def test_a_metric_is_added_by_its_file_alone(tmp_path, monkeypatch):
+    (tmp_path / "margin.py").write_text(
+        "from codistill.metrics import Metric\n"
+        "def margin(logits, labels):\n"
+        "    top = logits.topk(2, dim=-1).values\n"
+        "    return (top[..., 0] - top[..., 1]).mean(-1)\n"
+        "METRICS = (Metric('margin', margin, source='decisions', order=99, about='gap', unit='', title='margin',"
+        " tables=('classes',)),)\n"
+    )
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
+    described.cache_clear()
+    try:
+        logits = torch.tensor([[[3.0, 1.0], [0.0, 1.0]]])
+        (row,) = measure_networks(logits, torch.tensor([0, 1]))
+        assert row["margin"] == pytest.approx(1.5)
+        assert "margin" in averaged()
+        assert "margin" in [m.key for m in columns("classes")]
+    finally:
+        described.cache_clear()
+        sys.modules.pop("codistill.metrics.margin", None)
