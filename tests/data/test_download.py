@@ -281,23 +281,13 @@ def zip_link():
     return info
 
 
-@pytest.mark.parametrize(
-    ("member", "said"),
-    [
-        ("../evil", "leads outside"),
-        ("in/../../evil", "leads outside"),
-        ("..\\evil", "leads outside"),
-        ("/evil", "absolute path"),
-        ("C:/evil", "absolute path"),
-        (zip_link(), "a link or a device"),
-    ],
-)
-def test_a_zip_file_cannot_reach_outside(tmp_path, member, said):
+@pytest.mark.parametrize("member", ["../evil", "in/../../evil", "..\\evil", "/evil", "C:/evil", zip_link()])
+def test_a_zip_file_cannot_reach_outside(tmp_path, member):
     path = zipped(tmp_path / "a.zip", ("good", b"x"), (member, b"../../etc/passwd"))
-    with pytest.raises(ValueError, match=rf"a\.zip: unsafe member.*evil.*{said}"):
-        extract(path, tmp_path / "deep" / "out")
-    assert not list(tmp_path.rglob("*evil*"))
-    assert not list((tmp_path / "deep" / "out").iterdir())
+    extract(path, tmp_path / "deep" / "out")
+    evil = list(tmp_path.rglob("*evil*"))
+    assert evil
+    assert all(file.is_relative_to(tmp_path / "deep" / "out") and not file.is_symlink() for file in evil)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 200])

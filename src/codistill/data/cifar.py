@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from codistill.checks import one_of
 from codistill.data.download import extract, fetch, located, opened
 from codistill.data.examples import DataSet, Examples, check_range
 
@@ -19,9 +20,10 @@ PIXELS = torch.Size(SHAPE).numel()
 URL = "https://www.cs.toronto.edu/~kriz/"
 LABELS = ("coarse", "fine")  # of CIFAR-100, in the order of the binary form
 
-# MD5 of each file of the python form, as torchvision.datasets publishes them. Those of CIFAR-100 were confirmed on the
-# official files; those of CIFAR-10 are torchvision's word.
+# MD5 of the archive and of each file of the python form, as torchvision.datasets publishes them. Those of CIFAR-100
+# were confirmed on the official files; those of CIFAR-10 are torchvision's word.
 PYTHON10 = {
+    "cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a",
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
     "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
@@ -31,6 +33,7 @@ PYTHON10 = {
     "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
 }
 PYTHON100 = {
+    "cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85",
     "train": "16019d7e3df5f24257cddd939b257f8d",
     "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
     "meta": "7973b15100ade9c7d40fb424638fde48",
@@ -45,10 +48,18 @@ class PythonForm:
     """
 
     folder: str
-    archive: str
-    md5: str  # of the archive
-    files: Mapping[str, str]  # with their MD5; the last two are the test part and the names
+    md5: Mapping[str, str]  # of the archive and its files; the last two are the test part and the names
     labels: str  # key of the labels
+
+    @property
+    def archive(self) -> str:
+        """Its name."""
+        return next(iter(self.md5))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those that are read."""
+        return tuple(self.md5)[1:]
 
     def examples(self, raw: bytes, file: str) -> tuple[Tensor, Tensor]:
         """Rows ``[N, 3072]`` and labels ``[N]`` of one file."""
@@ -62,7 +73,7 @@ class PythonForm:
 
     def _entries(self, raw: bytes, file: str) -> dict[bytes, list[bytes]]:
         md5 = hashlib.md5(raw, usedforsecurity=False).hexdigest()
-        expected = self.files[Path(file).name]
+        expected = self.md5[Path(file).name]
         if md5 != expected:
             raise ValueError(
                 f"{file}: its md5 is {md5}, the official file's {expected}: a pickle can run code, so it is not "
@@ -110,17 +121,10 @@ def cifar10(root: Path, *, download: bool = False) -> DataSet:
         FileNotFoundError: none of that exists and ``download`` is off.
         ValueError: a file is damaged or not the official one; names it.
     """
+    binary = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin", "batches.meta.txt")
     forms = (
-        PythonForm(
-            "cifar-10-batches-py", "cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", PYTHON10, "labels"
-        ),
-        BinaryForm(
-            "cifar-10-batches-bin",
-            "cifar-10-binary.tar.gz",
-            (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin", "batches.meta.txt"),
-            labels=1,
-            label=0,
-        ),
+        PythonForm("cifar-10-batches-py", PYTHON10, "labels"),
+        BinaryForm("cifar-10-batches-bin", "cifar-10-binary.tar.gz", binary, labels=1, label=0),
     )
     return _load("cifar10", root, download, forms, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
@@ -130,23 +134,11 @@ def cifar100(root: Path, *, download: bool = False, labels: str = "fine") -> Dat
 
     As `cifar10`, from ``cifar-100-python`` or ``cifar-100-binary``; ``labels`` is ``fine`` or ``coarse``.
     """
-    if labels not in LABELS:
-        raise ValueError(f"cifar100: labels={labels!r}: use {' or '.join(LABELS)}")
+    one_of("cifar100: labels", labels, LABELS)
+    binary = ("train.bin", "test.bin", f"{labels}_label_names.txt")
     forms = (
-        PythonForm(
-            "cifar-100-python",
-            "cifar-100-python.tar.gz",
-            "eb9058c3a382ffc7106e4002c42a8d85",
-            PYTHON100,
-            f"{labels}_labels",
-        ),
-        BinaryForm(
-            "cifar-100-binary",
-            "cifar-100-binary.tar.gz",
-            ("train.bin", "test.bin", f"{labels}_label_names.txt"),
-            labels=len(LABELS),
-            label=LABELS.index(labels),
-        ),
+        PythonForm("cifar-100-python", PYTHON100, f"{labels}_labels"),
+        BinaryForm("cifar-100-binary", "cifar-100-binary.tar.gz", binary, labels=2, label=LABELS.index(labels)),
     )
     return _load("cifar100", root, download, forms, (0.5071, 0.4865, 0.4408), (0.2673, 0.2564, 0.2761))
 
@@ -172,7 +164,7 @@ def _load(
 
 
 def _download(root: Path, form: PythonForm) -> None:
-    archive = fetch(f"{URL}{form.archive}", root / form.archive, md5=form.md5)
+    archive = fetch(f"{URL}{form.archive}", root / form.archive, md5=form.md5[form.archive])
     if not (root / form.folder).exists():
         extract(archive, root)
 

@@ -4,7 +4,6 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -168,7 +167,7 @@ class DataSet:
     retrieval: Retrieval | None = None
 
     @property
-    def known(self) -> dict[str, Any]:
+    def known(self) -> dict[str, int | Tensor | None]:
         """What a model may request by parameter name, besides classes and shape."""
         return {} if self.text is None else {"vocabulary": self.text.vocabulary, "vectors": self.text.vectors}
 
@@ -193,8 +192,10 @@ class DataSet:
                 f"retrieval has {len(self.retrieval.identity)} identities and test {len(self.test)} examples: "
                 "give one identity to each"
             )
+        axes = {form.count(",") + 1 for form in task.form.split(" or ")}
         for where, y in (("train.y", self.train.y), ("test.y", self.test.y)):
-            self._check_form(where, y, task)
+            if y.ndim not in axes or ("C" in task.form and y.shape[1] != self.classes):
+                raise ValueError(f"{where} has shape {list(y.shape)}: task {self.task!r} needs {task.form}")
             check_range(where, y, task.values or self.classes)
         if self.retrieval is None:
             self._check_tested(self.test.y)
@@ -207,11 +208,6 @@ class DataSet:
                 f"test.y has no label for {int(unknown.sum())} of {y.numel()}: test on labelled examples only, or set "
                 "retrieval"
             )
-
-    def _check_form(self, where: str, y: Tensor, task: Task) -> None:
-        axes = {form.count(",") + 1 for form in task.form.split(" or ")}
-        if y.ndim not in axes or ("C" in task.form and y.shape[1] != self.classes):
-            raise ValueError(f"{where} has shape {list(y.shape)}: task {self.task!r} needs {task.form}")
 
 
 def check_statistics(examples: Examples, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -228,13 +224,8 @@ def check_statistics(examples: Examples, mean: Sequence[float], std: Sequence[fl
 
 def check_finite(where: str, examples: Examples) -> None:
     """Raise a ValueError with the number of the first example that holds an invalid value."""
-    if not examples.x.is_floating_point() or isinstance(examples.x, LazyImages):
-        return
-    for first in range(0, len(examples), STRIDE):
-        wrong = ~examples.x[first : first + STRIDE].flatten(1).isfinite().all(1)
-        if wrong.any():
-            number = first + int(wrong.nonzero()[0])
-            raise ValueError(f"{where}, example {number} holds an invalid value (nan or inf): repair it")
+    if isinstance(examples.x, Tensor) and len(wrong := (~examples.x.flatten(1).isfinite().all(1)).nonzero()):
+        raise ValueError(f"{where}, example {int(wrong[0])} holds an invalid value (nan or inf): repair it")
 
 
 def check_range(where: str, y: Tensor, values: int) -> None:

@@ -77,8 +77,7 @@ def split(dataset: DataSet, seed: int, *, labels: int | None = None, valid: int 
     strata = _strata(dataset.train.y)
     wanted, held = _sizes_of(strata, labels, valid)
     chosen, drawn, rest = deal(strata, ((held, 0), (wanted, 1)), generator(seed, "split"))
-    missing = sorted(set(strata[strata >= 0].tolist()) - set(strata[drawn].tolist()))
-    if missing:
+    if missing := sorted(set(strata[strata >= 0].tolist()) - set(strata[drawn].tolist())):
         raise ValueError(f"valid={valid} takes every example of classes {missing}: lower it")
     unlabelled = dataset.train.take(rest)
     return Parts(
@@ -98,7 +97,7 @@ def deal(y: Tensor, parts: Sequence[tuple[int, int]], source: torch.Generator) -
         source: Where the draw comes from.
     """
     labels = y.cpu()
-    left = _class_sizes(labels)
+    left: list[int] = torch.bincount(labels[labels >= 0], minlength=1).tolist()
     bounds = [[0] * len(left)]
     for total, least in parts:
         got = shares(left, total, least)
@@ -172,12 +171,6 @@ def _rank(y: Tensor, source: torch.Generator) -> Tensor:
     return rank
 
 
-def _class_sizes(y: Tensor) -> list[int]:
-    """How many examples each class has."""
-    sizes: list[int] = torch.bincount(y[y >= 0], minlength=1).tolist()
-    return sizes
-
-
 def _strata(y: Tensor) -> Tensor:
     """Classes ``[N]`` to stratify by; one class, or -1, where there are several labels."""
     return y if y.ndim == 1 else (y >= 0).any(1).long() - 1
@@ -185,7 +178,7 @@ def _strata(y: Tensor) -> Tensor:
 
 def _sizes_of(strata: Tensor, labels: int | None, valid: int | float) -> tuple[int, int]:
     """How many examples `split` trains and validates on, once it is known that there are as many."""
-    counts = _class_sizes(strata)
+    counts: list[int] = torch.bincount(strata[strata >= 0], minlength=1).tolist()
     pool, classes = sum(counts), sum(map(bool, counts))
     if isinstance(valid, float) and valid >= 1:
         raise ValueError(f"valid={valid}: a fraction is from 0 to below 1; for a count write {valid:.0f}")
