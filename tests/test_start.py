@@ -14,7 +14,7 @@ from codistill import Run, checkpoint, models
 from codistill.cli import main
 from codistill.data.examples import DataSet, Examples
 from codistill.methods import IdenticalPeers
-from codistill.models.adopt import NewHead
+from codistill.models.parts.pretrained import NewHead
 from codistill.training import initial_weights as start
 from codistill.training.fleet import Fleet
 from codistill.training.loop import logged, restored, resume, train

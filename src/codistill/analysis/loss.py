@@ -17,7 +17,7 @@ from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import full_precision
 from codistill.metrics.accuracy import correct
 from codistill.metrics.decisions import class_logits, labelled_decisions
-from codistill.models.mode import evaluating
+from codistill.models.parts.mode import evaluating
 
 Batches = Sequence[tuple[Any, Tensor]]  # inputs [B, ...] and labels, as a task has them; -1 is unlabelled
 

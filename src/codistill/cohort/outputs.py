@@ -9,7 +9,7 @@ from torch import Tensor
 
 from codistill.cohort import Cohort, View
 from codistill.cohort.embedding import embed
-from codistill.models.mode import evaluating
+from codistill.models.parts.mode import evaluating
 
 
 def collect(cohort: Cohort | View, inputs: Iterable[Any]) -> Tensor:

@@ -22,7 +22,7 @@ from codistill.data.examples import DataSet
 from codistill.data.split import limited
 from codistill.graph import Graph
 from codistill.methods import Method
-from codistill.models.trial import try_out
+from codistill.models.parts.trial import try_out
 from codistill.randomness import derive, seeded
 from codistill.run import Run
 from codistill.spec import WrongKind

@@ -8,7 +8,7 @@ from torch import nn
 from codistill import checkpoint, models
 from codistill.cohort import Cohort
 from codistill.data.examples import DataSet
-from codistill.models.trial import try_out
+from codistill.models.parts.trial import try_out
 from codistill.run import Run
 from codistill.spec import Spec
 from codistill.training import initial_weights

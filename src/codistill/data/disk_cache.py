@@ -1,4 +1,4 @@
-"""What is slow to make is kept on disk, and made anew where what it was made of has changed."""
+"""A disk cache of tensors: what is slow to compute is stored, and computed again where its sources have changed."""
 
 import hashlib
 import os
@@ -8,11 +8,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-CACHE = "CODISTILL_CACHE"  # the environment variable for the folder; empty: nothing is kept
-VERSION = "1"  # of what is kept: raise it where that changes
+CACHE = "CODISTILL_CACHE"  # the environment variable for the folder; empty: no cache
+VERSION = "2"  # of the format: raise it where that changes
+MANY = 1000  # images from which on they are cached decoded
 
 
-def kept(
+def cached(
     kind: str,
     root: Path,
     options: Iterable[object],
@@ -20,22 +21,22 @@ def kept(
     fresh: Callable[[str], bool],
     make: Callable[[], tuple[dict[str, Tensor], str | None]],
 ) -> dict[str, Tensor]:
-    """Tensors that were made before, or are made now and kept.
+    """Tensors from the cache, else computed and stored.
 
-    They are kept in the folder that CODISTILL_CACHE names, else in ``~/.cache/codistill/kept``: one file for each
-    root and each choice of options, replaced when it is stale. Where that cannot be written, nothing is kept.
+    They lie in the folder that CODISTILL_CACHE names, else in ``~/.cache/codistill/kept``: one file for each
+    root and each choice of options, replaced when it is stale. Where the folder cannot be written, nothing is stored.
 
     Args:
-        kind: What they are, for the file's name.
-        root: The folder that they are made of.
+        kind: Of content, for the file's name.
+        root: The folder that the tensors are computed from.
         options: What they depend on besides.
-        fresh: Whether what was noted when they were made still holds.
-        make: Makes them, and what is to be noted; None: they are not worth keeping, or not to be trusted.
+        fresh: Whether the note stored with them still holds.
+        make: Computes them and the note; no note: they are not stored.
     """
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import save_file
 
-    path = _place(kind, root, options)
+    path = _file(kind, root, options)
     if path is not None and path.is_file():
         try:
             with safe_open(path, framework="pt") as file:
@@ -43,7 +44,7 @@ def kept(
                 if note is not None and fresh(note):
                     return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError):
-            pass  # damaged: made anew
+            pass  # damaged: computed again
     tensors, note = make()
     if path is not None and note is not None:
         draft = path.with_suffix(f".{os.getpid()}.part")
@@ -59,22 +60,22 @@ def kept(
 
 def digest(lines: Iterable[object]) -> str:
     """A short text that differs where any line differs."""
-    found = hashlib.blake2b(digest_size=16)
+    summary = hashlib.blake2b(digest_size=16)
     for number, line in enumerate(lines):  # a million of them need not be in memory at once
-        found.update(f"{chr(10) if number else ''}{line}".encode(errors="surrogateescape"))
-    return found.hexdigest()
+        summary.update(f"{chr(10) if number else ''}{line}".encode(errors="surrogateescape"))
+    return summary.hexdigest()
 
 
 def stamp(path: Path) -> str:
-    """A file's name, size and time of its last change: what tells whether it is still the same."""
+    """A file's name, size and time of last change, which tell whether it is still the same."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         return f"{path} {error.errno}"
-    return f"{path} {found.st_size} {found.st_mtime_ns}"
+    return f"{path} {status.st_size} {status.st_mtime_ns}"
 
 
-def _place(kind: str, root: Path, options: Iterable[object]) -> Path | None:
+def _file(kind: str, root: Path, options: Iterable[object]) -> Path | None:
     named = os.environ.get(CACHE)
     if named == "":
         return None

@@ -1,4 +1,4 @@
-"""A data set from what a person has in Python: examples one by one, of pictures, texts or token ids."""
+"""A data set from Python objects: examples one by one, of images, texts or token ids."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
+from codistill.checks import whole
 from codistill.data.examples import TASKS, DataSet, Examples, Text, channel_statistics
-from codistill.data.frame import Frame
 from codistill.data.pairs import Pairs
-from codistill.data.text import TextForm, token_ids
+from codistill.data.text.token_ids import TextOptions, token_ids
 from codistill.spec import UnknownName
 
 
@@ -27,46 +27,46 @@ def from_dataset(
     lowercase: bool = True,
     min_count: int = 2,
 ) -> DataSet:
-    """A data set from pairs of an input and a label; all of them are brought into memory.
+    """A data set from pairs of an input and a label; all of them are loaded into memory.
 
-    An input is a picture (a PIL image, a tensor ``[C, H, W]`` or ``[H, W]``, an array ``[H, W, C]`` or ``[H, W]``;
-    bytes, or floating), a text, or token ids (a list, or a tensor of one axis), whose padding is id 0. Pictures' mean
-    and deviation are those of the training part. Random augmentation in a data set of one's own happens once, here:
+    An input is an image (a PIL image, a tensor ``[C, H, W]`` or ``[H, W]``, an array ``[H, W, C]`` or ``[H, W]``;
+    bytes, or floating), a text, or token ids (a list, or a tensor of one axis), whose padding is id 0. The images' mean
+    and standard deviation are those of the training part. Random augmentation in your own data set happens once, here:
     leave it to a run's ``augment``.
 
     Args:
-        train: To learn from: a torch data set, any iterable of pairs, or a `DataLoader` (its batches are taken apart).
-        test: To be tested on.
+        train: To train on: a torch data set, any iterable of pairs, or a `DataLoader` (its batches are taken apart).
+        test: To test on.
         task: ``classes``, ``binary``, ``multilabel`` (0 or 1 for each class) or ``tokens``.
         classes: Number of outputs. None: as many as `names`, or as the training labels need; 1 where binary.
         names: Of the classes.
-        length: Tokens of each text (None: 128) or list of ids (None: of the longest); what is longer is cut.
+        length: Tokens of each text (None: 128) or list of ids (None: of the longest); longer ones are cut.
         vocabulary: Number of token ids. None: 15,000 of a tokenizer that is trained, else what the ids need.
-        tokenizer: Of texts, as in `codistill.data.nsmc`, and so what follows.
+        tokenizer: Of texts; see `codistill.data.text.token_ids.TextOptions`, also for the following options.
         vectors: Path of word vectors.
         lowercase: Capitals are read as small letters.
-        min_count: How often a word or a pair of pieces is seen at least.
+        min_count: How often a word or a pair of pieces must be seen.
 
     Raises:
-        ValueError: an example that is no pair, unlike the first one, or with a label out of range; gives its number.
+        ValueError: an example that is no pair, of another form than the first one, or with a label out of range; gives
+            its number.
         ImportError: texts, and the `tokenizers` library is not installed.
     """
     if task not in TASKS:
         raise UnknownName("task", task, TASKS)
     for setting, value in (("length", length), ("vocabulary", vocabulary)):
-        if value is not None and value < 1:
-            raise ValueError(f"{setting}={value}: give 1 or more")
-    pairs = [Pairs.read(name, given) for name, given in (("train", train), ("test", test))]
+        if value is not None:
+            whole(setting, value)
+    pairs = [Pairs.read(name, examples) for name, examples in (("train", train), ("test", test))]
     kind, other = (part.kind() for part in pairs)
     if kind != other:
         raise ValueError(f"train holds {kind} and test {other}: give one kind")
     text = None
-    if kind == "pictures":
-        frame = Frame("own")
-        xs = [part.pictures(frame) for part in pairs]
+    if kind == "images":
+        xs = [part.images() for part in pairs]
     elif kind == "texts":
-        form = TextForm("own", vocabulary or 15_000, length or 128, tokenizer, vectors, lowercase, min_count, None)
-        ids, text = token_ids(pairs[0].xs, pairs[1].xs, form, Path())
+        options = TextOptions("own", vocabulary or 15_000, length or 128, tokenizer, vectors, lowercase, min_count)
+        ids, text = token_ids(pairs[0].xs, pairs[1].xs, options, Path())
         xs = list(ids)
     else:
         length = length or max(len(x) for part in pairs for x in part.xs)
@@ -74,24 +74,22 @@ def from_dataset(
         text = Text(vocabulary or int(xs[0].max()) + 1, "")
         for part, x in zip(pairs, xs, strict=True):
             part.check_ids(x, text.vocabulary)
-    ys = [part.labels(task, None if kind == "pictures" else xs[0].shape[1]) for part in pairs]
+    ys = [part.labels(task, None if kind == "images" else xs[0].shape[1]) for part in pairs]
     outputs = classes or _outputs(task, ys[0], names)
-    for part, y in zip(pairs, ys, strict=True):
-        part.check_labels(y, task, outputs)
-    mean, std = _statistics(xs[0]) if kind == "pictures" else ((), ())
-    seen, tests = (Examples(x, y) for x, y in zip(xs, ys, strict=True))
-    return DataSet(seen, tests, outputs, task, mean, std, tuple(names), text)
+    mean, std = _statistics(xs[0]) if kind == "images" else ((), ())
+    seen, held = (Examples(x, y) for x, y in zip(xs, ys, strict=True))
+    return DataSet(seen, held, outputs, task, mean, std, tuple(names), text)
 
 
 def _outputs(task: str, y: Tensor, names: Sequence[str]) -> int:
-    """How many outputs a model needs, where nothing says so."""
+    """Number of outputs that the labels need."""
     if task == "binary":
         return 1
     return len(names) or (y.shape[1] if task == "multilabel" else max(int(y.max()) + 1, 2))
 
 
 def _statistics(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel of pictures; 1 for a channel that never changes."""
+    """Mean and standard deviation of each channel of images; 1 for a channel that never changes."""
     if not x.is_floating_point():
         return channel_statistics(x)
     std = x.std((0, 2, 3), correction=0)

@@ -1,4 +1,4 @@
-"""Word vectors from a file of text, as GloVe and word2vec are given out."""
+"""Word vectors from a text file, as GloVe and word2vec are published."""
 
 import gzip
 import zlib
@@ -13,23 +13,23 @@ from torch import Tensor
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-STARTS = ("▁", "Ġ")  # before the first piece of a word, as tokenizers write it
+STARTS = ("▁", "Ġ")  # before the first piece of a word, as tokenizers mark it
 
 
 def read_vectors(path: Path, tokenizer: "Tokenizer") -> tuple[Tensor, int]:
-    """Vectors ``[vocabulary, D]`` of the tokens that are whole words, and how many were found.
+    """Vectors ``[vocabulary, D]`` of the tokens that are whole words, and how many have one.
 
     One word to a line, ``word v1 ... vD``, packed (.gz) or not; a first line of two whole numbers (word2vec's) is
-    passed over. A word may hold spaces: the last D fields are its vector. Other rows are NaN. Of a word that is
-    there twice the first counts.
+    skipped. A word may hold spaces: the last D fields are its vector. Other rows are NaN. Of a word that
+    occurs twice the first counts.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a line has no D numbers, or no token is found; names the file, and the line.
+        ValueError: a line has no D numbers, or no word is a token; names the file, and the line.
     """
     words = _words(tokenizer)
     rows = max(tokenizer.get_vocab().values()) + 1
-    found: dict[str, Sequence[float]] = {}
+    vectors: dict[str, Sequence[float]] = {}
     width = 0
     for number, line in _lines(path):
         fields = line.rstrip("\n\r ").split(" ")
@@ -38,22 +38,24 @@ def read_vectors(path: Path, tokenizer: "Tokenizer") -> tuple[Tensor, int]:
         width = width or len(fields) - 1
         word = " ".join(fields[: len(fields) - width])
         if len(fields) <= width or width < 1:
-            raise ValueError(f"{path}, line {number}: {len(fields)} fields, not a word and {max(width, 1)} numbers")
-        if word in words and word not in found:
+            raise ValueError(
+                f"{path}, line {number}: {len(fields)} fields, not a word and {max(width, 1)} numbers: repair it"
+            )
+        if word in words and word not in vectors:
             try:
-                found[word] = [float(field) for field in fields[-width:]]
+                vectors[word] = [float(field) for field in fields[-width:]]
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}: give a word and {width} numbers") from error
-    if not found:
-        raise ValueError(f"{path}: no word of it is a token: are its words of this language, and of small letters?")
+    if not vectors:
+        raise ValueError(f"{path}: none of its words is a token: use vectors of the texts' language, in small letters")
     table = torch.full((rows, width), torch.nan)
-    for word, vector in found.items():
+    for word, vector in vectors.items():
         table[words[word]] = torch.tensor(vector)
     return table, int((~table.isnan().any(1)).sum())
 
 
 def _words(tokenizer: "Tokenizer") -> Mapping[str, list[int]]:
-    """Ids of the tokens that are whole words or signs, by the word; the pieces of a word are left out."""
+    """Ids of the tokens that are whole words or signs, by the word; pieces of words are left out."""
     vocabulary = tokenizer.get_vocab()
     special = tokenizer.get_added_tokens_decoder()
     marked = any(token.startswith(STARTS) and len(token) > 1 for token in vocabulary)

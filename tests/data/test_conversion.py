@@ -36,7 +36,7 @@ def test_examples_come_from_anything_that_gives_pairs(kind):
     assert data.std == pytest.approx([level.std(correction=0).item()])
 
 
-def test_a_tensor_data_set_of_floating_pictures():
+def test_a_tensor_data_set_of_floating_images():
     x, y = torch.randn(7, 3, 4, 4, dtype=torch.float64), torch.arange(7) % 2
     data = from_dataset(TensorDataset(x, y), TensorDataset(x, y), names=("a", "b"))
     assert torch.equal(data.train.x, x.float())
@@ -100,16 +100,16 @@ GOOD = [(PICTURE, 0), (PICTURE, 1)]
         ((PICTURE, 1, 2), "train, example 2 is 3 things: give a pair"),
         ((torch.zeros(3, 5, 4), 0), r"train, example 2 is torch.float32 of shape \[3, 5, 4\], the first .*\[3, 4, 4\]"),
         ((torch.zeros(3, 4, 4, dtype=torch.uint8), 0), "example 2 is torch.uint8"),
-        ((torch.full((3, 4, 4), torch.nan), 0), "example 2 holds a value that is no number"),
+        ((torch.full((3, 4, 4), torch.nan), 0), "example 2 holds an invalid value"),
         ((torch.zeros(3, 4, 4, dtype=torch.int32), 0), "example 2 is torch.int32: make it uint8 or floating"),
         ((np.zeros((3, 4, 4)), 0), None),
         ((np.zeros((3, 9, 9)), 0), r"example 2 is an array of shape \[3, 9, 9\]: give \[height, width, channels\]"),
-        (("text", 0), "example 2 is of texts, the first of pictures"),
-        (([1, 2], 0), "example 2 is of token ids, the first of pictures"),
-        ((torch.zeros(4), 0), r"example 2 is of shape \[4\]: give a picture, a text or token ids"),
-        ((object(), 0), "example 2 is a object: give a picture"),
-        ((PICTURE, 2), "example 2 has label 2: labels go from 0 to 1"),
-        ((PICTURE, -2), "example 2 has label -2"),
+        (("text", 0), "example 2 is of texts, the first of images"),
+        (([1, 2], 0), "example 2 is of token ids, the first of images"),
+        ((torch.zeros(4), 0), r"example 2 is of shape \[4\]: give an image, a text or token ids"),
+        ((object(), 0), "example 2 is a object: give an image"),
+        ((PICTURE, 2), "train.y holds 2: labels go from 0 to 1.*example 2"),
+        ((PICTURE, -2), "train.y holds -2.*example 2"),
         ((PICTURE, 0.5), "example 2 has label 0.5: give a whole number"),
         ((PICTURE, "cat"), "example 2 has label 'cat': give a whole number"),
         ((PICTURE, None), "example 2 has label None: give a whole number"),
@@ -127,13 +127,13 @@ def test_an_example_that_cannot_be_used_is_named(bad, said):
     ("train", "test", "options", "said"),
     [
         ([], GOOD, {}, "train is empty: give it examples"),
-        (GOOD, [("a", 0)], {}, "train holds pictures and test texts: give one kind"),
-        (GOOD, [(PICTURE, 2)], {}, "test, example 0 has label 2: labels go from 0 to 1"),
+        (GOOD, [("a", 0)], {}, "train holds images and test texts: give one kind"),
+        (GOOD, [(PICTURE, 2)], {}, "test.y holds 2: labels go from 0 to 1.*example 0"),
         (GOOD, [(torch.zeros(3, 2, 2), 0)], {}, "train.x has examples of shape"),
         (GOOD, GOOD, {"task": "class"}, "no task is called 'class': did you mean 'classes'"),
-        (GOOD, GOOD, {"length": 0}, "length=0: give 1 or more"),
+        (GOOD, GOOD, {"length": 0}, "length=0: give a whole number of at least 1"),
         (GOOD, GOOD, {"names": ("a",), "classes": 2}, "names has 1 entries: give 2"),
-        ([([1, 2], 0), ([0, 0], 1)], GOOD, {}, "train holds token ids and test pictures"),
+        ([([1, 2], 0), ([0, 0], 1)], GOOD, {}, "train holds token ids and test images"),
         ([([1, 2], 0), ([0, 0], 1)], [([1], 0)], {}, "train, example 1 has no token"),
         ([([1, 2], 0), ([], 1)], [([1], 0)], {}, "train, example 1 has no token"),
         ([([1, 2], 0)], [([7], 0)], {}, "test, example 0 has id 7: ids go from 0 to 2; set vocabulary"),
@@ -143,9 +143,9 @@ def test_an_example_that_cannot_be_used_is_named(bad, said):
             [(PICTURE, [0, 2])],
             [(PICTURE, [0, 1])],
             {"task": "multilabel"},
-            "example 0 has label 2: labels go from 0 to 1",
+            "train.y holds 2: labels go from 0 to 1",
         ),
-        ([(PICTURE, [0, 1])], [(PICTURE, [0, 1, 1])], {"task": "multilabel"}, "test has 3 labels.*classes=2"),
+        ([(PICTURE, [0, 1])], [(PICTURE, [0, 1, 1])], {"task": "multilabel"}, "test.y has shape \\[1, 3\\]"),
     ],
 )
 def test_what_does_not_fit_is_said(train, test, options, said):
@@ -153,9 +153,9 @@ def test_what_does_not_fit_is_said(train, test, options, said):
         from_dataset(train, test, **options)
 
 
-def test_pil_pictures_of_two_sizes_are_named():
+def test_pil_images_of_two_sizes_are_named():
     rows = [(Image.new("RGB", (4, 5)), 0), (Image.new("RGB", (5, 5)), 1)]
-    with pytest.raises(ValueError, match=r"train, example 1 is 5x5 pixels, the first 5x4: bring them to one size"):
+    with pytest.raises(ValueError, match=r"train, example 1 is 5x5 pixels, the first 5x4: resize them to one size"):
         from_dataset(rows, rows)
     deep = [(Image.new("I;16", (4, 4)), 0)]
     with pytest.raises(ValueError, match="example 0 has more than 8 bits to a pixel"):

@@ -1,4 +1,4 @@
-"""Words of sentences of unlike lengths, and recurrent layers that read them in both directions.
+"""Words of sentences of different lengths, and recurrent layers that read them in both directions.
 
 Between modules they are a `PackedSequence`: the vectors of all first words, then of all second words, ..., longest
 sentence first, padding left out.

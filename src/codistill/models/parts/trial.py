@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from codistill.models.mode import evaluating
+from codistill.models.parts.mode import evaluating
 
-LIBRARY = (Path(torch.__file__).parent, Path(__file__).parents[1])  # whose lines are no place to look for a bug
+LIBRARY = (Path(torch.__file__).parent, Path(__file__).parents[2])  # not where to look for a bug
 
 
 def try_out(what: str, net: nn.Module, x: Tensor, *, autocast: bool = False) -> None:

@@ -1,9 +1,10 @@
-"""Pictures of a Hugging Face data set are decoded once."""
+"""LazyImages of a Hugging Face data set are decoded once."""
 
 import pytest
 import torch
 
-from codistill.data import hf_pictures, load
+from codistill.data import load
+from codistill.data.huggingface import images as module
 
 datasets = pytest.importorskip("datasets", reason="hf needs the datasets library")
 pytest.importorskip("PIL.Image")
@@ -19,9 +20,9 @@ def _apart(tmp_path, monkeypatch):
 @pytest.fixture
 def decoded(monkeypatch):
     """The rows that were decoded; what is decoded is kept whatever its number."""
-    found, read = [], hf_pictures._picture
-    monkeypatch.setattr(hf_pictures, "MANY", 2)
-    monkeypatch.setattr(hf_pictures, "_picture", lambda rows, row, *rest: found.append(row) or read(rows, row, *rest))
+    found, read = [], module._image
+    monkeypatch.setattr(module, "MANY", 2)
+    monkeypatch.setattr(module, "_image", lambda rows, row, *rest: found.append(row) or read(rows, row, *rest))
     return found
 
 
@@ -44,7 +45,7 @@ def test_the_second_start_decodes_nothing(tmp_path, decoded, mode):
     assert decoded == []
 
 
-def test_other_options_and_other_pictures_are_decoded_anew(tmp_path, decoded):
+def test_other_options_and_other_images_are_decoded_anew(tmp_path, decoded):
     pictures([8] * 20).save_to_disk(tmp_path / "im")
     load("hf:im,label=what", tmp_path)
     decoded.clear()
@@ -68,7 +69,7 @@ def test_files_that_have_changed_are_decoded_anew(tmp_path, decoded):
 
 
 def test_a_few_are_decoded_at_every_start(tmp_path, decoded, monkeypatch):
-    monkeypatch.setattr(hf_pictures, "MANY", 21)
+    monkeypatch.setattr(module, "MANY", 21)
     pictures([8] * 20).save_to_disk(tmp_path / "im")
     for _ in range(2):
         load("hf:im,label=what", tmp_path)
@@ -79,24 +80,24 @@ def test_a_few_are_decoded_at_every_start(tmp_path, decoded, monkeypatch):
 def test_bad_rows_are_remembered(tmp_path, decoded):
     rows = [None if i == 7 else b"no" if i == 9 else png(8, i) for i in range(20)]
     pictures_of(rows, ["cat", "dog"] * 10).save_to_disk(tmp_path / "im")
-    with pytest.raises(ValueError, match="row 7 of part 'train': holds no picture"):
+    with pytest.raises(ValueError, match="split 'train': row 7: holds no image"):
         load("hf:im,label=what", tmp_path)
     assert decoded == list(range(8))
     found = []
     for _ in range(2):
         decoded.clear()
-        with pytest.warns(match=r"2 of 20 rows .*row 7 \(holds no picture\), row 9 \(cannot be read"):
+        with pytest.warns(match=r"2 of 20 rows .*row 7: holds no image; row 9: cannot be read"):
             found.append(load("hf:im,label=what,skip_bad=true", tmp_path))
     assert decoded == []
     assert same(*found)
-    with pytest.raises(ValueError, match="row 7 of part 'train': holds no picture"):
+    with pytest.raises(ValueError, match="split 'train': row 7: holds no image"):
         load("hf:im,label=what", tmp_path)
 
 
-def test_the_test_part_has_the_form_of_pictures_that_were_kept(tmp_path, decoded):
+def test_the_test_part_has_the_form_of_images_that_were_kept(tmp_path, decoded):
     rows = pictures([8] * 20)
     datasets.DatasetDict({"train": rows, "test": pictures([9] * 4)}).save_to_disk(tmp_path / "im")
     for _ in range(2):
-        with pytest.raises(ValueError, match="hf: row 0 of part 'test' is 9x9 pixels, the first 8x8"):
+        with pytest.raises(ValueError, match="hf: row 0 of split 'test' is 9x9 pixels, the first 8x8"):
             load("hf:im,label=what", tmp_path)
     assert decoded == [*range(20), 0, 0]

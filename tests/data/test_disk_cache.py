@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from codistill.data.kept import CACHE, digest, kept, stamp
+from codistill.data.disk_cache import CACHE, cached, digest, stamp
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ class Maker:
 
 
 def get(make, root, *options, fresh="n"):
-    return kept("kind", root, options, fresh=fresh.__eq__, make=make)["x"]
+    return cached("kind", root, options, fresh=fresh.__eq__, make=make)["x"]
 
 
 def test_what_was_made_is_found_again(tmp_path):

@@ -1,4 +1,4 @@
-"""What an architecture asks of the data."""
+"""Checks of an architecture's input shape."""
 
 from math import prod
 

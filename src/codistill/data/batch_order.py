@@ -1,4 +1,4 @@
-"""Which examples the batches of a training hold."""
+"""Which examples the batches of a training run hold."""
 
 import torch
 from torch import Tensor
@@ -11,9 +11,9 @@ class Order:
 
     Args:
         y: Labels ``[N]``; their device is where the numbers are.
-        batch: Examples in each.
+        batch: Examples in each batch.
         steps: Batches in an epoch.
-        seed: Of all that is drawn.
+        seed: Of everything random.
     """
 
     def __init__(self, y: Tensor, *, batch: int, steps: int, seed: int) -> None:
@@ -45,6 +45,6 @@ class Order:
         if (epoch, stream) not in self._orders:
             order = torch.randperm(len(self.y), generator=generator(self.seed, "order", epoch, stream))
             for key in [key for key in self._orders if key[1] == stream and key[0] != epoch - 1]:
-                del self._orders[key]  # the epoch before is still in use where reading runs ahead
+                del self._orders[key]  # the epoch before is still in use where workers read ahead
             self._orders[epoch, stream] = order.to(self.y.device, non_blocking=True)
         return self._orders[epoch, stream]

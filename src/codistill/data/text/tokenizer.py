@@ -1,4 +1,4 @@
-"""Text to token ids, by the `tokenizers` library: a tokenizer trained here, or one read from a file."""
+"""Text to token ids, with the `tokenizers` library: a tokenizer trained here, or one from a file."""
 
 import json
 from collections import Counter
@@ -35,25 +35,20 @@ def library() -> ModuleType:
 
 
 def train_tokenizer(
-    texts: Sequence[str],
-    *,
-    vocabulary: int = 15_000,
-    model: str = "bpe",
-    min_count: int = 2,
-    lowercase: bool = True,
+    texts: Sequence[str], *, vocabulary: int = 15_000, model: str = "bpe", min_count: int = 2, lowercase: bool = True
 ) -> "Tokenizer":
-    """A tokenizer made from texts; the same texts and settings give the same one.
+    """A tokenizer trained on texts; the same texts and settings give the same one.
 
-    Text is brought to Unicode's form C first, so that a Hangul syllable is one character however it was typed.
+    Text is normalised to Unicode's form C first, so that a Hangul syllable is one character however it was typed.
     Words are split at spaces and around punctuation. At most half of the vocabulary is single characters, the
     most frequent ones; any other is ``[UNK]``, id 1. Padding is ``[PAD]``, id 0.
 
     Args:
-        texts: What to learn from: the training part only.
-        vocabulary: Number of token ids, at most; fewer where the texts do not hold as many.
+        texts: What to train on: the training part only.
+        vocabulary: Number of token ids, at most; fewer where the texts do not yield as many.
         model: ``bpe`` (pieces of words, merged by frequency; decodes to the text again), ``wordpiece`` (as BERT
             has it) or ``words`` (whole words; rare ones are unknown).
-        min_count: How often a word, or a pair of pieces, is seen at least.
+        min_count: How often a word, or a pair of pieces, must be seen.
         lowercase: Capitals are read as small letters.
 
     Raises:
@@ -69,7 +64,7 @@ def train_tokenizer(
     clean = [cleaning.normalize_str(text) for text in texts]
     letters = _letters(clean, vocabulary // 2 - 1)  # of wordpiece each twice, inside a word and not
     if not letters:
-        raise ValueError(f"not one character in {len(texts)} texts: give some to learn from")
+        raise ValueError(f"not one character in {len(texts)} texts: give some to train on")
     # The library numbers the pieces inside words in an order that differs from run to run, and its merges follow
     # those numbers: so they are numbered beforehand, as special tokens, which they cease to be below.
     numbered = [f"##{letter}" for letter in _inner(clean, letters)] if model == "wordpiece" else []
@@ -94,8 +89,8 @@ def read_tokenizer(path: Path) -> "Tokenizer":
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(
-            f"tokenizer={path}: {file} is not there: name a tokenizer.json or a folder with one, "
-            f"or have one trained: {', '.join(MODELS)}"
+            f"tokenizer={path}: {file} does not exist: name a tokenizer.json or a folder with one, "
+            f"or train one: {', '.join(MODELS)}"
         )
     try:
         tokenizer: Tokenizer = library().Tokenizer.from_file(str(file))
@@ -105,19 +100,17 @@ def read_tokenizer(path: Path) -> "Tokenizer":
         raise ValueError(f"{file}: not a file of the tokenizers library ({error}): save it again") from error
     name = _padding(tokenizer, file.with_name("tokenizer_config.json"))
     if name is None:
+        raise ValueError(f"{file}: has no token for padding, and id 0 is padding here: train one (tokenizer=bpe)")
+    if (number := tokenizer.token_to_id(name)) != 0:
         raise ValueError(
-            f"{file}: has no token for padding, and id 0 is padding here: have one trained (tokenizer=bpe)"
-        )
-    if (found := tokenizer.token_to_id(name)) != 0:
-        raise ValueError(
-            f"{file}: pads with {name!r} of id {found}, and id 0 is padding here: "
-            "name a tokenizer that pads with 0, or have one trained (tokenizer=bpe)"
+            f"{file}: pads with {name!r} of id {number}, and id 0 is padding here: "
+            "name a tokenizer that pads with 0, or train one (tokenizer=bpe)"
         )
     return tokenizer
 
 
 def fit_length(tokenizer: "Tokenizer", length: int) -> None:
-    """Let a tokenizer cut and pad every text to so many ids, which its file keeps.
+    """Make a tokenizer cut and pad every text to so many ids; its file stores that.
 
     Raises:
         ValueError: the tokens that it adds to every text ([CLS] and the like) leave no room.
@@ -130,7 +123,7 @@ def fit_length(tokenizer: "Tokenizer", length: int) -> None:
 
 
 def size(tokenizer: "Tokenizer") -> int:
-    """Number of rows that a table of embeddings needs."""
+    """Number of rows that an embedding needs."""
     return max(tokenizer.get_vocab().values()) + 1
 
 
@@ -158,7 +151,7 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> Tensor:
 
 
 def _untrained(model: str, lowercase: bool, pieces: object = None) -> "Tokenizer":
-    """How text is cleaned, split and put together again, around an empty model or the one given."""
+    """How text is cleaned, split and joined again, around an empty model or the one given."""
     lib = library()
     models, pre, decoders = lib.models, lib.pre_tokenizers, lib.decoders
     if model == "bpe":
@@ -202,7 +195,7 @@ def _letters(texts: Sequence[str], most: int) -> list[str]:
 
 
 def _inner(texts: Sequence[str], letters: Sequence[str]) -> list[str]:
-    """The letters that follow on another within some word."""
+    """The letters that follow another within some word."""
     pairs: set[tuple[str, str]] = set()
     for text in texts:
         pairs.update(pairwise(text))
@@ -212,18 +205,18 @@ def _inner(texts: Sequence[str], letters: Sequence[str]) -> list[str]:
 
 
 def _padding(tokenizer: "Tokenizer", config: Path) -> str | None:
-    """What a tokenizer pads with: said beside it, in it, or by one of the usual names."""
+    """The padding token: as its config says, the tokenizer itself, or one of the usual names."""
     try:
-        said = json.loads(config.read_text(encoding="utf-8")).get("pad_token")
+        given = json.loads(config.read_text(encoding="utf-8")).get("pad_token")
     except (OSError, ValueError, AttributeError):
-        said = None
-    if isinstance(said, dict):
-        said = said.get("content")
-    names = (said, (tokenizer.padding or {}).get("pad_token"), *PADDINGS)
+        given = None
+    if isinstance(given, dict):
+        given = given.get("content")
+    names = (given, (tokenizer.padding or {}).get("pad_token"), *PADDINGS)
     return next((name for name in names if isinstance(name, str) and tokenizer.token_to_id(name) is not None), None)
 
 
 def _unknown(tokenizer: "Tokenizer") -> int | None:
     """Id of the unknown token; None where a tokenizer has none."""
     names = (getattr(tokenizer.model, "unk_token", None), UNKNOWN, "<unk>")
-    return next((found for name in names if name and (found := tokenizer.token_to_id(name)) is not None), None)
+    return next((i for name in names if name and (i := tokenizer.token_to_id(name)) is not None), None)

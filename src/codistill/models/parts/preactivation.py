@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from codistill.models.parts import conv3x3
+from codistill.models.parts.layers import conv3x3
 
 
 class Preactivation(nn.Module):
