@@ -26,7 +26,7 @@ def fresh(tmp_path_factory):
 class TestGoldens:
     def test_the_numbers_are_those_that_were_recorded(self, name, fresh):
         machine, stored = record.read(name)
-        moved = record.terms_that_moved(stored, fresh(name), exact=machine == record.machine())
+        moved = record.terms_that_moved(name, stored, fresh(name), exact=machine == record.machine())
         assert not moved, "\n".join([f"{name}: record.py --only {name} if this is meant", *moved])
 
     def test_the_digests_are_those_that_were_recorded(self, name, fresh):
@@ -59,8 +59,8 @@ def test_a_change_of_the_last_bit_is_seen_here_and_no_change_within_the_toleranc
     one = {"a": {"terms": [{"task": [f"{(1.0).hex()} {(2.0).hex()}"] * 3}], "peers": [["00"]]}}
     two = {"a": {"terms": [{"task": [f"{(1.0).hex()} {(2 + 2**-51).hex()}"] * 3}], "peers": [["01"]]}}
     three = {"a": {"terms": [{"task": [f"{(1.0).hex()} {(2.001).hex()}"] * 3}], "peers": [["00"]]}, "b": {}}
-    (line,) = record.terms_that_moved(one, two, exact=True)
+    (line,) = record.terms_that_moved("file", one, two, exact=True)
     assert line.startswith("a: terms [0] task [0]: 0x1.0000000000000p+0 0x1.0000000000000p+1 -> ")
-    assert not record.terms_that_moved(one, two, exact=False)
+    assert not record.terms_that_moved("file", one, two, exact=False)
     assert record.digests_that_moved(one, two) == ["a: peers [0] [0]: 00 -> 01"]
-    assert len(record.terms_that_moved(one, three, exact=False)) == 2
+    assert len(record.terms_that_moved("file", one, three, exact=False)) == 2

@@ -12,7 +12,6 @@ import torch
 
 from codistill import data, discovery
 from codistill.methods import find
-from codistill.report.lists import OWN_PARAMETERS
 from codistill.run import UPDATES, Run
 from codistill.spec import Spec
 from codistill.training.fleet import Fleet
@@ -31,7 +30,7 @@ REFUSED: dict[tuple[str, str], str] = {}
 
 # words of the error -> whether it has to be, for peers that take turns
 NO_TURNS = {
-    "branches of one trunk have no turns; use update='together'": lambda method: method.branches,
+    "branches of one trunk have no turns; use update='together'": lambda method: method.needs.branches,
     "this method has parameters of its own; use update='together'": lambda method: any(
         p.requires_grad for p in method.parameters()
     ),
@@ -58,9 +57,9 @@ def run_of(method, update, execute, teacher):
     parameters = signature(found).parameters
     if "teacher" in parameters and parameters["teacher"].default is Parameter.empty:
         options = {"teacher": teacher, **options}
-    if found.views > 1 or found.own_views:
+    if found.needs.augmentation:
         settings = {"augment": ("crop:pad=1",), **settings}
-    if found.branches:
+    if found.needs.branches:
         settings = {"branch_at": "stage3", **settings}
     spec = str(Spec(method, (), options))
     return BASE.replace(method=spec, update=update, execute=execute, **settings)
@@ -74,7 +73,7 @@ def trained(run, dataset):
     for _ in range(STEPS):
         for terms in training.advance():
             assert terms
-            assert all(term.shape in ((PEERS,), (1,)) and term.isfinite().all() for term in terms.values())
+            assert all(term.shape in ((PEERS,), ()) and term.isfinite().all() for term in terms.values())
     assert training.step == fleet.total
     (line,) = training.finish_epoch()
     return fleet, before, line
@@ -135,8 +134,7 @@ def test_options_and_refusals_are_of_methods_that_there_are():
     assert {*OPTIONS, *(method for method, _ in REFUSED)} <= set(METHODS)
 
 
-def test_the_methods_with_parameters_of_their_own_are_those_that_the_docs_say(teacher, digits):
-    own = "this method has parameters of its own; use update='together'"
-    branched = [m for m in METHODS if find(m).branches]
-    found = [m for m in METHODS if m not in branched and own in reasons(m, "in_turn", teacher, digits)]
-    assert found == list(OWN_PARAMETERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_says_whether_it_has_parameters(method, digits, teacher):
+    (member,) = Fleet([run_of(method, "together", "loop", teacher)], dataset=digits).members
+    assert any(p.requires_grad for p in member.method.parameters()) == find(method).needs.parameters

@@ -182,7 +182,7 @@ def test_one_seed_and_one_network_give_null_and_not_nan(tmp_path):
 
 
 def test_what_is_not_mutual_has_as_many_networks_as_the_largest_cohort(finished):
-    assert {entry.run.peers for entry in STUDY.entries if not find(entry.method).mutual} == {3}
+    assert {entry.run.peers for entry in STUDY.entries if not find(entry.method).needs.peers} == {3}
     for part in parts(STUDY, finished[0]):
         assert checkpoint.read_runs(part.folder) == list(part.runs)
 

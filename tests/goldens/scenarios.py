@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from codistill import data
-from codistill.names import available
+from codistill.discovery import available
 from codistill.run import Run
 from codistill.study import Study, compare
-from codistill.train import resume, train
+from codistill.training.loop import resume, train
 
 METHODS = tuple(available("codistill.methods"))
 EXECUTES = ("loop", "stack")
@@ -69,7 +69,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "udml": ("feature_weight=0.5,features=stage1/stage2",),
 }
 
-# Settings of the run, each with some method: name -> method and settings, run together in both executors.
+# Settings of the run, each with some method: name -> method and settings, each run as a stack.
 SETTINGS: dict[str, tuple[str, dict[str, object]]] = {
     "unlabelled": ("dml", {"unlabelled": 8}),
     "unlabelled, in turn": ("dml", {"unlabelled": 8, "update": "in_turn"}),
@@ -112,8 +112,7 @@ def method_runs(method: str) -> Iterator[tuple[str, list[Run]]]:
 def settings_runs() -> Iterator[tuple[str, list[Run]]]:
     """Of the settings, the name of each entry and the runs that are trained as one."""
     for name, (method, settings) in SETTINGS.items():
-        for execute in EXECUTES:
-            yield f"{execute}/{name}", [BASE.replace(**{"method": method, "execute": execute, **settings})]
+        yield f"stack/{name}", [BASE.replace(**{"method": method, "execute": "stack", **settings})]
     mixed = [BASE.replace(method=method, execute="stack") for method in ("alone", "dml", "dml:weight=2", "mmt")]
     yield "stack/several methods", [*mixed, mixed[0].replace(peers=2), mixed[1].replace(peers=2)]
     yield "stack/several methods, in turn", [run.replace(update="in_turn") for run in mixed[:3]]

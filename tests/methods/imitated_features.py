@@ -6,6 +6,7 @@ import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
+from codistill.training.fleet import repeat_graphs
 from codistill.training.teachers import teacher_networks
 from methods.three_steps import check, teacher_folder, training_of
 from naive_features import walk
@@ -70,7 +71,7 @@ def small(spec, kinds="ccc", blocks=1, **settings):
     nets = [models.build({"c": "cnn:width=4", "w": "cnn:width=6", "r": "resnet20"}[k], 10, (1, 8, 8)) for k in kinds]
     cohort = Cohort([net.double() for net in nets])
     batch = Batch(torch.randn(6, 1, 8, 8, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 4, -1]))
-    method = get(spec, **{"teacher": None, **settings}).repeat(blocks)
+    method = repeat_graphs(get(spec, **{"teacher": None, **settings}), blocks)
     method.prepare(cohort, batch)
     return cohort, batch, method
 

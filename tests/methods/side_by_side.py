@@ -59,28 +59,21 @@ def check_branches(training, loss, *, at="stage3", trunk_factor=1.0, after=None,
 
 
 def check_seeds(spec, *, seeds=(3, 5), steps=4, **settings):
-    """Two seeds in one fleet end where each of them ends alone, if the method's own parameters start alike.
-
-    A method draws those once for the whole fleet, so a seed alone is given its block of them: the leading dim of such
-    a parameter is that of blocks, or of peers.
-    """
-    run = BASE.replace(method=spec, **settings)
-    both = Training(Fleet([run.replace(seed=seed) for seed in seeds]), None)
-    singles = [Training(Fleet([run.replace(seed=seed)]), None) for seed in seeds]
-    joint = both.fleet.members[0].method
-    start = {name: p.detach().clone() for name, p in joint.named_parameters() if p.requires_grad}
-    for number, single in enumerate(singles):
-        for name, p in single.fleet.members[0].method.named_parameters():
-            if p.requires_grad:
-                with torch.no_grad():
-                    p.copy_(start[name][number * len(p) : (number + 1) * len(p)])
-    terms = [both.advance() for _ in range(steps)]
-    for number, single in enumerate(singles):
-        alone = [single.advance() for _ in range(steps)]
-        for seen, expected in zip(terms, alone, strict=True):
-            for name, term in expected[0].items():
-                part = seen[0][name][number * len(term) : (number + 1) * len(term)]
-                torch.testing.assert_close(part, term, rtol=1e-7, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
+    """Two seeds in one fleet end where each of them ends alone."""
+    runs = [BASE.replace(method=spec, seed=seed, **settings) for seed in seeds]
+    both, singles = Training(Fleet(runs), None), [Training(Fleet([run]), None) for run in runs]
+    steps_of_both = [both.advance() for _ in range(steps)]
+    for number, (run, single) in enumerate(zip(runs, singles, strict=True)):
+        member, block = next(
+            (m, member.block(member.runs.index(run)))
+            for m, member in enumerate(both.fleet.members)
+            if run in member.runs
+        )
+        for terms in steps_of_both:
+            for name, term in single.advance()[0].items():
+                mine = terms[member][name]
+                mine = mine[block.start : block.stop] if mine.dim() else mine
+                torch.testing.assert_close(mine, term, rtol=1e-7, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
         for i in range(run.peers):
             state = both.fleet.cohort.peer_state(number * run.peers + i)
             for name, tensor in single.fleet.cohort.peer_state(i).items():

@@ -57,7 +57,7 @@ def test_only_x_moves_the_batch_statistics(update):
 def test_partners_are_of_the_same_class():
     fleet = training_of("cskd", labels=30, batch=30).fleet
     (member,), batch = fleet.members, fleet.draw(0, 0)[1][0]
-    assert member.method.partners
+    assert member.method.needs.partners
     examples = {x.numpy().tobytes(): int(y) for x, y in zip(batch.x, batch.y, strict=True)}  # the whole training set
     assert [examples[x.numpy().tobytes()] for x in batch.partner] == batch.y.tolist()
 

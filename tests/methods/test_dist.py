@@ -9,6 +9,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.dist import DIST
+from codistill.training.fleet import repeat_graphs
 from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
@@ -75,7 +76,7 @@ def test_the_batch_is_each_block_s_own(execute):
     x = small_nets.images(2, 6)
     mask = torch.tensor([[1, 1, 0, 1, 1, 1], [1, 0, 0, 1, 1, 1]])
     batch = Batch(PerPeer(x), Y.expand(4, 6), mask=mask[[0, 0, 1, 1]])
-    terms = DIST(None).repeat(2)(Cohort(nets, execute=execute), batch)
+    terms = repeat_graphs(DIST(None), 2)(Cohort(nets, execute=execute), batch)
     for i in range(4):
         block, other = i // 2, i + 1 - 2 * (i % 2)
         kept = mask[block].bool()

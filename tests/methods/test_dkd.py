@@ -9,6 +9,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.dkd import DKD
+from codistill.training.fleet import repeat_graphs
 from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
@@ -98,7 +99,7 @@ def test_samples_without_a_label_or_masked_out_are_not_in_the_mean():
 def test_blocks_may_have_batches_of_their_own(execute):
     nets = small_nets.several("cccc")
     x, y = small_nets.images(2, 6), torch.tensor([[0, 1, 2, 0, 2, 1], [2, 2, 2, 1, 0, 0]])
-    terms = DKD(None).repeat(2)(Cohort(nets, execute=execute), Batch(PerPeer(x), y[[0, 0, 1, 1]]))
+    terms = repeat_graphs(DKD(None), 2)(Cohort(nets, execute=execute), Batch(PerPeer(x), y[[0, 0, 1, 1]]))
     for i in range(4):
         block, other = i // 2, i + 1 - 2 * (i % 2)
         z = [net(x[block]) for net in small_nets.several("cccc")]

@@ -16,7 +16,7 @@ from codistill.methods.alone import Alone
 from codistill.methods.dml import DML
 from codistill.methods.dml_ensemble import DMLEnsemble
 from codistill.run import Run
-from codistill.training.fleet import Fleet
+from codistill.training.fleet import Fleet, repeat_graphs
 from codistill.training.step import take
 
 EXECUTORS = ["loop", "stack"]
@@ -134,7 +134,7 @@ def test_only_edges_with_weight_count_as_teaching(execute):
     a, b = small_nets.several("cc")
     same_start = [copy.deepcopy(net) for net in (a, b, a, b)]  # two runs of one study, side by side
     cohort = Cohort(same_start, execute=execute)
-    assert not warned(DML().repeat(2), cohort)
+    assert not warned(repeat_graphs(DML(), 2), cohort)
     assert not warned(DML(graph="none"), cohort)
     assert not warned(DML(graph="ring"), cohort)  # 0-1-2-3: neighbours differ
     assert not warned(Alone(), cohort)
@@ -263,7 +263,7 @@ def test_peers_may_have_batches_of_their_own_in_blocks(execute):
     nets = small_nets.several("cccc")
     x, y = small_nets.images(2, 6), torch.tensor([[0, 1, 2, 0, 2, 1], [2, 2, 2, 1, 0, -1]])
     cohort = Cohort(copy.deepcopy(nets), execute=execute)
-    terms = DML().repeat(2)(cohort, Batch(PerPeer(x), y[[0, 0, 1, 1]]))
+    terms = repeat_graphs(DML(), 2)(cohort, Batch(PerPeer(x), y[[0, 0, 1, 1]]))
     for block in range(2):
         pair = nets[2 * block : 2 * block + 2]
         expected = DML()(Cohort(copy.deepcopy(pair)), Batch(x[block], y[block]))

@@ -243,7 +243,7 @@ def test_it_says_where_its_gradient_is_dml_s():
     ]:
         assert DMLEnsemble.same_gradient(options) == other
         assert get("dml").same_gradient(options) is None
-    assert DMLEnsemble.mutual
+    assert DMLEnsemble.needs.peers
 
 
 def test_a_study_marks_the_rows_whose_gradient_is_that_of_another_row():

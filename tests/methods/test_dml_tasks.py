@@ -12,6 +12,7 @@ from codistill.cohort import Cohort
 from codistill.losses.divergences.renyi import Renyi
 from codistill.methods import get
 from codistill.methods.dml import DML
+from codistill.training.fleet import repeat_graphs
 
 EXECUTORS = ["loop", "stack"]
 W = [[0.0, 0.5, 1.5], [0.2, 0.0, 0.0], [0.0, 0.0, 0.0]]
@@ -132,7 +133,7 @@ def test_one_temperature_everywhere_is_a_number(graph, divergence):
 
 def test_each_block_of_peers_has_the_same_temperatures():
     nets, batches = problem("classes")
-    both = DML(graph=W, temperature=T).repeat(2)
+    both = repeat_graphs(DML(graph=W, temperature=T), 2)
     pair = nets + problem("classes")[0]
     terms = both(Cohort(pair), batches[0])
     for name, term in DML(graph=W, temperature=T)(Cohort(nets), batches[0]).items():

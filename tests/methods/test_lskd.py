@@ -9,6 +9,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.lskd import LSKD
+from codistill.training.fleet import repeat_graphs
 from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
@@ -105,7 +106,7 @@ def test_samples_without_a_label_imitate_and_masked_ones_do_not():
 def test_blocks_may_have_batches_of_their_own(execute):
     x = small_nets.images(2, 6)
     cohort = Cohort(small_nets.several("cccc"), execute=execute)
-    terms = LSKD(None).repeat(2)(cohort, Batch(PerPeer(x), Y.expand(4, 6)))
+    terms = repeat_graphs(LSKD(None), 2)(cohort, Batch(PerPeer(x), Y.expand(4, 6)))
     for i in range(4):
         z = [net(x[i // 2]) for net in small_nets.several("cccc")]
         torch.testing.assert_close(terms["mimic"][i], 9.0 * standardised(z[i + 1 - 2 * (i % 2)], z[i]))

@@ -12,7 +12,7 @@ from codistill.methods import Method
 from codistill.methods.kd import KD
 from codistill.run import Run
 from codistill.spec import UnknownName
-from codistill.training.fleet import Fleet
+from codistill.training.fleet import Fleet, repeat_graphs
 from codistill.training.step import take
 
 X, Y = small_nets.images(6), torch.tensor([0, 1, 2, 0, 2, 1])
@@ -38,12 +38,10 @@ def test_misspelt_methods_and_options_get_the_nearest(spec, said):
         methods.get(spec)
 
 
-def test_repeat_multiplies_the_blocks_of_every_graph():
-    method = methods.get("dml").repeat(2).repeat(3)
-    assert method.blocks == 6
-    assert method.graph.blocks == 6
+def test_graphs_are_repeated_for_runs_that_stand_side_by_side():
+    assert repeat_graphs(methods.get("dml"), 6).graph.blocks == 6
     teacher = Cohort(small_nets.several("cccc", seed=1)).frozen()
-    kd = KD(teacher).repeat(2)
+    kd = repeat_graphs(KD(teacher), 2)
     torch.testing.assert_close(
         kd.sources.graph.matrix(2, 4), torch.tensor([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], dtype=torch.float64)
     )

@@ -21,10 +21,10 @@ def gate(stem, method):
     """[B, branches], a sample and a branch at a time."""
     h = torch.stack([torch.stack([channel.mean() for channel in one]) for one in stem])  # [B, F]
     columns = []
-    for i in range(method.fc.shape[1]):
-        score = torch.stack([(row * method.fc[0, i]).sum() for row in h])
+    for i in range(len(method.fc)):
+        score = torch.stack([(row * method.fc[i]).sum() for row in h])
         centred = score - score.mean()
-        score = centred / torch.sqrt((centred**2).mean() + 1e-5) * method.scale[0, 0, i] + method.shift[0, 0, i]
+        score = centred / torch.sqrt((centred**2).mean() + 1e-5) * method.scale[i] + method.shift[i]
         columns.append(torch.clamp(score, min=0.0))
     rows = torch.stack(columns, 1)
     return torch.stack([naive.softmax(row) for row in rows])
@@ -55,13 +55,13 @@ def test_two_seeds_in_one_fleet_are_two_runs():
     check_seeds("one", branch_at="stage3", execute="stack")
 
 
-def small(blocks=1, peers=3):
+def small(peers=3):
     torch.manual_seed(0)
-    nets = [naive.small_net().double() for _ in range(blocks * peers)]
-    cohort = Cohort(nets, branch_at="3", trunks=[i // peers for i in range(len(nets))])
+    nets = [naive.small_net().double() for _ in range(peers)]
+    cohort = Cohort(nets, branch_at="3")
     x = torch.randn(6, 1, 8, 8, dtype=torch.float64)
     batch = Batch(x, torch.tensor([0, 1, 2, 3, 4, -1]))
-    method = get("one").repeat(blocks)
+    method = get("one")
     method.prepare(cohort, batch)
     return cohort, batch, method
 
@@ -94,14 +94,14 @@ def test_an_unlabelled_sample_imitates_and_has_no_label_loss():
             assert bool(grad[:, -1].any()) == moves
 
 
-def test_terms_are_of_peers_and_blocks():
-    cohort, batch, method = small(blocks=2)
+def test_the_ensemble_s_term_belongs_to_no_peer():
+    cohort, batch, method = small()
     shapes = {name: tuple(term.shape) for name, term in method(cohort, batch).items()}
-    assert shapes == {"task": (6,), "mimic": (6,), "ensemble": (2,)}
-    assert {tuple(p.shape) for p in method.parameters()} == {(2, 3, 4), (2, 1, 3)}
-    gates = method._gate(torch.randn(2, 5, 4, dtype=torch.float64))
-    assert gates.shape == (2, 5, 3)
-    torch.testing.assert_close(gates.sum(-1), torch.ones(2, 5, dtype=torch.float64))
+    assert shapes == {"task": (3,), "mimic": (3,), "ensemble": ()}
+    assert {tuple(p.shape) for p in method.parameters()} == {(3, 4), (3,)}
+    gates = method._gate(torch.randn(5, 4, dtype=torch.float64))
+    assert gates.shape == (5, 3)
+    torch.testing.assert_close(gates.sum(-1), torch.ones(5, dtype=torch.float64))
 
 
 def test_half_precision_features_give_a_gate_in_full_precision():

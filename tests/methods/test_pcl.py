@@ -29,7 +29,7 @@ def losses(followers, cut, weight=1.0, temperature=3.0, part=0.27):
         h = [cut(net, x) for net, x in zip(nets, batch.x.inputs, strict=True)]
         z = [own for _, own in h]
         joint = torch.cat([feature for feature, _ in h], dim=1)
-        ensemble = joint @ method.head[0].T + method.bias[0]
+        ensemble = joint @ method.head.T + method.bias
         total = naive.label_loss(ensemble, batch.y)
         for i, own in enumerate(z):
             others = [naive.softmax_kl(past[j], own, temperature) for j in range(len(z)) if j != i]
@@ -81,7 +81,7 @@ def test_the_head_learns_from_its_label_loss_alone_and_so_do_its_features():
     cohort, batch, method = small([naive.small_net().double() for _ in range(3)])
     terms = method(cohort, batch)
     assert {name: tuple(t.shape) for name, t in terms.items()} == {
-        "task": (3,), "mimic": (3,), "past": (3,), "ensemble": (1,)
+        "task": (3,), "mimic": (3,), "past": (3,), "ensemble": ()
     }  # fmt: skip
     for name in ("mimic", "past"):
         cohort.zero_grad(), method.zero_grad()
@@ -102,10 +102,10 @@ def test_unlike_networks_put_features_of_any_width_side_by_side():
     torch.manual_seed(0)
     nets = [nn.Sequential(nn.Flatten(), nn.Linear(64, n), nn.Linear(n, 10)).double() for n in (4, 6)]
     cohort, batch, method = small(nets, feature="2:input")
-    assert method.head.shape == (1, 10, 10)
+    assert method.head.shape == (10, 10)
     h = torch.cat([net[:2](batch.x) for net in nets], 1)
-    expected = nn.functional.cross_entropy((h @ method.head[0].T + method.bias[0])[:4], batch.y[:4])
-    torch.testing.assert_close(method(cohort, batch)["ensemble"], expected.unsqueeze(0))
+    expected = nn.functional.cross_entropy((h @ method.head.T + method.bias)[:4], batch.y[:4])
+    torch.testing.assert_close(method(cohort, batch)["ensemble"], expected)
 
 
 def test_what_cannot_be_is_said():

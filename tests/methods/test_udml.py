@@ -112,24 +112,6 @@ def test_two_seeds_in_one_fleet_are_two_runs():
     check_seeds("udml", execute="stack")
 
 
-def test_blocks_of_unlike_networks_do_not_meet():
-    z = draw(4, 1, 4, 3)
-    h = [draw(1, 4, channels, 2, 2, seed=i) for i, channels in enumerate((2, 3, 2, 3))]
-    batch = Batch(view(0), Y)
-    both, cohort = get("udml:features=stage").repeat(2), cohort_of(z, h)
-    both.prepare(cohort, batch)
-    joint = both(cohort, batch)
-    for block in range(2):
-        part = slice(2 * block, 2 * block + 2)
-        single, pair = get("udml:features=stage"), cohort_of(z[part], h[part])
-        single.prepare(pair, batch)
-        single.load_state_dict(
-            {f"losses.0.connectors.{e}.{n}": t.detach() for e in range(2)
-             for n, t in both.losses[0].connectors[2 * block + e].named_parameters()}
-        )  # fmt: skip
-        torch.testing.assert_close({n: t[part] for n, t in joint.items()}, single(pair, batch))
-
-
 def test_no_peer_is_moved_by_those_that_imitate_it():
     for name in ("mimic", "feature"):
         h = [draw(1, 4, channels, seed=channels) for channels in (2, 3)]

@@ -13,6 +13,7 @@ from codistill import discovery
 from codistill.batch import Batch
 from codistill.cohort import Cohort, View
 from codistill.graph import Graph
+from codistill.methods.parts.needs import Needs
 from codistill.spec import Spec, UnknownName, WrongKind
 
 Peers = Cohort | View
@@ -31,37 +32,18 @@ class Method(nn.Module, ABC):
 
     Attributes:
         title: its name in tables.
-        needs: what it needs besides labelled examples, in words; with `cost` and `published` for `codistill list`.
+        needs: what it needs of data, peers and networks.
         cost: network passes per network and step, forward / backward.
         published: published figures, their source, and how sure they are.
-        mutual: whether peers learn from each other, so that their number matters.
-        views: distorted views of a batch that it needs; those after the first are ``batch.views``.
-        own_views: whether each peer has a distortion of its own.
-        own_batches: whether peers may have samples of their own (``shards``): their predictions are never compared
-            across batches.
-        partners: whether it needs ``batch.partner``, another example of the same class.
-        semi: whether it learns from unlabelled samples.
-        branches: whether peers have to be branches of one trunk.
-        twin: whether its teacher is a network's own past self: in a study, the one with its start trained alone.
-        blocks: independent blocks of peers, side by side: one for each seed of a fleet.
         samples: how many samples ``batch.index`` counts, and
         epochs: those of the whole training; said before `prepare`, 0 where nobody said.
         graph: who learns from whom; None where nobody learns from peers.
     """
 
     title: ClassVar[str]
-    needs: ClassVar[str] = ""
+    needs: ClassVar[Needs] = Needs()
     cost: ClassVar[str] = "1 / 1"
     published: ClassVar[str] = ""
-    mutual: ClassVar[bool] = False
-    views: ClassVar[int] = 1
-    own_views: ClassVar[bool] = False
-    own_batches: ClassVar[bool] = False
-    partners: ClassVar[bool] = False
-    semi: ClassVar[bool] = False
-    branches: ClassVar[bool] = False
-    twin: ClassVar[bool] = False
-    blocks: int = 1
     samples: int = 0
     epochs: int = 0
     graph: Graph | None = None
@@ -72,7 +54,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        """Named terms, each ``[P]``, or ``[blocks]`` where it belongs to no peer; their sum is what is minimised.
+        """Named terms, each ``[P]``, or a scalar where it belongs to no peer; their sum is what is minimised.
 
         Args:
             cohort: the peers.
@@ -84,15 +66,6 @@ class Method(nn.Module, ABC):
     def same_gradient(cls, options: Mapping[str, Any]) -> str | None:
         """The spec of another method that has the very same gradient as this one with these options, or None."""
         return None
-
-    def repeat(self, blocks: int) -> "Method":
-        """Make this the method of so many independent blocks of peers side by side, each with the method's graph."""
-        self.blocks *= blocks
-        for module in self.modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Graph):
-                    setattr(module, name, value.repeat(blocks))
-        return self
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         """Once, before the optimizer is built: taps, connectors, tables."""
@@ -143,7 +116,7 @@ def find(spec: str) -> type[Method]:
 def is_mutual(spec: str) -> bool:
     """Whether a method's peers learn from each other: by itself, or because it was given ``teacher=none``."""
     options = Spec.parse(spec).options
-    return find(spec).mutual or ("teacher" in options and options["teacher"] is None)
+    return find(spec).needs.peers or ("teacher" in options and options["teacher"] is None)
 
 
 def get(spec: str, **settings: Any) -> Method:
@@ -170,3 +143,6 @@ def get(spec: str, **settings: Any) -> Method:
             fix = "a run's folder, or none for the peers" if parameter.name == "teacher" else "a value"
             raise ValueError(f"method {spec!r} needs {parameter.name}: give it {fix}, {parameter.name}=...")
     return cls(*args, **options)
+
+
+__all__ = ["IdenticalPeers", "Method", "Needs", "Peers", "Terms", "find", "get", "is_mutual", "warn_of_identical"]

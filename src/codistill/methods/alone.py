@@ -3,7 +3,7 @@
 from codistill.batch import Batch
 from codistill.checks import number
 from codistill.losses.labels import confidence, cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 
 
 class Alone(Method):
@@ -15,7 +15,7 @@ class Alone(Method):
     """
 
     title = "Alone"
-    own_batches = True
+    needs = Needs(shards=True, couples="edges")
 
     def __init__(self, label_smoothing: float = 0.0, confidence_penalty: float = 0.0) -> None:
         super().__init__()

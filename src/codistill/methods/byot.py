@@ -12,7 +12,7 @@ from codistill.losses.features.squared_error import squared_error
 from codistill.losses.labels import cross_entropy
 from codistill.losses.maps import positions
 from codistill.losses.posterior import full_precision
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.mixing import linear
 from codistill.randomness import seeded
 
@@ -36,9 +36,8 @@ class BYOT(Method):
     """
 
     title = "BYOT"
+    needs = Needs(unlabelled=True, shards=True, parameters=True)
     published = "CIFAR-100, ResNet-18, a replication: 76.24 -> 77.88 (winycg/Self-KD-Lib)"
-    semi = True
-    own_batches = True
 
     def __init__(
         self,

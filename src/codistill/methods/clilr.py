@@ -6,8 +6,7 @@ from codistill.cohort.branches import trunks
 from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
-from codistill.methods.parts.mixing import others
+from codistill.methods import Method, Needs, Peers, Terms
 
 
 class CLILR(Method):
@@ -25,12 +24,9 @@ class CLILR(Method):
     """
 
     title = "CL-ILR"
-    needs = "branches"
+    needs = Needs(peers=True, branches=True, unlabelled=True)
     cost = "1 / 1, the trunk once for all"
     published = "CIFAR-100, ResNet-32 72.33, ResNet-110 78.83 (second hand: the PCL paper, as a replication quotes it)"
-    mutual = True
-    semi = True
-    branches = True
 
     def __init__(self, weight: float = 1.0, temperature: float = 2.0) -> None:
         super().__init__()
@@ -38,12 +34,13 @@ class CLILR(Method):
         self.temperature = number("temperature", temperature, 1e-6)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        for trunk in trunks(cohort.parts(), cohort.peers, self.blocks):
+        for trunk in trunks(cohort.parts(), cohort.peers, 1):
             trunk.trunk_scale = 1.0 / len(trunk.peers)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, task, mask = cohort(batch.x).logits, batch.task, batch.mask  # [P, B, C]
-        teacher = others(cohort.share(z), self.blocks)
+        shared = cohort.share(z)
+        teacher = (shared.sum(0) - shared) / (len(z) - 1)
         mimic = kl(students=z, sources=teacher, task=task, temperature=self.temperature)
         return {
             "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),

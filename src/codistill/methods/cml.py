@@ -6,7 +6,7 @@ from codistill.cohort import Cohort
 from codistill.graph import Graph, along, complete, named
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.sources import Sources
 
 
@@ -30,14 +30,12 @@ class CML(Method):
     """
 
     title = "CML"
-    needs = "peers, and a teacher"
+    needs = Needs(peers=True, teacher="frozen", unlabelled=True, couples="edges")
     cost = "2 / 1, and the teacher's training"
     published = (
         "text detection, hmean: PP-OCR 0.759, with DML 0.777, with CML 0.789 (second hand: a summary of 'Dive into "
         "OCR'); PP-OCRv3's student 83.2 -> 84.3, with a better teacher (PaddleOCR's own account)"
     )
-    mutual = True
-    semi = True
 
     def __init__(
         self,

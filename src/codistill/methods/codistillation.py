@@ -14,9 +14,8 @@ from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import log_posterior
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.ema import Steps, started
-from codistill.methods.parts.mixing import split
 
 
 class Codistillation(Method):
@@ -40,11 +39,8 @@ class Codistillation(Method):
     """
 
     title = "Codistillation"
-    needs = "peers"
+    needs = Needs(peers=True, unlabelled=True, shards=True)
     cost = "2 / 1 after the burn-in, P / 1 with shards; exchange=logits: 1 / 1"
-    mutual = True
-    semi = True
-    own_batches = True
 
     def __init__(
         self,
@@ -69,12 +65,14 @@ class Codistillation(Method):
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         if self.exchange == "weights":
             self.copies = cohort.frozen(moving=True)
-        elif isinstance(batch.x, PerPeer) and len(batch.y) == len(cohort):
-            y = split(batch.y, self.blocks)
-            if not y.equal(y[:, :1].expand_as(y)):
-                raise ValueError(
-                    "exchange='logits': peers have samples of their own; use exchange=weights, or shards=False"
-                )
+        elif (
+            isinstance(batch.x, PerPeer)
+            and len(batch.y) == len(cohort)
+            and not batch.y.equal(batch.y[:1].expand_as(batch.y))
+        ):
+            raise ValueError(
+                "exchange='logits': peers have samples of their own; use exchange=weights, or shards=False"
+            )
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, task = cohort(batch.x).logits, batch.task  # [P, B, C]
@@ -99,19 +97,19 @@ class Codistillation(Method):
         if self.exchange == "logits":
             return blend(self.graph, logits=cohort.share(z), task=batch.task, temperature=self.temperature)
         copies = started(self.copies)
-        peers, size = len(copies), len(copies) // self.blocks
+        peers = len(copies)
         if not isinstance(batch.x, PerPeer) or len(pytree.tree_leaves(batch.x.inputs)[0]) != peers:
             return blend(self.graph, logits=copies(batch.x).logits, task=batch.task, temperature=self.temperature)
         total = torch.zeros_like(log_posterior(z, batch.task))
 
         def moved(t: Tensor, by: int) -> Tensor:
-            return split(t, self.blocks).roll(by, 1).flatten(0, 1)
+            return t.roll(by, 0)
 
-        for away in range(1, size):  # peer j's copy on the batch of peer j + away, round and round in its block
+        for away in range(1, peers):  # peer j's copy on the batch of peer j + away, round and round
             inputs = pytree.tree_map(partial(moved, by=-away), batch.x.inputs)
             p = log_posterior(copies(PerPeer(inputs)).logits, batch.task, self.temperature).exp()
             total = total + moved(p, away)
-        return total / (size - 1)
+        return total / (peers - 1)
 
 
 __all__ = ["Codistillation"]

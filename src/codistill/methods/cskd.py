@@ -7,7 +7,7 @@ from codistill.checks import number
 from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 
 
 class CSKD(Method):
@@ -24,11 +24,9 @@ class CSKD(Method):
     """
 
     title = "CS-KD"
-    needs = "labels"
+    needs = Needs(partners=True, shards=True, couples="edges")
     cost = "2 / 1"
     published = "CIFAR-100, ResNet-18, a replication: 76.24 -> 78.66 (winycg/Self-KD-Lib)"
-    partners = True
-    own_batches = True
 
     def __init__(self, weight: float = 1.0, temperature: float = 4.0) -> None:
         super().__init__()

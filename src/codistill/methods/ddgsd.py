@@ -12,7 +12,7 @@ from codistill.losses.features.mmd import mmd
 from codistill.losses.labels import cross_entropy
 from codistill.losses.maps import positions
 from codistill.losses.posterior import full_precision
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 
 
 class DDGSD(Method):
@@ -33,15 +33,12 @@ class DDGSD(Method):
     """
 
     title = "DDGSD"
-    needs = "two distorted views"
+    needs = Needs(views=2, unlabelled=True, shards=True, couples="edges")
     cost = "2 / 2"
     published = (
         "CIFAR-100, ResNet-18, error: 23.45 -> 21.47 (second hand: the paper's table 3 as an issue quotes it); "
         "replications: 30.15 -> 26.60 with 90 % of the data, and accuracy 76.24 -> 76.61"
     )
-    views = 2
-    semi = True
-    own_batches = True
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from codistill.graph import Graph, along_edges, same_classes
 from codistill.losses.dist import dist
 from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import over_classes
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.sources import Sources
 
 
@@ -34,12 +34,11 @@ class DIST(Method):
     """
 
     title = "DIST"
-    needs = "a teacher, or peers"
+    needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
     cost = "2 / 1, and the teacher's training"
     published = (
         "ImageNet, ResNet-34 to ResNet-18: 72.07; CIFAR-100, ResNet-32x4 to ResNet-8x4: 76.31 ± 0.19 (hunto/DIST_KD)"
     )
-    semi = True
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from codistill.graph import Graph, along_edges, same_classes
 from codistill.losses.dkd import dkd
 from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import over_classes
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.sources import Sources
 
 
@@ -37,7 +37,7 @@ class DKD(Method):
     """
 
     title = "DKD"
-    needs = "a teacher, or peers; labels"
+    needs = Needs(teacher="frozen", couples="edges")
     cost = "2 / 1, and the teacher's training"
     published = (
         "CIFAR-100, ResNet-32x4 to ResNet-8x4: 76.32 (KD 73.33); ImageNet, ResNet-34 to ResNet-18: 71.70 (KD 71.03) "

@@ -12,7 +12,7 @@ from codistill.graph import Graph, along, complete, matrix, named
 from codistill.losses import divergences
 from codistill.losses.divergence import Divergence
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 
 
 class DML(Method):
@@ -34,13 +34,11 @@ class DML(Method):
     """
 
     title = "DML"
-    needs = "peers"
+    needs = Needs(peers=True, unlabelled=True, couples="edges")
     published = (
         "CIFAR-100, two ResNet-32: 68.99 -> 71.19 / 70.75 (table 2, as two transcriptions agree); "
         "replications of that row in three repositories: -0.1 to +1.2"
     )
-    mutual = True
-    semi = True
 
     def __init__(
         self,

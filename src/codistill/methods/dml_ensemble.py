@@ -9,7 +9,7 @@ from codistill.graph import MEANS, Graph, blend, complete, everyone, named
 from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.spec import Spec, UnknownName
 
 
@@ -31,9 +31,7 @@ class DMLEnsemble(Method):
     """
 
     title = "DML_e"
-    needs = "peers"
-    mutual = True
-    semi = True
+    needs = Needs(peers=True, unlabelled=True, couples="edges")
 
     def __init__(
         self,

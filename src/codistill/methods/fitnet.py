@@ -6,7 +6,7 @@ from codistill.cohort import Cohort
 from codistill.graph import Graph
 from codistill.losses.features.squared_error import squared_error
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.connectors import connected, where_channels_differ
 from codistill.methods.parts.features import Features
 
@@ -28,9 +28,8 @@ class FitNet(Method):
     """
 
     title = "FitNet"
-    needs = "a teacher, or peers"
+    needs = Needs(teacher="frozen", unlabelled=True)
     cost = "2 / 1, and the teacher's training"
-    semi = True
 
     def __init__(
         self,

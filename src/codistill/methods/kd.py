@@ -6,7 +6,7 @@ from codistill.cohort import Cohort
 from codistill.graph import Graph, along
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.sources import Sources
 
 
@@ -25,10 +25,9 @@ class KD(Method):
     """
 
     title = "KD"
-    needs = "a teacher, or peers"
+    needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
     cost = "2 / 1, and the teacher's training"
     published = "CIFAR-10, ResNet-110 to ResNet-20 (CE + 0.1 KD): 92.37 -> 92.82 (AberHu/Knowledge-Distillation-Zoo)"
-    semi = True
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ from codistill.checks import number
 from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
-from codistill.methods.parts.mixing import once, split, spread
+from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods.parts.mixing import once
 
 ENSEMBLES = ("naive", "linear", "minlogit", "general")
 STEPS = 10  # of the exponentiated gradient
@@ -38,10 +38,8 @@ class KDCL(Method):
     """
 
     title = "KDCL"
-    needs = "peers, labels"
+    needs = Needs(peers=True, own_views=True)
     published = "CIFAR-100, ResNet-32 73.76, ResNet-110 78.28 (second hand: the PCL paper, as a replication quotes it)"
-    mutual = True
-    own_views = True
     products: Tensor
     count: Tensor
     weights: Tensor
@@ -63,32 +61,31 @@ class KDCL(Method):
         if self.ensemble == "general":
             if batch.index is None:
                 raise ValueError("ensemble='general' holds samples out by their number: give Batch(index=...)")
-            size = len(cohort) // self.blocks
             with torch.no_grad():
-                start = cohort(batch.x).logits.new_zeros(self.blocks, size, size)
+                start = cohort(batch.x).logits.new_zeros(len(cohort), len(cohort))
             self.register_buffer("products", start)
-            self.register_buffer("count", start[:, :1, :1].clone())
-            self.register_buffer("weights", start[:, 0] + 1.0 / size)
+            self.register_buffer("count", start[0, 0].clone())
+            self.register_buffer("weights", start[0] + 1.0 / len(cohort))
             self._seen: tuple[Tensor, Tensor] | None = None
 
     def start_epoch(self, epoch: int) -> None:
         if self.ensemble == "general":
             c = self.products / self.count.clamp(min=1.0)
             # nearly like peers make C nearly singular; without samples it is 0, and the weights are all alike
-            ridge = 1e-4 * c.diagonal(dim1=1, dim2=2).mean(1).view(-1, 1, 1) + 1e-12
-            w = torch.linalg.inv(c + ridge * torch.eye(c.shape[-1], dtype=c.dtype, device=c.device)).sum(2)
-            self.weights.copy_(w / w.sum(1, keepdim=True))
+            ridge = 1e-4 * c.diagonal().mean() + 1e-12
+            w = torch.linalg.inv(c + ridge * torch.eye(c.shape[-1], dtype=c.dtype, device=c.device)).sum(1)
+            self.weights.copy_(w / w.sum())
             self.products.zero_(), self.count.zero_()
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, mask = cohort(batch.x).logits, batch.mask  # [P, B, C]
-        shared = split(cohort.share(z), self.blocks)  # [n, p, B, C]
-        y = once(batch.y, 1, self.blocks).clamp(min=0).expand(len(shared), -1)  # [n, B]
+        shared = cohort.share(z)
+        y = once(batch.y, 1).clamp(min=0)  # [B]
         if self.ensemble == "general":
             held = held_out(batch.index, self.held_out)
-            self._seen = _products(shared, y, once(held, 1, self.blocks))
+            self._seen = _products(shared, y, once(held, 1))
             mask = ~held if mask is None else ~held * mask
-        teacher = spread(self._ensemble(shared, y, mask), len(z))
+        teacher = self._ensemble(shared, y, mask).expand_as(z)
         mimic = kl(students=z, sources=teacher, temperature=self.temperature)
         return {
             "task": cross_entropy(z, batch.y, mask=mask, smoothing=batch.smoothing),
@@ -102,31 +99,31 @@ class KDCL(Method):
             self._seen = None
 
     def _ensemble(self, z: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
-        """The ensemble's logits ``[n, B, C]``."""
-        labels = y[:, None, :, None].expand(*z.shape[:3], 1)
+        """The ensemble's logits ``[B, C]``."""
+        labels = y[:, None].expand(*z.shape[:2], 1)
         if self.ensemble == "naive":
-            best = z.log_softmax(-1).gather(3, labels).argmax(1, keepdim=True)  # [n, 1, B, 1]
-            return z.gather(1, best.expand(-1, -1, -1, z.shape[-1])).squeeze(1)
+            best = z.log_softmax(-1).gather(2, labels).argmax(0, keepdim=True)  # [1, B, 1]
+            return z.gather(0, best.expand(-1, -1, z.shape[-1])).squeeze(0)
         if self.ensemble == "minlogit":
-            return (z - z.gather(3, labels)).amin(1)
+            return (z - z.gather(2, labels)).amin(0)
         if self.ensemble == "general":
-            return torch.einsum("np,npbc->nbc", self.weights, z)
-        counts = torch.ones_like(y) if mask is None else once(mask, 1, self.blocks).expand_as(y)
-        return torch.einsum("np,npbc->nbc", mixture(z, y, counts), z)
+            return torch.einsum("p,pbc->bc", self.weights, z)
+        counts = torch.ones_like(y) if mask is None else once(mask, 1)
+        return torch.einsum("p,pbc->bc", mixture(z, y, counts), z)
 
 
 def mixture(z: Tensor, y: Tensor, counts: Tensor) -> Tensor:
-    """The a ``[n, p]`` on the simplex that make the cross-entropy of sum_i a_i z_i small, z ``[n, p, B, C]``."""
-    share = counts.to(z.dtype) / counts.sum(1, keepdim=True).clamp(min=1)
+    """The a ``[P]`` on the simplex that make the cross-entropy of sum_i a_i z_i small, z ``[P, B, C]``."""
+    share = counts.to(z.dtype) / counts.sum().clamp(min=1)
     label = F.one_hot(y, z.shape[-1]).to(z.dtype)
     # a step of about a quarter of Newton's, whatever the logits' scale
-    variance = (z.var(1, correction=0).mean(2) * share).sum(1, keepdim=True)
+    variance = (z.var(0, correction=0).mean(1) * share).sum()
     rate = 0.25 / variance.clamp(min=1e-3)
-    score = z.new_zeros(z.shape[:2])
+    score = z.new_zeros(len(z))
     for _ in range(STEPS):
-        error = torch.einsum("np,npbc->nbc", score.softmax(1), z).softmax(-1) - label
-        score = score - rate * torch.einsum("npbc,nbc,nb->np", z, error, share)
-    return score.softmax(1)
+        error = torch.einsum("p,pbc->bc", score.softmax(0), z).softmax(-1) - label
+        score = score - rate * torch.einsum("pbc,bc,b->p", z, error, share)
+    return score.softmax(0)
 
 
 def held_out(index: Tensor | None, part: float) -> Tensor:
@@ -136,10 +133,10 @@ def held_out(index: Tensor | None, part: float) -> Tensor:
 
 
 def _products(z: Tensor, y: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum over held-out samples of (p_i - y)(p_j - y), ``[n, p, p]``, and their number."""
-    error = z.softmax(-1) - F.one_hot(y, z.shape[-1]).unsqueeze(1)
+    """Sum over held-out samples of (p_i - y)(p_j - y), ``[P, P]``, and their number."""
+    error = z.softmax(-1) - F.one_hot(y, z.shape[-1])
     counts = held.to(z.dtype).expand_as(y)
-    return torch.einsum("npbc,nqbc,nb->npq", error, error, counts), counts.sum(1).view(-1, 1, 1)
+    return torch.einsum("pbc,qbc,b->pq", error, error, counts), counts.sum()
 
 
 __all__ = ["KDCL"]

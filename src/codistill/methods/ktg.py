@@ -12,8 +12,7 @@ from codistill.cohort import Cohort
 from codistill.graph import Graph, along, along_edges
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
-from codistill.methods.parts.mixing import split
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.sources import Sources
 from codistill.spec import UnknownName
 
@@ -41,9 +40,7 @@ class KTG(Method):
     """
 
     title = "KTG"
-    needs = "peers; labels for correct"
-    mutual = True
-    semi = True
+    needs = Needs(peers=True, unlabelled=True)
 
     def __init__(
         self,
@@ -77,9 +74,7 @@ class KTG(Method):
         students, sources = self.sources(cohort, batch.x)
         z, s, task = students.logits, sources.logits, batch.task  # [P, B, C]
         if self.sources.teacher is not None:
-            s = torch.cat([split(cohort.share(z), self.blocks), split(s, self.blocks)], 1).flatten(
-                0, 1
-            )  # [P + Q, B, C]
+            s = torch.cat([cohort.share(z), s])  # [P + Q, B, C]
         y = batch.y.expand(z.shape if task == "multilabel" else z.shape[:-1])
         label = cross_entropy(z, batch.y, task=task, mask=batch.mask, smoothing=batch.smoothing)
         linear = 1.0 if progress is None else progress

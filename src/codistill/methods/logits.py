@@ -6,7 +6,7 @@ from codistill.cohort import Cohort
 from codistill.graph import Graph, along
 from codistill.losses.divergences.squared_logits import squared_logits
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.sources import Sources
 
 
@@ -23,10 +23,9 @@ class Logits(Method):
     """
 
     title = "Logits"
-    needs = "a teacher, or peers"
+    needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
     cost = "2 / 1, and the teacher's training"
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 92.98 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
-    semi = True
 
     def __init__(self, teacher: Cohort | None, weight: float = 0.1, graph: str | Graph | None = None) -> None:
         super().__init__()

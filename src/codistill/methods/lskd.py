@@ -8,7 +8,7 @@ from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import over_classes
 from codistill.losses.standardise import standardise
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.sources import Sources
 
 
@@ -32,10 +32,9 @@ class LSKD(Method):
     """
 
     title = "LSKD"
-    needs = "a teacher, or peers"
+    needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
     cost = "2 / 1, and the teacher's training"
     published = "CIFAR-100, ResNet-32x4 to ResNet-8x4: KD 73.33 -> 76.62 (sunshangquan/logit-standardization-KD)"
-    semi = True
 
     def __init__(
         self,

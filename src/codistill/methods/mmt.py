@@ -6,7 +6,7 @@ from codistill.checks import number
 from codistill.graph import Graph, along, complete, named
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.ema import Averages
 
 
@@ -29,10 +29,8 @@ class MMT(Method):
     """
 
     title = "MMT"
-    needs = "peers"
+    needs = Needs(peers=True, unlabelled=True, couples="edges")
     cost = "2 / 1"
-    mutual = True
-    semi = True
 
     def __init__(
         self,

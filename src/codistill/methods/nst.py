@@ -6,7 +6,7 @@ from codistill.cohort import Cohort
 from codistill.graph import Graph
 from codistill.losses.features.nst import nst
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.features import Features
 
 
@@ -26,10 +26,9 @@ class NST(Method):
     """
 
     title = "NST"
-    needs = "a teacher, or peers"
+    needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
     cost = "2 / 1, and the teacher's training"
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 92.83 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
-    semi = True
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from codistill.cohort import Cohort
 from codistill.graph import Graph
 from codistill.losses.features.ofd import ofd
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.connectors import Connector, connected
 from codistill.methods.parts.features import Features
 
@@ -32,10 +32,9 @@ class OFD(Method):
     """
 
     title = "OFD"
-    needs = "a teacher, or peers"
+    needs = Needs(teacher="frozen", unlabelled=True, parameters=True)
     cost = "2 / 1, and the teacher's training"
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 93.13 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
-    semi = True
 
     def __init__(
         self,

@@ -9,8 +9,8 @@ from codistill.checks import number, whole
 from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
-from codistill.methods.parts.mixing import feature_of, linear, split
+from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods.parts.mixing import feature_of, linear
 
 
 class OKDDip(Method):
@@ -33,10 +33,8 @@ class OKDDip(Method):
     """
 
     title = "OKDDip"
-    needs = "peers, or branches"
+    needs = Needs(peers=True, unlabelled=True, parameters=True)
     published = "CIFAR-100, ResNet-32 73.25, ResNet-110 78.54 (second hand: the PCL paper, as a replication quotes it)"
-    mutual = True
-    semi = True
 
     def __init__(
         self,
@@ -54,10 +52,9 @@ class OKDDip(Method):
         self.feature = feature
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        if len(cohort) // self.blocks < 3:
+        if len(cohort) < 3:
             raise ValueError(
-                f"peers={len(cohort) // self.blocks}: okddip needs two that learn from each other and a leader; "
-                "set peers to 3 or more"
+                f"peers={len(cohort)}: okddip needs two that learn from each other and a leader; set peers to 3 or more"
             )
         cohort.tap(self.feature)
         with torch.no_grad():
@@ -65,16 +62,16 @@ class OKDDip(Method):
         if len({f.shape for f in h}) > 1:
             widths = ", ".join(str(f.shape[-1]) for f in h)
             raise ValueError(f"feature={self.feature!r} has widths {widths}: okddip compares features, give the same")
-        self.query = linear(self.blocks, self.size, h[0].shape[-1], like=h[0])
-        self.key = linear(self.blocks, self.size, h[0].shape[-1], like=h[0])
+        self.query = linear(self.size, h[0].shape[-1], like=h[0])
+        self.key = linear(self.size, h[0].shape[-1], like=h[0])
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         outputs = cohort(batch.x)
         z, task, mask = outputs.logits, batch.task, batch.mask  # [P, B, C]
-        h = split(torch.stack(feature_of(outputs, self.feature)), self.blocks)[:, :-1]  # [n, p - 1, B, F]
-        shared = split(cohort.share(z), self.blocks)[:, :-1]  # [n, p - 1, B, C]
-        mixed = torch.einsum("nbij,njb...->nib...", self._attention(h), shared)
-        teacher = torch.cat([mixed, shared.mean(1, keepdim=True)], 1).flatten(0, 1)  # [P, B, C]
+        h = torch.stack(feature_of(outputs, self.feature))[:-1]  # [P - 1, B, F]
+        shared = cohort.share(z)[:-1]  # [P - 1, B, C]
+        mixed = torch.einsum("bij,jb...->ib...", self._attention(h), shared)
+        teacher = torch.cat([mixed, shared.mean(0, keepdim=True)])  # [P, B, C]
         mimic = kl(students=z, sources=teacher, task=task, temperature=self.temperature)
         return {
             "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
@@ -82,9 +79,9 @@ class OKDDip(Method):
         }
 
     def _attention(self, h: Tensor) -> Tensor:
-        """a_ij of every sample, ``[n, B, p - 1, p - 1]``; rows sum to 1."""
-        query = torch.einsum("nkf,npbf->nbpk", self.query, h)
-        key = torch.einsum("nkf,npbf->nbpk", self.key, h)
+        """a_ij of every sample, ``[B, P - 1, P - 1]``; rows sum to 1."""
+        query = torch.einsum("kf,pbf->bpk", self.query, h)
+        key = torch.einsum("kf,pbf->bpk", self.key, h)
         return (query @ key.transpose(-1, -2)).softmax(-1)
 
 

@@ -12,8 +12,8 @@ from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import full_precision
-from codistill.methods import Method, Peers, Terms
-from codistill.methods.parts.mixing import ensemble_loss, linear, split, spread
+from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods.parts.mixing import ensemble_loss, linear
 
 
 class ONE(Method):
@@ -33,12 +33,9 @@ class ONE(Method):
     """
 
     title = "ONE"
-    needs = "branches"
+    needs = Needs(peers=True, branches=True, unlabelled=True, parameters=True)
     cost = "1 / 1, the trunk once for all"
     published = "CIFAR-100, ResNet-32 73.79, ResNet-110 78.40 (second hand: the PCL paper, as a replication quotes it)"
-    mutual = True
-    semi = True
-    branches = True
 
     def __init__(self, weight: float = 1.0, temperature: float = 3.0, ramp: float = 0.27) -> None:
         super().__init__()
@@ -48,24 +45,22 @@ class ONE(Method):
         self.stem = ""
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        found = trunks(cohort.parts(), cohort.peers, self.blocks)
+        found = trunks(cohort.parts(), cohort.peers, 1)
         self.stem = f"{found[0].at}:input"
         cohort.tap(self.stem)
         with torch.no_grad():
             h = self._pooled(cohort(batch.x).features[self.stem])
-        size = len(cohort) // self.blocks
-        self.fc = linear(self.blocks, size, h.shape[-1], like=h)
+        self.fc = linear(len(cohort), h.shape[-1], like=h)
         # FC has no bias: the batch norm after it would take it off again
-        self.scale = nn.Parameter(torch.ones_like(h[:, :1, :1]).repeat(1, 1, size))
+        self.scale = nn.Parameter(h.new_ones(len(cohort)))
         self.shift = nn.Parameter(torch.zeros_like(self.scale))
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         outputs = cohort(batch.x)
         z, task, mask = outputs.logits, batch.task, batch.mask  # [P, B, C]
-        gate = self._gate(self._pooled(outputs.features[self.stem]))  # [blocks, B, P / blocks]
-        each = split(z, self.blocks)
-        together = torch.einsum("nbp,npb...->nb...", gate, each)
-        teacher = spread(cohort.share(together), len(z))
+        gate = self._gate(self._pooled(outputs.features[self.stem]))  # [B, P]
+        together = torch.einsum("bp,pb...->b...", gate, z)
+        teacher = cohort.share(together).expand_as(z)
         mimic = kl(students=z, sources=teacher, task=task, temperature=self.temperature)
         return {
             "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
@@ -74,15 +69,14 @@ class ONE(Method):
         }
 
     def _pooled(self, stem: Tensor | list[Tensor]) -> Tensor:
-        """What each trunk gives, ``[blocks, B, F]``: the same for all its branches, so the first one's."""
+        """What the trunk gives, ``[B, F]``: the same for all its branches, so the first one's."""
         assert isinstance(stem, Tensor)
-        h = split(stem, self.blocks)[:, 0]
-        return full_precision(h.flatten(3).mean(3) if h.dim() > 3 else h)
+        h = stem[0]
+        return full_precision(h.flatten(2).mean(2) if h.dim() > 2 else h)
 
     def _gate(self, h: Tensor) -> Tensor:
-        score = torch.einsum("npf,nbf->nbp", self.fc, h)
-        # batch norm over B of each of the [blocks, P / blocks] scores
-        mean, variance = score.mean(1, keepdim=True), score.var(1, keepdim=True, correction=0)
+        score = h @ self.fc.T  # [B, P]
+        mean, variance = score.mean(0), score.var(0, correction=0)  # batch norm
         return F.relu((score - mean) * (variance + 1e-5).rsqrt() * self.scale + self.shift).softmax(-1)
 
 

@@ -10,9 +10,9 @@ from codistill.graph import Graph, along, complete
 from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.ema import Averages
-from codistill.methods.parts.mixing import ensemble_loss, feature_of, linear, spread
+from codistill.methods.parts.mixing import ensemble_loss, feature_of, linear
 
 
 class PCL(Method):
@@ -35,12 +35,9 @@ class PCL(Method):
     """
 
     title = "PCL"
-    needs = "peers"
+    needs = Needs(peers=True, own_views=True, unlabelled=True, parameters=True)
     cost = "2 / 1"
     published = "CIFAR-100, ResNet-32 74.14, ResNet-110 79.98 (second hand: the paper, as a replication quotes it)"
-    mutual = True
-    semi = True
-    own_views = True
 
     def __init__(
         self,
@@ -64,18 +61,15 @@ class PCL(Method):
         with torch.no_grad():
             outputs = cohort(batch.x)
         h = feature_of(outputs, self.feature)
-        width = sum(f.shape[-1] for f in h) // self.blocks
-        self.head = linear(self.blocks, outputs.logits.shape[-1], width, like=h[0])
-        self.bias = nn.Parameter(self.head.new_zeros(self.head.shape[:2]))
+        self.head = linear(outputs.logits.shape[-1], sum(f.shape[-1] for f in h), like=h[0])
+        self.bias = nn.Parameter(self.head.new_zeros(len(self.head)))
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         outputs = cohort(batch.x)
         z, task, mask, temperature = outputs.logits, batch.task, batch.mask, self.temperature
-        h = feature_of(outputs, self.feature)
-        size = len(h) // self.blocks
-        joint = torch.stack([torch.cat(h[i : i + size], -1) for i in range(0, len(h), size)])  # [blocks, B, F of all]
-        together = torch.einsum("ncf,nbf->nbc", self.head, joint) + self.bias.unsqueeze(1)
-        teacher = spread(cohort.share(together), len(z))
+        joint = torch.cat(feature_of(outputs, self.feature), -1)  # [B, F of all]
+        together = torch.einsum("cf,bf->bc", self.head, joint) + self.bias
+        teacher = cohort.share(together).expand_as(z)
         mimic = kl(students=z, sources=teacher, task=task, temperature=temperature)
         past = along(
             self.graph,

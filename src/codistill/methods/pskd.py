@@ -8,7 +8,7 @@ from codistill.checks import number
 from codistill.losses.average import average
 from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import log_posterior
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 
 
 class PSKD(Method):
@@ -26,12 +26,11 @@ class PSKD(Method):
     """
 
     title = "PS-KD"
-    needs = "labels, numbered samples"
+    needs = Needs(index=True, shards=True, couples="edges")
     published = (
         "CIFAR-100, error: PreAct ResNet-18 24.18 -> 20.82, PreAct ResNet-101 20.75 -> 19.43, DenseNet-121 20.05 -> "
         "18.73 (lgcnsai/PS-KD-Pytorch, the authors'); replication, ResNet-18: accuracy 76.24 -> 79.31"
     )
-    own_batches = True
     epoch: Tensor
     past: Tensor
     present: Tensor

@@ -6,7 +6,7 @@ from codistill.cohort import Cohort
 from codistill.graph import Graph, along, own
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.sources import Sources
 
 
@@ -28,11 +28,9 @@ class TfKD(Method):
     """
 
     title = "Tf-KD self"
-    needs = "its past self"
+    needs = Needs(teacher="past", unlabelled=True, couples="edges")
     cost = "2 / 1, and the past self's training"
     published = "CIFAR-100: ResNeXt29 81.03 -> 82.08 (yuanli2333/Teacher-free-Knowledge-Distillation, the authors')"
-    semi = True
-    twin = True
 
     def __init__(
         self,
@@ -55,7 +53,7 @@ class TfKD(Method):
         w = self.sources.graph.matrix(len(cohort), len(teacher))
         if bool((w.sum(1) == 0).any()):
             raise ValueError(
-                f"teacher has {len(teacher) // self.blocks} networks for {len(cohort) // self.blocks} peers, and each "
+                f"teacher has {len(teacher)} networks for {len(cohort)} peers, and each "
                 "learns from its past self: give it as many, or graph=everyone"
             )
 

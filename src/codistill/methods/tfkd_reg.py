@@ -8,7 +8,7 @@ from codistill.checks import number
 from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 
 
 class TfKDReg(Method):
@@ -28,9 +28,8 @@ class TfKDReg(Method):
     """
 
     title = "Tf-KD reg"
-    needs = "labels"
+    needs = Needs(shards=True, couples="edges")
     published = "CIFAR-100, ResNet-18, a replication: 76.24 -> 76.61 (winycg/Self-KD-Lib)"
-    own_batches = True
 
     def __init__(
         self, alpha: float = 0.1, temperature: float = 20.0, multiplier: float = 100.0, correct: float = 0.99

@@ -6,7 +6,7 @@ from codistill.graph import Graph, along
 from codistill.losses.divergences.kl import kl
 from codistill.losses.features.squared_error import squared_error
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.methods.parts.connectors import connected, where_channels_differ
 from codistill.methods.parts.features import Features
 
@@ -29,13 +29,11 @@ class UDML(Method):
     """
 
     title = "U-DML"
-    needs = "peers"
+    needs = Needs(peers=True, unlabelled=True)
     published = (
         "ImageNet, PPLCNet_x2.5: 74.93, with DML 76.68, with U-DML 76.74 (PaddleClas); text recognition: LCNet 0.693, "
         "with U-DML 0.739 (second hand: a summary of 'Dive into OCR')"
     )
-    mutual = True
-    semi = True
 
     def __init__(
         self,

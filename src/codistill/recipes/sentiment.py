@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from codistill.batch import Batch
 from codistill.graph import Graph, complete
 from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Peers, Terms
+from codistill.methods import Method, Needs, Peers, Terms
 from codistill.run import Run
 from codistill.study import Study
 
@@ -29,8 +29,7 @@ class BatchSoftmax(Method):
     """
 
     title = "Softmax over the batch (the study's term)"
-    needs = "peers"
-    mutual = True
+    needs = Needs(peers=True)
 
     def __init__(self, sigmoid: bool = True) -> None:
         super().__init__()

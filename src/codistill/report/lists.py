@@ -16,6 +16,7 @@ from rich.text import Text
 from torch.overrides import TorchFunctionMode
 
 from codistill import discovery, methods, models
+from codistill.methods import Needs
 from codistill.report.recipes import recipes_listing
 from codistill.spec import Spec
 
@@ -61,8 +62,6 @@ which belong to no peer's turn |
 | `augment` left empty | {distorted}, and any with `own_views` | they need distorted views |
 | `peers=1` | {mutual}, and any with `teacher=none` | there is nobody to learn from |
 """
-# With the options' defaults and like networks; `tests/test_roster.py` holds this to what happens.
-OWN_PARAMETERS = ("afd", "byot", "ofd", "okddip", "pcl")
 
 
 class Row(NamedTuple):
@@ -83,7 +82,9 @@ def method_rows() -> list[Row]:
     for name in discovery.available(FOLDERS["methods"]):
         method = methods.find(name)
         summary, _, equation = (inspect.getdoc(method) or "").partition("\n")[0].partition("  ")
-        rows.append(Row(name, summary, equation.strip(), _options(method), method.needs, method.cost, method.published))
+        rows.append(
+            Row(name, summary, equation.strip(), _options(method), str(method.needs), method.cost, method.published)
+        )
     return rows
 
 
@@ -177,20 +178,20 @@ def methods_page(results: Path = RESULTS) -> str:
 
 
 def _refused() -> str:
-    every = {row.name: methods.find(row.name) for row in method_rows()}
+    every = {row.name: methods.find(row.name).needs for row in method_rows()}
 
-    def those(attribute: str) -> str:
-        return _names(name for name, method in every.items() if getattr(method, attribute))
+    def those(holds: Callable[[Needs], bool]) -> str:
+        return _names(name for name, needs in every.items() if holds(needs))
 
     return REFUSED.format(
-        own=_names(OWN_PARAMETERS),
-        branches=those("branches"),
-        views=those("own_views"),
-        batches=those("own_batches"),
-        semi=those("semi"),
-        partners=those("partners"),
-        distorted=_names(name for name, method in every.items() if method.views > 1 or method.own_views),
-        mutual=those("mutual"),
+        own=those(lambda needs: needs.parameters),
+        branches=those(lambda needs: needs.branches),
+        views=those(lambda needs: needs.own_views),
+        batches=those(lambda needs: needs.shards),
+        semi=those(lambda needs: needs.unlabelled),
+        partners=those(lambda needs: needs.partners),
+        distorted=those(lambda needs: needs.augmentation),
+        mutual=those(lambda needs: needs.peers),
     )
 
 

@@ -203,7 +203,7 @@ def _check_entries(entries: Sequence[Entry]) -> None:
         _check_method(entry.run)
         if any(entry.run == other.run or entry.name == other.name for other in entries[:number]):
             raise ValueError(f"{entry.name!r} is there twice: leave one out")
-        if entry.teacher == BASELINE and entry.run.peers < 2 and not methods.find(entry.method).twin:
+        if entry.teacher == BASELINE and entry.run.peers < 2 and methods.find(entry.method).needs.teacher != "past":
             raise ValueError(
                 f"peers=1: {entry.name!r} learns from another network trained alone than its own twin, and there is "
                 "one: set peers to 2 or more, or teacher to the folder of a run"
@@ -239,7 +239,7 @@ def _entry(spec: Spec, base: Run, most: int) -> Entry:
     teacher = options.get("teacher")
     if "teacher" not in options and "teacher" in parameters and parameters["teacher"].default is Parameter.empty:
         teacher = options["teacher"] = BASELINE
-    if teacher == BASELINE and "graph" in parameters and not method.twin:
+    if teacher == BASELINE and "graph" in parameters and method.needs.teacher != "past":
         # Each from the next network trained alone: of the same size, and its own twin only where the method says so.
         options.setdefault("graph", "ring")
     peers = settings.pop("peers", base.peers if methods.is_mutual(str(spec)) else most)

@@ -4,8 +4,9 @@ Runs that differ in their method, their number of peers and their seed share eve
 alike one stacked computation. A single run is a fleet of one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from codistill.cohort.groups import Leaf, on_device
 from codistill.cohort.timing import fastest
 from codistill.data.examples import DataSet
 from codistill.data.split import limited
+from codistill.graph import Graph
 from codistill.methods import Method
 from codistill.models.trial import try_out
 from codistill.randomness import derive, seeded
@@ -61,7 +63,8 @@ def _dataset_of(run: Run, given: DataSet | None) -> DataSet:
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """Runs that differ in nothing but their seed: one method over all their peers, a block of them for each seed."""
+    """One method and its peers: those of one run, or of runs that differ in nothing but their seed, one after the
+    other, where the method lets them stand side by side (see `Needs.couples`)."""
 
     runs: tuple[Run, ...]
     peers: range
@@ -145,11 +148,11 @@ class Fleet:
         for member in self.members:
             check_needs(member.method, member.runs[0])
         _, batches = self.draw(0, 0)
-        for number, member in enumerate(self.members):
-            with seeded(self.device, run.seed, "prepare", number):
+        for member, batch in zip(self.members, batches, strict=True):
+            with seeded(self.device, member.runs[0].seed, "prepare", 0):  # whatever else is in the fleet
                 member.method.to(self.device)
                 member.method.samples, member.method.epochs = self.streams.samples, run.epochs
-                member.method.prepare(member.view, batches[number])
+                member.method.prepare(member.view, batch)
                 member.method.to(self.device)
         made = [m for member in self.members for m in member.method.modules() if isinstance(m, Cohort)]
         for cohort in (self.cohort, *made):
@@ -189,17 +192,19 @@ class Fleet:
             alike_but_for_seed.setdefault(run.replace(seed=0), []).append(run)
         members = []
         for runs in alike_but_for_seed.values():
-            peers = range(self.places[runs[0]].start, self.places[runs[-1]].stop)
-            members.append(
-                Member(
-                    runs=tuple(runs),
-                    peers=peers,
-                    method=self._method(runs, teachers).repeat(len(runs)),
-                    view=self.cohort[peers.start : peers.stop],
-                    rows=on_device(tuple(self.rows[peers.start : peers.stop]), self.device),
-                )
-            )
+            side_by_side = methods.find(runs[0].method).needs.couples == "edges"
+            members += [self._member(each, teachers) for each in ([runs] if side_by_side else [[run] for run in runs])]
         return members
+
+    def _member(self, runs: Sequence[Run], teachers: Mapping[str, Path]) -> Member:
+        peers = range(self.places[runs[0]].start, self.places[runs[-1]].stop)
+        return Member(
+            runs=tuple(runs),
+            peers=peers,
+            method=repeat_graphs(self._method(runs, teachers), len(runs)),
+            view=self.cohort[peers.start : peers.stop],
+            rows=on_device(tuple(self.rows[peers.start : peers.stop]), self.device),
+        )
 
     def _method(self, runs: Sequence[Run], teachers: Mapping[str, Path]) -> Method:
         spec = Spec.parse(runs[0].method)
@@ -281,9 +286,9 @@ class Fleet:
         return x[0] if len(x) == 1 else PerPeer(x[on_device(tuple(self.rows), x.device)])
 
     def _part(self, member: Member, x: Tensor) -> Tensor | PerPeer:
-        """Inputs ``[rows, B, ...]`` as those of a member's peers, one for each block that shares them."""
-        if len(x) == 1:
-            return x[0]
+        """Inputs ``[rows, B, ...]`` as those of a member's peers, one for each run that shares them."""
+        if self._has_one_row(member):
+            return x[self.rows[member.peers.start]]
         return PerPeer(x[member.rows if self.run.shards else member.rows[:: member.runs[0].peers]])
 
     def draw(self, epoch: int, step: int, stream: int = 0) -> tuple[Tensor | PerPeer, list[Batch]]:
@@ -291,7 +296,8 @@ class Fleet:
         where = (epoch, step, stream)
         x, y, index = self.streams.draw(where)
         whole = self._whole(x)
-        batches = [self._batch(member, where, whole, x, y, index) for member in self.members]
+        view = cache(lambda number: self.streams.draw(where, number)[0])  # once for all members
+        batches = [self._batch(member, where, view, whole, x, y, index) for member in self.members]
         own = [(m.peers, b.x.inputs) for m, b in zip(self.members, batches, strict=True) if self._own_views(m)]
         if own:  # the whole is what every peer sees, so peers with a view of their own have it there too
             each = x[on_device(tuple(self.rows), x.device)]
@@ -300,32 +306,50 @@ class Fleet:
             whole = PerPeer(each)
         return whole, batches
 
+    def _has_one_row(self, member: Member) -> bool:
+        """Whether all its peers learn from the same samples."""
+        return len(set(self.rows[member.peers.start : member.peers.stop])) == 1
+
     def _own_views(self, member: Member) -> bool:
-        return member.method.own_views or self.run.own_views
+        return member.method.needs.own_views or self.run.own_views
 
     def _batch(
-        self, member: Member, where: Where, whole: Tensor | PerPeer, x: Tensor, y: Tensor, index: Tensor
+        self,
+        member: Member,
+        where: Where,
+        view: Callable[[int], Tensor],
+        whole: Tensor | PerPeer,
+        x: Tensor,
+        y: Tensor,
+        index: Tensor,
     ) -> Batch:
         method, streams = member.method, self.streams
-        one = len(x) == 1
+        one, row = self._has_one_row(member), self.rows[member.peers.start]
         if self._own_views(member):
-            own = torch.stack([streams.draw(where, view)[0] for view in range(member.runs[0].peers)])
+            own = torch.stack([view(number) for number in range(member.runs[0].peers)])
             block = torch.arange(len(member.rows), device=self.device) % member.runs[0].peers
             inputs: Tensor | PerPeer = PerPeer(own[block, member.rows])
         else:
-            inputs = whole if one else self._part(member, x)
+            inputs = whole if len(x) == 1 else self._part(member, x)
         first = member.runs[0].peers if self._own_views(member) else 1  # the views before it are x already
         return Batch(
             inputs,
-            y[0] if one else y[member.rows],
-            views=tuple(
-                self._part(member, streams.draw(where, view)[0]) for view in range(first, first + method.views - 1)
-            ),
-            index=index[0] if one else index[member.rows],
-            partner=self._part(member, streams.partners(where)) if method.partners else None,
+            y[row] if one else y[member.rows],
+            views=tuple(self._part(member, view(first + i)) for i in range(method.needs.views - 1)),
+            index=index[row] if one else index[member.rows],
+            partner=self._part(member, streams.partners(where)) if method.needs.partners else None,
             task=streams.task,
             smoothing=self.run.smoothing,
         )
 
 
-__all__ = ["Fleet", "Member"]
+def repeat_graphs(method: Method, runs: int) -> Method:
+    """Make a method that of so many runs whose peers stand one after the other, each with the method's graphs."""
+    for module in method.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Graph):
+                setattr(module, name, value.repeat(runs))
+    return method
+
+
+__all__ = ["Fleet", "Member", "repeat_graphs"]

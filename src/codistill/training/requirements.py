@@ -11,23 +11,23 @@ OWN = ("method", "peers", "models", "seed")
 
 def check_needs(method: Method, run: Run) -> None:
     """What a method needs and the settings do not give is an error before the first step."""
-    name = run.method
-    if (method.views > 1 or method.own_views or run.own_views) and not run.augment:
+    name, needs = run.method, method.needs
+    if (needs.augmentation or run.own_views) and not run.augment:
         raise ValueError(f"method {name!r} needs distorted views, and augment is empty: set it, e.g. crop:pad=1 flip")
-    if method.partners and run.unlabelled:
+    if needs.partners and run.unlabelled:
         raise ValueError(f"method {name!r} needs partners of the same class, which unlabelled samples have not")
-    if run.unlabelled and not method.semi:
+    if run.unlabelled and not needs.unlabelled:
         raise ValueError(f"method {name!r} learns nothing from unlabelled={run.unlabelled} samples: set it to 0")
-    if run.shards and not method.own_batches:
+    if run.shards and not needs.shards:
         raise ValueError(
             f"shards=True: peers of {name!r} compare what they make of the same samples; use method 'codistillation' "
             "or 'alone', or shards=False"
         )
-    if method.branches and run.branch_at is None:
+    if needs.branches and run.branch_at is None:
         raise ValueError(f"method {name!r} needs branches of one trunk: set branch_at, e.g. stage3")
     if run.branch_at is not None and run.update != "together":
         raise ValueError(f"update={run.update!r}: branches of one trunk have no turns; use update='together'")
-    if run.branch_at is not None and (method.own_views or run.own_views or run.shards):
+    if run.branch_at is not None and (needs.own_views or run.own_views or run.shards):
         raise ValueError(
             f"branch_at={run.branch_at!r}: branches of one trunk see the same inputs, and method {name!r} or own_views "
             "or shards gives each its own; leave branch_at out"

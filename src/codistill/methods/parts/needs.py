@@ -1,0 +1,68 @@
+"""What a method needs of data, peers and networks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method needs; the checks before the first step, the listing and ``docs/methods.md`` are made from it.
+
+    Attributes:
+        peers: peers learn from each other, so their number matters.
+        teacher: a ``frozen`` teacher (with ``teacher=none``, where there is such an option, peers take its place), or a
+            network's own ``past`` self: in a comparison, the one with its initial weights that was trained alone.
+        unlabelled: it learns from samples without a label too.
+        views: distorted views of a batch; those after the first are ``batch.views``.
+        own_views: each peer has a view of its own.
+        partners: ``batch.partner``, another sample of the same class for each.
+        index: ``batch.index``, the samples' numbers in the data set.
+        branches: peers are branches of one trunk.
+        shards: peers may have samples of their own: predictions are never compared across batches.
+        parameters: it has parameters of its own, with the options' defaults and networks of one architecture.
+        couples: peers meet along the ``edges`` of a Graph alone, or not at all, and `prepare` draws nothing: then one
+            object may serve runs of several seeds, its graphs repeated for each. Or they meet as one ``cohort``: each
+            run has an object of its own.
+    """
+
+    peers: bool = False
+    teacher: Literal["", "frozen", "past"] = ""
+    unlabelled: bool = False
+    views: int = 1
+    own_views: bool = False
+    partners: bool = False
+    index: bool = False
+    branches: bool = False
+    shards: bool = False
+    parameters: bool = False
+    couples: Literal["edges", "cohort"] = "cohort"
+
+    @property
+    def augmentation(self) -> bool:
+        """Whether it needs distorted views."""
+        return self.views > 1 or self.own_views
+
+    def __str__(self) -> str:
+        return "; ".join(self._words())
+
+    def _words(self) -> Iterator[str]:
+        if self.peers and not self.branches:
+            yield "peers"
+        if self.branches:
+            yield "branches of one trunk"
+        if self.teacher:
+            yield "its past self" if self.teacher == "past" else "a teacher" if self.peers else "a teacher, or peers"
+        if not self.unlabelled:
+            yield "labels"
+        if self.own_views:
+            yield "a view for each peer"
+        if self.views > 1:
+            yield f"{self.views} views"
+        if self.partners:
+            yield "another sample of each one's class"
+        if self.index:
+            yield "numbered samples"
+
+
+__all__ = ["Needs"]
