@@ -13,9 +13,11 @@ from codistill.report.table import html_table
 from codistill.report.verdict import headline
 from codistill.run import Run
 from codistill.study import Study, compare, costs, summary
+from codistill.training.build import build_fleet
 from codistill.training.evaluate import changes, search, search_rows
-from codistill.training.fleet import Fleet
-from codistill.training.loop import read_lines, results, train
+from codistill.training.loop import train
+from codistill.training.records import read_lines
+from codistill.training.results import results
 from open_digits import open_digits
 
 RUN = Run(
@@ -36,7 +38,7 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def fleet(dataset):
-    return Fleet([RUN.replace(seed=3)], dataset=dataset)
+    return build_fleet([RUN.replace(seed=3)], dataset=dataset)
 
 
 def by_hand(dataset, features):
@@ -120,7 +122,7 @@ def test_a_submodule_that_is_not_there_is_an_error_before_training(embedding, wh
 
 
 def test_closed_sets_do_not_ask_for_an_embedding():
-    Fleet([RUN.replace(data="digits", embedding="nothing", labels=60, valid=0)])
+    build_fleet([RUN.replace(data="digits", embedding="nothing", labels=60, valid=0)])
 
 
 def test_predictions_of_an_open_set_cannot_change(fleet):

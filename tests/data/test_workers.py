@@ -21,7 +21,7 @@ from codistill.data.pictures import Files, Pictures
 from codistill.data.split import split
 from codistill.data.workers import Ahead, count, in_order
 from codistill.run import Run
-from codistill.training.batches import Streams, deal_out
+from codistill.training.streams import Streams, deal_out
 from small_pictures import save
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)

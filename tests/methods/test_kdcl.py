@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import naive
-from codistill.batch import Batch, PerPeer
+from codistill.batch import Batch, Inputs, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.kdcl import held_out, mixture
@@ -124,19 +124,21 @@ def test_two_seeds_in_one_fleet_are_two_runs(ensemble):
 
 def test_views_of_their_own_reach_each_peer_and_nobody_else():
     """A plain method beside it, in the same fleet, sees the plain batch."""
-    from codistill.training.fleet import Fleet
+    from codistill.training.batches import draw
+    from codistill.training.build import build_fleet
     from codistill.training.step import take
 
     training = training_of("kdcl", augment=AUGMENT, execute="stack")
     run = training.fleet.run
-    fleet = Fleet([run, run.replace(method="dml"), run.replace(method="kdcl", seed=4)])
-    whole, batches = fleet.draw(0, 0)
+    fleet = build_fleet([run, run.replace(method="dml"), run.replace(method="kdcl", seed=4)])
+    batches = draw(fleet.streams, fleet.members, (0, 0, 0))
+    whole = batches[0].x.whole.value
     assert whole.inputs.shape == (9, 20, 1, 8, 8)
     kdcl, dml = (
         next(b for m, b in zip(fleet.members, batches, strict=True) if m.runs[0].method == n) for n in ("kdcl", "dml")
     )
-    assert not torch.equal(kdcl.x.inputs[0], kdcl.x.inputs[1])
-    torch.testing.assert_close(kdcl.x.inputs[0], dml.x)
+    assert not torch.equal(kdcl.x.value.inputs[0], kdcl.x.value.inputs[1])
+    torch.testing.assert_close(kdcl.x.value.inputs[0], dml.x.value)
     before = {i: fleet.cohort.network(i) for i in range(9)}
     expected = [torch.nn.functional.cross_entropy(before[i](whole.inputs[i]), kdcl.y) for i in range(3)]
     terms = take(fleet, 0, 0)
@@ -195,7 +197,7 @@ def test_which_samples_are_held_out_is_spread_evenly_and_does_not_change():
 def test_held_out_samples_teach_nobody():
     torch.manual_seed(0)
     cohort = Cohort([naive.small_net().double() for _ in range(2)], execute="stack")
-    x = torch.randn(20, 1, 8, 8, dtype=torch.float64)
+    x = Inputs(torch.randn(20, 1, 8, 8, dtype=torch.float64))
     batch = Batch(x, torch.arange(20).remainder(10), index=torch.arange(20))
     method = get("kdcl:ensemble=general,held_out=0.3")
     method.prepare(cohort, batch)

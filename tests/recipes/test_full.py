@@ -14,7 +14,7 @@ from codistill.data.examples import DataSet, Examples, Retrieval, Text
 from codistill.randomness import seeded
 from codistill.spec import Spec
 from codistill.training import initial_weights as start
-from codistill.training.fleet import Fleet
+from codistill.training.build import build_fleet
 from codistill.training.step import take
 
 RECIPES = discovery.available("codistill.recipes")
@@ -376,9 +376,9 @@ def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monk
     def begun(folder, student, _, spec):
         return [start.network(spec, classes, shape, 78, dataset.known)]
 
-    monkeypatch.setattr("codistill.training.fleet.networks_of", trained)
-    monkeypatch.setattr("codistill.training.fleet.teacher_networks", begun)
-    fleet = Fleet([run], dataset=dataset, teachers={name: Path(name) for name in entry.waits})
+    monkeypatch.setattr("codistill.training.build.networks_of", trained)
+    monkeypatch.setattr("codistill.training.build.teacher_networks", begun)
+    fleet = build_fleet([run], dataset=dataset, teachers={name: Path(name) for name in entry.waits})
     (member,) = fleet.members
     taught = [m for m in member.method.modules() if isinstance(m, Cohort)] if entry.teacher else []
     assert bool(lent) == bool(entry.teacher) == bool(taught)

@@ -152,7 +152,7 @@ def subjects(place: Place, fleet: Fleet, *, networks: int, examples: int, seed: 
         seed: of the draw.
     """
     parts = dict(zip(fleet.streams.seeds, fleet.streams.parts, strict=True))
-    for run, peers in fleet.places.items():
+    for run, peers in fleet.peers_by_run.items():
         row = place.rows[run]
         train = _batches(fleet, parts[run.seed].train, examples, derived=("train", run.seed), seed=seed)
         test = _batches(fleet, parts[run.seed].test, examples, derived=("test",), seed=seed)

@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -171,6 +172,11 @@ class DataSet:
     def known(self) -> dict[str, Any]:
         """What a model may ask for by name, besides classes and shape."""
         return {} if self.text is None else {"vocabulary": self.text.vocabulary, "vectors": self.text.vectors}
+
+    def save_artefacts(self, folder: Path) -> None:
+        """Write what the examples mean nothing without: the tokenizer of token ids, as ``tokenizer.json``."""
+        if self.text is not None and self.text.tokenizer:
+            (folder / "tokenizer.json").write_text(self.text.tokenizer, encoding="utf-8")
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:

@@ -2,7 +2,6 @@
 
 from codistill.batch import Batch
 from codistill.checks import number
-from codistill.cohort.branches import trunks
 from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import cross_entropy
@@ -34,8 +33,7 @@ class CLILR(Method):
         self.temperature = number("temperature", temperature, 1e-6)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        for trunk in trunks(cohort.parts(), cohort.peers, 1):
-            trunk.trunk_scale = 1.0 / len(trunk.peers)
+        cohort.scale_trunk(1.0 / len(cohort))
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, task, mask = cohort(batch.x).logits, batch.task, batch.mask  # [P, B, C]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from codistill.batch import Batch, PerPeer
+from codistill.batch import Batch, PerPeer, value_of
 from codistill.checks import number, whole
 from codistill.cohort import Cohort
 from codistill.graph import Graph, blend, complete
@@ -66,7 +66,7 @@ class Codistillation(Method):
         if self.exchange == "weights":
             self.copies = cohort.frozen(moving=True)
         elif (
-            isinstance(batch.x, PerPeer)
+            isinstance(value_of(batch.x), PerPeer)
             and len(batch.y) == len(cohort)
             and not batch.y.equal(batch.y[:1].expand_as(batch.y))
         ):
@@ -98,7 +98,8 @@ class Codistillation(Method):
             return blend(self.graph, logits=cohort.share(z), task=batch.task, temperature=self.temperature)
         copies = started(self.copies)
         peers = len(copies)
-        if not isinstance(batch.x, PerPeer) or len(pytree.tree_leaves(batch.x.inputs)[0]) != peers:
+        x = value_of(batch.x)
+        if not isinstance(x, PerPeer) or len(pytree.tree_leaves(x.inputs)[0]) != peers:
             return blend(self.graph, logits=copies(batch.x).logits, task=batch.task, temperature=self.temperature)
         total = torch.zeros_like(log_posterior(z, batch.task))
 
@@ -106,7 +107,7 @@ class Codistillation(Method):
             return t.roll(by, 0)
 
         for away in range(1, peers):  # peer j's copy on the batch of peer j + away, round and round
-            inputs = pytree.tree_map(partial(moved, by=-away), batch.x.inputs)
+            inputs = pytree.tree_map(partial(moved, by=-away), x.inputs)
             p = log_posterior(copies(PerPeer(inputs)).logits, batch.task, self.temperature).exp()
             total = total + moved(p, away)
         return total / (peers - 1)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 
-from codistill.checkpoint import places
 from codistill.run import Run
 from codistill.study.costs import measure_costs
 from codistill.study.entries import BASELINE, Entry, Study
@@ -18,6 +17,7 @@ from codistill.study.summary import Rows, summary
 from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines
 from codistill.training.requirements import OWN
+from codistill.training.slots import peers_by_run
 
 STACKED_NETWORKS = 400  # in one part at the most, unless one entry has more
 
@@ -94,7 +94,7 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
     rows = [
         {"entry": names[runs[row["number"]].replace(seed=study.base.seed)], **row}
         for part in todo
-        for runs in [list(places(part.runs))]
+        for runs in [list(peers_by_run(part.runs))]
         for row in read_lines(part.folder / "results.jsonl")
     ]
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

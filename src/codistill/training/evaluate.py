@@ -11,6 +11,7 @@ from torch import Tensor
 from codistill.batch import PerPeer
 from codistill.cohort import Cohort, View
 from codistill.cohort.embedding import embed
+from codistill.cohort.passes import uncounted
 from codistill.data.examples import Examples, Retrieval
 from codistill.data.loader import plain
 from codistill.losses.posterior import log_posterior
@@ -36,15 +37,13 @@ BATCH = 16_384  # network passes of one example in a batch, about
 @contextmanager
 def _evaluating(cohort: Cohort | View) -> Iterator[None]:
     """In eval mode, without gradients; the cohort is as it was afterwards."""
-    owner = cohort.cohort if isinstance(cohort, View) else cohort
-    training, passes = owner.training, owner.passes.forward
+    owner, training = cohort.cohort, cohort.cohort.training
     owner.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), uncounted():
             yield
     finally:
         owner.train(training)
-        owner.passes.forward = passes  # those of training are counted
 
 
 def collect(cohort: Cohort | View, inputs: Iterable[Tensor | PerPeer]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The rows of a fleet's networks on a part of the data, and the error that ends a training with none."""
+"""The rows of a fleet's networks on a part of the data."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,18 +8,7 @@ from torch import Tensor
 from codistill.run import Run
 from codistill.training import evaluate
 from codistill.training.fleet import Fleet
-
-
-class Diverged(ArithmeticError):
-    """A loss is no longer a number."""
-
-
-def diverged(run: Run, what: str) -> Diverged:
-    """The error of a run, with what may help."""
-    return Diverged(
-        f"{run.name}: {what}: lower learning_rate={run.learning_rate:g}, or set clip (now {run.clip}) or warmup "
-        f"(now {run.warmup:g})"
-    )
+from codistill.training.records import diverged
 
 
 def results(fleet: Fleet, part: str) -> list[dict[str, Any]]:
@@ -56,4 +45,4 @@ def _about(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor]) -> dict
     }
 
 
-__all__ = ["Diverged", "diverged", "results"]
+__all__ = ["results"]
