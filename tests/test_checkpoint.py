@@ -228,15 +228,13 @@ def test_what_is_frozen_for_good_is_not_saved_and_what_moves_is():
     with torch.no_grad():
         for p in cohort.parameters():
             p.add_(0.5)
-    method.sources.teacher.follow(cohort, decay=0.5)
+    method.teacher.follow(cohort, decay=0.5)
     moved = checkpoint.method_state(method)
     assert any(not torch.equal(moved[name], t) for name, t in state.items())
     other = KD(Cohort(small_nets.several("cc", seed=7)).frozen(moving=True))
     checkpoint.restore_method(other, moved)
     x = small_nets.images(6)
-    torch.testing.assert_close(
-        other.sources.teacher(x).logits, method.sources.teacher(x).logits, rtol=1e-12, atol=1e-13
-    )
+    torch.testing.assert_close(other.teacher(x).logits, method.teacher(x).logits, rtol=1e-12, atol=1e-13)
     with pytest.raises(ValueError, match="the checkpoint's method state differs in 'sources.teacher"):
         checkpoint.restore_method(DML(), moved)
 

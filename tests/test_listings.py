@@ -4,20 +4,20 @@ import pytest
 import torch
 from torch import nn
 
-from codistill import DML, Batch, Cohort, Method, along, complete, cross_entropy, kl
+from codistill import DML, Batch, Cohort, Method, Needs, along, kl, label_loss
 
 
 class Listed(Method):
     """Every peer imitates every other peer.  L_i = CE(z_i, y) + w * sum_j W_ij KL(p_j || p_i)
     Zhang et al., CVPR 2018, arXiv:1706.00384."""
 
-    graph, weight = complete(), 1.0
+    needs, weight = Needs(peers=True), 1.0
 
     def forward(self, cohort, batch, progress=None):
         z = cohort(batch.x).logits  # [P, B, C]
         return {
-            "task": cross_entropy(z, batch.y),
-            "mimic": self.weight * along(self.graph, kl, students=z, sources=cohort.share(z)),
+            "task": label_loss(z, batch),
+            "mimic": self.weight * along(self.graph, kl, students=z, sources=cohort.share(z), of=batch),
         }
 
 

@@ -1,5 +1,5 @@
 import copy
-from math import cos, exp, pi
+from math import cos, pi
 
 import pytest
 import torch
@@ -234,15 +234,3 @@ def test_a_peer_without_a_gradient_has_a_norm_of_zero():
     norms = optim.clip(parameters_of(cohort), 2, 1.0)
     assert norms[0] == 0.0
     assert norms[1] > 0.0
-
-
-# Ramp ---------------------------------------------------------------------------------------------------------------
-
-
-def test_the_ramp_rises_from_e_to_the_minus_5_to_1():
-    assert optim.ramp(0.0, 0.4) == pytest.approx(exp(-5.0))
-    assert optim.ramp(0.2, 0.4) == pytest.approx(exp(-1.25))
-    assert optim.ramp(0.4, 0.4) == 1.0
-    assert optim.ramp(0.9, 0.4) == 1.0
-    assert optim.ramp(None, 0.4) == 1.0
-    assert optim.ramp(0.0, 0.0) == 1.0

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from codistill.graph import complete as complete
     from codistill.graph import ring as ring
     from codistill.graph import star as star
+    from codistill.losses.divergence import imitate as imitate
     from codistill.losses.divergences.js import js as js
     from codistill.losses.divergences.kl import kl as kl
     from codistill.losses.divergences.kl import reverse_kl as reverse_kl
     from codistill.losses.divergences.kl import symmetric_kl as symmetric_kl
     from codistill.losses.labels import cross_entropy as cross_entropy
+    from codistill.losses.labels import label_loss as label_loss
     from codistill.methods import Method as Method
+    from codistill.methods import Needs as Needs
     from codistill.methods.alone import Alone as Alone
     from codistill.methods.dml import DML as DML
     from codistill.methods.dml_ensemble import DMLEnsemble as DMLEnsemble
@@ -51,6 +54,7 @@ _HOMES = {
     "Graph": "graph",
     "KD": "methods.kd",
     "Method": "methods",
+    "Needs": "methods",
     "PerPeer": "batch",
     "Record": "training.records",
     "Run": "run",
@@ -61,8 +65,10 @@ _HOMES = {
     "complete": "graph",
     "cross_entropy": "losses.labels",
     "from_dataset": "data.own",
+    "imitate": "losses.divergence",
     "js": "losses.divergences.js",
     "kl": "losses.divergences.kl",
+    "label_loss": "losses.labels",
     "restored": "training.loop",
     "resume": "training.loop",
     "reverse_kl": "losses.divergences.kl",

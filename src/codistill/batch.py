@@ -1,6 +1,6 @@
 """What a step learns from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from torch import Tensor
@@ -14,8 +14,8 @@ OPAQUE = (
 
 @dataclass(frozen=True, eq=False)
 class PerPeer:
-    """Inputs of which peers have their own: each tensor is ``[P, B, ...]``, or ``[n, B, ...]`` for n blocks of P/n
-    peers that follow each other and share a batch."""
+    """Inputs of which peers have their own: each tensor is ``[P, B, ...]``, or ``[n, B, ...]`` where P/n peers that
+    follow each other share a batch."""
 
     inputs: Any
 
@@ -90,3 +90,11 @@ class Batch:
     mask: Tensor | None = None
     task: str = "classes"
     smoothing: float = 0.0
+
+    def joint(self) -> "Batch":
+        """For a prediction that belongs to no peer: labels and mask of the first peer where they have a peer dim."""
+        dims = 2 if self.task in ("tokens", "multilabel") else 1
+        y = self.y if self.y.dim() == dims else self.y[0]
+        per_sample = 2 if self.task == "tokens" else 1
+        mask = self.mask if self.mask is None or self.mask.dim() == per_sample else self.mask[0]
+        return replace(self, y=y, mask=mask)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from math import cos, exp, pi
+from math import cos, pi
 
 import torch
 from torch import Tensor, nn
@@ -38,16 +38,6 @@ def linear(floor: float = 0.0) -> Schedule:
 def constant() -> Schedule:
     """1 throughout."""
     return lambda progress: 1.0
-
-
-def ramp(progress: float | None, part: float) -> float:
-    """The sigmoid ramp exp(-5 (1 - t)^2) from e^-5 to 1 over the first ``part`` of the training, then 1.
-
-    Laine and Aila 2017, arXiv:1610.02242. Without a ramp (``part`` 0) or where progress is not known: 1.
-    """
-    if progress is None or part <= 0 or progress >= part:
-        return 1.0
-    return exp(-5.0 * (1.0 - progress / part) ** 2)
 
 
 _SCHEDULES: dict[str, Callable[..., Schedule]] = {

@@ -407,7 +407,7 @@ def test_a_run_of_branches_can_be_a_teacher(tmp_path):
         [run.replace(method="kd:teacher=t", branch_at=None)], teachers={"t": tmp_path}, dataset=data.load("digits")
     )
     saved = checkpoint.load(checkpoint.latest(tmp_path))
-    teacher = fleet.members[0].method.sources.teacher
+    teacher = fleet.members[0].method.teacher
     assert len(teacher) == 3
     for i in range(3):
         assert all(torch.equal(t, saved.peers[f"{i}.{n}"]) for n, t in teacher.peer_state(i).items())

@@ -40,6 +40,7 @@ REQUIRED: dict[str, dict[str, object]] = {
     "clilr": BRANCHES,
     "ddgsd": VIEWS,
     "kdcl": VIEWS,
+    "kdcl_general": VIEWS,
     "one": BRANCHES,
     "pcl": VIEWS,
 }
@@ -62,7 +63,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "dml_ensemble": ("include_self=true", "mean=geometric,temperature=2"),
     "fitnet": ("teacher=none", "teacher=none,features=stage1/stage2,graph=ring"),
     "kd": ("teacher=none", f"teacher={TEACHER},graph=own", f"teacher={TEACHER},graph=ring"),
-    "kdcl": ("ensemble=naive", "ensemble=linear", "ensemble=general,held_out=0.3"),
+    "kdcl": ("ensemble=naive", "ensemble=linear"),
+    "kdcl_general": ("held_out=0.3",),
     "ktg": ("gates=linear", "gates=correct,total=mean", f"teacher={TEACHER},gates=correct"),
     "mmt": ("decay=0.5,ramp=0.5", "decay=0.5,graph=own,temperature=2"),
     "tfkd_reg": ("correct=0.9,temperature=2",),

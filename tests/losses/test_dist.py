@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import naive
-from codistill.losses.dist import correlation_distance, dist
+from codistill.losses.features.dist import correlation_distance, dist
 
 
 def drawn(seed, *shape, scale=2.0):

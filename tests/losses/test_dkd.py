@@ -5,7 +5,7 @@ import torch
 
 import naive
 from codistill.losses.divergences.kl import kl
-from codistill.losses.dkd import dkd
+from codistill.losses.labels.dkd import dkd
 
 
 def drawn(seed, *shape, scale=2.0):

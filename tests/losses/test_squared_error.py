@@ -2,6 +2,7 @@ import pytest
 import torch
 
 import naive_features as naive
+from codistill.batch import Batch
 from codistill.graph import along, complete
 from codistill.losses.divergences.squared_logits import squared_logits
 from codistill.losses.features.squared_error import squared_error
@@ -37,11 +38,11 @@ def test_half_precision_logits_are_compared_in_float32():
 def test_a_sample_that_the_mask_leaves_out_does_not_count():
     z = drawn(0, 2, 3, 5)
     mask = torch.tensor([1, 0, 1])
-    got = along(complete(), squared_logits, students=z, sources=z, mask=mask)
+    got = along(complete(), squared_logits, students=z, sources=z, of=Batch(None, torch.zeros(0), mask=mask))
     expected = naive.squared(z[0][[0, 2]], z[1][[0, 2]])
     torch.testing.assert_close(got, torch.stack([expected, expected]))
 
 
 def test_posteriors_are_no_logits():
-    with pytest.raises(ValueError, match=r"takes sources= \(logits\); posteriors= do not give them back"):
+    with pytest.raises(ValueError, match=r"SquaredLogits is of logits: give sources=; posteriors= do not say them"):
         squared_logits(students=drawn(0, 1, 2, 3), posteriors=drawn(0, 1, 2, 3).softmax(-1))

@@ -17,12 +17,12 @@ Y = torch.tensor([0, 2, 1, 2])
 def shallow(f, method, s, peer):
     """Of one classifier of one peer: g and z, a sample and a unit at a time; f is [B, F, ...]."""
     pooled = [one.flatten(1).mean(1) if one.dim() > 1 else one for one in f]
-    widen, bias = method.widen[s][peer], method.widen_bias[s][peer, 0]
+    widen, bias = method.heads[s].widen[peer], method.heads[s].widen_bias[peer, 0]
     g = [
         torch.stack([torch.clamp((row * h).sum() + b, min=0.0) for row, b in zip(widen, bias, strict=True)])
         for h in pooled
     ]
-    rows, bias = method.classify[s][peer], method.classify_bias[s][peer, 0]
+    rows, bias = method.heads[s].classify[peer], method.heads[s].classify_bias[peer, 0]
     z = [torch.stack([(row * h).sum() + b for row, b in zip(rows, bias, strict=True)]) for h in g]
     return torch.stack(g), torch.stack(z)
 
@@ -118,13 +118,13 @@ def test_what_cannot_be_is_said():
         get("byot:temperature=0")
     with pytest.raises(ValueError, match="hint=-1: give a number at least 0"):
         get("byot:hint=-1")
-    with pytest.raises(ValueError, match="features='/': give submodules, e.g. stage1/stage2"):
+    with pytest.raises(ValueError, match="features='/': give each name once, joined by /, as stage1/stage2"):
         get("byot:features=/")
-    with pytest.raises(ValueError, match="feature 'fc:input' has 4, 6, 4 channels: byot's classifiers are alike"):
+    with pytest.raises(ValueError, match="features='.*' are .* wide in these peers"):
         training_of("byot", models=("cnn:width=2", "cnn:width=3", "cnn:width=2"))
     with pytest.raises(ValueError, match="this method has parameters of its own; use update='together'"):
         training_of("byot", update="in_turn")
     with pytest.raises(ValueError, match="call method.prepare\\(cohort, batch\\) before the first step"):
         get("byot")(cohort_of(draw(1, 1, 4, 3)), Batch(view(0), Y))
-    with pytest.raises(ValueError, match="task='tokens': byot's classifiers see pooled features"):
-        get("byot").prepare(cohort_of(draw(1, 1, 4, 3)), Batch(view(0), Y, task="tokens"))
+    with pytest.raises(ValueError, match="task='tokens': method 'byot' is for task='classes' or"):
+        get("byot")(cohort_of(draw(1, 1, 4, 3)), Batch(view(0), Y, task="tokens"))

@@ -176,4 +176,4 @@ def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="views=0 besides x: ddgsd compares two views"):
         get("ddgsd")(cohort_of(draw(1, 2, 4, 3)), Batch(view(0), Y))
     with pytest.raises(ValueError, match="no submodule of Sequential is called 'fd': did you mean 'fc'"):
-        training_of("ddgsd:feature=fd", augment=CROP).advance()
+        training_of("ddgsd:features=fd", augment=CROP).advance()

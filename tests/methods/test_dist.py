@@ -9,7 +9,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.dist import DIST
-from codistill.training.fleet import repeat_graphs
+from codistill.training.build import repeat_graphs
 from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
@@ -139,9 +139,9 @@ def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="temperature=0: give a number at least 1e-06"):
         get("dist:teacher=none,temperature=0")
     cohort = Cohort(small_nets.several("cc"))
-    for call in (DIST(None).prepare, DIST(None)):
-        with pytest.raises(ValueError, match="task='binary': dist needs samples of one class each"):
-            call(cohort, Batch(X, Y, task="binary"))
+    for call in (DIST(None).check_task, lambda batch: DIST(None)(cohort, batch)):
+        with pytest.raises(ValueError, match="task='binary': method 'dist' is for task='classes' or 'tokens'"):
+            call(Batch(X, Y, task="binary"))
     teacher = Cohort([small_nets.convolutional(4).double()]).frozen()
     with pytest.raises(ValueError, match="students have 3 classes and their sources 4"):
         DIST(teacher)(cohort, Batch(X, Y))

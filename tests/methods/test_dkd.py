@@ -9,7 +9,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.dkd import DKD
-from codistill.training.fleet import repeat_graphs
+from codistill.training.build import repeat_graphs
 from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
@@ -144,9 +144,9 @@ def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="method 'dkd' needs teacher"):
         get("dkd")
     cohort = Cohort(small_nets.several("cc"))
-    for call in (DKD(None).prepare, DKD(None)):
-        with pytest.raises(ValueError, match="task='multilabel': dkd needs samples of one class each"):
-            call(cohort, Batch(X, Y, task="multilabel"))
+    for call in (DKD(None).check_task, lambda batch: DKD(None)(cohort, batch)):
+        with pytest.raises(ValueError, match="task='multilabel': method 'dkd' is for task='classes' or 'tokens'"):
+            call(Batch(X, Y, task="multilabel"))
     teacher = Cohort([small_nets.convolutional(4).double()]).frozen()
     with pytest.raises(ValueError, match="students have 3 classes and their sources 4"):
         DKD(teacher)(cohort, Batch(X, Y))

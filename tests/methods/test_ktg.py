@@ -14,7 +14,7 @@ from codistill.cohort import Cohort
 from codistill.methods import IdenticalPeers, get
 from codistill.methods.dml import DML
 from codistill.methods.kd import KD
-from codistill.methods.ktg import KTG, correct
+from codistill.methods.ktg import KTG, classified
 from codistill.spec import UnknownName
 from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
@@ -185,13 +185,13 @@ def test_without_a_label_nothing_is_correct_and_a_mask_is_heeded():
 
 def test_correct_in_every_task():
     z = torch.tensor([[2.0, 1.0, -1.0], [0.0, 1.0, 3.0]])
-    assert correct(z, torch.tensor([0, 1]), "classes").tolist() == [True, False]
-    assert correct(z, torch.tensor([-1, 2]), "tokens").tolist() == [False, True]
-    assert correct(z[:, 1:2] - 2, torch.tensor([0, 1]), "binary").tolist() == [True, False]
-    assert correct(z[:, :1], torch.tensor([1, -1]), "binary").tolist() == [True, False]
+    assert classified(z, torch.tensor([0, 1]), "classes").tolist() == [True, False]
+    assert classified(z, torch.tensor([-1, 2]), "tokens").tolist() == [False, True]
+    assert classified(z[:, 1:2] - 2, torch.tensor([0, 1]), "binary").tolist() == [True, False]
+    assert classified(z[:, :1], torch.tensor([1, -1]), "binary").tolist() == [True, False]
     labels = torch.tensor([[1, 1, 0], [1, 1, 1]])
-    assert correct(z, labels, "multilabel").tolist() == [True, False]
-    assert correct(z, torch.full_like(labels, -1), "multilabel").tolist() == [False, False]
+    assert classified(z, labels, "multilabel").tolist() == [True, False]
+    assert classified(z, torch.full_like(labels, -1), "multilabel").tolist() == [False, False]
 
 
 @pytest.mark.parametrize("task", ["binary", "multilabel", "tokens"])
@@ -206,7 +206,7 @@ def test_other_tasks(task):
     }[task]
     terms = KTG("correct", temperature=2.0)(Cohort(nets), Batch(x, y, task=task))
     z = [net(x).detach() for net in nets]
-    right = correct(z[1], y, task)
+    right = classified(z[1], y, task)
     flat, other, right = (t.reshape(-1, *t.shape[2:]) if task == "tokens" else t for t in (z[0], z[1], right))
     each = [naive.sample_divergence("kl", other[b], flat[b], task, 2.0).item() for b in range(len(flat))]
     expected = sum(v for v, passed in zip(each, right.tolist(), strict=True) if passed) / len(each)

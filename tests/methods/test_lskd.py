@@ -9,7 +9,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.lskd import LSKD
-from codistill.training.fleet import repeat_graphs
+from codistill.training.build import repeat_graphs
 from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of
@@ -120,9 +120,9 @@ def test_what_cannot_be_is_said():
         get("lskd:teacher=none,temperature=0")
     cohort = Cohort(small_nets.several("cc"))
     for task in ("binary", "multilabel"):
-        for call in (LSKD(None).prepare, LSKD(None)):
-            with pytest.raises(ValueError, match=f"task='{task}': lskd needs samples of one class each"):
-                call(cohort, Batch(X, Y, task=task))
+        for call in (LSKD(None).check_task, lambda batch: LSKD(None)(cohort, batch)):
+            with pytest.raises(ValueError, match=f"task='{task}': method 'lskd' is for task='classes' or 'tokens'"):
+                call(Batch(X, Y, task=task))
     teacher = Cohort([small_nets.convolutional(4).double()]).frozen()
     with pytest.raises(ValueError, match="students have 3 classes and their sources 4"):
         LSKD(teacher)(cohort, Batch(X, Y))

@@ -43,7 +43,7 @@ def test_graphs_are_repeated_for_runs_that_stand_side_by_side():
     teacher = Cohort(small_nets.several("cccc", seed=1)).frozen()
     kd = repeat_graphs(KD(teacher), 2)
     torch.testing.assert_close(
-        kd.sources.graph.matrix(2, 4), torch.tensor([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], dtype=torch.float64)
+        kd.graph.matrix(2, 4), torch.tensor([[0.5, 0.5, 0, 0], [0, 0, 0.5, 0.5]], dtype=torch.float64)
     )
     z = kd(Cohort(small_nets.several("cc")), Batch(X, Y))
     assert z["mimic"].shape == (2,)

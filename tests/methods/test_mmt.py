@@ -115,9 +115,7 @@ def test_the_ramp_is_of_the_imitation_alone():
     torch.testing.assert_close(early["mimic"], late["mimic"] * torch.tensor(-5.0).double().exp())
 
 
-@pytest.mark.parametrize(
-    "method", ["mmt", "pcl", "codistillation:burn_in=0.1,exchange_every=3", "kdcl:ensemble=general"]
-)
+@pytest.mark.parametrize("method", ["mmt", "pcl", "codistillation:burn_in=0.1,exchange_every=3", "kdcl_general"])
 def test_a_run_that_was_left_ends_where_an_unbroken_one_does(method, tmp_path):
     run = Run(
         method=method,

@@ -55,7 +55,7 @@ def test_three_steps_of_branches_with_other_options(execute):
         assert method.query.shape == (4, 8)
         return objective(z, h, batch.y, method.query, method.key, 0.5 * ramp(progress, 0.5), 2.0)
 
-    spec = "okddip:weight=0.5,temperature=2,ramp=0.5,size=4,feature=stage3"
+    spec = "okddip:weight=0.5,temperature=2,ramp=0.5,size=4,features=stage3"
     check_branches(training_of(spec, execute=execute, branch_at="stage3", peers=4), loss)
 
 
@@ -68,7 +68,7 @@ def small():
     torch.manual_seed(0)
     cohort = Cohort([naive.small_net().double() for _ in range(4)], execute="stack")
     batch = Batch(torch.randn(5, 1, 8, 8, dtype=torch.float64), torch.tensor([0, 1, 2, 3, -1]))
-    method = get("okddip:feature=5:input")
+    method = get("okddip:features=5:input")
     method.prepare(cohort, batch)
     return cohort, batch, method
 
@@ -100,7 +100,7 @@ def test_nobody_learns_from_the_leader():
 
 def test_attention_is_over_the_peers_and_sums_to_one():
     _, _, method = small()
-    a = method._attention(torch.randn(3, 5, 16, dtype=torch.float64))
+    a = method.attention(torch.randn(3, 5, 16, dtype=torch.float64))
     assert a.shape == (5, 3, 3)
     torch.testing.assert_close(a.sum(-1), torch.ones(5, 3, dtype=torch.float64))
 
@@ -113,9 +113,9 @@ def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="peers=2: okddip needs two that learn from each other and a leader"):
         training_of("okddip", peers=2)
     with pytest.raises(ValueError, match="no submodule of Sequential is called 'fx'"):
-        training_of("okddip:feature=fx")
+        training_of("okddip:features=fx")
     nets = [nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, 3)) for width in (4, 4, 5)]
-    with pytest.raises(ValueError, match="feature='2:input' has widths 4, 4, 5: okddip compares features"):
-        get("okddip:feature=2:input").prepare(Cohort(nets), Batch(torch.zeros(2, 1, 8, 8), torch.zeros(2).long()))
+    with pytest.raises(ValueError, match="features='2:input' are 4, 4, 5 wide in these peers"):
+        get("okddip:features=2:input").prepare(Cohort(nets), Batch(torch.zeros(2, 1, 8, 8), torch.zeros(2).long()))
     with pytest.raises(ValueError, match="shards=True: peers of 'okddip' compare what they make of the same samples"):
         training_of("okddip", shards=True, batch=10)

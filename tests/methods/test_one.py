@@ -101,7 +101,7 @@ def test_the_ensemble_s_term_belongs_to_no_peer():
     shapes = {name: tuple(term.shape) for name, term in method(cohort, batch).items()}
     assert shapes == {"task": (3,), "mimic": (3,), "ensemble": ()}
     assert {tuple(p.shape) for p in method.parameters()} == {(3, 4), (3,)}
-    gates = method._gate(torch.randn(5, 4, dtype=torch.float64))
+    gates = method.gate(torch.randn(5, 4, dtype=torch.float64))
     assert gates.shape == (5, 3)
     torch.testing.assert_close(gates.sum(-1), torch.ones(5, dtype=torch.float64))
 

@@ -59,7 +59,7 @@ def test_four_steps_on_views_of_their_own(execute):
 
 def test_three_steps_with_other_options():
     followers = Followers(0.5)
-    spec = "pcl:weight=0.5,temperature=2,ramp=0.4,decay=0.5,feature=stage2"
+    spec = "pcl:weight=0.5,temperature=2,ramp=0.4,decay=0.5,features=stage2"
     loss = losses(followers, at_stage2, 0.5, 2.0, 0.4)
     check(training_of(spec, augment=AUGMENT, peers=2, execute="stack"), loss, after=followers.follow)
 
@@ -71,7 +71,7 @@ def test_two_seeds_in_one_fleet_are_two_runs():
 def small(nets, feature="5:input"):
     cohort = Cohort(nets)
     batch = Batch(torch.randn(5, 1, 8, 8, dtype=torch.float64), torch.tensor([0, 1, 2, 3, -1]))
-    method = get(f"pcl:feature={feature}")
+    method = get(f"pcl:features={feature}")
     method.prepare(cohort, batch)
     return cohort, batch, method
 
@@ -112,7 +112,7 @@ def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="decay=-0.1: give a number from 0 to 1"):
         get("pcl:decay=-0.1")
     with pytest.raises(ValueError, match="no submodule of Sequential is called 'fx'"):
-        training_of("pcl:feature=fx", augment=AUGMENT)
+        training_of("pcl:features=fx", augment=AUGMENT)
     with pytest.raises(ValueError, match="method 'pcl' needs distorted views, and augment is empty"):
         training_of("pcl")
     with pytest.raises(

@@ -206,8 +206,8 @@ def test_what_cannot_be_is_said():
         method.prepare(cohort, batch)
     with pytest.raises(ValueError, match="by its number: give Batch\\(index=...\\)"):
         method.prepare(cohort, Batch(view(0), Y))
-    with pytest.raises(ValueError, match="task='multilabel': pskd keeps one posterior"):
-        method.prepare(cohort, Batch(view(0), Y, index=torch.arange(4), task="multilabel"))
+    with pytest.raises(ValueError, match="task='multilabel': method 'pskd' is for task='classes'"):
+        method(cohort, Batch(view(0), Y, index=torch.arange(4), task="multilabel"))
     with pytest.raises(ValueError, match="call method.prepare\\(cohort, batch\\) first"):
         method(cohort, batch)
     with pytest.raises(ValueError, match="learns nothing from unlabelled=10 samples"):

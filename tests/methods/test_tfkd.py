@@ -99,10 +99,10 @@ def test_a_network_and_its_past_self_start_alike_and_the_past_self_was_trained(t
     starts = [net.state_dict() for net in map(build_fleet(runs).cohort.network, range(6))]
     list(logged(train(runs, tmp_path), tmp_path))
     fleet = build_fleet([run.replace(method=f"tfkd:teacher={tmp_path}") for run in runs])
-    sources = fleet.members[0].method.sources
-    assert torch.equal(sources.graph.matrix(6, 6), torch.eye(6))
+    method = fleet.members[0].method
+    assert torch.equal(method.graph.matrix(6, 6), torch.eye(6))
     for i, start in enumerate(starts):
-        one, two = fleet.cohort.peer_state(i), sources.teacher.peer_state(i)
+        one, two = fleet.cohort.peer_state(i), method.teacher.peer_state(i)
         assert all(torch.equal(one[name], start[name]) for name in start)
         assert not any(torch.equal(one[name], two[name]) for name in start)
 

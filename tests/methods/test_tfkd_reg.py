@@ -43,7 +43,7 @@ def test_values_and_gradients(options, classes):
 
 @pytest.mark.parametrize(("classes", "at_label"), [(10, 0.1045), (100, 0.0105)])
 def test_the_virtual_teacher_is_nearly_uniform(classes, at_label):
-    q = virtual(torch.arange(classes), classes, 0.99, 20.0, torch.zeros((), dtype=torch.float64))
+    q = virtual(torch.arange(classes), torch.zeros(classes, classes, dtype=torch.float64), 0.99, 20.0)
     torch.testing.assert_close(q.sum(1), torch.ones(classes, dtype=torch.float64))
     assert torch.equal(q.argmax(1), torch.arange(classes))
     assert q.diagonal().tolist() == pytest.approx([at_label] * classes, abs=5e-5)
@@ -95,7 +95,7 @@ def test_what_cannot_be_is_said():
         get("tfkd_reg:temperature=0")
     with pytest.raises(ValueError, match="multiplier=-1: give a number at least 0"):
         get("tfkd_reg:multiplier=-1")
-    with pytest.raises(ValueError, match="task='binary': tfkd_reg's virtual teacher has one true class"):
+    with pytest.raises(ValueError, match="task='binary': method 'tfkd_reg' is for task='classes' or 'tokens'"):
         get("tfkd_reg")(cohort_of(draw(1, 1, 4, 1)), Batch(view(0), torch.tensor([0, 1, 1, 0]), task="binary"))
     with pytest.raises(ValueError, match="learns nothing from unlabelled=10 samples"):
         training_of("tfkd_reg", unlabelled=10)

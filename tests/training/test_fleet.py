@@ -164,7 +164,7 @@ def test_a_ring_of_teachers_never_gives_a_student_its_own_twin(peers, digits, te
     runs = [BASE.replace(method="kd:teacher=old,graph=ring", peers=peers, seed=seed) for seed in (0, 4)]
     fleet = build_fleet(runs, dataset=digits, teachers={"old": teachers})
     (member,) = fleet.members
-    w = member.method.sources.graph.matrix(2 * peers, 6)
+    w = member.method.graph.matrix(2 * peers, 6)
     for seed in range(2):
         for i in range(peers):
             (taught_by,) = w[seed * peers + i].nonzero().flatten().tolist()
@@ -236,6 +236,6 @@ def test_a_teacher_may_be_a_checkpoint_or_a_module_of_one_s_own(tmp_path, digits
     (tmp_path / "own_teacher.py").write_text(own + "def wide(c, s): return net(c + 1, s)\n")
     monkeypatch.syspath_prepend(tmp_path)
     member = build_fleet([BASE.replace(method="kd:teacher=own_teacher:net")], dataset=digits).members[0]
-    assert isinstance(member.method.sources.teacher.network(0)[1], torch.nn.Linear)
+    assert isinstance(member.method.teacher.network(0)[1], torch.nn.Linear)
     with pytest.raises(ValueError, match="gives 11 classes, data='digits' has 10"):
         build_fleet([BASE.replace(method="kd:teacher=own_teacher:wide")], dataset=digits)

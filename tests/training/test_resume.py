@@ -149,7 +149,7 @@ def test_a_broken_checkpoint_says_what_to_do(tmp_path):
         "afd:teacher=none",
         "byot",
         "codistillation:exchange_every=3,burn_in=0.1",
-        "kdcl:ensemble=general",
+        "kdcl_general",
         "mmt",
         "ofd:teacher=none",
         "okddip",

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from codistill.batch import Inputs, PerPeer, value_of
+from codistill.batch import Batch, Inputs, PerPeer, value_of
 from codistill.cohort.branches import branch, scale_trunk
 from codistill.cohort.groups import Group, Leaf, Raw, Single, Stack, alike, arrange, on_device
 from codistill.cohort.outputs import Feature, Outputs, Taps, assembled
 from codistill.cohort.passes import Passes
 from codistill.cohort.stepcache import StepCache
 from codistill.losses.posterior import full_precision
+from codistill.randomness import seeded
 
 EXECUTORS = ("loop", "stack")
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
@@ -37,7 +38,7 @@ class Frozen:
     batch_statistics: bool = False
 
 
-class Peers(ABC):
+class PeerSet(ABC):
     """What a cohort and a view of some of its peers have in common; peers are numbered within it."""
 
     @property
@@ -94,6 +95,11 @@ class Peers(ABC):
         for peer, submodule in zip(self.peers, chosen, strict=True):
             self.cohort.taps.setdefault(peer, {})[name] = submodule
 
+    def probe(self, batch: Batch) -> Outputs:
+        """What peers make of a batch, to look at its shapes: without gradient, it moves no buffer and draws nothing."""
+        with torch.no_grad(), seeded(self.device, 0):  # dropout takes no numbers from those that are drawn afterwards
+            return self.cohort.outputs(batch.x, self.peers)
+
     @overload
     def share(self, outputs: Tensor) -> Tensor: ...
 
@@ -139,7 +145,7 @@ class Peers(ABC):
         return self.cohort.copied(self.peers, Frozen(moving, batch_statistics))
 
 
-class View(Peers):
+class View(PeerSet):
     """Some peers of a cohort; it has no parameters of its own."""
 
     def __init__(self, cohort: "Cohort", peers: tuple[int, ...]) -> None:
@@ -157,7 +163,7 @@ class View(Peers):
         return self._cohort.outputs(x, self._peers)
 
 
-class Cohort(Peers, nn.Module):
+class Cohort(PeerSet, nn.Module):
     """Networks that learn together.
 
     Args:
@@ -344,7 +350,7 @@ class Cohort(Peers, nn.Module):
     # Copies ---------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def follow(self, cohort: Peers, decay: float = 0.0) -> None:
+    def follow(self, cohort: PeerSet, decay: float = 0.0) -> None:
         """Move a frozen copy towards the peers: parameters = decay * own + (1 - decay) * theirs; buffers are copied.
 
         A trunk that several peers share moves once.
@@ -407,6 +413,8 @@ def _inputs_of(x: Any, numbers: list[int], count: int) -> Any:
     )
 
 
+Peers = Cohort | View
+
 __all__ = [
     "Cohort",
     "Feature",
@@ -414,6 +422,7 @@ __all__ = [
     "Group",
     "Outputs",
     "Passes",
+    "PeerSet",
     "Peers",
     "PerPeer",
     "Single",

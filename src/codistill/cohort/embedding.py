@@ -4,11 +4,11 @@ from typing import Any
 
 from torch import Tensor
 
-from codistill.cohort import Peers
+from codistill.cohort import PeerSet
 from codistill.losses.posterior import full_precision
 
 
-def embed(cohort: Peers, x: Any, submodule: str) -> list[Tensor]:
+def embed(cohort: PeerSet, x: Any, submodule: str) -> list[Tensor]:
     """Each peer's features of a batch, flat: ``[B, D_i]``, in float32 at least.
 
     Args:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from codistill.cohort.groups import Raw
+from codistill.losses.posterior import full_precision
 
 Feature = Tensor | list[Tensor]
 Taps = Mapping[str, str]  # feature -> submodule
@@ -22,6 +23,33 @@ class Outputs(NamedTuple):
 
     logits: Tensor
     features: dict[str, Feature]
+
+    def pooled(self, *names: str) -> Tensor:
+        """Features side by side, of maps the mean over their positions, in float32 at least: ``[P, B, F]``.
+
+        Raises:
+            ValueError: they are not equally wide in all peers.
+        """
+        features = [self.features[name] for name in names]
+        if all(isinstance(f, Tensor) for f in features):
+            return torch.cat([_pooled(f, 2) for f in features if isinstance(f, Tensor)], -1)
+        each = self.pooled_by_peer(*names)
+        if len({f.shape[-1] for f in each}) > 1:
+            widths = ", ".join(str(f.shape[-1]) for f in each)
+            raise ValueError(
+                f"features={'/'.join(names)!r} are {widths} wide in these peers, and this method compares them, or "
+                "gives each the same classifier: name others, or give networks where they are equally wide"
+            )
+        return torch.stack(each)
+
+    def pooled_by_peer(self, *names: str) -> list[Tensor]:
+        """As `pooled`, each peer's ``[B, F]``: of any width."""
+        return [torch.cat([_pooled(self.features[name][i], 1) for name in names], -1) for i in range(len(self.logits))]
+
+
+def _pooled(feature: Tensor, leading: int) -> Tensor:
+    """Mean over the positions, which follow so many leading dims and the channels."""
+    return full_precision(feature.flatten(leading + 1).mean(-1) if feature.dim() > leading + 1 else feature)
 
 
 def assembled(

@@ -6,6 +6,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from codistill.batch import Batch
 from codistill.graph.mixture import mix
 from codistill.graph.weights import Graph, edge_weights
 from codistill.losses.average import average
@@ -40,31 +41,27 @@ def along(
     *,
     students: Tensor,
     sources: Tensor,
-    task: str = "classes",
+    of: Batch | None = None,
     temperature: float | Graph = 1.0,
-    mask: Tensor | None = None,
 ) -> Tensor:
-    """sum over j of W_ij T^2 D(source_j, student_i), mean over samples.
+    """sum over j of W_ij T^2 D(source_j, student_i), mean over the samples of a batch.
 
     Args:
         graph: W.
         divergence: D. Where it is linear in the source (forward KL), P divergences are computed and not one per edge,
             from the blended source; the value is the true one all the same.
         students: logits ``[P, B, ..., C]`` of those who learn.
-        sources: logits ``[Q, B, ..., C]`` of those who are imitated, or ``[P, Q, B, ..., C]`` where each student has
-            its own batch. Detach them: `Cohort.share` does.
-        task: see `log_posterior`.
+        sources: logits ``[Q, B, ..., C]`` of those who are imitated. Detach them: `Cohort.share` does.
+        of: the batch, for its task and mask; None: classes, and all samples count.
         temperature: T, on both sides of every edge; or T_ij, a matrix of them as a `Graph` (see `matrix`).
-        mask: ``[B, ...]`` or ``[P, B, ...]``, the samples that count.
 
     Returns: ``[P]``, nats.
     """
-    own = sources.dim() == students.dim() + 1
-    count = sources.shape[1] if own else len(sources)
     same_classes(students, sources)
+    task, mask = ("classes", None) if of is None else (of.task, of.mask)
     dtype = torch.promote_types(students.dtype, torch.float32)
-    edges, _, _ = edge_weights(graph, len(students), count, dtype, students.device)
-    if divergence.linear and not own and not isinstance(temperature, Graph) and len(edges) > len(students):
+    edges, _, _ = edge_weights(graph, len(students), len(sources), dtype, students.device)
+    if divergence.linear and not isinstance(temperature, Graph) and len(edges) > len(students):
         log_p = log_posterior(sources, task, temperature)
         p = log_p.exp()
         blended = mix(graph, p, len(students))
@@ -75,15 +72,15 @@ def along(
         return average(scale(negative_entropy + cross, task, temperature), mask)
 
     def value(i: Tensor, j: Tensor) -> Tensor:
-        student, source = students[i], sources[i, j] if own else sources[j]
+        student, source = students[i], sources[j]
         if not isinstance(temperature, Graph):
             return divergence(students=student, sources=source, task=task, temperature=temperature)
-        t = _temperatures(temperature, graph, len(students), count, dtype, students.device)
+        t = _temperatures(temperature, graph, len(students), len(sources), dtype, students.device)
         by = t.view(-1, *[1] * (student.dim() - 1))
         values = divergence(students=student / by, sources=source / by, task=task)
         return values * t.square().view(-1, *[1] * (values.dim() - 1))
 
-    return along_edges(graph, value, students=students, sources=count, mask=mask)
+    return along_edges(graph, value, students=students, sources=len(sources), mask=mask)
 
 
 def along_edges(

@@ -1,26 +1,30 @@
-"""What a divergence between posteriors is."""
+"""What a divergence between posteriors is, and its mean over a batch."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from torch import Tensor
 
-from codistill.losses.posterior import log_posterior
+from codistill.batch import Batch
+from codistill.losses.average import average
+from codistill.losses.posterior import full_precision, log_posterior
 
 
 class Divergence(ABC):
-    """D(source, student): how far a student's posterior is from what it imitates, per sample, in nats.
+    """D(source, student): how far a student is from what it imitates, per sample, in nats; 0 where they are equal.
 
-    Zero where the two are equal. ``linear`` says that D is linear in the source up to a term that does not depend on
-    the student, so that many sources may be replaced by their weighted mean (mean of KLs = KL from the
-    mean + constant); then `constant` is what has to be added back for the true value.
+    Attributes:
+        linear: D is linear in the source up to a term that does not depend on the student, so that many sources may be
+            replaced by their weighted mean: the mean of KLs is the KL from the mean plus a constant.
+        on_logits: `between` compares logits and not log-probabilities.
     """
 
     linear: ClassVar[bool] = False
+    on_logits: ClassVar[bool] = False
 
     @abstractmethod
     def between(self, source: Tensor, student: Tensor) -> Tensor:
-        """From log-probabilities ``[..., C]`` of both to ``[...]``."""
+        """From log-probabilities (or logits, see the class) ``[..., C]`` of both to ``[...]``."""
 
     def __call__(
         self,
@@ -35,7 +39,7 @@ class Divergence(ABC):
 
         Args:
             students: logits ``[P, B, ..., C]``.
-            sources: logits of what is imitated, same shape. Or
+            sources: logits of what is imitated, same shape, or ``[B, ..., C]`` where all imitate one. Or
             posteriors: its probabilities, already at this temperature (``[..., C, 2]`` for Bernoulli tasks).
             task: see `log_posterior`.
             temperature: softens both sides; the square keeps the gradient's size.
@@ -44,6 +48,10 @@ class Divergence(ABC):
         """
         if (sources is None) == (posteriors is None):
             raise ValueError("a divergence takes either sources= (logits) or posteriors= (probabilities)")
+        if self.on_logits:
+            if sources is None:
+                raise ValueError(f"{type(self).__name__} is of logits: give sources=; posteriors= do not say them")
+            return self.between(full_precision(sources), full_precision(students))
         student = log_posterior(students, task, temperature)
         source = posteriors.log() if posteriors is not None else log_posterior(sources, task, temperature)  # type: ignore[arg-type]
         return scale(self.between(source, student), task, temperature)
@@ -53,3 +61,33 @@ def scale(values: Tensor, task: str, temperature: float) -> Tensor:
     """Times T^2; Bernoulli tasks sum over their C variables."""
     values = values.sum(-1) if task in ("binary", "multilabel") else values
     return values if temperature == 1.0 else values * temperature**2
+
+
+def imitate(
+    divergence: Divergence,
+    *,
+    students: Tensor,
+    sources: Tensor | None = None,
+    posteriors: Tensor | None = None,
+    of: Batch,
+    temperature: float = 1.0,
+) -> Tensor:
+    """T^2 D(source, student), mean over the samples of a batch: each student has one target.
+
+    Args:
+        divergence: D.
+        students: logits ``[P, B, ..., C]``.
+        sources: logits of the targets, same shape, or ``[B, ..., C]`` where all have the same. Or
+        posteriors: their probabilities, already at this temperature.
+        of: the batch, for its task and mask.
+        temperature: T.
+
+    Returns: ``[P]``.
+    """
+    values = divergence(
+        students=students, sources=sources, posteriors=posteriors, task=of.task, temperature=temperature
+    )
+    return average(values, of.mask)
+
+
+__all__ = ["Divergence", "imitate", "scale"]

@@ -12,12 +12,6 @@ def full_precision(z: Tensor) -> Tensor:
     return z.float() if z.element_size() < 4 else z
 
 
-def over_classes(task: str, who: str) -> None:
-    """Raises a ValueError where a sample is not of one of C classes, so that its C logits are no one distribution."""
-    if task not in ("classes", "tokens"):
-        raise ValueError(f"task={task!r}: {who} needs samples of one class each; use task='classes' or 'tokens'")
-
-
 def log_posterior(z: Tensor, task: str = "classes", temperature: float = 1.0) -> Tensor:
     """log p^T of logits, the distribution along the last dim.
 

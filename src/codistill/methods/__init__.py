@@ -1,9 +1,12 @@
-"""Methods: each an equation over the outputs of a cohort, one to a file; the folder is the list."""
+"""Methods: each an equation over the outputs of a cohort, one to a file; the folder is the list.
+
+What a method's file speaks of can be imported from here: peers, batches, a graph, and the verbs over them.
+"""
 
 import inspect
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -11,12 +14,16 @@ from torch import Tensor, nn
 
 from codistill import discovery
 from codistill.batch import Batch
-from codistill.cohort import Cohort, View
-from codistill.graph import Graph
+from codistill.checks import number
+from codistill.cohort import Cohort, Outputs, Peers
+from codistill.graph import Graph, along, blend, complete, everyone, named, none
+from codistill.losses.divergence import imitate
+from codistill.losses.labels import joint_loss, label_loss
 from codistill.methods.parts.needs import Needs
+from codistill.methods.parts.ramp import ramp, rise
 from codistill.spec import Spec, UnknownName, WrongKind
 
-Peers = Cohort | View
+Links = str | Graph | None
 Terms = dict[str, Tensor]
 
 
@@ -30,27 +37,47 @@ class Method(nn.Module, ABC):
     A method that has parameters makes them in `prepare`; state that moves, moves in `after_step` alone and is
     kept in buffers, so that it is in every checkpoint.
 
+    Args:
+        graph: W[student, source], by name (``complete``, ``ring``, ``star``, ``own``, ``everyone``, ``none``), by
+            matrix or as a `Graph`. None: each from all teachers, or from all other peers, alike.
+        teacher: a frozen cohort; a run also takes the folder of a finished run. None: peers imitate each other.
+
     Attributes:
         title: its name in tables.
         needs: what it needs of data, peers and networks.
         cost: network passes per network and step, forward / backward.
         published: published figures, their source, and how sure they are.
         samples: how many samples ``batch.index`` counts, and
-        epochs: those of the whole training; said before `prepare`, 0 where nobody said.
-        graph: who learns from whom; None where nobody learns from peers.
+        epochs: those of the whole training; set before `prepare`, 0 where they are not known.
+
+    Raises:
+        ValueError: the teacher is not a frozen cohort.
     """
 
     title: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
-    cost: ClassVar[str] = "1 / 1"
+    cost: ClassVar[str] = ""
     published: ClassVar[str] = ""
     samples: int = 0
     epochs: int = 0
-    graph: Graph | None = None
 
-    def __init__(self) -> None:
+    def __init__(self, graph: Links = None, teacher: Cohort | None = None) -> None:
         super().__init__()
+        if teacher is not None and not (isinstance(teacher, Cohort) and teacher.fixed):
+            what = f"a {type(teacher).__name__}" + (" that still learns" if isinstance(teacher, Cohort) else "")
+            raise ValueError(f"teacher is {what}: give a frozen cohort (cohort.frozen()), a folder, or none for peers")
+        if graph is None:
+            graph = getattr(type(self), "graph", None)
+        if graph is None:
+            couples = self.needs.peers or self.needs.teacher
+            graph = everyone() if teacher is not None else complete() if couples else none()
+        self.graph, self.teacher = named(graph), teacher
         self._checked = False
+
+    @property
+    def peer_graph(self) -> Graph:
+        """Who learns from which peer."""
+        return self.graph if self.teacher is None or self.needs.peers else none()
 
     @abstractmethod
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
@@ -62,10 +89,27 @@ class Method(nn.Module, ABC):
             progress: how much of the training is done, 0 to 1; None where nobody knows.
         """
 
+    def students_and_sources(self, cohort: Peers, batch: Batch) -> tuple[Outputs, Outputs]:
+        """The students' outputs, and those that they imitate, detached: the teacher's, or their own without one."""
+        students = cohort(batch.x)
+        if self.teacher is None:
+            sources = students
+        else:
+            with torch.no_grad():
+                sources = self.teacher(batch.x)
+        features = {name: cohort.share(feature) for name, feature in sources.features.items()}
+        return students, Outputs(cohort.share(sources.logits), features)
+
     @classmethod
     def same_gradient(cls, options: Mapping[str, Any]) -> str | None:
         """The spec of another method that has the very same gradient as this one with these options, or None."""
         return None
+
+    def check_task(self, batch: Batch) -> None:
+        """Raises a ValueError where a method cannot learn the task of a batch."""
+        if batch.task not in self.needs.tasks:
+            name, tasks = type(self).__module__.rpartition(".")[2], " or ".join(map(repr, self.needs.tasks))
+            raise ValueError(f"task={batch.task!r}: method {name!r} is for task={tasks}; choose another method")
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         """Once, before the optimizer is built: taps, connectors, tables."""
@@ -77,11 +121,10 @@ class Method(nn.Module, ABC):
         """After the weights have moved: the only place where state moves."""
 
     def __call__(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
+        self.check_task(batch)
         if not self._checked:
             self._checked = True
-            graph = self.graph or getattr(getattr(self, "sources", None), "peer_graph", None)
-            if graph is not None:
-                warn_of_identical(cohort, graph)
+            warn_of_identical(cohort, self.peer_graph)
         terms: Terms = super().__call__(cohort, batch, progress)
         return terms
 
@@ -132,6 +175,7 @@ def get(spec: str, **settings: Any) -> Method:
     """
     parsed = Spec.parse(spec)
     cls, (_, args) = find(spec), discovery.find(__name__, parsed)
+    construct: Callable[..., Method] = cls
     options = {**parsed.options, **settings}
     valid = list(inspect.signature(cls).parameters)
     for option in options:
@@ -142,7 +186,31 @@ def get(spec: str, **settings: Any) -> Method:
         if parameter.default is parameter.empty and parameter.name not in options:
             fix = "a run's folder, or none for the peers" if parameter.name == "teacher" else "a value"
             raise ValueError(f"method {spec!r} needs {parameter.name}: give it {fix}, {parameter.name}=...")
-    return cls(*args, **options)
+    method: Method = construct(*args, **options)
+    return method
 
 
-__all__ = ["IdenticalPeers", "Method", "Needs", "Peers", "Terms", "find", "get", "is_mutual", "warn_of_identical"]
+__all__ = [
+    "Batch",
+    "Cohort",
+    "Graph",
+    "IdenticalPeers",
+    "Links",
+    "Method",
+    "Needs",
+    "Peers",
+    "Terms",
+    "along",
+    "blend",
+    "find",
+    "get",
+    "imitate",
+    "is_mutual",
+    "joint_loss",
+    "label_loss",
+    "named",
+    "number",
+    "ramp",
+    "rise",
+    "warn_of_identical",
+]

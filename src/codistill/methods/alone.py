@@ -1,17 +1,17 @@
 """Training alone."""
 
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.losses.labels import confidence, cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
+from dataclasses import replace
+
+from codistill.losses.labels import confidence
+from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss, number
 
 
 class Alone(Method):
     """Every network by itself: the baseline.  L_i = CE(z_i, y) [- beta H(p_i)]
 
-    With ``label_smoothing`` the label gives up so much of its mass to the uniform distribution (Szegedy et al., CVPR
-    2016, arXiv:1512.00567); ``confidence_penalty`` is beta (Pereyra et al. 2017, arXiv:1701.06548). Both are the
-    baselines that a method which softens posteriors has to beat.
+    With ``label_smoothing`` (which takes the place of the run's own) the label gives up so much of its mass to the
+    uniform distribution (Szegedy et al., CVPR 2016, arXiv:1512.00567); ``confidence_penalty`` is beta (Pereyra et al.
+    2017, arXiv:1701.06548). Both are the baselines that a method which softens posteriors has to beat.
     """
 
     title = "Alone"
@@ -24,10 +24,10 @@ class Alone(Method):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]
-        y, task, mask = batch.y, batch.task, batch.mask
-        terms = {"task": cross_entropy(z, y, task=task, smoothing=self.label_smoothing or batch.smoothing, mask=mask)}
+        batch = replace(batch, smoothing=self.label_smoothing or batch.smoothing)
+        terms = {"task": label_loss(z, batch)}
         if self.confidence_penalty:
-            terms["confidence"] = self.confidence_penalty * confidence(z, task=task, mask=mask)
+            terms["confidence"] = self.confidence_penalty * confidence(z, task=batch.task, mask=batch.mask)
         return terms
 
 

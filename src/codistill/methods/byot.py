@@ -1,20 +1,12 @@
 """Be your own teacher."""
 
-import torch
 from torch import Tensor, nn
 
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.cohort import Feature, Outputs
-from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.features.squared_error import squared_error
-from codistill.losses.labels import cross_entropy
-from codistill.losses.maps import positions
-from codistill.losses.posterior import full_precision
-from codistill.methods import Method, Needs, Peers, Terms
-from codistill.methods.parts.mixing import linear
-from codistill.randomness import seeded
+from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
+from codistill.methods.parts.features import feature_names
+from codistill.methods.parts.linear import linear, zeros
 
 
 class BYOT(Method):
@@ -28,7 +20,7 @@ class BYOT(Method):
         alpha: a.
         temperature: T.
         hint: b.
-        features: submodules whose outputs are the f_s, with a / between.
+        features: submodules whose outputs are the f_s, joined by ``/``.
         last: submodule whose output is h (``:input`` for what goes in).
 
     We differ: one layer on the pooled feature where the paper has convolutions. a = 0.3, T = 3 and b = 0.03 are not
@@ -36,7 +28,7 @@ class BYOT(Method):
     """
 
     title = "BYOT"
-    needs = Needs(unlabelled=True, shards=True, parameters=True)
+    needs = Needs(unlabelled=True, shards=True, parameters=True, tasks=("classes", "binary", "multilabel"))
     published = "CIFAR-100, ResNet-18, a replication: 76.24 -> 77.88 (winycg/Self-KD-Lib)"
 
     def __init__(
@@ -51,58 +43,54 @@ class BYOT(Method):
         self.alpha = number("alpha", alpha, 0.0, 1.0)
         self.temperature = number("temperature", temperature, 1e-6)
         self.hint = number("hint", hint)
-        self.features = [name for name in features.split("/") if name]
-        if not self.features:
-            raise ValueError(f"features={features!r}: give submodules, e.g. stage1/stage2")
-        self.last = last
-        self.widen, self.widen_bias, self.classify, self.classify_bias = (nn.ParameterList() for _ in range(4))
+        self.features, self.last = feature_names(features), last
+        self.heads = nn.ModuleList()
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        if batch.task == "tokens":
-            raise ValueError(f"task={batch.task!r}: byot's classifiers see pooled features; use another method")
         for name in (*self.features, self.last):
             cohort.tap(name)
-        with torch.no_grad(), seeded(cohort.device, 0):  # dropout takes no numbers from those of our own parameters
-            outputs = cohort(batch.x)
-        h = self._pooled(outputs, self.last)
-        peers, width, classes = len(h), h.shape[-1], outputs.logits.shape[-1]
-        for name in self.features:
-            f = self._pooled(outputs, name)
-            self.widen.append(linear(peers, width, f.shape[-1], like=f))
-            self.widen_bias.append(nn.Parameter(h.new_zeros(peers, 1, width)))
-            self.classify.append(linear(peers, classes, width, like=f))
-            self.classify_bias.append(nn.Parameter(h.new_zeros(peers, 1, classes)))
+        outputs = cohort.probe(batch)
+        h, classes = outputs.pooled(self.last), outputs.logits.shape[-1]
+        self.heads.extend(ShallowHead(outputs.pooled(name), h.shape[-1], classes) for name in self.features)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        if not len(self.widen):
+        if not len(self.heads):
             raise ValueError("byot: call method.prepare(cohort, batch) before the first step")
         outputs = cohort(batch.x)
-        z, y, task, mask = outputs.logits, batch.y, batch.task, batch.mask  # [P, B, C]
-        target, h = cohort.share(z), cohort.share(self._pooled(outputs, self.last))
-        labels, mimic, hint = z.new_zeros(len(z)), z.new_zeros(len(z)), z.new_zeros(len(z))
-        for s, name in enumerate(self.features):
-            f = self._pooled(outputs, name)  # [P, B, F_s]
-            g = (f @ self.widen[s].mT + self.widen_bias[s]).relu()  # [P, B, F]
-            z_s = g @ self.classify[s].mT + self.classify_bias[s]
-            labels = labels + cross_entropy(z_s, y, task=task, mask=mask, smoothing=batch.smoothing)
-            mimic = mimic + average(kl(students=z_s, sources=target, task=task, temperature=self.temperature), mask)
+        z = outputs.logits  # [P, B, C]
+        target, h = cohort.share(z), cohort.share(outputs.pooled(self.last))
+        shallow, mimic, hint = z.new_zeros(len(z)), z.new_zeros(len(z)), z.new_zeros(len(z))
+        for name, head in zip(self.features, self.heads, strict=True):
+            g, z_s = head(outputs.pooled(name))
+            shallow = shallow + label_loss(z_s, batch)
+            mimic = mimic + imitate(kl, students=z_s, sources=target, of=batch, temperature=self.temperature)
             hint = hint + squared_error(g, h)
         return {
-            "task": cross_entropy(z, y, task=task, mask=mask, smoothing=batch.smoothing),
-            "shallow": (1.0 - self.alpha) * labels,
+            "task": label_loss(z, batch),
+            "shallow": (1.0 - self.alpha) * shallow,
             "mimic": self.alpha * mimic,
             "hint": self.hint * hint,
         }
 
-    def _pooled(self, outputs: Outputs, name: str) -> Tensor:
-        """``[P, B, F]``."""
-        f: Feature = outputs.features[name]
-        if not isinstance(f, Tensor):
-            widths = ", ".join(str(one.shape[1]) for one in f)
-            raise ValueError(
-                f"feature {name!r} has {widths} channels: byot's classifiers are alike, give like networks"
-            )
-        return full_precision(positions(f).mean(-1))
+
+class ShallowHead(nn.Module):
+    """All peers' classifiers of one feature: g = relu(U f), z = V g.
+
+    Args:
+        f: pooled features ``[P, B, F]``.
+        width: of g.
+        classes: of z.
+    """
+
+    def __init__(self, f: Tensor, width: int, classes: int) -> None:
+        super().__init__()
+        self.widen, self.widen_bias = linear(len(f), width, f.shape[-1], like=f), zeros(len(f), 1, width, like=f)
+        self.classify, self.classify_bias = linear(len(f), classes, width, like=f), zeros(len(f), 1, classes, like=f)
+
+    def forward(self, f: Tensor) -> tuple[Tensor, Tensor]:
+        """g ``[P, B, width]`` and z ``[P, B, C]``."""
+        g = (f @ self.widen.mT + self.widen_bias).relu()
+        return g, g @ self.classify.mT + self.classify_bias
 
 
 __all__ = ["BYOT"]

@@ -1,11 +1,7 @@
 """Collaborative learning with shared intermediate representations."""
 
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
 
 
 class CLILR(Method):
@@ -36,14 +32,11 @@ class CLILR(Method):
         cohort.scale_trunk(1.0 / len(cohort))
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        z, task, mask = cohort(batch.x).logits, batch.task, batch.mask  # [P, B, C]
+        z = cohort(batch.x).logits  # [P, B, C]
         shared = cohort.share(z)
-        teacher = (shared.sum(0) - shared) / (len(z) - 1)
-        mimic = kl(students=z, sources=teacher, task=task, temperature=self.temperature)
-        return {
-            "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
-            "mimic": self.weight * average(mimic, mask),
-        }
+        others = (shared.sum(0) - shared) / (len(z) - 1)
+        mimic = imitate(kl, students=z, sources=others, of=batch, temperature=self.temperature)
+        return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 
 __all__ = ["CLILR"]

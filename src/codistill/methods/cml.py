@@ -1,13 +1,7 @@
 """Collaborative mutual learning."""
 
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.cohort import Cohort
-from codistill.graph import Graph, along, complete, named
 from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
-from codistill.methods.parts.sources import Sources
+from codistill.methods import Batch, Cohort, Links, Method, Needs, Peers, Terms, along, label_loss, named, number
 
 
 class CML(Method):
@@ -31,7 +25,6 @@ class CML(Method):
 
     title = "CML"
     needs = Needs(peers=True, teacher="frozen", unlabelled=True, couples="edges")
-    cost = "2 / 1, and the teacher's training"
     published = (
         "text detection, hmean: PP-OCR 0.759, with DML 0.777, with CML 0.789 (second hand: a summary of 'Dive into "
         "OCR'); PP-OCRv3's student 83.2 -> 84.3, with a better teacher (PaddleOCR's own account)"
@@ -43,35 +36,21 @@ class CML(Method):
         weight: float = 1.0,
         teacher_weight: float = 1.0,
         temperature: float = 1.0,
-        graph: str | Graph | None = None,
-        peer_graph: str | Graph | None = None,
+        graph: Links = None,
+        peer_graph: Links = None,
     ) -> None:
-        super().__init__()
-        self.sources = Sources(teacher, graph)
-        self.graph: Graph = complete() if peer_graph is None else named(peer_graph)
-        self.weight = number("weight", weight)
-        self.teacher_weight = number("teacher_weight", teacher_weight)
+        super().__init__("complete" if peer_graph is None else peer_graph, teacher)
+        self.teacher_graph = named("everyone" if graph is None else graph)
+        self.weight, self.teacher_weight = number("weight", weight), number("teacher_weight", teacher_weight)
         self.temperature = number("temperature", temperature, 1e-6)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        students, sources = self.sources(cohort, batch.x)
-        z, task, mask = students.logits, batch.task, batch.mask  # [P, B, C]
-        mimic = along(self.graph, kl, students=z, sources=cohort.share(z), task=task, mask=mask)
-        terms = {
-            "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
-            "mimic": self.weight * mimic,
-        }
-        if self.sources.teacher is not None:
-            temperature = self.temperature
-            taught = along(
-                self.sources.graph,
-                kl,
-                students=z,
-                sources=sources.logits,  # [Q, B, C]
-                task=task,
-                temperature=temperature,
-                mask=mask,
-            )
+        students, sources = self.students_and_sources(cohort, batch)
+        z, t = students.logits, sources.logits  # [P, B, C], [Q, B, C]
+        mimic = along(self.graph, kl, students=z, sources=cohort.share(z), of=batch)
+        terms = {"task": label_loss(z, batch), "mimic": self.weight * mimic}
+        if self.teacher is not None:
+            taught = along(self.teacher_graph, kl, students=z, sources=t, of=batch, temperature=self.temperature)
             terms["teacher"] = self.teacher_weight * taught
         return terms
 

@@ -2,12 +2,8 @@
 
 import torch
 
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
 
 
 class CSKD(Method):
@@ -36,14 +32,11 @@ class CSKD(Method):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         if batch.partner is None:
             raise ValueError("partner=None: cskd needs another sample of each one's class; give Batch(partner=...)")
-        z, task, mask = cohort(batch.x).logits, batch.task, batch.mask  # [P, B, C]
+        z = cohort(batch.x).logits  # [P, B, C]
         with torch.no_grad():
             partner = cohort.share(cohort(batch.partner).logits)
-        mimic = kl(students=z, sources=partner, task=task, temperature=self.temperature)
-        return {
-            "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
-            "mimic": self.weight * average(mimic, mask),
-        }
+        mimic = imitate(kl, students=z, sources=partner, of=batch, temperature=self.temperature)
+        return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 
 __all__ = ["CSKD"]

@@ -1,18 +1,14 @@
 """Deep mutual learning."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
-from codistill import optim
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.graph import Graph, along, complete, matrix, named
+from codistill.graph import complete, matrix
 from codistill.losses import divergences
 from codistill.losses.divergence import Divergence
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods import Batch, Graph, Links, Method, Needs, Peers, Terms, along, label_loss, number, ramp
 
 
 class DML(Method):
@@ -24,10 +20,10 @@ class DML(Method):
     Args:
         weight: w.
         temperature: T; or, in Python, a matrix T_ij, so that each edge has its own.
-        divergence: ``kl | reverse_kl | symmetric_kl | js | renyi:alpha=0.5``, or one's own.
+        divergence: ``kl | reverse_kl | symmetric_kl | js | renyi:alpha=0.5``, or your own.
         graph: W, by name, by matrix or as a `Graph`.
         unlabelled_weight: how much an unlabelled sample counts in the second term, beside 1 of a labelled one.
-        ramp: part of the training over which unlabelled_weight rises to its value (see `optim.ramp`).
+        ramp: fraction of the training over which unlabelled_weight rises to its value (see `ramp`).
         total: ``mean`` over the peers as in the paper, or their ``sum`` as in the released code (the same for P = 2).
 
     We differ: the mean over the batch where the paper writes a sum, as its released code does.
@@ -45,15 +41,14 @@ class DML(Method):
         weight: float = 1.0,
         temperature: float | Sequence[Sequence[float]] = 1.0,
         divergence: str | Divergence = "kl",
-        graph: str | Graph | None = None,
+        graph: Links = None,
         total: str = "mean",
         unlabelled_weight: float = 1.0,
         ramp: float = 0.0,
     ) -> None:
-        super().__init__()
         if graph is not None and total != "mean":
-            raise ValueError(f"total={total!r} is for the complete graph; a graph of one's own says its weights itself")
-        self.graph: Graph = complete(total) if graph is None else named(graph)
+            raise ValueError(f"total={total!r} is for the complete graph; in a graph of your own, set the weights")
+        super().__init__(complete(total) if graph is None else graph)
         self.weight = number("weight", weight)
         self.temperature: float | Graph = (
             matrix(temperature, of="temperature")
@@ -71,21 +66,18 @@ class DML(Method):
             self.divergence,
             students=z,
             sources=cohort.share(z),
-            task=batch.task,
+            of=self._weighted(batch, progress),
             temperature=self.temperature,
-            mask=self._weights(batch, progress),
         )
-        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing)
-        return {"task": task, "mimic": self.weight * mimic}
+        return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
-    def _weights(self, batch: Batch, progress: float | None) -> Tensor | None:
-        """What each sample counts in the mimic term; None where all count alike."""
+    def _weighted(self, batch: Batch, progress: float | None) -> Batch:
+        """The batch, its unlabelled samples with their weight in the mask."""
         if self.unlabelled_weight == 1.0 and self.ramp == 0.0:
-            return batch.mask
-        weight = self.unlabelled_weight * optim.ramp(progress, self.ramp)
+            return batch
         unlabelled = (batch.y < 0).any(-1) if batch.task == "multilabel" else batch.y < 0
-        weights = torch.where(unlabelled, weight, 1.0)
-        return weights if batch.mask is None else weights * batch.mask
+        weights = torch.where(unlabelled, self.unlabelled_weight * ramp(progress, self.ramp), 1.0)
+        return replace(batch, mask=weights if batch.mask is None else weights * batch.mask)
 
 
 __all__ = ["DML"]

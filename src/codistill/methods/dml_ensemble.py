@@ -3,13 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.graph import MEANS, Graph, blend, complete, everyone, named
-from codistill.losses.average import average
+from codistill.graph import MEANS
 from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods import Batch, Links, Method, Needs, Peers, Terms, blend, imitate, label_loss, number
 from codistill.spec import Spec, UnknownName
 
 
@@ -37,18 +33,17 @@ class DMLEnsemble(Method):
         self,
         weight: float = 1.0,
         temperature: float = 1.0,
-        graph: str | Graph | None = None,
+        graph: Links = None,
         mean: str = "arithmetic",
         include_self: bool = False,
     ) -> None:
-        super().__init__()
         if mean not in MEANS:
             raise UnknownName("mean", mean, MEANS)
         if not isinstance(include_self, bool):
             raise ValueError(f"include_self={include_self!r}: give true or false")
         if graph is not None and include_self:
-            raise ValueError("include_self=True is for the complete graph; a graph of one's own says it by W_ii")
-        self.graph: Graph = named(graph) if graph is not None else everyone() if include_self else complete()
+            raise ValueError("include_self=True is for the complete graph; in a graph of your own, set W_ii")
+        super().__init__("everyone" if include_self else graph)
         self.weight = number("weight", weight)
         self.temperature = number("temperature", temperature, 1e-6)
         self.mean = mean
@@ -61,14 +56,10 @@ class DMLEnsemble(Method):
         return str(Spec("dml", (), {k: v for k, v in options.items() if k not in ("mean", "include_self")}))
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        z = cohort(batch.x).logits  # [P, B, C]
-        task, temperature = batch.task, self.temperature
-        teacher = blend(self.graph, logits=cohort.share(z), task=task, temperature=temperature, mean=self.mean)
-        mimic = kl(students=z, posteriors=teacher, task=task, temperature=temperature)  # [P, B]
-        return {
-            "task": cross_entropy(z, batch.y, task=task, mask=batch.mask, smoothing=batch.smoothing),
-            "mimic": self.weight * average(mimic, batch.mask),
-        }
+        z, temperature = cohort(batch.x).logits, self.temperature  # [P, B, C]
+        p = blend(self.graph, logits=cohort.share(z), task=batch.task, temperature=temperature, mean=self.mean)
+        mimic = imitate(kl, students=z, posteriors=p, of=batch, temperature=temperature)
+        return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 
 __all__ = ["DMLEnsemble"]

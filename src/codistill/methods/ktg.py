@@ -1,19 +1,14 @@
 """The knowledge transfer graph."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
 
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.cohort import Cohort
-from codistill.graph import Graph, along, along_edges
+from codistill.graph import along_edges, same_classes
 from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
-from codistill.methods.parts.sources import Sources
+from codistill.methods import Batch, Cohort, Graph, Method, Needs, Peers, Terms, label_loss, number
 from codistill.spec import UnknownName
 
 GATES = ("through", "cutoff", "linear", "correct")
@@ -24,7 +19,7 @@ class KTG(Method):
     """Every edge has a gate.  L_i = g_ii(CE(z_i, y)) + w * sum_j W_ij mean over samples of g_ij(T^2 KL(p_j^T || p_i^T))
 
     Minami et al., ACCV 2020, arXiv:1909.04286. A gate lets each sample's loss ``through``; or none, a ``cutoff``; or a
-    part that grows with the progress of the training from 0 to 1, ``linear``; or, ``correct``, that of the samples
+    fraction that grows with the progress of the training from 0 to 1, ``linear``; or, ``correct``, that of the samples
     which the source classifies correctly (the others count as 0 in the mean; without a label, none is correct).
     W_ij = 1, the sum over edges; w = T = 1.
 
@@ -50,7 +45,6 @@ class KTG(Method):
         total: str = "sum",
         teacher: Cohort | None = None,
     ) -> None:
-        super().__init__()
         if not isinstance(gates, Sequence):
             raise ValueError(f"gates={gates!r}: give one of {', '.join(GATES)}, or, in Python, a matrix of them")
         given: Gates = gates if isinstance(gates, str) else tuple(map(tuple, gates))
@@ -59,68 +53,63 @@ class KTG(Method):
                 raise UnknownName("gate", str(name), GATES)
         if total not in ("sum", "mean"):
             raise ValueError(f"total={total!r}: choose 'sum' or 'mean'")
-        self.sources = Sources(teacher)
-
-        def edges(*kinds: str, of: str = "networks") -> Graph:
-            return Graph(partial(_weights, gates=given, kinds=kinds, total=total, of=of), "gates")
-
-        self.through, self.linear, self.correct = edges("through"), edges("linear"), edges("correct")
-        self.label, self.label_linear = edges("through", "correct", of="labels"), edges("linear", of="labels")
-        self.graph: Graph = edges("through", "linear", "correct", of="peers")  # without the teachers
+        super().__init__(Graph(partial(open_edges, gates=given, total=total), "gates"), teacher)
+        self.gates = given
         self.weight = number("weight", weight)
         self.temperature = number("temperature", temperature, 1e-6)
 
+    @property
+    def peer_graph(self) -> Graph:
+        """Without the teachers."""
+        teachers = 0 if self.teacher is None else len(self.teacher)
+        return Graph(lambda peers, _: self.graph.matrix(peers, peers + teachers)[:, :peers], "gates")
+
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        students, sources = self.sources(cohort, batch.x)
-        z, s, task = students.logits, sources.logits, batch.task  # [P, B, C]
-        if self.sources.teacher is not None:
-            s = torch.cat([cohort.share(z), s])  # [P + Q, B, C]
+        students, sources = self.students_and_sources(cohort, batch)
+        z, s, task = students.logits, sources.logits, batch.task
+        nodes = s if self.teacher is None else torch.cat([cohort.share(z), s])  # [P + Q, B, C]
+        same_classes(z, nodes)
         y = batch.y.expand(z.shape if task == "multilabel" else z.shape[:-1])
-        label = cross_entropy(z, batch.y, task=task, mask=batch.mask, smoothing=batch.smoothing)
-        linear = 1.0 if progress is None else progress
+        linear, correct = (where(self.gates, name, len(z), len(nodes), z.device) for name in ("linear", "correct"))
+        rate = torch.where(linear, 1.0 if progress is None else progress, 1.0).to(z.dtype)  # [P, P + Q]
 
-        def own(i: Tensor, j: Tensor) -> Tensor:
-            return label[i].unsqueeze(1)
+        def gated(i: Tensor, j: Tensor) -> Tensor:  # [E, B]
+            values = kl(students=z[i], sources=nodes[j], task=task, temperature=self.temperature)
+            each = (-1, *[1] * (values.dim() - 1))
+            passes = classified(nodes[j], y[i], task) | ~correct[i, j].view(each)
+            return values.where(passes, 0.0) * rate[i, j].view(each)
 
-        def where_correct(i: Tensor, j: Tensor) -> Tensor:
-            values = kl(students=z[i], sources=s[j], task=task, temperature=self.temperature)
-            return values.where(correct(s[j], y[i], task), 0.0)
-
-        def imitated(graph: Graph) -> Tensor:
-            return along(graph, kl, students=z, sources=s, task=task, temperature=self.temperature, mask=batch.mask)
-
-        mimic = imitated(self.through) + linear * imitated(self.linear)
-        mimic = mimic + along_edges(self.correct, where_correct, students=z, sources=len(s), mask=batch.mask)
-        task_term = along_edges(self.label, own, students=z, sources=len(s))
-        task_term = task_term + linear * along_edges(self.label_linear, own, students=z, sources=len(s))
-        return {"task": task_term, "mimic": self.weight * mimic}
+        labelled = ~where(self.gates, "cutoff", len(z), len(nodes), z.device).diagonal() * rate.diagonal()
+        mimic = along_edges(self.graph, gated, students=z, sources=len(nodes), mask=batch.mask)
+        return {"task": labelled * label_loss(z, batch), "mimic": self.weight * mimic}
 
 
-def correct(z: Tensor, y: Tensor, task: str) -> Tensor:
+def classified(z: Tensor, y: Tensor, task: str) -> Tensor:
     """Which samples (tokens) logits ``[..., C]`` get right; with several labels, all of them."""
     if task in ("classes", "tokens"):
         return z.argmax(-1) == y
-    said = z > 0
-    return ((said == (y > 0)) & (y >= 0)).all(-1) if task == "multilabel" else (said.squeeze(-1) == (y > 0)) & (y >= 0)
+    right = ((z if task == "multilabel" else z.squeeze(-1)) > 0) == (y > 0)
+    return (right & (y >= 0)).all(-1) if task == "multilabel" else right & (y >= 0)
 
 
-def _weights(students: int, sources: int, gates: Gates, kinds: tuple[str, ...], total: str, of: str) -> Tensor:
-    """W of the edges whose gate is one of these kinds: between ``networks``, from the ``labels``, between ``peers``."""
+@lru_cache(maxsize=64)
+def where(gates: Gates, name: str, students: int, nodes: int, device: torch.device | None = None) -> Tensor:
+    """Which gates have a name, ``[students, nodes]``; on the diagonal those of the labels."""
     if isinstance(gates, str):
-        gates = tuple(tuple("through" if i == j else gates for j in range(sources)) for i in range(students))
+        gates = tuple(tuple("through" if i == j else gates for j in range(nodes)) for i in range(students))
     columns = {len(row) for row in gates}
-    if len(gates) != students or (columns != {sources} if of != "peers" else min(columns) < students):
+    if len(gates) != students or columns != {nodes}:
         raise ValueError(
             f"gates are {' and '.join(f'{len(gates)} x {n}' for n in sorted(columns))}, the cohort needs {students} x "
-            f"{sources}: a row for each network that learns, a column for each that there is, teachers last"
+            f"{nodes}: a row for each network that learns, a column for each that there is, teachers last"
         )
-    open_ = torch.tensor([[name != "cutoff" for name in row[:sources]] for row in gates], dtype=torch.float64)
-    w = torch.tensor([[name in kinds for name in row[:sources]] for row in gates], dtype=torch.float64)
-    itself = torch.eye(students, sources, dtype=torch.float64)
-    if of == "labels":
-        return w * itself
-    into = (open_ * (1.0 - itself)).sum(1, keepdim=True).clamp(min=1.0)
-    return w * (1.0 - itself) / (into if total == "mean" else 1.0)
+    return torch.tensor([[gate == name for gate in row] for row in gates], device=device)
+
+
+def open_edges(students: int, nodes: int, gates: Gates, total: str) -> Tensor:
+    """W: 1 where there is a gate, or 1 over their number."""
+    w = (~where(gates, "cutoff", students, nodes)).double() * (1.0 - torch.eye(students, nodes, dtype=torch.float64))
+    return w / (w.sum(1, keepdim=True).clamp(min=1.0) if total == "mean" else 1.0)
 
 
 __all__ = ["KTG"]

@@ -1,29 +1,24 @@
 """Mutual mean teaching."""
 
-from codistill import optim
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.graph import Graph, along, complete, named
 from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods import Batch, Links, Method, Needs, Peers, Terms, along, label_loss, number, ramp
 from codistill.methods.parts.ema import Averages
 
 
 class MMT(Method):
-    """Peers imitate the others' averages over time.  L_i = (1-w) CE(z_i, y) + w r(t) T^2 sum_j W_ij KL(q_j^T || p_i^T)
+    """Peers imitate the EMAs of the others' weights.  L_i = (1-w) CE(z_i, y) + w r(t) T^2 sum_j W_ij KL(q_j^T || p_i^T)
 
-    q_j is the posterior of peer j's average over its past steps (decay 0.999, see `Averages`). Ge et al., ICLR 2020,
-    arXiv:2001.01526: the classification part; w = 0.5, T = 1 and the decay as in yxgeee/MMT. With ``graph="own"`` each
-    imitates its own average: the mean teacher, Tarvainen and Valpola, NeurIPS 2017, arXiv:1703.01780, with KL for its
-    squared error.
+    q_j is the posterior of the exponential moving average of peer j (decay 0.999, see `Averages`). Ge et al., ICLR
+    2020, arXiv:2001.01526: the classification part; w = 0.5, T = 1 and the decay as in yxgeee/MMT. With ``graph="own"``
+    each imitates its own average: the mean teacher, Tarvainen and Valpola, NeurIPS 2017, arXiv:1703.01780, with KL for
+    its squared error.
 
     Args:
         weight: w.
         temperature: T.
         decay: of the averages.
         graph: W.
-        ramp: part of the training over which r rises to 1 (0: none).
+        ramp: fraction of the training over which r rises to 1 (0: none).
 
     We differ: KL where the paper has the soft cross-entropy, of the same gradient; no label smoothing; no triplet part.
     """
@@ -37,11 +32,10 @@ class MMT(Method):
         weight: float = 0.5,
         temperature: float = 1.0,
         decay: float = 0.999,
-        graph: str | Graph | None = None,
+        graph: Links = None,
         ramp: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.graph: Graph = complete() if graph is None else named(graph)
+        super().__init__(graph)
         self.weight = number("weight", weight, 0.0, 1.0)
         self.temperature = number("temperature", temperature, 1e-6)
         self.averages = Averages(number("decay", decay, 0.0, 1.0))
@@ -51,19 +45,10 @@ class MMT(Method):
         self.averages.start(cohort)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        z = cohort(batch.x).logits  # [P, B, C]
-        mimic = along(
-            self.graph,
-            kl,
-            students=z,
-            sources=self.averages(batch.x),
-            task=batch.task,
-            temperature=self.temperature,
-            mask=batch.mask,
-        )
-        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing)
-        weight = self.weight * optim.ramp(progress, self.ramp)
-        return {"task": (1.0 - self.weight) * task, "mimic": weight * mimic}
+        z, q = cohort(batch.x).logits, self.averages(batch.x)  # [P, B, C]
+        mimic = along(self.graph, kl, students=z, sources=q, of=batch, temperature=self.temperature)
+        weight = self.weight * ramp(progress, self.ramp)
+        return {"task": (1.0 - self.weight) * label_loss(z, batch), "mimic": weight * mimic}
 
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
         self.averages.follow(cohort)

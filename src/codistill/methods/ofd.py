@@ -2,19 +2,16 @@
 
 from functools import partial
 
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.cohort import Cohort
-from codistill.graph import Graph
+from torch import nn
+
 from codistill.losses.features.ofd import ofd
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods import Batch, Cohort, Links, Method, Needs, Peers, Terms, label_loss, number
 from codistill.methods.parts.connectors import Connector, connected
 from codistill.methods.parts.features import Features
 
 
 class OFD(Method):
-    """Students imitate what teachers' ReLUs get.  L_i = CE(z_i, y) + w * sum_j W_ij mean m (s - t)^2
+    """Students match teachers' features before the ReLU.  L_i = CE(z_i, y) + w * sum_j W_ij mean m (s - t)^2
 
     F is the map before the ReLU; s = BN(1x1 conv(F_i)), a trained connector for each edge; t = max(F_j, margin), the
     margin of each channel the mean of F_j's negative values in the batch; m is 0 where s <= t <= 0, else 1. The mean is
@@ -22,18 +19,16 @@ class OFD(Method):
     AberHu/Knowledge-Distillation-Zoo (megvii-research/mdistiller: 0.001).
 
     Args:
-        teacher: a frozen cohort; a run also takes the folder of a finished run. None: the peers imitate each other.
+        teacher, graph: see `Method`.
         weight: w.
         features: submodules, joined by ``/``: F is what goes into the last ReLU of each. A name with a side
             (``stage1.bn:output``) is F itself. Both sides need maps of one height and width.
-        graph: W[student, teacher], see `KD`.
 
     We differ: the margin is of the batch, as in the Zoo; the paper's comes from the teacher's batch norm.
     """
 
     title = "OFD"
     needs = Needs(teacher="frozen", unlabelled=True, parameters=True)
-    cost = "2 / 1, and the teacher's training"
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 93.13 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
 
     def __init__(
@@ -41,22 +36,21 @@ class OFD(Method):
         teacher: Cohort | None,
         weight: float = 0.5,
         features: str = "stage1/stage2/stage3",
-        graph: str | Graph | None = None,
+        graph: Links = None,
     ) -> None:
-        super().__init__()
-        self.features = Features(features, teacher, graph, pre_relu=True)
-        self.graph = self.features.between_peers
+        super().__init__(graph, teacher)
+        self.features = Features(features, pre_relu=True)
+        self.losses = nn.ModuleList()
         self.weight = number("weight", weight)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        pairs = self.features.prepare(cohort, batch)
-        self.losses = connected(self.features, pairs, ofd, partial(Connector, norm=True))
+        pairs = self.features.prepare(self.graph, cohort, self.teacher, batch)
+        self.losses = connected(self.graph, pairs, ofd, partial(Connector, norm=True))
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        z, pairs = self.features(cohort, batch)  # [P, B, C]
-        mimic = self.features.mean(pairs, self.losses)
-        task = cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing)
-        return {"task": task, "mimic": self.weight * mimic}
+        students, sources = self.students_and_sources(cohort, batch)
+        mimic = self.features.along(self.graph, self.losses, students=students, sources=sources, of=batch)
+        return {"task": label_loss(students.logits, batch), "mimic": self.weight * mimic}
 
 
 __all__ = ["OFD"]

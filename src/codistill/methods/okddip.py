@@ -3,18 +3,15 @@
 import torch
 from torch import Tensor
 
-from codistill import optim
-from codistill.batch import Batch
-from codistill.checks import number, whole
-from codistill.losses.average import average
+from codistill.checks import whole
 from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
-from codistill.methods.parts.mixing import feature_of, linear
+from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number, ramp
+from codistill.methods.parts.features import feature_names
+from codistill.methods.parts.linear import linear
 
 
 class OKDDip(Method):
-    """Every peer has a target of its own, mixed by attention.  L_i = CE(z_i, y) + w r(t) T^2 KL(q_i^T || p_i^T)
+    """Every peer imitates its own mixture of the peers, by attention.  L_i = CE(z_i, y) + w r(t) T^2 KL(q_i^T || p_i^T)
 
     q_i^T = softmax(sum_j a_ij sg[z_j], over T), a_i = softmax over the peers j, i among them, of (Q h_i) . (K h_j),
     with Q and K of 8 rows and h the pooled features. The gradient goes through a, which has no other way to learn, and
@@ -25,9 +22,9 @@ class OKDDip(Method):
     Args:
         weight: w.
         temperature: T.
-        ramp: part of the training over which r rises to 1.
+        ramp: fraction of the training over which r rises to 1.
         size: rows of Q and K.
-        feature: submodule whose output is h (``:input`` for what goes in); of maps the mean over positions is taken.
+        features: submodules whose outputs are h (``:input`` for what goes in), joined by ``/``: side by side.
 
     We differ: z_j is detached, which the released code does not do. h is not, as there.
     """
@@ -42,46 +39,38 @@ class OKDDip(Method):
         temperature: float = 3.0,
         ramp: float = 0.27,
         size: int = 8,
-        feature: str = "fc:input",
+        features: str = "fc:input",
     ) -> None:
         super().__init__()
         self.weight = number("weight", weight)
         self.temperature = number("temperature", temperature, 1e-6)
         self.ramp = number("ramp", ramp, 0.0, 1.0)
         self.size = whole("size", size)
-        self.feature = feature
+        self.features = feature_names(features)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         if len(cohort) < 3:
             raise ValueError(
                 f"peers={len(cohort)}: okddip needs two that learn from each other and a leader; set peers to 3 or more"
             )
-        cohort.tap(self.feature)
-        with torch.no_grad():
-            h = feature_of(cohort(batch.x), self.feature)
-        if len({f.shape for f in h}) > 1:
-            widths = ", ".join(str(f.shape[-1]) for f in h)
-            raise ValueError(f"feature={self.feature!r} has widths {widths}: okddip compares features, give the same")
-        self.query = linear(self.size, h[0].shape[-1], like=h[0])
-        self.key = linear(self.size, h[0].shape[-1], like=h[0])
+        for name in self.features:
+            cohort.tap(name)
+        h = cohort.probe(batch).pooled(*self.features)
+        self.query = linear(self.size, h.shape[-1], like=h)
+        self.key = linear(self.size, h.shape[-1], like=h)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         outputs = cohort(batch.x)
-        z, task, mask = outputs.logits, batch.task, batch.mask  # [P, B, C]
-        h = torch.stack(feature_of(outputs, self.feature))[:-1]  # [P - 1, B, F]
-        shared = cohort.share(z)[:-1]  # [P - 1, B, C]
-        mixed = torch.einsum("bij,jb...->ib...", self._attention(h), shared)
-        teacher = torch.cat([mixed, shared.mean(0, keepdim=True)])  # [P, B, C]
-        mimic = kl(students=z, sources=teacher, task=task, temperature=self.temperature)
-        return {
-            "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
-            "mimic": self.weight * optim.ramp(progress, self.ramp) * average(mimic, mask),
-        }
+        z, h = outputs.logits, outputs.pooled(*self.features)  # [P, B, C], [P, B, F]
+        peers = cohort.share(z)[:-1]
+        mixed = torch.einsum("bij,jb...->ib...", self.attention(h[:-1]), peers)
+        targets = torch.cat([mixed, peers.mean(0, keepdim=True)])  # the leader's is the last
+        mimic = imitate(kl, students=z, sources=targets, of=batch, temperature=self.temperature)
+        return {"task": label_loss(z, batch), "mimic": self.weight * ramp(progress, self.ramp) * mimic}
 
-    def _attention(self, h: Tensor) -> Tensor:
-        """a_ij of every sample, ``[B, P - 1, P - 1]``; rows sum to 1."""
-        query = torch.einsum("kf,pbf->bpk", self.query, h)
-        key = torch.einsum("kf,pbf->bpk", self.key, h)
+    def attention(self, h: Tensor) -> Tensor:
+        """a_ij of every sample, from features ``[p, B, F]``: ``[B, p, p]``, rows sum to 1."""
+        query, key = (torch.einsum("kf,pbf->bpk", weight, h) for weight in (self.query, self.key))
         return (query @ key.transpose(-1, -2)).softmax(-1)
 
 

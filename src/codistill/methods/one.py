@@ -2,22 +2,15 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from codistill import optim
-from codistill.batch import Batch
-from codistill.checks import number
 from codistill.cohort.branches import trunks
-from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import cross_entropy
-from codistill.losses.posterior import full_precision
-from codistill.methods import Method, Needs, Peers, Terms
-from codistill.methods.parts.mixing import ensemble_loss, linear
+from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, joint_loss, label_loss, number, ramp
+from codistill.methods.parts.linear import linear
 
 
 class ONE(Method):
-    """Branches of one trunk imitate their gated mixture.  L_i = CE(z_i, y) + w r(t) T^2 KL(p_e^T || p_i^T)
+    """Branches of one trunk imitate their gated ensemble.  L_i = CE(z_i, y) + w r(t) T^2 KL(p_e^T || p_i^T)
 
     z_e = sum_j g_j(x) z_j, and L_e = CE(z_e, y) trains the gate g = softmax(relu(BN(FC(pool(h))))), h what the trunk
     gives, one weight per sample and branch. Lan et al., NeurIPS 2018, arXiv:1806.04606. T = 3, w = 1 and the ramp
@@ -26,7 +19,7 @@ class ONE(Method):
     Args:
         weight: w.
         temperature: T.
-        ramp: part of the training over which r rises to 1.
+        ramp: fraction of the training over which r rises to 1.
 
     We differ: the gate's batch norm has no running statistics, for it is of use in training alone: what is evaluated
     are the branches, and their mean posterior.
@@ -45,39 +38,29 @@ class ONE(Method):
         self.stem = ""
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        found = trunks(cohort.parts(), cohort.peers, 1)
-        self.stem = f"{found[0].at}:input"
+        self.stem = f"{trunks(cohort.parts(), cohort.peers, 1)[0].at}:input"
         cohort.tap(self.stem)
-        with torch.no_grad():
-            h = self._pooled(cohort(batch.x).features[self.stem])
-        self.fc = linear(len(cohort), h.shape[-1], like=h)
-        # FC has no bias: the batch norm after it would take it off again
-        self.scale = nn.Parameter(h.new_ones(len(cohort)))
-        self.shift = nn.Parameter(torch.zeros_like(self.scale))
+        h = cohort.probe(batch).pooled(self.stem)[0]
+        self.fc = linear(len(cohort), h.shape[-1], like=h)  # no bias: the batch norm after it would take it off again
+        self.scale, self.shift = nn.Parameter(h.new_ones(len(cohort))), nn.Parameter(h.new_zeros(len(cohort)))
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         outputs = cohort(batch.x)
-        z, task, mask = outputs.logits, batch.task, batch.mask  # [P, B, C]
-        gate = self._gate(self._pooled(outputs.features[self.stem]))  # [B, P]
-        together = torch.einsum("bp,pb...->b...", gate, z)
-        teacher = cohort.share(together).expand_as(z)
-        mimic = kl(students=z, sources=teacher, task=task, temperature=self.temperature)
+        z, h = outputs.logits, outputs.pooled(self.stem)[0]  # [P, B, C]; [B, F], the same for all branches
+        ensemble = torch.einsum("bp,pb...->b...", self.gate(h), z)
+        target = cohort.share(ensemble)
+        mimic = imitate(kl, students=z, sources=target, of=batch, temperature=self.temperature)
         return {
-            "task": cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
-            "mimic": self.weight * optim.ramp(progress, self.ramp) * average(mimic, mask),
-            "ensemble": ensemble_loss(together, batch),
+            "task": label_loss(z, batch),
+            "mimic": self.weight * ramp(progress, self.ramp) * mimic,
+            "ensemble": joint_loss(ensemble, batch),
         }
 
-    def _pooled(self, stem: Tensor | list[Tensor]) -> Tensor:
-        """What the trunk gives, ``[B, F]``: the same for all its branches, so the first one's."""
-        assert isinstance(stem, Tensor)
-        h = stem[0]
-        return full_precision(h.flatten(2).mean(2) if h.dim() > 2 else h)
-
-    def _gate(self, h: Tensor) -> Tensor:
-        score = h @ self.fc.T  # [B, P]
-        mean, variance = score.mean(0), score.var(0, correction=0)  # batch norm
-        return F.relu((score - mean) * (variance + 1e-5).rsqrt() * self.scale + self.shift).softmax(-1)
+    def gate(self, h: Tensor) -> Tensor:
+        """g of features ``[B, F]``: ``[B, P]``."""
+        score = h @ self.fc.T
+        mean, variance = score.mean(0), score.var(0, correction=0)
+        return ((score - mean) * (variance + 1e-5).rsqrt() * self.scale + self.shift).relu().softmax(-1)
 
 
 __all__ = ["ONE"]

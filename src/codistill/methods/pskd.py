@@ -3,16 +3,13 @@
 import torch
 from torch import Tensor
 
-from codistill.batch import Batch
-from codistill.checks import number
 from codistill.losses.average import average
-from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import log_posterior
-from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss, number
 
 
 class PSKD(Method):
-    """Every network imitates its own last epoch.  L_i = (1-a_t) CE(z_i, y) + a_t CE(z_i, q_i),  a_t = a (t+1)/epochs
+    """A network imitates its last epoch.  L_i = (1-a_t) CE(z_i, y) + a_t CE(z_i, q_i),  a_t = a (t+1)/epochs
 
     q_i(x) is the posterior that network i gave x in the training pass of epoch t - 1, on that epoch's distorted view
     and with the weights of that step; the one-hot label where x was not seen then, so in the first epoch. Kim et al.,
@@ -26,7 +23,7 @@ class PSKD(Method):
     """
 
     title = "PS-KD"
-    needs = Needs(index=True, shards=True, couples="edges")
+    needs = Needs(index=True, shards=True, tasks=("classes",), couples="edges")
     published = (
         "CIFAR-100, error: PreAct ResNet-18 24.18 -> 20.82, PreAct ResNet-101 20.75 -> 19.43, DenseNet-121 20.05 -> "
         "18.73 (lgcnsai/PS-KD-Pytorch, the authors'); replication, ResNet-18: accuracy 76.24 -> 79.31"
@@ -41,8 +38,6 @@ class PSKD(Method):
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        if batch.task != "classes":
-            raise ValueError(f"task={batch.task!r}: pskd keeps one posterior for each sample; use task='classes'")
         if batch.index is None:
             raise ValueError("pskd keeps what it made of each sample, by its number: give Batch(index=...)")
         for name in ("samples", "epochs"):
@@ -50,8 +45,7 @@ class PSKD(Method):
                 raise ValueError(f"{name}={getattr(self, name)}: pskd needs to know it; set method.{name} first")
         if int(batch.index.max()) >= self.samples:
             raise ValueError(f"samples={self.samples}: a sample has the number {int(batch.index.max())}; set it higher")
-        with torch.no_grad():
-            z = log_posterior(cohort(batch.x).logits)
+        z = log_posterior(cohort.probe(batch).logits)
         # a row of zeros: not seen
         self.register_buffer("past", z.new_zeros(len(z), self.samples, z.shape[-1]))
         self.register_buffer("present", torch.zeros_like(self.past))
@@ -74,7 +68,7 @@ class PSKD(Method):
         labelled = batch.y >= 0 if mask is None else (batch.y >= 0) & mask.bool()
         a = self.alpha * (self.epoch + 1).to(z.dtype) / self.epochs
         return {
-            "task": (1 - a) * cross_entropy(z, batch.y, mask=mask, smoothing=batch.smoothing),
+            "task": (1 - a) * label_loss(z, batch),
             "mimic": a * average(own, labelled),
         }
 

@@ -1,13 +1,7 @@
 """Teacher-free distillation: from a past self."""
 
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.cohort import Cohort
-from codistill.graph import Graph, along, own
 from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
-from codistill.methods.parts.sources import Sources
+from codistill.methods import Batch, Cohort, Links, Method, Needs, Peers, Terms, along, label_loss, number
 
 
 class TfKD(Method):
@@ -24,7 +18,7 @@ class TfKD(Method):
         alpha: a.
         temperature: T.
         multiplier: m.
-        graph: of student and teacher; None: ``own``, student i from teacher i.
+        graph: W[student, teacher]; None: ``own``, student i from teacher i.
     """
 
     title = "Tf-KD self"
@@ -38,41 +32,26 @@ class TfKD(Method):
         alpha: float = 0.95,
         temperature: float = 6.0,
         multiplier: float = 50.0,
-        graph: str | Graph | None = None,
+        graph: Links = None,
     ) -> None:
-        super().__init__()
-        self.sources = Sources(teacher, own() if graph is None and teacher is not None else graph)
+        super().__init__("own" if graph is None and teacher is not None else graph, teacher)
         self.alpha = number("alpha", alpha, 0.0, 1.0)
         self.temperature = number("temperature", temperature, 1e-6)
         self.multiplier = number("multiplier", multiplier)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        teacher = self.sources.teacher
-        if teacher is None:
-            return
-        w = self.sources.graph.matrix(len(cohort), len(teacher))
-        if bool((w.sum(1) == 0).any()):
+        if self.teacher is not None and bool((self.graph.matrix(len(cohort), len(self.teacher)).sum(1) == 0).any()):
             raise ValueError(
-                f"teacher has {len(teacher)} networks for {len(cohort)} peers, and each "
-                "learns from its past self: give it as many, or graph=everyone"
+                f"teacher has {len(self.teacher)} networks for {len(cohort)} peers, and each learns from its past "
+                "self: give it as many, or graph=everyone"
             )
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        students, sources = self.sources(cohort, batch.x)
-        z, task, mask = students.logits, batch.task, batch.mask  # [P, B, C]
-        mimic = along(
-            self.sources.graph,
-            kl,
-            students=z,
-            sources=sources.logits,  # [Q, B, C]
-            task=task,
-            temperature=self.temperature,
-            mask=mask,
-        )
-        return {
-            "task": (1.0 - self.alpha) * cross_entropy(z, batch.y, task=task, mask=mask, smoothing=batch.smoothing),
-            "mimic": self.alpha * self.multiplier / 100.0 * mimic,
-        }
+        students, sources = self.students_and_sources(cohort, batch)
+        z, t = students.logits, sources.logits  # [P, B, C], [Q, B, C]
+        mimic = along(self.graph, kl, students=z, sources=t, of=batch, temperature=self.temperature)
+        task = (1.0 - self.alpha) * label_loss(z, batch)
+        return {"task": task, "mimic": self.alpha * self.multiplier / 100.0 * mimic}
 
 
 __all__ = ["TfKD"]

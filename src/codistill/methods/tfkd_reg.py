@@ -1,14 +1,12 @@
 """Teacher-free distillation: from a virtual teacher."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
 
 
 class TfKDReg(Method):
@@ -28,42 +26,30 @@ class TfKDReg(Method):
     """
 
     title = "Tf-KD reg"
-    needs = Needs(shards=True, couples="edges")
+    needs = Needs(shards=True, tasks=("classes", "tokens"), couples="edges")
     published = "CIFAR-100, ResNet-18, a replication: 76.24 -> 76.61 (winycg/Self-KD-Lib)"
 
     def __init__(
         self, alpha: float = 0.1, temperature: float = 20.0, multiplier: float = 100.0, correct: float = 0.99
     ) -> None:
         super().__init__()
-        self.alpha = number("alpha", alpha, 0.0, 1.0)
+        self.alpha, self.correct = number("alpha", alpha, 0.0, 1.0), number("correct", correct, 0.0, 1.0)
         self.temperature = number("temperature", temperature, 1e-6)
         self.multiplier = number("multiplier", multiplier)
-        self.correct = number("correct", correct, 0.0, 1.0)
-
-    def prepare(self, cohort: Peers, batch: Batch) -> None:
-        _check(batch)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        _check(batch)
-        z, y, task, mask = cohort(batch.x).logits, batch.y, batch.task, batch.mask  # [P, B, C]
-        teacher = virtual(y.clamp(min=0).expand(z.shape[:-1]), z.shape[-1], self.correct, self.temperature, z)
-        labelled = y >= 0 if mask is None else (y >= 0) & mask.bool()
-        mimic = average(kl(students=z, posteriors=teacher, task=task), labelled)
-        return {
-            "task": (1.0 - self.alpha) * cross_entropy(z, y, task=task, mask=mask, smoothing=batch.smoothing),
-            "mimic": self.alpha * self.multiplier / 100.0 * mimic,
-        }
+        z, y = cohort(batch.x).logits, batch.y  # [P, B, C]
+        teacher = virtual(y.clamp(min=0).expand(z.shape[:-1]), z, self.correct, self.temperature)
+        labelled = replace(batch, mask=y >= 0 if batch.mask is None else (y >= 0) & batch.mask.bool())
+        mimic = imitate(kl, students=z, posteriors=teacher, of=labelled)
+        task = (1.0 - self.alpha) * label_loss(z, batch)
+        return {"task": task, "mimic": self.alpha * self.multiplier / 100.0 * mimic}
 
 
-def virtual(y: Tensor, classes: int, correct: float, temperature: float, like: Tensor) -> Tensor:
-    """The virtual teacher's softened posterior of labels ``[...]``: ``[..., C]``."""
-    rows = torch.full((classes, classes), (1.0 - correct) / (classes - 1), dtype=like.dtype, device=like.device)
-    return (rows.fill_diagonal_(correct) / temperature).softmax(-1)[y]
-
-
-def _check(batch: Batch) -> None:
-    if batch.task not in ("classes", "tokens"):
-        raise ValueError(f"task={batch.task!r}: tfkd_reg's virtual teacher has one true class; use task='classes'")
+def virtual(y: Tensor, like: Tensor, correct: float, temperature: float) -> Tensor:
+    """The virtual teacher's softened posterior of labels ``[...]``, for logits ``[..., C]``: ``[..., C]``."""
+    rest = torch.full_like(like, (1.0 - correct) / (like.shape[-1] - 1))
+    return (rest.scatter(-1, y.unsqueeze(-1), correct) / temperature).softmax(-1)
 
 
 __all__ = ["TfKDReg"]

@@ -1,18 +1,16 @@
 """Unified deep mutual learning."""
 
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.graph import Graph, along
+from torch import nn
+
 from codistill.losses.divergences.kl import kl
 from codistill.losses.features.squared_error import squared_error
-from codistill.losses.labels import cross_entropy
-from codistill.methods import Method, Needs, Peers, Terms
+from codistill.methods import Batch, Links, Method, Needs, Peers, Terms, along, label_loss, number
 from codistill.methods.parts.connectors import connected, where_channels_differ
 from codistill.methods.parts.features import Features
 
 
 class UDML(Method):
-    """Peers imitate each other's features too.  L_i = CE_i + sum_j W_ij [w KL(p_j || p_i) + v mean (r_ij(f_i) - f_j)^2]
+    """DML with features.  L_i = CE_i + sum_j W_ij [w KL(p_j || p_i) + v mean (r_ij(f_i) - f_j)^2]
 
     The mean is over samples and elements. r_ij is a trained 1x1 convolution (a linear layer for flat features), one for
     each edge, where f_i and f_j differ in their channels, else nothing. The form for classification of PP-OCRv2's text
@@ -36,30 +34,26 @@ class UDML(Method):
     )
 
     def __init__(
-        self,
-        weight: float = 1.0,
-        feature_weight: float = 1.0,
-        features: str = "stage3",
-        graph: str | Graph | None = None,
+        self, weight: float = 1.0, feature_weight: float = 1.0, features: str = "stage3", graph: Links = None
     ) -> None:
-        super().__init__()
-        self.features = Features(features, None, graph)
-        self.graph = self.features.between_peers
-        self.weight = number("weight", weight)
-        self.feature_weight = number("feature_weight", feature_weight)
+        super().__init__(graph)
+        self.features = Features(features)
+        self.losses = nn.ModuleList()
+        self.weight, self.feature_weight = number("weight", weight), number("feature_weight", feature_weight)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        pairs = self.features.prepare(cohort, batch)
-        self.losses = connected(self.features, pairs, squared_error, where_channels_differ)
+        pairs = self.features.prepare(self.graph, cohort, None, batch)
+        self.losses = connected(self.graph, pairs, squared_error, where_channels_differ)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        z, pairs = self.features(cohort, batch)  # [P, B, C]
-        graph = self.features.sources.graph
-        mimic = along(graph, kl, students=z, sources=cohort.share(z), task=batch.task, mask=batch.mask)
+        students, sources = self.students_and_sources(cohort, batch)
+        z, t = students.logits, sources.logits  # [P, B, C]
+        mimic = along(self.graph, kl, students=z, sources=t, of=batch)
+        feature = self.features.along(self.graph, self.losses, students=students, sources=sources, of=batch)
         return {
-            "task": cross_entropy(z, batch.y, task=batch.task, mask=batch.mask, smoothing=batch.smoothing),
+            "task": label_loss(z, batch),
             "mimic": self.weight * mimic,
-            "feature": self.feature_weight * self.features.mean(pairs, self.losses),
+            "feature": self.feature_weight * feature,
         }
 
 

@@ -7,8 +7,7 @@ Its conclusion, that the KL between networks for text is too small to matter, ca
 from torch.nn import functional as F
 
 from codistill.batch import Batch
-from codistill.graph import Graph, complete
-from codistill.losses.labels import cross_entropy
+from codistill.losses.labels import label_loss
 from codistill.methods import Method, Needs, Peers, Terms
 from codistill.run import Run
 from codistill.study import Study
@@ -34,7 +33,6 @@ class BatchSoftmax(Method):
     def __init__(self, sigmoid: bool = True) -> None:
         super().__init__()
         self.sigmoid = sigmoid
-        self.graph: Graph = complete()
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, 1]
@@ -42,7 +40,7 @@ class BatchSoftmax(Method):
         student, source = F.log_softmax(s, dim=-1), F.log_softmax(cohort.share(s), dim=-1)
         edges = (source.exp() * (source - student.unsqueeze(1))).sum(-1) / s.shape[-1]  # [student, source]
         weights = self.graph.matrix(len(cohort)).to(edges)
-        return {"task": cross_entropy(z, batch.y, task=batch.task), "mimic": (weights * edges).sum(1)}
+        return {"task": label_loss(z, batch), "mimic": (weights * edges).sum(1)}
 
 
 def sentiment_mnist() -> Study:

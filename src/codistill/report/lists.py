@@ -16,7 +16,7 @@ from rich.text import Text
 from torch.overrides import TorchFunctionMode
 
 from codistill import discovery, methods, models
-from codistill.methods import Needs
+from codistill.methods import Method, Needs
 from codistill.report.recipes import recipes_listing
 from codistill.spec import Spec
 
@@ -83,7 +83,7 @@ def method_rows() -> list[Row]:
         method = methods.find(name)
         summary, _, equation = (inspect.getdoc(method) or "").partition("\n")[0].partition("  ")
         rows.append(
-            Row(name, summary, equation.strip(), _options(method), str(method.needs), method.cost, method.published)
+            Row(name, summary, equation.strip(), _options(method), str(method.needs), _cost(method), method.published)
         )
     return rows
 
@@ -218,6 +218,10 @@ def _gains(path: Path) -> dict[str, str]:
             mean, (low, high) = row["gain_mean"], row["gain_ci95"]
             gains[Spec.parse(row["method"]).name] = f"{mean:+.2%} [{low:+.2%}, {high:+.2%}]".replace("%", "")
     return gains
+
+
+def _cost(method: type[Method]) -> str:
+    return method.cost or ("2 / 1, and the teacher's training" if method.needs.teacher else "1 / 1")
 
 
 def _options(found: object) -> str:

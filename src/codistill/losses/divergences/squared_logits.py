@@ -3,7 +3,6 @@
 from torch import Tensor
 
 from codistill.losses.divergence import Divergence
-from codistill.losses.posterior import full_precision
 
 
 class SquaredLogits(Divergence):
@@ -13,22 +12,10 @@ class SquaredLogits(Divergence):
     cancels out: T^2 (z/T - z'/T)^2 = (z - z')^2.
     """
 
+    on_logits = True
+
     def between(self, source: Tensor, student: Tensor) -> Tensor:
         return (source - student).square().mean(-1)
-
-    def __call__(
-        self,
-        *,
-        students: Tensor,
-        sources: Tensor | None = None,
-        posteriors: Tensor | None = None,
-        task: str = "classes",
-        temperature: float = 1.0,
-    ) -> Tensor:
-        """See `Divergence`; it needs logits on both sides."""
-        if sources is None:
-            raise ValueError("the squared error of logits takes sources= (logits); posteriors= do not give them back")
-        return self.between(full_precision(sources), full_precision(students))
 
 
 squared_logits = SquaredLogits()

@@ -19,3 +19,6 @@ def afd(students: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
     """
     distance = (unit(positions(students)) - unit(positions(sources))).square().mean(-1)  # [E, B, C]
     return (weights * distance).sum(-1).mean(-1)
+
+
+__all__ = ["afd"]

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from codistill.graph import FeatureLoss
+from codistill.graph import FeatureLoss, Graph
 from codistill.losses.maps import positions
-from codistill.methods.parts.features import Features, Pair
-from codistill.methods.parts.mixing import linear
+from codistill.methods.parts.features import Pair
+from codistill.methods.parts.linear import linear
 
 
 class Connector(nn.Module):
@@ -89,12 +89,12 @@ class Connected(nn.Module):
         return self.loss(students, sources, *more)
 
 
-def for_edges(features: Features, pair: Pair, make: Callable[[int, Tensor, Tensor], nn.Module]) -> nn.ModuleList:
+def for_edges(graph: Graph, pair: Pair, make: Callable[[int, Tensor, Tensor], nn.Module]) -> nn.ModuleList:
     """``make(E, student, source)`` for all edges where features are of one shape, else one for each edge."""
-    found = [(pair.students[i], pair.sources[j]) for i, j in features.edges(pair)]
+    edges = [(pair.students[i], pair.sources[j]) for i, j in pair.edges(graph)]
     if pair.together:
-        return nn.ModuleList(make(len(found), *both) for both in found[:1])
-    return nn.ModuleList(make(1, *both) for both in found)
+        return nn.ModuleList(make(len(edges), *both) for both in edges[:1])
+    return nn.ModuleList(make(1, *both) for both in edges)
 
 
 def where_channels_differ(edges: int, student: Tensor, source: Tensor) -> nn.Module:
@@ -103,7 +103,7 @@ def where_channels_differ(edges: int, student: Tensor, source: Tensor) -> nn.Mod
 
 
 def connected(
-    features: Features, pairs: Sequence[Pair], loss: FeatureLoss, make: Callable[[int, Tensor, Tensor], nn.Module]
+    graph: Graph, pairs: Sequence[Pair], loss: FeatureLoss, make: Callable[[int, Tensor, Tensor], nn.Module]
 ) -> nn.ModuleList:
     """Of each feature, the loss through connectors."""
-    return nn.ModuleList(Connected(loss, for_edges(features, pair, make)) for pair in pairs)
+    return nn.ModuleList(Connected(loss, for_edges(graph, pair, make)) for pair in pairs)

@@ -6,8 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from codistill.cohort import Cohort, Outputs
-from codistill.methods import Peers
+from codistill.cohort import Cohort, Outputs, Peers
 
 
 class Steps(nn.Module):

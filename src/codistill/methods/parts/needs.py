@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from codistill.losses.posterior import TASKS
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -21,6 +23,7 @@ class Needs:
         branches: peers are branches of one trunk.
         shards: peers may have samples of their own: predictions are never compared across batches.
         parameters: it has parameters of its own, with the options' defaults and networks of one architecture.
+        tasks: of a batch, those that it can learn.
         couples: peers meet along the ``edges`` of a Graph alone, or not at all, and `prepare` draws nothing: then one
             object may serve runs of several seeds, its graphs repeated for each. Or they meet as one ``cohort``: each
             run has an object of its own.
@@ -36,6 +39,7 @@ class Needs:
     branches: bool = False
     shards: bool = False
     parameters: bool = False
+    tasks: tuple[str, ...] = TASKS
     couples: Literal["edges", "cohort"] = "cohort"
 
     @property
@@ -63,6 +67,8 @@ class Needs:
             yield "another sample of each one's class"
         if self.index:
             yield "numbered samples"
+        if "tokens" not in self.tasks or "multilabel" not in self.tasks:
+            yield f"a task of {' or '.join(self.tasks)}"
 
 
 __all__ = ["Needs"]

@@ -66,4 +66,4 @@ def dist(
     return (beta * between + gamma * within) * temperature**2
 
 
-__all__ = ["correlation_distance", "dist"]
+__all__ = ["dist"]

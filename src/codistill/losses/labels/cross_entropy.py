@@ -1,9 +1,20 @@
-"""The task loss."""
+"""The label loss."""
 
 from torch import Tensor
 
+from codistill.batch import Batch
 from codistill.losses.average import average
 from codistill.losses.posterior import log_posterior
+
+
+def label_loss(z: Tensor, batch: Batch) -> Tensor:
+    """`cross_entropy` of a batch's labels, with its task, mask and smoothing: logits ``[P, B, C]`` -> ``[P]``."""
+    return cross_entropy(z, batch.y, task=batch.task, smoothing=batch.smoothing, mask=batch.mask)
+
+
+def joint_loss(z: Tensor, batch: Batch) -> Tensor:
+    """`label_loss` of what peers predict together, logits ``[B, C]``: a scalar."""
+    return label_loss(z.unsqueeze(0), batch.joint())[0]
 
 
 def cross_entropy(
@@ -46,4 +57,4 @@ def confidence(z: Tensor, *, task: str = "classes", mask: Tensor | None = None) 
     return average(values.sum(-1) if task in ("binary", "multilabel") else values, mask)
 
 
-__all__ = ["confidence", "cross_entropy"]
+__all__ = ["confidence", "cross_entropy", "joint_loss", "label_loss"]
