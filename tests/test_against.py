@@ -17,7 +17,7 @@ def test_networks_are_compared_with_those_of_the_same_seed_and_number():
     before = build_fleet([RUN.replace(seed=1), RUN.replace(seed=2)])
     after = build_fleet([RUN.replace(seed=2, method="alone", peers=3), RUN.replace(seed=4, method="alone", peers=3)])
     with torch.no_grad():
-        for leaf in after.leaves:
+        for leaf in after.turns[0].leaves:
             leaf.tensor.add_(0.1 * torch.randn(leaf.tensor.shape, generator=torch.Generator().manual_seed(0)))
     rows = changes(before, after, "valid")
     assert [(r["peer"], r["n"]) for r in rows] == [(0, 50), (1, 50)]

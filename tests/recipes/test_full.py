@@ -383,7 +383,8 @@ def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monk
     taught = [m for m in member.method.modules() if isinstance(m, Cohort)] if entry.teacher else []
     assert bool(lent) == bool(entry.teacher) == bool(taught)
     frozen = [{name: t.clone() for name, t in cohort.state_dict().items()} for cohort in taught]
-    before = [leaf.tensor.detach().clone() for leaf in fleet.leaves]
+    leaves = [leaf for turn in fleet.turns for leaf in turn.leaves]
+    before = [leaf.tensor.detach().clone() for leaf in leaves]
 
     epoch = run.epochs * 3 // 4  # where ramps are over and burnt in is what has to
     member.method.start_epoch(epoch)
@@ -393,9 +394,9 @@ def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monk
     for name, term in terms.items():
         assert term.isfinite().all(), name
         assert (term >= 0).all() or name == "confidence", name  # a penalty's term is -beta H
-    moved = [not torch.equal(old, leaf.tensor) for old, leaf in zip(before, fleet.leaves, strict=True)]
+    moved = [not torch.equal(old, leaf.tensor) for old, leaf in zip(before, leaves, strict=True)]
     for peer in range(run.peers):
-        own = [did for did, leaf in zip(moved, fleet.leaves, strict=True) if peer in leaf.peers]
+        own = [did for did, leaf in zip(moved, leaves, strict=True) if peer in leaf.peers]
         assert sum(own) > 0.95 * len(own), f"peer {peer}: {sum(own)} of {len(own)} parameters moved"
     for cohort, old in zip(taught, frozen, strict=True):
         new = cohort.state_dict()
