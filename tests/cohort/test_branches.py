@@ -10,7 +10,7 @@ import small_nets
 from codistill import checkpoint, data
 from codistill.batch import Inputs, PerPeer
 from codistill.cohort import Cohort
-from codistill.cohort.branches import trunks
+from codistill.cohort.branches import trunk_of
 from codistill.run import Run
 from codistill.spec import UnknownName
 from codistill.training.build import build_fleet
@@ -172,11 +172,10 @@ def test_views_of_blocks_have_their_own_trunk(execute):
     first, second = cohort.parts()
     assert (first.peers, second.peers) == ((0, 1), (2, 3))
     assert cohort[2:].parts() == [second]
-    assert trunks(cohort.parts(), cohort.peers, 2) == [first, second]
-    assert trunks(cohort[2:].parts(), cohort[2:].peers, 1) == [second]
-    for view, blocks in ((cohort[:], 1), (cohort[1:3], 1), (Cohort(small_nets.several("cc"))[:], 1)):
+    assert trunk_of(cohort[2:].parts(), cohort[2:].peers) is second
+    for view in (cohort[:], cohort[1:3], Cohort(small_nets.several("cc"))[:]):
         with pytest.raises(ValueError, match="peers to be the branches of one trunk: set branch_at"):
-            trunks(view.parts(), view.peers, blocks)
+            trunk_of(view.parts(), view.peers)
 
 
 def test_heads_may_differ(execute):

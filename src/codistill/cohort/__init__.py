@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from codistill.batch import Batch, Inputs, PerPeer, value_of
-from codistill.cohort.branches import branch, scale_trunk
+from codistill.cohort.branches import branch, trunk_of
 from codistill.cohort.groups import Group, Leaf, Raw, Single, Stack, alike, arrange, on_device
 from codistill.cohort.outputs import Feature, Outputs, Taps, assembled
 from codistill.cohort.passes import Passes
@@ -39,17 +39,18 @@ class Frozen:
 
 
 class PeerSet(ABC):
-    """What a cohort and a view of some of its peers have in common; peers are numbered within it."""
+    """What a cohort and a view of some of its peers have in common; peers are numbered within it.
+
+    Attributes:
+        peers: their numbers in the cohort.
+    """
+
+    peers: tuple[int, ...]
 
     @property
     @abstractmethod
     def cohort(self) -> "Cohort":
         """Of all peers."""
-
-    @property
-    @abstractmethod
-    def peers(self) -> tuple[int, ...]:
-        """Their numbers in the cohort."""
 
     def __len__(self) -> int:
         return len(self.peers)
@@ -132,7 +133,7 @@ class PeerSet(ABC):
         Raises:
             ValueError: they are not the branches, all of them, of one trunk.
         """
-        scale_trunk(self.parts(), self.peers, factor)
+        trunk_of(self.parts(), self.peers).trunk_scale = factor
 
     def frozen(self, *, moving: bool = False, batch_statistics: bool = False) -> "Cohort":
         """A copy that nobody trains, in eval mode: a teacher, a past self.
@@ -149,18 +150,14 @@ class View(PeerSet):
     """Some peers of a cohort; it has no parameters of its own."""
 
     def __init__(self, cohort: "Cohort", peers: tuple[int, ...]) -> None:
-        self._cohort, self._peers = cohort, peers
+        self._cohort, self.peers = cohort, peers
 
     @property
     def cohort(self) -> "Cohort":
         return self._cohort
 
-    @property
-    def peers(self) -> tuple[int, ...]:
-        return self._peers
-
     def __call__(self, x: Any) -> Outputs:
-        return self._cohort.outputs(x, self._peers)
+        return self._cohort.outputs(x, self.peers)
 
 
 class Cohort(PeerSet, nn.Module):
@@ -213,7 +210,7 @@ class Cohort(PeerSet, nn.Module):
     def _hold(self, groups: Sequence[Group], precision: str | None, kind: Frozen | None = None) -> None:
         self.groups = nn.ModuleList(groups)
         self.precision, self.kind = precision, kind
-        self._peers = tuple(range(sum(len(group.peers) for group in groups)))
+        self.peers = tuple(range(sum(len(group.peers) for group in groups)))
         self.taps: dict[int, dict[str, str]] = {}  # peer -> feature -> submodule
         self.passes = Passes()
         self.made: dict[int, tuple[Tensor, int]] = {}  # see `latest`: peer -> logits, row
@@ -222,10 +219,6 @@ class Cohort(PeerSet, nn.Module):
     @property
     def cohort(self) -> "Cohort":
         return self
-
-    @property
-    def peers(self) -> tuple[int, ...]:
-        return self._peers
 
     @cached_property
     def every_group(self) -> tuple[Group, ...]:

@@ -105,25 +105,8 @@ class Branches(Group):
         return Branches(copy.deepcopy(self.trunk), heads, range(len(self.peers)), self.at, self.writes)
 
 
-def trunks(groups: Sequence[Group], peers: Sequence[int], blocks: int) -> list[Branches]:
-    """The trunk of each block of peers.
-
-    Raises:
-        ValueError: the peers of a block are not the branches of one trunk.
-    """
-    size = len(peers) // blocks
-    found = [group for group in groups if isinstance(group, Branches)]
-    wanted = [tuple(peers[i * size : (i + 1) * size]) for i in range(blocks)]
-    if [group.peers for group in found] != wanted:
-        raise ValueError(
-            f"this method needs its {size} peers to be the branches of one trunk: set branch_at, e.g. stage3 "
-            "(Cohort(nets, branch_at='stage3') in a loop of one's own)"
-        )
-    return found
-
-
-def scale_trunk(groups: Sequence[Group], peers: Sequence[int], factor: float) -> None:
-    """Let the gradient into these peers' trunk be the sum over its branches times a factor.
+def trunk_of(groups: Sequence[Group], peers: Sequence[int]) -> Branches:
+    """The trunk of peers, from the groups that execute them.
 
     Raises:
         ValueError: they are not the branches, all of them, of one trunk.
@@ -134,7 +117,7 @@ def scale_trunk(groups: Sequence[Group], peers: Sequence[int], factor: float) ->
             f"this method needs its {len(peers)} peers to be the branches of one trunk: set branch_at, e.g. stage3 "
             "(Cohort(nets, branch_at='stage3') in your own loop)"
         )
-    trunk.trunk_scale = factor
+    return trunk
 
 
 def _children(net: nn.Module) -> list[tuple[str, nn.Module]]:

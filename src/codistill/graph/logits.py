@@ -48,8 +48,7 @@ def along(
 
     Args:
         graph: W.
-        divergence: D. Where it is linear in the source (forward KL), P divergences are computed and not one per edge,
-            from the blended source; the value is the true one all the same.
+        divergence: D. Where it is linear in the source (forward KL), P divergences are computed and not one per edge.
         students: logits ``[P, B, ..., C]`` of those who learn.
         sources: logits ``[Q, B, ..., C]`` of those who are imitated. Detach them: `Cohort.share` does.
         of: the batch, for its task and mask; None: classes, and all samples count.
@@ -62,14 +61,7 @@ def along(
     dtype = torch.promote_types(students.dtype, torch.float32)
     edges, _, _ = edge_weights(graph, len(students), len(sources), dtype, students.device)
     if divergence.linear and not isinstance(temperature, Graph) and len(edges) > len(students):
-        log_p = log_posterior(sources, task, temperature)
-        p = log_p.exp()
-        blended = mix(graph, p, len(students))
-        # where: a class that nobody expects adds 0, not 0 * inf
-        negative_entropy = mix(graph, (p * log_p.where(p != 0, p.new_zeros(()))).sum(-1), len(students))
-        log_own = log_posterior(students, task, temperature)
-        cross = -(blended * log_own.where(blended != 0, log_own.new_zeros(()))).sum(-1)
-        return average(scale(negative_entropy + cross, task, temperature), mask)
+        return average(_from_blended(graph, students, sources, task, temperature), mask)
 
     def value(i: Tensor, j: Tensor) -> Tensor:
         student, source = students[i], sources[j]
@@ -81,6 +73,18 @@ def along(
         return values * t.square().view(-1, *[1] * (values.dim() - 1))
 
     return along_edges(graph, value, students=students, sources=len(sources), mask=mask)
+
+
+def _from_blended(graph: Graph, students: Tensor, sources: Tensor, task: str, temperature: float) -> Tensor:
+    """sum over j of W_ij T^2 KL(p_j || p_i), each sample's, from the blended source; the value is the true one."""
+    log_p = log_posterior(sources, task, temperature)
+    p = log_p.exp()
+    blended = mix(graph, p, len(students))
+    # where: a class that nobody expects adds 0, not 0 * inf
+    negative_entropy = mix(graph, (p * log_p.where(p != 0, p.new_zeros(()))).sum(-1), len(students))
+    log_own = log_posterior(students, task, temperature)
+    cross = -(blended * log_own.where(blended != 0, log_own.new_zeros(()))).sum(-1)
+    return scale(negative_entropy + cross, task, temperature)
 
 
 def along_edges(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from codistill.cohort.branches import trunks
+from codistill.cohort.branches import trunk_of
 from codistill.losses.divergences.kl import kl
 from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, joint_loss, label_loss, number, ramp
 from codistill.methods.parts.linear import linear
@@ -38,7 +38,7 @@ class ONE(Method):
         self.stem = ""
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        self.stem = f"{trunks(cohort.parts(), cohort.peers, 1)[0].at}:input"
+        self.stem = f"{trunk_of(cohort.parts(), cohort.peers).at}:input"
         cohort.tap(self.stem)
         h = cohort.probe(batch).pooled(self.stem)[0]
         self.fc = linear(len(cohort), h.shape[-1], like=h)  # no bias: the batch norm after it would take it off again
