@@ -185,8 +185,9 @@ def method_state(method: nn.Module) -> Tensors:
 def restore_method(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of `method_state`."""
     own = method_state(method)
-    if own.keys() != tensors.keys():
-        raise ValueError(f"the checkpoint's method state differs in {min(own.keys() ^ tensors.keys())!r}")
+    shapes, saved = ({name: t.shape for name, t in state.items()} for state in (own, tensors))
+    if differs := {name for name in own.keys() | tensors.keys() if shapes.get(name) != saved.get(name)}:
+        raise ValueError(f"the checkpoint's method state differs in {min(differs)!r}")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])

@@ -6,11 +6,13 @@ import subprocess
 import sys
 
 import pytest
-from safetensors.torch import load_file
+import torch
+from safetensors.torch import load_file, save_file
 
 from codistill import checkpoint
+from codistill.checkpoint import BrokenCheckpoint
 from codistill.run import Run
-from codistill.training.loop import resume, train
+from codistill.training.loop import restored, resume, train
 from codistill.training.records import logged, read_lines
 
 SCRIPT = """
@@ -172,3 +174,24 @@ def test_what_a_method_learns_and_remembers_is_resumed(method, tmp_path):
     records.close()
     finish(logged(resume(tmp_path / "left"), tmp_path / "left"))
     assert_same_end(tmp_path / "whole", tmp_path / "left")
+
+
+@pytest.mark.parametrize("method", ["kdcl_general", "okddip", "pcl"])
+def test_state_that_an_earlier_version_kept_for_all_seeds_together_is_refused_clearly(method, tmp_path):
+    run = BASE.replace(method=method, models=("mlp:hidden=8",), epochs=1)
+    records = train([run, run.replace(seed=5)], tmp_path)
+    while next(records).step < 2:
+        pass
+    records.close()
+    newest = checkpoint.latest(tmp_path)
+    state = load_file(newest / "state.safetensors")
+    together = {name: t for name, t in state.items() if not name.startswith(("method.1.", "own.1.", "sums.1."))}
+    for name, tensor in together.items():
+        if name.startswith(("method.0.", "sums.0.")):
+            together[name] = torch.cat([tensor.reshape(-1), tensor.reshape(-1)])
+    save_file(together, newest / "state.safetensors")
+    with pytest.raises(
+        BrokenCheckpoint, match=f"{tmp_path}.*as one cohort.*codistill evaluate {tmp_path}.*train again"
+    ):
+        next(resume(tmp_path))
+    restored(tmp_path)

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,17 +18,22 @@ TRIALS = 6  # passes of each, in turns; the first is not counted and the fastest
 
 
 def fastest(
-    nets: Sequence[nn.Module], x: Any, *, turns: Sequence[int], trunks: Sequence[int], seed: int, **settings: Any
+    nets: Sequence[nn.Module],
+    x: Any,
+    build: Callable[..., Cohort] = Cohort,
+    *,
+    turns: Sequence[int],
+    trunks: Sequence[int],
+    seed: int,
 ) -> tuple[str, dict[str, float]]:
     """The faster executor of a cohort, and the seconds that a forward and backward pass of each took.
 
     Args:
         nets: of all peers; copies of the first like ones are tried.
         x: the cohort's inputs.
-        turns: as of `Cohort`.
-        trunks: as of `Cohort`.
+        build: `Cohort`, with its precision and branch_at.
+        turns: as of `Cohort`; trunks likewise.
         seed: of what the passes draw.
-        settings: of `Cohort`: precision, branch_at.
 
     Returns: ``stack`` or ``loop``; without like networks ``loop``, and nothing was timed.
     """
@@ -39,8 +44,9 @@ def fastest(
     if isinstance(x, PerPeer):
         x = PerPeer(x.inputs[like])
     copies = {execute: copy.deepcopy([nets[i] for i in like]) for execute in ("stack", "loop")}
-    rows = [trunks[i] for i in like]
-    cohorts = {execute: Cohort(own, execute=execute, trunks=rows, **settings) for execute, own in copies.items()}
+    cohorts = {
+        execute: build(own, execute=execute, trunks=[trunks[i] for i in like]) for execute, own in copies.items()
+    }
     seconds: dict[str, list[float]] = {execute: [] for execute in cohorts}
     with seeded(cohorts["loop"].device, seed, "timing"):  # dropout draws
         for _ in range(TRIALS):
@@ -52,7 +58,7 @@ def fastest(
                         raise
                     del cohorts[execute], seconds[execute]
     best = {execute: min(times[1:]) for execute, times in seconds.items()}
-    return min(best, key=lambda execute: best[execute]), best
+    return min(best, key=best.__getitem__), best
 
 
 def _seconds(cohort: Cohort, x: Any) -> float:

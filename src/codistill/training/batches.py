@@ -97,7 +97,7 @@ def _views(streams: Streams, members: Sequence[Member], where: Where) -> list[li
 
 def _partners(streams: Streams, members: Sequence[Member], where: Where) -> dict[int, Inputs]:
     """By member, other samples of the same classes, for those who ask for them."""
-    asking = [number for number, member in enumerate(members) if member.partners]
+    asking = [number for number, member in enumerate(members) if member.method.needs.partners]
     if not asking:
         return {}
     handles = shared_inputs(streams.partners(where), [members[number] for number in asking])

@@ -1,6 +1,7 @@
 """From runs to a fleet: networks -> cohort -> members -> turns, each a function of what came before."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from codistill.randomness import derive, seeded
 from codistill.run import Run
 from codistill.spec import WrongKind
 from codistill.training import batches, initial_weights
-from codistill.training.fleet import Fleet, Member, Turn, WeightAverage, own_parameters
+from codistill.training.fleet import Fleet, Member, Turn
 from codistill.training.requirements import check_needs, check_runs
 from codistill.training.slots import PeerSlot, seeds_of, shards_of, slots
 from codistill.training.streams import Streams
@@ -40,37 +41,24 @@ def build_fleet(
     teachers: Folders | None = None,
     load: bool = True,
 ) -> Fleet:
-    """The fleet of some runs.
+    """The fleet of some runs, which may differ in their method, peers, networks and seed; settings as of `train`.
 
-    Args:
-        runs: they may differ in their method, peers, networks and seed.
-        execute: how like peers run; None: as the runs say, and ``auto`` is decided by timing both.
-        dataset: in place of the one that the runs name.
-        networks: in place of the ones that the runs name, for all peers in order.
-        teachers: folders by the names that methods give to their teacher.
-        load: False where saved weights will take the place of what networks start from.
-
-    Raises:
-        ValueError: runs that cannot be one fleet, or settings that do not fit the data.
+    ``execute`` None is as the runs say; ``load`` is False where saved weights replace what networks start from.
+    Raises a ValueError for runs that cannot be one fleet, or settings that do not fit the data.
     """
     check_runs(runs)
     run, table, folders = runs[0], slots(runs), teachers or {}
     device = device_of(run)
     dataset = limited(_dataset(run, dataset), run.limit)
     streams = Streams(run, seeds_of(runs), dataset, device, shards_of(run))
-    nets = list(networks) if networks is not None else initial_networks(table, dataset, folders, load=load)
-    if len(nets) != len(table):
-        raise ValueError(f"{len(nets)} networks were given for {len(table)} peers")
-    nets = [net.to(device, PRECISIONS[run.precision]) for net in nets]
+    nets = list(networks) if networks is not None else [_network(slot, dataset, folders, load) for slot in table]
     x, _, _ = streams.draw((0, 0, 0))
-    _try_out(table, nets, x, named=networks is None)
+    nets = _tried(table, nets, x, named=networks is None)
     whole = _whole(table, x)
-    execute, timing = executor(table, nets, whole, execute or run.execute)
-    cohort = cohort_of(table, nets, execute).to(device)
+    cohort, execute, timing = _cohort(table, nets, whole, execute or run.execute)
     _check_outputs(cohort, run, dataset, whole, x.shape[1])
     members = members_of(table, cohort, dataset, folders, execute)
     _prepare(members, streams, device)
-    average = WeightAverage(cohort.frozen(moving=True), run.average) if run.average else None
     return Fleet(
         slots=table,
         dataset=dataset,
@@ -79,7 +67,7 @@ def build_fleet(
         cohort=cohort,
         members=members,
         turns=turns_of(table, cohort, members),
-        average=average,
+        average=cohort.frozen(moving=True) if run.average else None,
         schedule=optim.schedule(run.schedule, run.warmup),
         execute=execute,
         timing=timing,
@@ -118,14 +106,8 @@ def _dataset(run: Run, given: DataSet | None) -> DataSet:
 # Networks -----------------------------------------------------------------------------------------------------------
 
 
-def initial_networks(
-    table: Sequence[PeerSlot], dataset: DataSet, teachers: Folders, *, load: bool = True
-) -> list[nn.Module]:
-    """Every peer's network; its initial weights are a function of the seed and its number in its run."""
-    return [_network(slot, dataset, teachers, load) for slot in table]
-
-
 def _network(slot: PeerSlot, dataset: DataSet, teachers: Folders, load: bool) -> nn.Module:
+    """A peer's network; its initial weights are a function of the seed and its number in its run."""
     run = slot.run
     spec = run.networks()[slot.number]
     plain = initial_weights.untrained(spec)
@@ -139,19 +121,19 @@ def _network(slot: PeerSlot, dataset: DataSet, teachers: Folders, load: bool) ->
     )
 
 
-def _try_out(table: Sequence[PeerSlot], nets: Sequence[nn.Module], x: Tensor, *, named: bool) -> None:
-    """A bug in a network is said before anything else is tried; of networks with one spec the first is asked."""
-    specs = [slot.run.networks()[slot.number] for slot in table]
+def _tried(table: Sequence[PeerSlot], nets: list[nn.Module], x: Tensor, *, named: bool) -> list[nn.Module]:
+    """The networks on their device: a bug in one is said before anything else; of those with one spec the first is
+    asked."""
+    if len(nets) != len(table):
+        raise ValueError(f"{len(nets)} networks were given for {len(table)} peers")
+    run, specs = table[0].run, [slot.run.networks()[slot.number] for slot in table]
+    nets = [net.to(x.device, PRECISIONS[run.precision]) for net in nets]
     for peer, (slot, net, spec) in enumerate(zip(table, nets, specs, strict=True)):
-        if named and spec in specs[:peer]:
-            continue
-        with seeded(x.device, table[0].run.seed, "try", peer):
-            try_out(
-                f"peer {peer} ({spec if named else type(net).__name__})",
-                net,
-                x[slot.row][:2],
-                autocast=slot.run.precision == "bfloat16",
-            )
+        if not named or spec not in specs[:peer]:
+            name = f"peer {peer} ({spec if named else type(net).__name__})"
+            with seeded(x.device, run.seed, "try", peer):
+                try_out(name, net, x[slot.row][:2], autocast=run.precision == "bfloat16")
+    return nets
 
 
 def _whole(table: Sequence[PeerSlot], x: Tensor) -> Tensor | PerPeer:
@@ -162,35 +144,16 @@ def _whole(table: Sequence[PeerSlot], x: Tensor) -> Tensor | PerPeer:
 # Cohort -------------------------------------------------------------------------------------------------------------
 
 
-def executor(
+def _cohort(
     table: Sequence[PeerSlot], nets: Sequence[nn.Module], x: Tensor | PerPeer, execute: str
-) -> tuple[str, dict[str, float]]:
-    """How like peers run; ``auto`` is decided by timing both, whose seconds come with it."""
-    if execute != "auto":
-        return execute, {}
-    run = table[0].run
-    return fastest(
-        nets,
-        x,
-        turns=[slot.turn for slot in table],
-        trunks=[slot.trunk for slot in table],
-        seed=run.seed,
-        precision=run.precision,
-        branch_at=run.branch_at,
-    )
-
-
-def cohort_of(table: Sequence[PeerSlot], nets: Sequence[nn.Module], execute: str) -> Cohort:
-    """All peers behind one call."""
-    run = table[0].run
-    return Cohort(
-        nets,
-        execute=execute,
-        turns=[slot.turn for slot in table],
-        precision=run.precision,
-        branch_at=run.branch_at,
-        trunks=[slot.trunk for slot in table],
-    )
+) -> tuple[Cohort, str, dict[str, float]]:
+    """All peers behind one call, and how like ones run; ``auto`` is decided by timing both, in seconds."""
+    run, turns, trunks = table[0].run, [slot.turn for slot in table], [slot.trunk for slot in table]
+    build = partial(Cohort, precision=run.precision, branch_at=run.branch_at)
+    timing: dict[str, float] = {}
+    if execute == "auto":
+        execute, timing = fastest(nets, x, build, turns=turns, trunks=trunks, seed=run.seed)
+    return build(nets, execute=execute, turns=turns, trunks=trunks), execute, timing
 
 
 @uncounted()
@@ -278,7 +241,7 @@ def _prepare(members: Sequence[Member], streams: Streams, device: torch.device) 
 def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member]) -> tuple[Turn, ...]:
     """Who is updated when, each turn with an optimizer of its own."""
     run = table[0].run
-    extra = own_parameters(members)
+    extra = [p for member in members for p in member.method.parameters() if p.requires_grad]
     if extra and run.update != "together":
         raise ValueError(f"update={run.update!r}: this method has parameters of its own; use update='together'")
     parameters = [leaf for leaf in cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)]
@@ -302,13 +265,4 @@ def _optimizer(run: Run, leaves: Sequence[Leaf], extra: Sequence[nn.Parameter]) 
     )
 
 
-__all__ = [
-    "build_fleet",
-    "cohort_of",
-    "device_of",
-    "executor",
-    "initial_networks",
-    "members_of",
-    "repeat_graphs",
-    "turns_of",
-]
+__all__ = ["build_fleet", "repeat_graphs"]

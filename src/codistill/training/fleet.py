@@ -5,21 +5,20 @@ alike one stacked computation. A single run is a fleet of one. `build_fleet` mak
 tensors.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from codistill import checkpoint, optim
-from codistill.checkpoint import Tensors
-from codistill.cohort import Cohort, Group, Peers, View
+from codistill import optim
+from codistill.cohort import Cohort, Group, View
 from codistill.cohort.groups import Leaf, on_device
 from codistill.data.examples import DataSet
 from codistill.methods import Method
 from codistill.run import Run
-from codistill.training.slots import PeerSlot
+from codistill.training.slots import PeerSlot, peers_by_run
 from codistill.training.streams import Streams
 
 
@@ -57,11 +56,6 @@ class Member:
         first = self.run.peers if self.own_views else 1
         return range(first, first + self.method.needs.views - 1)
 
-    @property
-    def partners(self) -> bool:
-        """Whether each sample needs another one of its class."""
-        return self.method.needs.partners
-
     def block(self, number: int) -> range:
         """The peers of one of the runs, within the member."""
         return range(number * self.run.peers, (number + 1) * self.run.peers)
@@ -69,19 +63,6 @@ class Member:
     def in_turn(self, turn: int) -> Tensor:
         """Which of its peers are updated in a turn, by their number in the member."""
         return on_device(tuple(i for i, slot in enumerate(self.slots) if slot.turn == turn), self.view.device)
-
-    def leaves(self) -> list[Leaf]:
-        """The method's own parameters."""
-        parameters = self.method.named_parameters()
-        return [Leaf((0,), name, p, stacked=False) for name, p in parameters if p.requires_grad]
-
-    def state_dict(self) -> Tensors:
-        """The method's parameters and moving state."""
-        return checkpoint.method_state(self.method)
-
-    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """The inverse of `state_dict`."""
-        checkpoint.restore_method(self.method, tensors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,39 +93,6 @@ class Turn:
             optim.clip(self.leaves, self.peers, self.clip)
         self.optimizer.step()
 
-    def state_dict(self) -> Tensors:
-        """The optimizer's state, per peer."""
-        return checkpoint.optimizer_state(self.optimizer, self.leaves)
-
-    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """The inverse of `state_dict`."""
-        checkpoint.restore_optimizer(self.optimizer, self.leaves, tensors)
-
-
-@dataclass(frozen=True, eq=False)
-class WeightAverage:
-    """The exponential moving average (EMA) of every peer's weights.
-
-    Attributes:
-        cohort: the averages.
-        decay: of the average; lower in the first steps.
-    """
-
-    cohort: Cohort
-    decay: float
-
-    def follow(self, peers: Peers, step: int) -> None:
-        """After a step."""
-        self.cohort.follow(peers, min(self.decay, (1 + step) / (10 + step)))
-
-    def state_dict(self) -> Tensors:
-        """The averages, per peer."""
-        return checkpoint.peers_of(self.cohort)
-
-    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """The inverse of `state_dict`."""
-        checkpoint.restore_peers(self.cohort, tensors)
-
 
 @dataclass(frozen=True, eq=False)
 class Fleet:
@@ -158,7 +106,7 @@ class Fleet:
         cohort: all peers.
         members: every method with its peers.
         turns: who is updated when, within a step.
-        average: of the weights, where the run asks for it.
+        average: the exponential moving averages (EMA) of the weights, where the run asks for them.
         schedule: the factor of the learning rate at a part of the training.
         execute: how like peers run, ``stack`` or ``loop``.
         timing: the seconds of each executor, where they were timed.
@@ -171,30 +119,25 @@ class Fleet:
     cohort: Cohort
     members: tuple[Member, ...]
     turns: tuple[Turn, ...]
-    average: WeightAverage | None
+    average: Cohort | None
     schedule: Callable[[float], float]
     execute: str
     timing: Mapping[str, float]
 
     @cached_property
+    def peers_by_run(self) -> dict[Run, range]:
+        """Which of the cohort's peers are whose, in their order."""
+        return peers_by_run(dict.fromkeys(slot.run for slot in self.slots))
+
+    @property
     def runs(self) -> list[Run]:
         """In the order of their peers."""
-        return list(dict.fromkeys(slot.run for slot in self.slots))
+        return list(self.peers_by_run)
 
     @property
     def run(self) -> Run:
         """The first run: they share all settings but method, peers, models and seed."""
         return self.slots[0].run
-
-    @cached_property
-    def peers_by_run(self) -> dict[Run, range]:
-        """Which of the cohort's peers are whose."""
-        return {
-            run: range(member.peers[block.start], member.peers[block.start] + len(block))
-            for member in self.members
-            for number, run in enumerate(member.runs)
-            for block in [member.block(number)]
-        }
 
     @property
     def steps(self) -> int:
@@ -209,7 +152,7 @@ class Fleet:
     @property
     def delivered(self) -> Cohort:
         """The networks that are evaluated: the averages of the weights, where the run asks for them."""
-        return self.average.cohort if self.average is not None else self.cohort
+        return self.average or self.cohort
 
     def learning_rate(self, step: int) -> float:
         """That of a step, counted over all epochs."""
@@ -220,9 +163,4 @@ class Fleet:
         return [module for member in self.members for module in member.method.modules() if isinstance(module, Cohort)]
 
 
-def own_parameters(members: Sequence[Member]) -> list[nn.Parameter]:
-    """What methods train besides the peers."""
-    return [p for member in members for p in member.method.parameters() if p.requires_grad]
-
-
-__all__ = ["Fleet", "Member", "Turn", "WeightAverage", "own_parameters"]
+__all__ = ["Fleet", "Member", "Turn"]

@@ -14,7 +14,7 @@ from codistill.training.build import build_fleet
 from codistill.training.fleet import Fleet
 from codistill.training.records import Record
 from codistill.training.results import results
-from codistill.training.state import Training, restore_peers
+from codistill.training.state import Training
 
 
 def train(
@@ -27,7 +27,7 @@ def train(
     teachers: Mapping[str, Path] | None = None,
     part: str | None = "test",
 ) -> Iterator[Record]:
-    """Train a run, or several as one fleet.
+    """Train a run, or several as one fleet: yields a `Record` of a start, steps, epochs' ends, checkpoints, the end.
 
     Closing the generator (or leaving the loop over it) with a folder writes a checkpoint, from which `resume` goes on.
 
@@ -40,24 +40,32 @@ def train(
         teachers: folders by the names that methods give to their teacher.
         part: what to evaluate on at the end, once: ``test``, ``valid`` where something is still to be chosen, or None.
 
-    Yields:
-        `Record`: a start, steps, an epoch's end, checkpoints, the end with its results.
-
     Raises:
         FileExistsError: the folder holds a run already.
         Diverged: a loss is not finite.
         ValueError: settings that do not fit each other or the data; nothing has been written then.
     """
     runs = [runs] if isinstance(runs, Run) else list(runs)
-    folder = Path(folder) if folder is not None else None
+    training = _begun(runs, Path(folder) if folder is not None else None, resume, dataset, networks, teachers)
+    yield from _recorded(training)
+    if networks is not None and training.fleet.execute == "stack":
+        _give_back(training.fleet, networks)
+    yield _end(training, part)
+
+
+def _begun(
+    runs: Sequence[Run],
+    folder: Path | None,
+    resume: bool,
+    dataset: DataSet | None,
+    networks: Sequence[nn.Module] | None,
+    teachers: Mapping[str, Path] | None,
+) -> Training:
+    """A training at its first step, or where its folder's newest checkpoint left it."""
     saved = _open(folder, runs, resume)
+    execute = saved.facts["execute"] if saved else None
     fleet = build_fleet(
-        runs,
-        execute=saved.facts["execute"] if saved else None,
-        dataset=dataset,
-        networks=networks,
-        teachers=teachers,
-        load=saved is None,
+        runs, execute=execute, dataset=dataset, networks=networks, teachers=teachers, load=saved is None
     )
     training = Training(fleet, folder)
     if saved:
@@ -65,19 +73,27 @@ def train(
     elif folder is not None and not resume:
         checkpoint.write_runs(folder, runs)  # only now: settings that do not fit leave no folder behind
         fleet.dataset.save_artefacts(folder)
-    yield Record("start", training.step, fleet.total, facts=_start_facts(fleet))
+    return training
+
+
+def _recorded(training: Training) -> Iterator[Record]:
+    """The start and all steps; when they are broken off, a checkpoint."""
+    yield Record("start", training.step, training.fleet.total, facts=_start_facts(training.fleet))
     try:
-        yield from _steps(training, runs[0])
+        yield from _steps(training, training.fleet.run)
     except GeneratorExit:
-        if folder is not None:
+        if training.folder is not None:
             training.save()
         raise
     finally:
-        fleet.streams.close()
-    if networks is not None and fleet.execute == "stack":
-        _give_back(fleet, networks)
+        training.fleet.streams.close()
+
+
+def _end(training: Training, part: str | None) -> Record:
+    """The last record, with the results."""
+    fleet = training.fleet
     lines = [row.to_json() for row in results(fleet, part)] if part else []
-    yield Record("end", training.step, fleet.total, lines=lines, facts={"passes": {**vars(fleet.cohort.passes)}})
+    return Record("end", training.step, fleet.total, lines=lines, facts={"passes": {**vars(fleet.cohort.passes)}})
 
 
 def _give_back(fleet: Fleet, networks: Sequence[nn.Module]) -> None:
@@ -146,7 +162,9 @@ def restored(
     fleet = build_fleet(
         runs, execute=saved.facts["execute"], dataset=dataset, networks=networks, teachers=teachers, load=False
     )
-    restore_peers(fleet, saved)
+    checkpoint.restore_peers(fleet.cohort, saved.peers)
+    if fleet.average is not None:
+        checkpoint.restore_peers(fleet.average, saved.delivered)
     return fleet
 
 

@@ -2,15 +2,15 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from codistill import checkpoint
-from codistill.checkpoint import AVERAGE, BrokenCheckpoint, Checkpoint, Tensors
+from codistill.checkpoint import AVERAGE, BrokenCheckpoint, Checkpoint, Tensors, under
 from codistill.cohort.groups import Leaf
 from codistill.methods import Terms
 from codistill.randomness import seeded
@@ -21,64 +21,40 @@ from codistill.training.records import diverged
 from codistill.training.results import NetworkResult, results
 from codistill.training.step import take
 
-
-class Stateful(Protocol):
-    """What a checkpoint saves the tensors of."""
-
-    def state_dict(self) -> Tensors:
-        """Its tensors, by name."""
-
-    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """The inverse of `state_dict`."""
+OTHER_STATE = (
+    "{folder}: its checkpoint holds the networks, but not what their methods need to go on ({error}). Versions before "
+    "this one kept the seeds of a method whose peers meet as one cohort (kdcl, okddip, pcl ...) together. The networks "
+    "are whole: codistill evaluate {folder} measures them; or train again into another folder"
+)
+Part = tuple[str, Callable[[], Tensors], Callable[[Tensors], None]]  # prefix of its names; what saves it, restores it
 
 
 class Sums:
     """The sums over an epoch's steps of named values, of every member."""
 
     def __init__(self, members: int, device: torch.device) -> None:
-        self.device, self.count = device, 0
-        self.members: list[Terms] = [{} for _ in range(members)]
+        self.members, self.device = members, device
+        self.clear()
+
+    def clear(self) -> None:
+        """Start a new epoch."""
+        self.count = 0
+        self.totals: Tensors = {}  # {member}.{name}
 
     def add(self, values: Sequence[Terms]) -> None:
         """One more step."""
         self.count += 1
-        for total, new in zip(self.members, values, strict=True):
-            for name, value in new.items():
-                total[name] = total[name] + value if name in total else value.clone()
+        for key, value in ((f"{number}.{name}", v) for number, new in enumerate(values) for name, v in new.items()):
+            self.totals[key] = self.totals[key] + value if key in self.totals else value.clone()
 
     def means(self) -> list[Terms]:
         """Over the steps so far."""
-        return [{name: total / self.count for name, total in totals.items()} for totals in self.members]
+        means = {key: total / self.count for key, total in self.totals.items()}
+        return [under(f"{number}.", means) for number in range(self.members)]
 
-    def clear(self) -> None:
-        """Start a new epoch."""
-        self.count, self.members = 0, [{} for _ in self.members]
-
-    def state_dict(self) -> Tensors:
-        """``{member}.{name}``"""
-        return {f"{number}.{name}": t for number, totals in enumerate(self.members) for name, t in totals.items()}
-
-    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """The inverse of `state_dict`."""
-        self.members = [{} for _ in self.members]
-        for key, tensor in tensors.items():
-            number, _, name = key.partition(".")
-            self.members[int(number)][name] = tensor.to(self.device)
-
-
-class MethodOptimizer:
-    """The optimizer's state of a method's own parameters, which the first turn's optimizer moves."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, leaves: Sequence[Leaf]) -> None:
-        self.optimizer, self.leaves = optimizer, leaves
-
-    def state_dict(self) -> Tensors:
-        """By the parameters' names."""
-        return checkpoint.optimizer_state(self.optimizer, self.leaves)
-
-    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """The inverse of `state_dict`."""
-        checkpoint.restore_optimizer(self.optimizer, self.leaves, tensors)
+    def restore(self, totals: Tensors) -> None:
+        """Go back to saved totals."""
+        self.totals = {key: total.to(self.device) for key, total in totals.items()}
 
 
 class Training:
@@ -109,7 +85,7 @@ class Training:
         with seeded(fleet.device, fleet.run.seed, "step", self.step):
             terms = take(fleet, epoch, step, edges)
         if fleet.average is not None:
-            fleet.average.follow(fleet.cohort, self.step)
+            fleet.average.follow(fleet.cohort, min(fleet.run.average, (1 + self.step) / (10 + self.step)))
         self.terms.add(terms)
         if edges is not None:
             self.edges.add(edges)
@@ -185,21 +161,27 @@ class Training:
 
     # Saving --------------------------------------------------------------------------------------------------------
 
-    def parts(self) -> list[tuple[str, Stateful]]:
-        """What a checkpoint holds besides the peers, and the prefix of its names there."""
-        parts: list[tuple[str, Stateful]] = [("optimizer.", turn) for turn in self.fleet.turns]
-        for number, member in enumerate(self.fleet.members):
-            own = MethodOptimizer(self.fleet.turns[0].optimizer, member.leaves())
-            parts += [(f"own.{number}.", own), (f"method.{number}.", member)]
-        if self.fleet.average is not None:
-            parts.append((AVERAGE, self.fleet.average))
-        return [*parts, ("sums.", self.terms), ("watched.", self.edges)]
+    def parts(self) -> Iterator[Part]:
+        """What a checkpoint holds besides the peers."""
+        fleet = self.fleet
+        for turn in fleet.turns:
+            yield _moments("optimizer.", turn.optimizer, turn.leaves)
+        for number, member in enumerate(fleet.members):
+            trained = [(name, p) for name, p in member.method.named_parameters() if p.requires_grad]
+            leaves = [Leaf((0,), name, p, stacked=False) for name, p in trained]
+            yield _moments(f"own.{number}.", fleet.turns[0].optimizer, leaves)
+            save, restore = checkpoint.method_state, checkpoint.restore_method
+            yield f"method.{number}.", partial(save, member.method), partial(restore, member.method)
+        if (average := fleet.average) is not None:
+            yield AVERAGE, partial(checkpoint.peers_of, average), partial(checkpoint.restore_peers, average)
+        for prefix, sums in (("sums.", self.terms), ("watched.", self.edges)):
+            yield prefix, partial(dict, sums.totals), sums.restore
 
     def save(self) -> Path:
         """A checkpoint of this very step."""
         assert self.folder is not None
         fleet = self.fleet
-        state = {f"{prefix}{name}": t for prefix, part in self.parts() for name, t in part.state_dict().items()}
+        state = {f"{prefix}{name}": t for prefix, save, _ in self.parts() for name, t in save().items()}
         facts = {
             "step": self.step,
             "steps": fleet.total,
@@ -222,10 +204,15 @@ class Training:
         if missing := [name for name in ("counted", "looked", "seconds", "passes") if name not in facts]:
             raise BrokenCheckpoint(f"the checkpoint of step {facts['step']} has no {missing[0]!r}: remove it")
         checkpoint.restore_peers(self.fleet.cohort, saved.peers)
-        for prefix, part in self.parts():
-            part.load_state_dict(checkpoint.under(prefix, saved.state))
+        for prefix, _, restore in self.parts():
+            try:
+                restore(under(prefix, saved.state))
+            except ValueError as error:
+                raise BrokenCheckpoint(OTHER_STATE.format(folder=self.folder, error=error)) from error
         self.step, self.terms.count, self.edges.count = (facts[name] for name in ("step", "counted", "looked"))
         self.seconds = facts["seconds"]
+        if self.terms.count and not all(self.terms.means()):
+            raise BrokenCheckpoint(OTHER_STATE.format(folder=self.folder, error="the terms of some are missing"))
         self.fleet.cohort.passes.forward, self.fleet.cohort.passes.backward = facts["passes"]
 
 
@@ -236,11 +223,9 @@ def _check_finite(run: Run, epoch: int, terms: Mapping[str, list[float]]) -> Non
                 raise diverged(run, f"the {name} term of peer {peer} is {value} in epoch {epoch}")
 
 
-def restore_peers(fleet: Fleet, saved: Checkpoint) -> None:
-    """The networks, and the averages of their weights."""
-    checkpoint.restore_peers(fleet.cohort, saved.peers)
-    if fleet.average is not None:
-        fleet.average.load_state_dict(saved.delivered)
+def _moments(prefix: str, optimizer: torch.optim.Optimizer, leaves: Sequence[Leaf]) -> Part:
+    save, restore = checkpoint.optimizer_state, checkpoint.restore_optimizer
+    return prefix, partial(save, optimizer, leaves), partial(restore, optimizer, leaves)
 
 
-__all__ = ["Sums", "Training", "restore_peers"]
+__all__ = ["Sums", "Training"]

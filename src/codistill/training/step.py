@@ -33,22 +33,17 @@ def take(fleet: Fleet, epoch: int, step: int, edges: list[Edges] | None = None) 
     progress = number / fleet.total
     terms: list[Terms] = [{} for _ in fleet.members]
     fleet.cohort.made.clear()
-    if fleet.run.update == "fresh_batch":
-        drawn = [draw(fleet.streams, fleet.members, (epoch, step, turn.number)) for turn in fleet.turns]
-        for turn, batches in zip(fleet.turns, drawn, strict=True):
-            with _remember(fleet, batches[0].x.whole, frozenset(turn.groups)) as cache:
+    fresh = fleet.run.update == "fresh_batch"
+    rounds = [(turn,) for turn in fleet.turns] if fresh else [fleet.turns]  # the turns of one batch
+    drawn = [draw(fleet.streams, fleet.members, (epoch, step, turns[0].number)) for turns in rounds]
+    for turns, batches in zip(rounds, drawn, strict=True):
+        with _remember(fleet, batches[0].x.whole, frozenset(turns[0].groups) if fresh else None) as cache:
+            for turn in turns:
+                cache.learning = frozenset(turn.groups) if len(turns) > 1 else None
                 _learn(fleet, turn, batches, progress, terms)
                 if edges is not None and not turn.number:
                     edges += measure_edges(fleet, cache, batches)
-    else:
-        drawn = [draw(fleet.streams, fleet.members, (epoch, step, 0))]
-        with _remember(fleet, drawn[0][0].x.whole) as cache:
-            for turn in fleet.turns:
-                cache.learning = frozenset(turn.groups) if len(fleet.turns) > 1 else None
-                _learn(fleet, turn, drawn[0], progress, terms)
-                if edges is not None and not turn.number:
-                    edges += measure_edges(fleet, cache, drawn[0])
-                if turn is not fleet.turns[-1]:
+                if turn is not turns[-1]:
                     cache.refresh(turn.groups)
     _after(fleet, drawn, progress)
     return terms
