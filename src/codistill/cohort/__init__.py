@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from codistill.batch import Batch, Inputs, PerPeer, value_of
 from codistill.cohort.branches import branch, trunk_of
-from codistill.cohort.groups import Group, Leaf, Raw, Single, Stack, alike, arrange, on_device
+from codistill.cohort.groups import Group, Leaf, Raw, alike, arrange, on_device
 from codistill.cohort.outputs import Feature, Outputs, Taps, assembled
 from codistill.cohort.passes import Passes
 from codistill.cohort.stepcache import StepCache
@@ -408,18 +408,4 @@ def _inputs_of(x: Any, numbers: list[int], count: int) -> Any:
 
 Peers = Cohort | View
 
-__all__ = [
-    "Cohort",
-    "Feature",
-    "Frozen",
-    "Group",
-    "Outputs",
-    "Passes",
-    "PeerSet",
-    "Peers",
-    "PerPeer",
-    "Single",
-    "Stack",
-    "View",
-    "alike",
-]
+__all__ = ["Cohort", "Group", "Outputs", "PeerSet", "Peers", "View", "alike"]

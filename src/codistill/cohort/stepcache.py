@@ -44,10 +44,6 @@ class StepCache:
         whole = x if x.whole is None else x.whole
         return whole, whole.owners or peers
 
-    def has(self, x: Inputs) -> bool:
-        """Whether there are outputs for these inputs."""
-        return x in self.entries
-
     def learns(self, group: Group) -> bool:
         """Whether a group's gradients are wanted now."""
         return all(groups is None or group in groups for groups in (self.active, self.learning))

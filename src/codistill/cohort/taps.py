@@ -1,7 +1,8 @@
 """Features by submodule name: what comes out of ``"stage2"``, or what goes into ``"stage3.4.relu:input"``."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,19 +19,14 @@ def _keep(store: dict[str, Tensor], tap: str, value: Any) -> None:
     store[tap] = value.clone()  # an in-place activation may write over it
 
 
-def _positional(module: nn.Module, tap: str, inputs: Any) -> Any:
-    if not inputs:
+def _hook(store: dict[str, Tensor], tap: str, module: nn.Module, inputs: Any, *output: Any) -> None:
+    """As a hook before a module (then there is no output), or after it."""
+    if not output and not inputs:
         raise ValueError(
             f"feature {tap!r}: this {type(module).__name__} is given its input by keyword; tap what comes out of the "
             "submodule before it"
         )
-    return inputs
-
-
-def _hook(store: dict[str, Tensor], tap: str, of_input: bool) -> Callable[..., None]:
-    if of_input:
-        return lambda module, inputs: _keep(store, tap, _positional(module, tap, inputs))
-    return lambda _module, _inputs, output: _keep(store, tap, output)
+    _keep(store, tap, output[0] if output else inputs)
 
 
 @contextmanager
@@ -52,7 +48,7 @@ def tapped(net: nn.Module, taps: Sequence[str]) -> Iterator[dict[str, Tensor]]:
             register = (
                 modules[name].register_forward_pre_hook if side == "input" else modules[name].register_forward_hook
             )
-            handles.append(register(_hook(store, tap, side == "input")))
+            handles.append(register(partial(_hook, store, tap)))
         yield store
     finally:
         for handle in handles:

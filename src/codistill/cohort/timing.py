@@ -10,7 +10,7 @@ from torch import nn
 
 from codistill.batch import PerPeer
 from codistill.cohort import Cohort
-from codistill.cohort.groups import arrange
+from codistill.cohort.groups import Rows, arrange
 from codistill.randomness import seeded
 
 MOST = 16  # networks on which the executors are timed
@@ -18,13 +18,7 @@ TRIALS = 6  # passes of each, in turns; the first is not counted and the fastest
 
 
 def fastest(
-    nets: Sequence[nn.Module],
-    x: Any,
-    build: Callable[..., Cohort] = Cohort,
-    *,
-    turns: Sequence[int],
-    trunks: Sequence[int],
-    seed: int,
+    nets: Sequence[nn.Module], x: Any, build: Callable[..., Cohort], *, turns: Rows, trunks: Rows, seed: int
 ) -> tuple[str, dict[str, float]]:
     """The faster executor of a cohort, and the seconds that a forward and backward pass of each took.
 

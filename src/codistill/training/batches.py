@@ -1,6 +1,8 @@
 """The batches that a fleet's methods learn from: inputs that all share are one handle, whose forward pass is one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,19 +17,20 @@ from codistill.training.streams import Streams, Where
 def draw(streams: Streams, members: Sequence[Member], where: Where) -> list[Batch]:
     """Every member's batch; `Inputs.whole` of its x is what all of the cohort's peers see."""
     _, y, index = streams.draw(where)
-    partners = _partners(streams, members, where)
-    views = _views(streams, members, where)
+    partners = _handles([m for m in members if m.method.needs.partners], partial(streams.partners, where))
+    numbers = range(1, max(member.further_views.stop for member in members))
+    views = [_handles([m for m in members if n in m.further_views], partial(_view, streams, where, n)) for n in numbers]
     return [
         Batch(
             x,
             _rows(y, member),
-            views=tuple(views[number]),
+            views=tuple(handles[member] for handles in views if member in handles),
             index=_rows(index, member),
-            partner=partners.get(number),
+            partner=partners.get(member),
             task=streams.task,
             smoothing=member.run.smoothing,
         )
-        for number, (member, x) in enumerate(zip(members, _inputs(streams, members, where), strict=True))
+        for member, x in zip(members, _inputs(streams, members, where), strict=True)
     ]
 
 
@@ -46,33 +49,31 @@ def merged(member: Member, batches: Sequence[Batch]) -> Batch:
     def stacked(values: Sequence[Tensor | None]) -> Tensor:
         return torch.stack([value if plain else value[i] for i, value in enumerate(values) if value is not None])
 
-    return Batch(
-        inputs([batch.x for batch in each]),
-        stacked([batch.y for batch in each]),
+    return replace(
+        each[0],
+        x=inputs([batch.x for batch in each]),
+        y=stacked([batch.y for batch in each]),
         views=tuple(inputs(views) for views in zip(*(batch.views for batch in each), strict=True)),
         index=stacked([batch.index for batch in each]),
         partner=None if each[0].partner is None else inputs([batch.partner for batch in each]),
-        task=each[0].task,
-        smoothing=each[0].smoothing,
     )
 
 
 def _inputs(streams: Streams, members: Sequence[Member], where: Where) -> list[Inputs]:
     """Of every member, what it learns from."""
     x, _, _ = streams.draw(where)
-    shared = shared_inputs(x, members)
-    if not any(member.own_views for member in members):
+    shared = _shared_inputs(x, members)
+    own = {member: _own_views(streams, member, where) for member in members if member.own_views}
+    if not own:
         return shared
-    values = [
-        PerPeer(_own_views(streams, member, where)) if member.own_views else handle.value
+    every = x[on_device(tuple(slot.row for member in members for slot in member.slots), x.device)]
+    for member, value in own.items():  # the whole is what every peer sees, so its own view is there too
+        every[member.peers.start : member.peers.stop] = value
+    whole = Inputs(PerPeer(every), owners=_owners(members))
+    return [
+        Inputs(PerPeer(own[member]) if member in own else handle.value, whole)
         for member, handle in zip(members, shared, strict=True)
     ]
-    every = x[on_device(tuple(slot.row for member in members for slot in member.slots), x.device)]
-    for member, value in zip(members, values, strict=True):
-        if member.own_views:  # the whole is what every peer sees, so its own view is there too
-            every[member.peers.start : member.peers.stop] = value.inputs
-    whole = Inputs(PerPeer(every), owners=_owners(members))
-    return [Inputs(value, whole) for value in values]
 
 
 def _own_views(streams: Streams, member: Member, where: Where) -> Tensor:
@@ -82,29 +83,17 @@ def _own_views(streams: Streams, member: Member, where: Where) -> Tensor:
     return views[on_device(tuple(numbers), views.device), on_device(tuple(rows), views.device)]
 
 
-def _views(streams: Streams, members: Sequence[Member], where: Where) -> list[list[Inputs]]:
-    """Of every member, the further views that it asks for."""
-    views: list[list[Inputs]] = [[] for _ in members]
-    for view in range(1, max(member.further_views.stop for member in members)):
-        asking = [number for number, member in enumerate(members) if view in member.further_views]
-        if not asking:
-            continue
-        x, _, _ = streams.draw(where, view)
-        for number, handle in zip(asking, shared_inputs(x, [members[number] for number in asking]), strict=True):
-            views[number].append(handle)
-    return views
+def _view(streams: Streams, where: Where, number: int) -> Tensor:
+    x, _, _ = streams.draw(where, number)
+    return x
 
 
-def _partners(streams: Streams, members: Sequence[Member], where: Where) -> dict[int, Inputs]:
-    """By member, other samples of the same classes, for those who ask for them."""
-    asking = [number for number, member in enumerate(members) if member.method.needs.partners]
-    if not asking:
-        return {}
-    handles = shared_inputs(streams.partners(where), [members[number] for number in asking])
-    return dict(zip(asking, handles, strict=True))
+def _handles(asking: Sequence[Member], inputs: Callable[[], Tensor]) -> dict[Member, Inputs]:
+    """Those of the members who ask for some inputs, which are drawn if anybody does."""
+    return dict(zip(asking, _shared_inputs(inputs(), asking), strict=True)) if asking else {}
 
 
-def shared_inputs(x: Tensor, members: Sequence[Member]) -> list[Inputs]:
+def _shared_inputs(x: Tensor, members: Sequence[Member]) -> list[Inputs]:
     """Inputs ``[rows, B, ...]`` as those of some members' peers, one forward pass of all of which is shared."""
     if len(x) == 1:
         whole = Inputs(x[0], owners=_owners(members))
@@ -138,4 +127,4 @@ def _owners(members: Sequence[Member]) -> tuple[int, ...]:
     return tuple(peer for member in members for peer in member.peers)
 
 
-__all__ = ["draw", "merged", "shared_inputs"]
+__all__ = ["draw", "merged"]

@@ -43,7 +43,7 @@ def measure_edges(fleet: Fleet, cache: StepCache, batches: Sequence[Batch]) -> l
 
     Nothing is said of peers with samples of their own, or where no method asks for its batch's outputs.
     """
-    if fleet.run.shards or cache.batch is None or not cache.has(cache.batch):
+    if fleet.run.shards or cache.batch not in cache.entries:
         return [{} for _ in fleet.members]
     return [_of(member, batch) for member, batch in zip(fleet.members, batches, strict=True)]
 

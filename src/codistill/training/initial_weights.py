@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 from codistill import checkpoint, models
 from codistill.checkpoint import Tensors
 from codistill.models.parts.pretrained import adopt
-from codistill.run import Run
 from codistill.spec import Spec, Value
 
 TRAINED = "alone"  # a start, or a teacher: what a comparison has trained alone
@@ -73,30 +71,11 @@ def untrained(spec: Spec) -> Spec:
     return spec.without("start") if spec.options.get("start") == TRAINED else spec
 
 
-@dataclass(frozen=True)
-class Saved:
-    """The networks of a run's newest checkpoint, or of the one that was named.
+def saved(folder: Path) -> tuple[Path, list[Tensors]]:
+    """The folder of a run, and its networks: each one's parameters and buffers by name.
 
-    Attributes:
-        home: the run's folder.
-        peers: of each peer, its parameters and buffers by name.
-    """
-
-    home: Path
-    peers: list[Tensors]
-
-    @property
-    def runs(self) -> list[Run]:
-        """What was trained.
-
-        Raises:
-            FileNotFoundError: the folder does not say it.
-        """
-        return checkpoint.read_runs(self.home)
-
-
-def saved(folder: Path) -> Saved:
-    """The networks of a folder: a run's, or one of its checkpoints'.
+    Args:
+        folder: a run's, to have its newest checkpoint; or one of its checkpoints.
 
     Raises:
         FileNotFoundError: it is no such folder.
@@ -115,7 +94,7 @@ def saved(folder: Path) -> Saved:
     for name, tensor in checkpoint.load(newest).delivered.items():
         number, _, own = name.partition(".")
         peers.setdefault(int(number), {})[own] = tensor
-    return Saved(home, [peers[number] for number in sorted(peers)])
+    return home, [peers[number] for number in sorted(peers)]
 
 
 def weights_of(path: Path, peer: Value = None) -> Mapping[str, Tensor]:
@@ -131,7 +110,7 @@ def weights_of(path: Path, peer: Value = None) -> Mapping[str, Tensor]:
     """
     path = path.parent if path.name == "peers.safetensors" else path
     if path.is_dir():
-        peers = saved(path).peers
+        _, peers = saved(path)
         number = 0 if peer is None else peer
         if number not in range(len(peers)) or isinstance(number, bool):
             raise ValueError(f"start_peer={number}: {path} has the networks 0 to {len(peers) - 1}")
@@ -170,4 +149,4 @@ def _unpickled(path: Path) -> Mapping[str, Tensor]:
     return {name.removeprefix("module.") if whole else name: tensor for name, tensor in found.items()}
 
 
-__all__ = ["Saved", "network", "saved", "weights_of"]
+__all__ = ["network", "saved", "weights_of"]

@@ -1,6 +1,7 @@
 """The samples of a fleet's steps: labelled and unlabelled ones, views, partners and shards, for every seed."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -29,11 +30,7 @@ class Streams:
         self.dtype = torch.float64 if run.precision == "float64" else torch.float32
         valid = int(run.valid) if run.valid >= 1 else run.valid
         self.parts: list[Parts] = [split(dataset, seed, labels=run.labels, valid=valid) for seed in self.seeds]
-        self._settings = {
-            "augment": build_augment(run.augment),
-            "mean": dataset.mean,
-            "std": dataset.std,
-        }
+        self._build = partial(Loader, augment=build_augment(run.augment), mean=dataset.mean, std=dataset.std)
         pieces = [
             (derive(seed, "shard", number) if number else seed, piece)  # an order of its own for each
             for seed, p in zip(self.seeds, self.parts, strict=True)
@@ -53,7 +50,7 @@ class Streams:
                 f"batch={batch}: there are {len(examples)} examples to draw it from: "
                 f"set batch to {len(examples)} or less (--batch {len(examples)})"
             )
-        return Loader(examples, batch=batch, seed=seed, drop_last=drop_last, **self._settings)  # type: ignore[arg-type]
+        return self._build(examples, batch=batch, seed=seed, drop_last=drop_last)
 
     def _unlabelled(self, run: Run, device: torch.device) -> list[Loader]:
         if len(self.parts[0].unlabelled) < run.unlabelled:
@@ -64,13 +61,8 @@ class Streams:
         if self.shards > 1:
             raise ValueError(f"unlabelled={run.unlabelled} and shards=True do not go together: choose one")
         return [
-            self._loader(
-                parts.unlabelled.to(device).shared(2 * len(self.seeds)),
-                run.unlabelled,
-                derive(seed, "unlabelled"),
-                True,
-            )
-            for seed, parts in zip(self.seeds, self.parts, strict=True)
+            self._loader(examples.shared(2 * len(self.seeds)), run.unlabelled, derive(seed, "unlabelled"), True)
+            for seed, examples in zip(self.seeds, (parts.unlabelled.to(device) for parts in self.parts), strict=True)
         ]
 
     def draw(self, where: Where, view: int = 0) -> Drawn:

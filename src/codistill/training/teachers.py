@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from codistill import models
+from codistill.checkpoint import read_runs
 from codistill.cohort import Cohort
 from codistill.data.examples import DataSet
 from codistill.models.parts.trial import try_out
@@ -58,8 +59,8 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None 
         ValueError: no such run, or a teacher of other classes.
     """
     try:
-        saved = initial_weights.saved(folder)
-        runs = saved.runs
+        home, peers = initial_weights.saved(folder)
+        runs = read_runs(home)
     except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"teacher={str(folder)!r}: {error}") from None
     alone = [r for r in runs if r.method.name == "alone" and r.seed == run.seed]
@@ -78,8 +79,8 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None 
     nets = [initial_weights.network(specs[i], classes, shape, known=dataset.known, load=False) for i in numbers]
     try:
         cohort = Cohort(nets)
-        for net, peer in enumerate(peers_by_run(runs)[chosen][number] for number in numbers):
-            cohort.load_peer_state(net, saved.peers[peer])
+        for net, number in enumerate(numbers):
+            cohort.load_peer_state(net, peers[peers_by_run(runs)[chosen][number]])
     except ValueError as error:
         raise ValueError(f"teacher={str(folder)!r} does not fit data='{run.data}': {error}") from None
     return nets
