@@ -10,7 +10,7 @@ from pathlib import Path as Folder
 
 from codistill import study as studies
 from codistill.analysis import judge, measures
-from codistill.analysis.findings import Finding
+from codistill.analysis.judge import Finding
 from codistill.analysis.measures import WIDER, NetworkMeasures, Path, Plane, Settings
 from codistill.analysis.peers import PeerEpoch, over_epochs
 from codistill.analysis.runs import Row, RunFolder, fleet_of, log_lines, run_folders, trained_networks
