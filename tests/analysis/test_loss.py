@@ -36,12 +36,11 @@ def test_unlabelled_examples_do_not_count():
 def test_the_gradient_over_unequal_batches_is_that_of_the_whole():
     found = net()
     (x, y), *_ = batches(10)
-    value, g = gradient(found, [(x[:7], y[:7]), (x[7:], y[7:])])
+    g = gradient(found, [(x[:7], y[:7]), (x[7:], y[7:])])
     assert all(p.grad is None for p in found.parameters())
     found.eval()
     loss = F.cross_entropy(found(x), y)
     loss.backward()
-    assert value == pytest.approx(loss.item())
     for name, p in found.named_parameters():
         torch.testing.assert_close(g[name], p.grad)
 
@@ -73,7 +72,7 @@ def test_recurrent_networks_are_measured_too():
     reader = Reader().double()
     x, y = torch.randint(0, 9, (6, 5)), torch.tensor([0, 1, 1, 0, 1, 0])
     enabled = torch.backends.cudnn.enabled
-    _, g = gradient(reader, [(x, y)], "binary")
+    g = gradient(reader, [(x, y)], "binary")
     assert torch.backends.cudnn.enabled == enabled
     F.binary_cross_entropy_with_logits(reader(x)[:, 0], y.double()).backward()
     for name, p in reader.named_parameters():

@@ -101,7 +101,6 @@ def analyze(
     """
     settings = settings or Settings()
     chosen = run_folders([Folder(folder) for folder in folders])
-    rows = _rows(chosen)
     networks: list[NetworkMeasures] = []
     planes: list[Plane] = []
     paths: list[Path] = []
@@ -109,30 +108,29 @@ def analyze(
         if say is not None:
             say(f"{each.folder}: {len(each.rows)} {'run' if len(each.rows) == 1 else 'runs'}")
         fleet = fleet_of(each.folder)
-        sample = {"networks": settings.networks, "examples": WIDER * settings.examples, "seed": settings.seed}
-        for run in trained_networks(each.rows, fleet, **sample):
+        for run in trained_networks(each.rows, fleet, settings.networks, WIDER * settings.examples, settings.seed):
             networks += [measures.measure_network(network, settings) for network in run]
             if "surface" not in settings.skip and run[0].method not in [plane.method for plane in planes]:
                 planes.append(measures.plane(run[0], settings))
             if "path" not in settings.skip:
                 paths += measures.paths(run, settings)
-    lines = log_lines(chosen)
+    rows, lines = _rows(chosen), log_lines(chosen)
     return Analysis(
-        made_by=MADE_BY,
-        folders=[str(folder) for folder in folders],
-        settings=settings,
-        versions=studies.versions(),
-        baseline=next((row.method for row in rows if row.baseline), None),
-        networks=networks,
-        planes=planes,
-        paths=paths,
-        data=str(fleet.run.data),
-        task=fleet.dataset.task,
-        device=str(fleet.device),
-        n=_examples(fleet, settings),
-        rows=method_means(networks, rows),
-        peers=over_epochs(lines),
-        findings=judge.merged(judge.findings(lines)),
+        MADE_BY,
+        [str(folder) for folder in folders],
+        settings,
+        studies.versions(),
+        next((row.method for row in rows if row.baseline), None),
+        networks,
+        planes,
+        paths,
+        str(fleet.run.data),
+        fleet.dataset.task,
+        str(fleet.device),
+        _examples(fleet, settings),
+        method_means(networks, rows),
+        over_epochs(lines),
+        judge.merged(judge.findings(lines)),
     )
 
 
