@@ -101,19 +101,7 @@ def analyze(
     """
     settings = settings or Settings()
     chosen = run_folders([Folder(folder) for folder in folders])
-    networks: list[NetworkMeasures] = []
-    planes: list[Plane] = []
-    paths: list[Path] = []
-    for each in chosen:
-        if say is not None:
-            say(f"{each.folder}: {len(each.rows)} {'run' if len(each.rows) == 1 else 'runs'}")
-        fleet = fleet_of(each.folder)
-        for run in trained_networks(each.rows, fleet, settings.networks, WIDER * settings.examples, settings.seed):
-            networks += [measures.measure_network(network, settings) for network in run]
-            if "surface" not in settings.skip and run[0].method not in [plane.method for plane in planes]:
-                planes.append(measures.plane(run[0], settings))
-            if "path" not in settings.skip:
-                paths += measures.paths(run, settings)
+    networks, planes, paths, fleet = _measured(chosen, settings, say)
     rows, lines = _rows(chosen), log_lines(chosen)
     return Analysis(
         MADE_BY,
@@ -132,6 +120,25 @@ def analyze(
         over_epochs(lines),
         judge.merged(judge.findings(lines)),
     )
+
+
+def _measured(
+    folders: Sequence[RunFolder], settings: Settings, say: Callable[[str], None] | None
+) -> tuple[list[NetworkMeasures], list[Plane], list[Path], Fleet]:
+    """What is measured of the networks of each run, and the last fleet."""
+    networks: list[NetworkMeasures] = []
+    planes: list[Plane] = []
+    paths: list[Path] = []
+    for each in folders:
+        if say:
+            say(f"{each.folder}: {len(each.rows)} {'run' if len(each.rows) == 1 else 'runs'}")
+        fleet = fleet_of(each.folder)
+        for run in trained_networks(each.rows, fleet, settings.networks, WIDER * settings.examples, settings.seed):
+            networks += [measures.measure_network(network, settings) for network in run]
+            if run[0].method not in [plane.method for plane in planes]:
+                planes += measures.planes(run[0], settings)
+            paths += measures.paths(run, settings)
+    return networks, planes, paths, fleet
 
 
 def _rows(folders: Sequence[RunFolder]) -> list[Row]:

@@ -1,6 +1,7 @@
 """Every measure of one network: certainty, noise, sharpness, curvature and surfaces."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -150,20 +151,22 @@ def measure_network(network: TrainedNetwork, settings: Settings) -> NetworkMeasu
     return NetworkMeasures(*about, norm(dict(weights(net))), **values)
 
 
-def plane(network: TrainedNetwork, settings: Settings) -> Plane:
-    """The loss on a plane through one network."""
+def planes(network: TrainedNetwork, settings: Settings) -> list[Plane]:
+    """The loss on a plane through one network; none where surfaces are skipped."""
+    if "surface" in settings.skip:
+        return []
     few = head(network.train, settings.examples)
     loss = surface.plane(network.net, few, seed=settings.seed, task=network.task)
-    return Plane(network.method, network.seed, network.peer, surface.PLANE, loss)
+    return [Plane(network.method, network.seed, network.peer, surface.PLANE, loss)]
 
 
-def paths(run: list[TrainedNetwork], settings: Settings) -> list[Path]:
-    """The loss on the line between every two of a run's networks that have the same architecture."""
+def paths(run: Sequence[TrainedNetwork], settings: Settings) -> list[Path]:
+    """The loss on the line between every two of a run's networks of the same architecture; none where it is skipped."""
     few = head(run[0].train, settings.examples)
     return [
         Path(a.method, a.seed, (a.peer, b.peer), PATH, path(a.net, b.net, few, task=a.task))
         for a, b in itertools.combinations(run, 2)
-        if alike(a.net, b.net)
+        if "path" not in settings.skip and alike(a.net, b.net)
     ]
 
 
@@ -177,4 +180,4 @@ def head(batches: Batches, most: int) -> Batches:
     return first
 
 
-__all__ = ["NetworkMeasures", "Path", "Plane", "Settings", "head", "measure_network", "paths", "plane"]
+__all__ = ["NetworkMeasures", "Path", "Plane", "Settings", "head", "measure_network", "paths", "planes"]
