@@ -104,7 +104,7 @@ def result_from_json(line: Mapping[str, Any]) -> NetworkResult | PairsResult:
 def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
     """The rows of every run on a part of the data (``test``, ``valid``), each seed by itself.
 
-    The test part of retrieval data is searched; every other part is classified.
+    Embeddings are ranked on the test part of retrieval data; every other part is classified.
 
     Raises:
         Diverged: a network predicts nan.
@@ -122,7 +122,7 @@ def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
 
 
 def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int) -> Origin:
-    """What every row of a run says; no loss has seen what the very last update did, so its nan are found here."""
+    """What every row of a run says, after a check for the NaN of the very last update, which no loss has seen."""
     lost = [peer for peer, output in enumerate(outputs) if output.isnan().any()]
     if lost:
         raise diverged(run, f"peer {lost[0]} predicts nan on the {part} part")
