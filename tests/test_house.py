@@ -24,8 +24,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
     "spec checks randomness batch",
-    "discovery run schedules",
-    "data losses models",
+    "discovery jsonable",
+    "data losses models run schedules",
     "cohort graph metrics",
     "checkpoint methods optim",
     "training",
