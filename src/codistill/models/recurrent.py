@@ -74,8 +74,7 @@ def recurrent(
     directions read last, ``[B, 2 hidden]``); fc. Dropout after the vectors, between the layers and before fc. Input
     weights and fc start Xavier-uniform, recurrent weights orthogonal, biases at 0, vectors normal (that of padding is 0
     and stays). A tap of a stage gives the states of all words, packed: ``[words, 2 hidden]``. The data set gives
-    ``vocabulary``, the number of token ids, and ``vectors [vocabulary, embedding]`` to start from, if it has any; rows
-    of NaN start at random.
+    ``vocabulary`` (of token ids) and, if it has any, ``vectors [vocabulary, embedding]``; rows of NaN start at random.
 
     Raises:
         ValueError: data that are no token ids, vectors of another shape, or an invalid value of an option.
