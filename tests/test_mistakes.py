@@ -13,7 +13,8 @@ from codistill.checkpoint import latest
 from codistill.methods import IdenticalPeers
 from codistill.models.parts.trial import try_out
 from codistill.spec import UnknownName
-from codistill.training.loop import Diverged, resume, train
+from codistill.training.loop import resume, train
+from codistill.training.records import Diverged
 
 RUN = Run(labels=60, batch=20, epochs=1, execute="loop")
 

@@ -21,7 +21,7 @@ from codistill.data.images.workers import Ahead, count, in_order
 from codistill.data.loader import Loader, plain
 from codistill.data.split import split
 from codistill.run import Run
-from codistill.training.batches import Streams, deal_out
+from codistill.training.streams import Streams, deal_out
 from small_images import save
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)

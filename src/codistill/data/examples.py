@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -170,6 +171,11 @@ class DataSet:
     def known(self) -> dict[str, int | Tensor | None]:
         """What a model may request by parameter name, besides classes and shape."""
         return {} if self.text is None else {"vocabulary": self.text.vocabulary, "vectors": self.text.vectors}
+
+    def save_artefacts(self, folder: Path) -> None:
+        """Write what the examples mean nothing without: the tokenizer of token ids, as ``tokenizer.json``."""
+        if self.text is not None and self.text.tokenizer:
+            (folder / "tokenizer.json").write_text(self.text.tokenizer, encoding="utf-8")
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:

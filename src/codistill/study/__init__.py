@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from codistill.checkpoint import places
 from codistill.run import Run
 from codistill.study.costs import measure_costs
 from codistill.study.entries import Entry, Row, Study
@@ -21,6 +20,7 @@ from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines
 from codistill.training.requirements import OWN
 from codistill.training.results import result_from_json
+from codistill.training.slots import peers_by_run
 
 STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
 
@@ -97,7 +97,7 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
     rows = [
         {"entry": names[runs[row["number"]].replace(seed=study.base.seed)], **row}
         for part in todo
-        for runs in [list(places(part.runs))]
+        for runs in [list(peers_by_run(part.runs))]
         for row in read_lines(part.folder / "results.jsonl")
     ]
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

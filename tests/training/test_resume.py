@@ -10,12 +10,14 @@ from safetensors.torch import load_file
 
 from codistill import checkpoint
 from codistill.run import Run
-from codistill.training.loop import logged, read_lines, resume, train
+from codistill.training.loop import resume, train
+from codistill.training.records import logged, read_lines
 
 SCRIPT = """
 import sys
 from codistill.run import Run
-from codistill.training.loop import logged, train
+from codistill.training.loop import train
+from codistill.training.records import logged
 run, folder = Run.from_json(sys.argv[1]), sys.argv[2]
 for record in logged(train([run, run.replace(method="alone"), run.replace(seed=5)], folder), folder):
     print(record.kind, record.step, flush=True)

@@ -16,8 +16,9 @@ from codistill.data.examples import DataSet, Examples
 from codistill.methods import IdenticalPeers
 from codistill.models.parts.pretrained import NewHead
 from codistill.training import initial_weights as start
-from codistill.training.fleet import Fleet
-from codistill.training.loop import logged, restored, resume, train
+from codistill.training.build import build_fleet
+from codistill.training.loop import restored, resume, train
+from codistill.training.records import logged
 from codistill.training.teachers import teacher_networks
 
 RUN = Run(data="small", models=("cnn:width=2",), method="dml", epochs=2, batch=8, execute="loop", learning_rate=0.05)
@@ -104,7 +105,7 @@ def test_a_head_for_other_classes_is_drawn_by_seed(tmp_path):
 def test_a_start_for_all_peers_with_its_head_makes_them_identical_which_is_said(tmp_path):
     theirs = saved_net(tmp_path / "x.safetensors")
     run = RUN.replace(models=(f"cnn:width=2,start={tmp_path}/x.safetensors",))
-    fleet = Fleet([run], dataset=small())
+    fleet = build_fleet([run], dataset=small())
     assert all(same(fleet.cohort.network(i), theirs) for i in (0, 1))
     with pytest.warns(IdenticalPeers, match="start with identical weights.*nor all from one start with its head"):
         finish(train(run, dataset=small()))
@@ -114,7 +115,7 @@ def test_a_start_for_all_peers_without_its_head_makes_them_differ(tmp_path):
     saved_net(tmp_path / "x.safetensors", classes=5)
     run = RUN.replace(models=(f"cnn:width=2,start={tmp_path}/x.safetensors",), peers=3)
     with pytest.warns(NewHead):
-        nets = [Fleet([run], dataset=small()).cohort.network(i) for i in range(3)]
+        nets = [build_fleet([run], dataset=small()).cohort.network(i) for i in range(3)]
     assert all(torch.equal(a.state_dict()["stage1.conv.weight"], b.state_dict()["stage1.conv.weight"])
                for a, b in pairwise(nets))  # fmt: skip
     assert not any(torch.equal(a.fc.weight, b.fc.weight) for a, b in pairwise(nets))
@@ -127,7 +128,7 @@ def test_a_start_for_all_peers_without_its_head_makes_them_differ(tmp_path):
 def test_a_start_for_one_peer(tmp_path):
     theirs = saved_net(tmp_path / "x.safetensors")
     run = RUN.replace(models=(f"cnn:width=2,start={tmp_path}/x.safetensors", "cnn:width=2"))
-    fleet, plain = Fleet([run], dataset=small()), Fleet([RUN], dataset=small())
+    fleet, plain = build_fleet([run], dataset=small()), build_fleet([RUN], dataset=small())
     assert same(fleet.cohort.network(0), theirs)
     assert same(fleet.cohort.network(1), plain.cohort.network(1))
 
@@ -242,7 +243,7 @@ def test_two_text_classifiers_learn_from_each_other(execute, tmp_path):
         learning_rate=1e-3,
         execute=execute,
     )
-    before = [Fleet([run], dataset=tiny.texts()).cohort.network(i) for i in (0, 1)]
+    before = [build_fleet([run], dataset=tiny.texts()).cohort.network(i) for i in (0, 1)]
     records = list(logged(train(run, tmp_path / "run", dataset=tiny.texts()), tmp_path / "run"))
     assert records[-1].steps == 3
     (epoch,) = [r.lines[0]["terms"] for r in records if r.kind == "epoch"]

@@ -9,12 +9,15 @@ import torch
 from torch import nn
 
 from codistill import checkpoint, data
-from codistill.cohort.outputs import collect
+from codistill.cohort.collection import collect
 from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import plain
 from codistill.run import Run
-from codistill.training.loop import Diverged, Record, logged, read_lines, restored, results, resume, train
+from codistill.training.build import build_fleet
+from codistill.training.loop import restored, resume, train
 from codistill.training.measure import measure_networks
+from codistill.training.records import Diverged, Record, logged, read_lines
+from codistill.training.results import results
 from codistill.training.state import Training
 
 RUN = Run(
@@ -43,12 +46,11 @@ def fleets(monkeypatch):
 
     made = []
 
-    class Kept(module.Fleet):
-        def __init__(self, *args, **settings):
-            super().__init__(*args, **settings)
-            made.append(self)
+    def kept(*args, **settings):
+        made.append(build_fleet(*args, **settings))
+        return made[-1]
 
-    monkeypatch.setattr(module, "Fleet", Kept)
+    monkeypatch.setattr(module, "build_fleet", kept)
     return made
 
 
@@ -133,7 +135,7 @@ def test_the_end_s_rows_are_those_of_a_plain_loop_over_the_test_set(digits, flee
     (fleet,) = fleets
     place = 0
     for run in fleet.runs:
-        for peer in fleet.places[run]:
+        for peer in fleet.peers_by_run[run]:
             net = fleet.cohort.network(peer).eval()
             batches = plain(digits.test, digits.mean, digits.std, 100)
             with torch.no_grad():
@@ -156,7 +158,7 @@ def test_each_seed_is_validated_on_its_own_part(digits, fleets):
         if row["peer"] is None:
             continue
         (run,) = [r for r in fleet.runs if r.seed == row["seed"]]
-        net = fleet.cohort.network(fleet.places[run][row["peer"]])
+        net = fleet.cohort.network(fleet.peers_by_run[run][row["peer"]])
         part = fleet.streams.parts[fleet.streams.seeds.index(run.seed)].valid
         logits = collect(type(fleet.cohort)([net]), (x for x, _ in plain(part, digits.mean, digits.std, 50)))
         assert row["accuracy"] == pytest.approx(measure_networks(logits, part.y)[0]["accuracy"])
@@ -400,9 +402,8 @@ def test_a_record_needs_only_its_kind_and_place():
 def test_the_average_of_the_weights_is_what_is_evaluated_and_survives_a_restart(tmp_path):
     run = RUN.replace(average=0.9, evaluate_every=0, epochs=2, checkpoint_every=1)
     training, naive = None, None
-    from codistill.training.fleet import Fleet
 
-    training = Training(Fleet([run]), None)
+    training = Training(build_fleet([run]), None)
     naive = states(training.fleet)
     for step in range(6):
         training.advance()
@@ -414,7 +415,9 @@ def test_the_average_of_the_weights_is_what_is_evaluated_and_survives_a_restart(
     for peer, expected in enumerate(naive):
         for name, value in training.fleet.delivered.peer_state(peer).items():
             torch.testing.assert_close(value, expected[name])
-    assert results(training.fleet, "test") != results(Training(Fleet([run.replace(average=0.0)]), None).fleet, "test")
+    assert results(training.fleet, "test") != results(
+        Training(build_fleet([run.replace(average=0.0)]), None).fleet, "test"
+    )
 
     *_, whole = train(run, tmp_path / "whole")
     records = train(run, tmp_path / "cut")

@@ -7,8 +7,11 @@ from torch import nn
 from codistill import checkpoint, data
 from codistill.run import Run
 from codistill.spec import UnknownName
-from codistill.training.fleet import Fleet
-from codistill.training.loop import results, train
+from codistill.training.batches import draw
+from codistill.training.build import build_fleet
+from codistill.training.loop import train
+from codistill.training.results import results
+from codistill.training.slots import peers_by_run
 from codistill.training.state import Training
 from codistill.training.step import take
 from codistill.training.teachers import teacher_networks
@@ -49,11 +52,11 @@ def teachers(tmp_path_factory, digits):
 
 def end(runs, dataset, **settings):
     """The state of every run's networks after training, and its results."""
-    fleet = Fleet(runs, dataset=dataset, **settings)
+    fleet = build_fleet(runs, dataset=dataset, **settings)
     training = Training(fleet, None)
     while training.step < fleet.total:
         training.advance()
-    states = {run: [fleet.cohort.peer_state(i) for i in fleet.places[run]] for run in runs}
+    states = {run: [fleet.cohort.peer_state(i) for i in fleet.peers_by_run[run]] for run in runs}
     return states, [row.to_json() for row in results(fleet, "test")]
 
 
@@ -80,16 +83,17 @@ def test_runs_do_learn_something_of_their_own(digits):
 
 def test_networks_of_one_seed_and_number_start_alike_whatever_the_method(digits):
     runs = [BASE, BASE.replace(method="dml", peers=2), BASE.replace(seed=4)]
-    fleet = Fleet(runs, dataset=digits)
-    alone, dml, other = ([fleet.cohort.peer_state(i)["fc.weight"] for i in fleet.places[run]] for run in runs)
+    fleet = build_fleet(runs, dataset=digits)
+    alone, dml, other = ([fleet.cohort.peer_state(i)["fc.weight"] for i in fleet.peers_by_run[run]] for run in runs)
     assert all(torch.equal(a, b) for a, b in zip(alone, dml, strict=False))
     assert not any(torch.equal(a, b) for a, b in zip(alone, other, strict=True))
     assert not torch.equal(alone[0], alone[1])
 
 
 def test_runs_of_one_seed_see_the_same_batches_and_seeds_their_own(digits):
-    fleet = Fleet([BASE, BASE.replace(method="dml"), BASE.replace(seed=4)], dataset=digits)
-    whole, batches = fleet.draw(0, 1)
+    fleet = build_fleet([BASE, BASE.replace(method="dml"), BASE.replace(seed=4)], dataset=digits)
+    batches = draw(fleet.streams, fleet.members, (0, 1, 0))
+    whole = batches[0].x.whole.value
     x = [whole.inputs[i] for i in range(9)]
     assert all(torch.equal(x[0], other) for other in x[1:3] + x[6:])
     assert not torch.equal(x[0], x[3])
@@ -103,19 +107,19 @@ def test_runs_of_one_seed_see_the_same_batches_and_seeds_their_own(digits):
 )
 def test_runs_that_differ_in_a_shared_setting_are_refused(setting, value, digits):
     with pytest.raises(ValueError, match=f"differ in {setting} .* they may differ in method, peers, models, seed only"):
-        Fleet([BASE, BASE.replace(method="dml", **{setting: value})], dataset=digits)
+        build_fleet([BASE, BASE.replace(method="dml", **{setting: value})], dataset=digits)
 
 
 def test_the_same_run_twice_is_refused(digits):
     with pytest.raises(ValueError, match="the same run is there twice"):
-        Fleet([BASE, BASE], dataset=digits)
+        build_fleet([BASE, BASE], dataset=digits)
     with pytest.raises(ValueError, match="there is no run"):
-        Fleet([])
+        build_fleet([])
 
 
 def test_a_teacher_s_folder_gives_the_network_of_the_same_seed(digits, teachers):
     saved = checkpoint.load(checkpoint.latest(teachers)).peers
-    places = checkpoint.places(checkpoint.read_runs(teachers))
+    places = peers_by_run(checkpoint.read_runs(teachers))
     for seed in (0, 4):
         (place,) = [peers for run, peers in places.items() if run.method.name == "alone" and run.seed == seed]
         nets = teacher_networks(teachers, BASE.replace(method="dml", seed=seed), digits)
@@ -139,10 +143,10 @@ def test_a_seed_that_the_teacher_s_folder_has_not_is_said(digits, teachers):
 def test_a_teacher_that_is_not_there_is_said(digits, tmp_path):
     run = BASE.replace(method=f"kd:teacher={tmp_path}")
     with pytest.raises(ValueError, match=r"teacher=.*is not the folder of a run"):
-        Fleet([run], dataset=digits)
+        build_fleet([run], dataset=digits)
     checkpoint.write_runs(tmp_path, [BASE])
     with pytest.raises(ValueError, match=r"teacher=.*has no checkpoint: give the folder of a finished run"):
-        Fleet([run], dataset=digits)
+        build_fleet([run], dataset=digits)
 
 
 def test_a_teacher_of_other_networks_is_said(digits, tmp_path):
@@ -158,7 +162,7 @@ def test_a_teacher_of_other_networks_is_said(digits, tmp_path):
 def test_a_ring_of_teachers_never_gives_a_student_its_own_twin(peers, digits, teachers):
     """Student i and network i trained alone have the same start; what i is taught is network i + 1 of its own seed."""
     runs = [BASE.replace(method="kd:teacher=old,graph=ring", peers=peers, seed=seed) for seed in (0, 4)]
-    fleet = Fleet(runs, dataset=digits, teachers={"old": teachers})
+    fleet = build_fleet(runs, dataset=digits, teachers={"old": teachers})
     (member,) = fleet.members
     w = member.method.graph.matrix(2 * peers, 6)
     for seed in range(2):
@@ -169,9 +173,9 @@ def test_a_ring_of_teachers_never_gives_a_student_its_own_twin(peers, digits, te
 
 
 def test_turns_step_one_peer_after_the_other(digits):
-    fleet = Fleet([BASE.replace(method="dml", update="in_turn"), BASE.replace(update="in_turn")], dataset=digits)
-    assert fleet.turns == [0, 1, 2, 0, 1, 2]
-    owned = [{leaf.peers[0] for leaf in fleet.turn_leaves(turn)} for turn in range(3)]
+    fleet = build_fleet([BASE.replace(method="dml", update="in_turn"), BASE.replace(update="in_turn")], dataset=digits)
+    assert [slot.turn for slot in fleet.slots] == [0, 1, 2, 0, 1, 2]
+    owned = [{leaf.peers[0] for leaf in turn.leaves} for turn in fleet.turns]
     assert owned == [{0, 3}, {1, 4}, {2, 5}]
     take(fleet, 0, 0)
     assert fleet.cohort.passes.forward == 5 + 5
@@ -180,39 +184,39 @@ def test_turns_step_one_peer_after_the_other(digits):
 def test_networks_of_other_classes_are_refused(digits):
     nets = [nn.Sequential(nn.Flatten(), nn.Linear(64, 7)) for _ in range(3)]
     with pytest.raises(ValueError, match="give 7 classes, data='digits' has 10"):
-        Fleet([BASE], dataset=digits, networks=nets)
+        build_fleet([BASE], dataset=digits, networks=nets)
 
 
 def test_too_few_networks_are_refused(digits):
     with pytest.raises(ValueError, match="1 networks were given for 3 peers"):
-        Fleet([BASE], dataset=digits, networks=[nn.Linear(64, 10)])
+        build_fleet([BASE], dataset=digits, networks=[nn.Linear(64, 10)])
 
 
 def test_a_device_that_is_not_there_is_said(digits):
     if torch.backends.mps.is_available():
         pytest.skip("it is there")
     with pytest.raises(ValueError, match="device='mps' is not there .*: set device=cpu"):
-        Fleet([BASE.replace(device="mps")], dataset=digits)
+        build_fleet([BASE.replace(device="mps")], dataset=digits)
     with pytest.raises(ValueError, match="device='gpu' is not there"):
-        Fleet([BASE.replace(device="gpu")], dataset=digits)
+        build_fleet([BASE.replace(device="gpu")], dataset=digits)
 
 
 def test_a_misspelt_network_or_schedule_gets_the_nearest(digits):
     with pytest.raises(UnknownName, match="did you mean 'cnn'"):
-        Fleet([BASE.replace(models=("cn",))], dataset=digits)
+        build_fleet([BASE.replace(models=("cn",))], dataset=digits)
     with pytest.raises(UnknownName, match="did you mean 'cosine'"):
-        Fleet([BASE.replace(schedule="cosin")], dataset=digits)
+        build_fleet([BASE.replace(schedule="cosin")], dataset=digits)
 
 
 def test_timing_chooses_the_faster_executor_and_says_both(digits):
-    fleet = Fleet([BASE.replace(execute="auto")], dataset=digits)
+    fleet = build_fleet([BASE.replace(execute="auto")], dataset=digits)
     assert set(fleet.timing) == {"stack", "loop"}
     assert fleet.execute == min(fleet.timing, key=fleet.timing.get)
-    assert Fleet([BASE.replace(execute="auto", peers=1)], dataset=digits).timing == {}
+    assert build_fleet([BASE.replace(execute="auto", peers=1)], dataset=digits).timing == {}
 
 
 def test_timing_leaves_the_networks_as_they_were(digits):
-    timed, plain = (Fleet([BASE.replace(execute=e)], dataset=digits).cohort for e in ("auto", "loop"))
+    timed, plain = (build_fleet([BASE.replace(execute=e)], dataset=digits).cohort for e in ("auto", "loop"))
     assert timed.passes.forward == plain.passes.forward == 0
     for i in range(3):
         assert all(torch.equal(t, plain.peer_state(i)[n]) for n, t in timed.peer_state(i).items())
@@ -231,7 +235,7 @@ def test_a_teacher_may_be_a_checkpoint_or_a_module_of_one_s_own(tmp_path, digits
     own = "from torch import nn\ndef net(c, s): return nn.Sequential(nn.Flatten(), nn.Linear(64, c))\n"
     (tmp_path / "own_teacher.py").write_text(own + "def wide(c, s): return net(c + 1, s)\n")
     monkeypatch.syspath_prepend(tmp_path)
-    member = Fleet([BASE.replace(method="kd:teacher=own_teacher:net")], dataset=digits).members[0]
+    member = build_fleet([BASE.replace(method="kd:teacher=own_teacher:net")], dataset=digits).members[0]
     assert isinstance(member.method.teacher.network(0)[1], torch.nn.Linear)
     with pytest.raises(ValueError, match="gives 11 classes, data='digits' has 10"):
-        Fleet([BASE.replace(method="kd:teacher=own_teacher:wide")], dataset=digits)
+        build_fleet([BASE.replace(method="kd:teacher=own_teacher:wide")], dataset=digits)

@@ -8,7 +8,7 @@ from torch import nn
 
 import naive
 from codistill.run import Run
-from codistill.training.fleet import Fleet
+from codistill.training.build import build_fleet
 from codistill.training.loop import train
 
 STEPS_PER_EPOCH = 5
@@ -41,7 +41,7 @@ def networks(unlike=False):
 def reference(update, nets):
     """The same twenty steps, on batches drawn one by one from the streams that `train` draws from."""
     nets = [copy.deepcopy(net).double() for net in nets]
-    streams = Fleet([run_of(update, "loop")], networks=[copy.deepcopy(n) for n in nets]).streams
+    streams = build_fleet([run_of(update, "loop")], networks=[copy.deepcopy(n) for n in nets]).streams
     optimizers = naive.sgd(nets, 0.1)
     for step in range(20):
         for optimizer in optimizers:
@@ -65,12 +65,11 @@ def test_twenty_steps_end_in_the_reference_s_parameters_and_buffers(update, exec
     kept = {}
     from codistill.training import loop as module
 
-    class Kept(Fleet):
-        def __init__(self, *args, **settings):
-            super().__init__(*args, **settings)
-            kept["fleet"] = self
+    def kept_fleet(*args, **settings):
+        kept["fleet"] = build_fleet(*args, **settings)
+        return kept["fleet"]
 
-    monkeypatch.setattr(module, "Fleet", Kept)
+    monkeypatch.setattr(module, "build_fleet", kept_fleet)
     nets = networks(unlike)
     expected = reference(update, nets)
     records = list(train(run_of(update, execute), networks=copy.deepcopy(nets), part=None))

@@ -6,8 +6,10 @@ import torch
 from codistill.batch import PerPeer
 from codistill.data.examples import Examples
 from codistill.run import Run
-from codistill.training.batches import deal_out
-from codistill.training.fleet import Fleet
+from codistill.training.batches import draw
+from codistill.training.build import build_fleet
+from codistill.training.streams import deal_out
+from fleet_batches import batches_of
 
 RUN = Run(method="alone", peers=3, shards=True, models=("cnn:width=4",), labels=90, batch=10, epochs=2, execute="stack")
 
@@ -39,16 +41,16 @@ def seen(fleet, epochs=1):
     found = [[] for _ in range(len(fleet.cohort))]
     for epoch in range(epochs):
         for step in range(fleet.steps):
-            whole, batches = fleet.draw(epoch, step)
-            inputs = torch.cat([b.x.inputs for b in batches])
-            assert torch.equal(inputs, whole.inputs)
+            batches = draw(fleet.streams, fleet.members, (epoch, step, 0))
+            inputs = torch.cat([b.x.value.inputs for b in batches])
+            assert torch.equal(inputs, batches[0].x.whole.value.inputs)
             for peer, x in enumerate(inputs):
                 found[peer] += [one.numpy().tobytes() for one in x]
     return found
 
 
 def test_every_peer_sees_its_own_examples_and_all_of_them_in_an_epoch():
-    fleet = Fleet([RUN])
+    fleet = build_fleet([RUN])
     assert fleet.steps == 3
     first, again = seen(fleet), seen(fleet, epochs=2)
     for own, twice in zip(first, again, strict=True):
@@ -62,7 +64,7 @@ def test_every_peer_sees_its_own_examples_and_all_of_them_in_an_epoch():
 
 
 def test_every_peer_has_an_order_of_its_own():
-    _, (batch,) = Fleet([RUN]).draw(0, 0)
+    (batch,) = batches_of(build_fleet([RUN]), 0, 0)
     assert isinstance(batch.x, PerPeer)
     assert batch.y.shape == batch.index.shape == (3, 10)
     assert not any(torch.equal(batch.index[i], batch.index[j]) for i in range(3) for j in range(i))
@@ -70,15 +72,15 @@ def test_every_peer_has_an_order_of_its_own():
 
 
 def test_seeds_have_their_own_shards_and_are_what_they_are_alone():
-    together = seen(Fleet([RUN, RUN.replace(seed=1)]))
-    assert together == [*seen(Fleet([RUN])), *seen(Fleet([RUN.replace(seed=1)]))]
+    together = seen(build_fleet([RUN, RUN.replace(seed=1)]))
+    assert together == [*seen(build_fleet([RUN])), *seen(build_fleet([RUN.replace(seed=1)]))]
 
 
 def test_every_peer_is_trained_on_its_own():
     from codistill.training.step import take
 
-    fleet = Fleet([RUN.replace(precision="float64")])
-    _, (batch,) = fleet.draw(0, 0)
+    fleet = build_fleet([RUN.replace(precision="float64")])
+    (batch,) = batches_of(fleet, 0, 0)
     with fleet.cohort.remember(), torch.no_grad():
         z = fleet.cohort(batch.x).logits
     expected = torch.stack([torch.nn.functional.cross_entropy(own, y) for own, y in zip(z, batch.y, strict=True)])
@@ -88,10 +90,10 @@ def test_every_peer_is_trained_on_its_own():
 
 def test_what_shards_cannot_be_is_said():
     with pytest.raises(ValueError, match="shards=True: peers of 'dml' compare what they make of the same samples"):
-        Fleet([RUN.replace(method="dml")])
+        build_fleet([RUN.replace(method="dml")])
     with pytest.raises(ValueError, match="batch=40: there are 30 examples to draw it from: set batch to 30 or less"):
-        Fleet([RUN.replace(batch=40)])
+        build_fleet([RUN.replace(batch=40)])
     with pytest.raises(ValueError, match="shards=True: runs of one fleet need the same number of peers"):
-        Fleet([RUN, RUN.replace(peers=2)])
+        build_fleet([RUN, RUN.replace(peers=2)])
     with pytest.raises(ValueError, match="unlabelled=5 and shards=True do not go together"):
-        Fleet([RUN.replace(method="codistillation", unlabelled=5)])
+        build_fleet([RUN.replace(method="codistillation", unlabelled=5)])
