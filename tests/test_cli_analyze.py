@@ -40,7 +40,7 @@ def compared(tmp_path_factory):
     return folder / "runs" / "digits"
 
 
-def test_a_comparison_is_analyzed_and_what_was_found_stands_beside_it(compared, said):
+def test_an_analysis_is_written_into_the_comparison_s_folder(compared, said):
     before = {p.name for p in compared.iterdir()}
     text = said("analyze", str(compared), *LEAN)
     assert {p.name for p in compared.iterdir()} == before | {"analysis.json", "analysis.html"}
@@ -54,8 +54,8 @@ def test_a_comparison_is_analyzed_and_what_was_found_stands_beside_it(compared, 
         "DML, 2 networks",
     ):
         assert part in text
-    found = json.loads((compared / "analysis.json").read_text())
-    assert found["settings"]["examples"] == 20
+    analysis = json.loads((compared / "analysis.json").read_text())
+    assert analysis["settings"]["examples"] == 20
     assert f"analyze {compared}" in of(compared / "analysis.html").text
     again = said("analyze", str(compared), *LEAN, "--skip", "noise", "surface", "path", "--networks", "1")
     assert "Is the minimum wider?" not in again

@@ -41,12 +41,12 @@ def labels():
 def posteriors(net, images):
     """Softmax by hand, one image after the other."""
     net.eval()
-    found = []
+    measured = []
     with torch.no_grad():
         for image in images:
             e = [math.exp(v) for v in net(image[None])[0].tolist()]
-            found.append([v / sum(e) for v in e])
-    return found
+            measured.append([v / sum(e) for v in e])
+    return measured
 
 
 def expected(p, labels):
@@ -62,24 +62,24 @@ def expected(p, labels):
 @pytest.mark.parametrize("execute", ["loop", "stack"])
 def test_every_network_measures_as_it_does_by_itself(execute, nets, images, labels):
     cohort = Cohort(nets, execute=execute)
-    found = measure_networks(collect(cohort, images.split(10)), labels)
-    for net, row in zip(nets, found, strict=True):
+    measured = measure_networks(collect(cohort, images.split(10)), labels)
+    for net, row in zip(nets, measured, strict=True):
         for name, value in expected(posteriors(net, images), labels).items():
             assert row[name] == pytest.approx(value, abs=1e-5), name
 
 
 def test_an_ensemble_is_the_mean_posterior_of_the_first_networks(nets, images, labels):
     each = [posteriors(net, images) for net in nets]
-    *found, pairs = rows_of(collect(Cohort(nets), [images]), labels, ORIGIN)
+    *measured, pairs = rows_of(collect(Cohort(nets), [images]), labels, ORIGIN)
     assert isinstance(pairs, PairsResult)
-    assert [(r.peer, r.networks) for r in found] == [(0, 1), (1, 1), (2, 1), (None, 2), (None, 3)]
-    for row in found[3:]:
+    assert [(r.peer, r.networks) for r in measured] == [(0, 1), (1, 1), (2, 1), (None, 2), (None, 3)]
+    for row in measured[3:]:
         k = row.networks
         mean = [[sum(p[i][c] for p in each[:k]) / k for c in range(4)] for i in range(len(images))]
         for name, value in expected(mean, labels).items():
             assert row.values[name] == pytest.approx(value, abs=1e-5), name
         assert (
-            row.values["nll"] < sum(r.values["nll"] for r in found[:k]) / k
+            row.values["nll"] < sum(r.values["nll"] for r in measured[:k]) / k
         )  # by convexity; so not the mean of the rows
 
 
@@ -173,11 +173,11 @@ def test_of_several_labels_every_known_decision_counts():
             assert row[name] == pytest.approx(value, abs=1e-6), name
         each = [average_precision_score(y[:, c][y[:, c] >= 0], z[peer, :, c][y[:, c] >= 0]) for c in range(3)]
         assert row["map"] == pytest.approx(sum(each) / 3)
-    *found, _ = rows_of(z, y, ORIGIN, "multilabel")
-    assert [(r.peer, r.networks) for r in found] == [(0, 1), (1, 1), (None, 2)]
+    *measured, _ = rows_of(z, y, ORIGIN, "multilabel")
+    assert [(r.peer, r.networks) for r in measured] == [(0, 1), (1, 1), (None, 2)]
     odds = torch.logit(torch.sigmoid(z.double()).mean(0))  # of the mean posterior
     each = [average_precision_score(y[:, c][y[:, c] >= 0], odds[:, c][y[:, c] >= 0]) for c in range(3)]
-    assert found[2].values["map"] == pytest.approx(sum(each) / 3)
+    assert measured[2].values["map"] == pytest.approx(sum(each) / 3)
     assert "map" not in measure_networks(z, y.clamp(max=0), "multilabel")[0]  # nobody has a label: nothing to find
 
 
@@ -200,16 +200,16 @@ def test_top_5_where_there_are_more_classes_than_that():
 def test_pairs_are_matrices_that_json_can_hold(nets, images, labels):
     logits = collect(Cohort(nets), [images])
     logits[2] = 9.0 * torch.nn.functional.one_hot(labels, 4)  # never errs, so its errors correlate with nobody's
-    found = measure_pairs(logits, labels)
-    assert found["error_correlation"][2] == [None] * 3
+    measured = measure_pairs(logits, labels)
+    assert measured["error_correlation"][2] == [None] * 3
     p = logits.double().softmax(-1)
     for i in range(3):
         for j in range(3):
             kl = (p[j] * (p[j] / p[i]).log()).sum(-1).mean().item()
-            assert found["kl"][i][j] == pytest.approx(kl, rel=1e-4, abs=1e-6)
+            assert measured["kl"][i][j] == pytest.approx(kl, rel=1e-4, abs=1e-6)
             same = (logits[i].argmax(-1) == logits[j].argmax(-1)).double().mean().item()
-            assert found["agreement"][i][j] == pytest.approx(same)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+            assert measured["agreement"][i][j] == pytest.approx(same)
+    assert json.loads(json.dumps(measured, allow_nan=False)) == measured
 
 
 # Features -------------------------------------------------------------------------------------------------------------
@@ -219,8 +219,8 @@ def test_pairs_are_matrices_that_json_can_hold(nets, images, labels):
 def test_features_are_what_goes_into_the_last_layer(execute, nets, images):
     cohort = Cohort(nets, execute=execute).train()
     cohort.tap("5:input")  # a method's own tap stays
-    found = collect_embeddings(cohort, images.split(10), "5:input")
-    for net, features in zip(nets, found, strict=True):
+    measured = collect_embeddings(cohort, images.split(10), "5:input")
+    for net, features in zip(nets, measured, strict=True):
         net.eval()
         torch.testing.assert_close(features, net[:5](images).detach(), rtol=1e-5, atol=1e-5)
     assert [list(taps) for taps in cohort.taps.values()] == [["5:input"]] * len(nets)

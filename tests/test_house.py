@@ -24,12 +24,10 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
     "spec checks randomness batch",
-    "discovery",
-    "run losses schedules",
-    "graph models data metrics",
-    "cohort",
-    "optim checkpoint",
-    "methods",
+    "discovery jsonable",
+    "data losses models run schedules",
+    "cohort graph metrics",
+    "checkpoint methods optim",
     "training",
     "study",
     "analysis recipes",

@@ -17,16 +17,16 @@ def batches(n=12, classes=3, seed=1, parts=1):
 
 def net(kind="c", seed=0):
     """A network with running statistics that are not those of its start, in train mode."""
-    (found,) = several(kind, seed)
+    (network,) = several(kind, seed)
     with torch.no_grad():
         for number in range(3):
-            found(images(20, seed=number) + 0.3)
-    return found
+            network(images(20, seed=number) + 0.3)
+    return network
 
 
-def state(found):
+def state(network):
     """What a network holds, copied."""
-    return copy.deepcopy(found.state_dict()), [m.training for m in found.modules()]
+    return copy.deepcopy(network.state_dict()), [m.training for m in network.modules()]
 
 
 def same(a, b):

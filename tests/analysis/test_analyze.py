@@ -1,4 +1,4 @@
-"""The whole analysis, on a comparison and on runs of digits, small."""
+"""An analysis, on a comparison and on runs of digits, small."""
 
 import json
 
@@ -28,37 +28,37 @@ def comparison(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(comparison):
+def measured(comparison):
     return analyze([comparison], QUICK).to_json()
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Folders of runs of their own: alone and dml."""
+    """Folders of runs of their network: alone and dml."""
     home = tmp_path_factory.mktemp("runs")
     for method in ("alone", "dml"):
         list(logged(train(BASE.replace(method=method), home / method), home / method))
     return home
 
 
-def test_every_network_of_every_method_and_seed_is_measured(found):
+def test_every_network_of_every_method_and_seed_is_measured(measured):
     names = ["alone", "dml:peers=2", "kd:teacher=alone,graph=ring"]
-    assert [row["method"] for row in found["rows"]] == names
-    assert found["baseline"] == "alone"
-    assert len({(n["method"], n["seed"], n["peer"]) for n in found["networks"]}) == len(found["networks"]) == 12
-    assert found["n"] == {"shaken": 30, "train": 60, "test": 120}
-    for n in found["networks"]:
+    assert [row["method"] for row in measured["rows"]] == names
+    assert measured["baseline"] == "alone"
+    assert len({(n["method"], n["seed"], n["peer"]) for n in measured["networks"]}) == len(measured["networks"]) == 12
+    assert measured["n"] == {"shaken": 30, "train": 60, "test": 120}
+    for n in measured["networks"]:
         for name in ("noise", "noise_relative", "sharpness", "sharpness_relative", "hessian", "weight_norm"):
             assert isinstance(n[name], float), name
         assert len(n["line"]) == 21
-    assert [p["method"] for p in found["planes"]] == names
-    assert len(found["paths"]) == 6
-    assert {e["method"] for e in found["peers"]} == set(names)
-    assert {f["method"] for f in found["findings"]} == set(names[1:])
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert [p["method"] for p in measured["planes"]] == names
+    assert len(measured["paths"]) == 6
+    assert {e["method"] for e in measured["peers"]} == set(names)
+    assert {f["method"] for f in measured["findings"]} == set(names[1:])
+    assert json.loads(json.dumps(measured, allow_nan=False)) == measured
 
 
-def test_its_numbers_are_those_of_the_networks_of_the_folder(comparison, found):
+def test_its_numbers_are_those_of_the_networks_of_the_folder(comparison, measured):
     part = studies.parts(studies.load(comparison), comparison)[0]
     fleet = restored(part.folder)
     run = next(r for r in fleet.runs if r.method.name == "dml" and r.seed == 1)
@@ -69,13 +69,13 @@ def test_its_numbers_are_those_of_the_networks_of_the_folder(comparison, found):
     x = train_part.x.float() / 255 if train_part.x.dtype == torch.uint8 else train_part.x.float()
     with torch.no_grad():
         loss = F.cross_entropy(net((x - mean) / std), train_part.y)
-    own = next(n for n in found["networks"] if (n["method"], n["seed"], n["peer"]) == ("dml:peers=2", 1, 1))
-    assert own["train_loss"] == pytest.approx(float(loss), rel=1e-4)
+    network = next(n for n in measured["networks"] if (n["method"], n["seed"], n["peer"]) == ("dml:peers=2", 1, 1))
+    assert network["train_loss"] == pytest.approx(float(loss), rel=1e-4)
 
 
-def test_differences_come_from_the_same_seed_and_peer_alone(found):
-    value = {(n["method"], n["seed"], n["peer"]): n["sharpness"] for n in found["networks"]}
-    row = found["rows"][1]["measures"]["sharpness"]
+def test_differences_come_from_the_same_seed_and_peer_alone(measured):
+    value = {(n["method"], n["seed"], n["peer"]): n["sharpness"] for n in measured["networks"]}
+    row = measured["rows"][1]["measures"]["sharpness"]
     gaps = [value["dml:peers=2", s, p] - value["alone", s, p] for s in (0, 1) for p in (0, 1)]
     assert row["difference"] == pytest.approx(sum(gaps) / 4)
 
@@ -156,6 +156,6 @@ def test_a_comparison_that_is_not_finished_and_a_run_without_a_checkpoint_are_re
         ({"skip": ("nosie",)}, "no measure to skip is called 'nosie': did you mean 'noise'"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, message):
+def test_invalid_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Settings(**settings)

@@ -8,12 +8,12 @@ from codistill.analysis.certainty import certainty
 
 
 def test_certainty_is_what_the_posteriors_say():
-    found = net()
-    before = state(found)
-    got = certainty(found, batches(parts=2))
-    assert same(state(found), before)
+    network = net()
+    before = state(network)
+    got = certainty(network, batches(parts=2))
+    assert same(state(network), before)
     (x, y), *_ = batches()
-    p = found.eval()(x).softmax(1).tolist()
+    p = network.eval()(x).softmax(1).tolist()
     n = len(p)
     assert got.loss == pytest.approx(-sum(math.log(row[c]) for row, c in zip(p, y.tolist(), strict=True)) / n)
     assert got.entropy == pytest.approx(-sum(q * math.log(q) for row in p for q in row) / n)

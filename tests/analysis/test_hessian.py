@@ -13,46 +13,46 @@ from codistill.analysis.hessian import by_autograd, by_differences, trace
 from codistill.analysis.weights import drawn
 
 
-def hessian(found):
+def hessian(network):
     """The whole matrix, its rows in the order of the parameters."""
     (x, y), *_ = batches()
-    names, shapes = zip(*((n, p.shape) for n, p in found.named_parameters()), strict=True)
-    flat = torch.cat([p.detach().flatten() for p in found.parameters()])
+    names, shapes = zip(*((n, p.shape) for n, p in network.named_parameters()), strict=True)
+    flat = torch.cat([p.detach().flatten() for p in network.parameters()])
 
     def loss(w):
         parts = w.split([s.numel() for s in shapes])
         return F.cross_entropy(
-            functional_call(found, {n: p.view(s) for n, p, s in zip(names, parts, shapes, strict=True)}, x), y
+            functional_call(network, {n: p.view(s) for n, p, s in zip(names, parts, shapes, strict=True)}, x), y
         )
 
     return torch.autograd.functional.hessian(loss, flat)
 
 
 def test_every_probe_measures_the_hessian_s_quadratic_form():
-    found = tiny()
-    h = hessian(found)
-    probes = [drawn(found, 5, "p", i, signs=True) for i in range(4)]
+    network = tiny()
+    h = hessian(network)
+    probes = [drawn(network, 5, "p", i, signs=True) for i in range(4)]
     flat = [torch.cat([v.flatten() for v in probe.values()]) for probe in probes]
     wanted = [float(v @ h @ v) for v in flat]
-    before = state(found)
-    assert by_autograd(found, batches(parts=3), probes) == pytest.approx(wanted)
-    assert by_differences(found, batches(parts=3), probes) == pytest.approx(wanted, rel=1e-5)
-    assert same(state(found), before)
+    before = state(network)
+    assert by_autograd(network, batches(parts=3), probes) == pytest.approx(wanted)
+    assert by_differences(network, batches(parts=3), probes) == pytest.approx(wanted, rel=1e-5)
+    assert same(state(network), before)
 
 
 def test_the_estimate_is_the_trace_within_its_error():
-    found = tiny()
-    estimate = trace(found, batches(), probes=400)
-    exact = float(hessian(found).trace())
+    network = tiny()
+    estimate = trace(network, batches(), probes=400)
+    exact = float(hessian(network).trace())
     assert abs(estimate.mean - exact) < 4 * estimate.error
     assert estimate.error < 0.2 * abs(exact)
     assert (estimate.probes, estimate.how, estimate.why) == (400, "autograd", "")
 
 
 def test_mean_and_standard_error_are_over_the_probes():
-    found = tiny()
-    each = by_autograd(found, batches(), [drawn(found, 2, "hutchinson", i, signs=True) for i in range(5)])
-    estimate = trace(found, batches(), probes=5, seed=2)
+    network = tiny()
+    each = by_autograd(network, batches(), [drawn(network, 2, "hutchinson", i, signs=True) for i in range(5)])
+    estimate = trace(network, batches(), probes=5, seed=2)
     assert estimate.mean == pytest.approx(statistics.fmean(each))
     assert estimate.error == pytest.approx(statistics.stdev(each) / math.sqrt(5))
 
@@ -79,11 +79,11 @@ class Odd(nn.Module):
 
 
 def test_gradients_that_were_there_stay():
-    found = tiny()
-    for p in found.parameters():
+    network = tiny()
+    for p in network.parameters():
         p.grad = torch.full_like(p, 7.0)
-    trace(found, batches(), probes=2)
-    assert all((p.grad == 7).all() for p in found.parameters())
+    trace(network, batches(), probes=2)
+    assert all((p.grad == 7).all() for p in network.parameters())
 
 
 def test_a_layer_without_a_second_derivative_is_measured_by_differences_and_says_so():

@@ -43,13 +43,13 @@ def test_batch_norm_s_statistics_are_measured_again_on_the_line():
 
 
 def test_statistics_are_the_mean_over_the_batches_and_the_mode_is_eval():
-    found = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)).double()
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 3)).double()
     pairs = batches(12, parts=3)
-    measure_statistics(found, pairs)
+    measure_statistics(network, pairs)
     wanted = torch.stack([x.flatten(1).mean(0) for x, _ in pairs]).mean(0)
-    torch.testing.assert_close(found[1].running_mean, wanted)
-    assert found[1].momentum == 0.1
-    assert not any(m.training for m in found.modules())
+    torch.testing.assert_close(network[1].running_mean, wanted)
+    assert network[1].momentum == 0.1
+    assert not any(m.training for m in network.modules())
 
 
 def test_heterogeneous_networks_have_no_weights_in_between():

@@ -1,7 +1,6 @@
 import pytest
 
-from codistill.analysis.findings import number
-from codistill.analysis.judge import findings, merged, warnings
+from codistill.analysis.judge import findings, merged, number, warnings
 
 EPOCHS = 12
 
@@ -38,18 +37,18 @@ def kinds(lines):
 
 
 def only(lines):
-    (found,) = findings(lines)
-    return found
+    (finding,) = findings(lines)
+    return finding
 
 
 # Too small ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_term_below_a_hundredth_of_the_task_s_throughout_is_too_small():
-    found = only(log([0.004] * EPOCHS))
-    assert (found.kind, found.warning, found.term, found.epoch) == ("too small", True, "mimic", EPOCHS)
-    assert found.peers == ("peer 0", "peer 1")
-    text = str(found)
+    finding = only(log([0.004] * EPOCHS))
+    assert (finding.kind, finding.warning, finding.term, finding.epoch) == ("too small", True, "mimic", EPOCHS)
+    assert finding.peers == ("peer 0", "peer 1")
+    text = str(finding)
     assert text.startswith("dml:peers=2, seed 0: the mimic term of peer 0, peer 1 is too small to matter")
     assert "0.8 % of the task term (0.004 beside 0.5 in epoch 12)" in text
     for fix in ("raise weight", "batchmean", "softmax over classes, not over the batch", "temperature without T^2"):
@@ -66,21 +65,21 @@ def test_a_term_that_is_large_enough_once_is_not_too_small():
 
 
 def test_a_term_that_is_far_smaller_than_the_peers_divergence_was_scaled_down():
-    found = only(log([0.002] * EPOCHS, edge=0.2))
-    assert "the peers' divergence is 0.2 nats on average, 100 times the term that is made of it" in found.text
-    assert "batchmean" in found.fix
+    finding = only(log([0.002] * EPOCHS, edge=0.2))
+    assert "the peers' divergence is 0.2 nats on average, 100 times the term that is made of it" in finding.text
+    assert "batchmean" in finding.fix
 
 
 def test_a_small_term_of_peers_that_are_nearly_equal_is_not_the_weight_s_fault():
-    found = only(log([0.002] * EPOCHS, edge=0.002))
-    assert "so the peers are nearly equal" in found.text
-    assert "own views" in found.fix
-    assert "weight is not the matter" in found.fix
+    finding = only(log([0.002] * EPOCHS, edge=0.002))
+    assert "so the peers are nearly equal" in finding.text
+    assert "own views" in finding.fix
+    assert "weight is not the matter" in finding.fix
 
 
 def test_only_the_peer_that_it_is_true_of_is_named():
-    found = only(log([[0.2, 0.002]] * EPOCHS))
-    assert found.peers == ("peer 1",)
+    finding = only(log([[0.2, 0.002]] * EPOCHS))
+    assert finding.peers == ("peer 1",)
 
 
 def test_the_sentiment_study_s_softmax_over_the_batch_would_have_been_found():
@@ -91,11 +90,11 @@ def test_the_sentiment_study_s_softmax_over_the_batch_would_have_been_found():
 
 
 def test_a_term_that_dies_while_the_task_term_does_not_is_collapsing():
-    found = only(log(fall(0.3, 0.004), task=fall(2.3, 1.2)))
-    assert (found.kind, found.warning) == ("collapsing", True)
-    assert "from 0.3 in epoch 1 to 0.004 in epoch 12 (peer 0), while the task term went from 2.3 to 1.2" in found.text
-    assert "other networks, own views" in found.fix
-    assert "lower weight" in found.fix
+    finding = only(log(fall(0.3, 0.004), task=fall(2.3, 1.2)))
+    assert (finding.kind, finding.warning) == ("collapsing", True)
+    assert "from 0.3 in epoch 1 to 0.004 in epoch 12 (peer 0), while the task term went from 2.3 to 1.2" in finding.text
+    assert "other networks, own views" in finding.fix
+    assert "lower weight" in finding.fix
 
 
 def test_a_term_that_falls_with_the_task_term_is_not_collapsing():
@@ -107,29 +106,29 @@ def test_a_term_that_keeps_a_tenth_of_its_peak_is_not_collapsing():
 
 
 def test_edges_that_die_are_found_where_their_term_does_not_say():
-    found = only(log([0.3] * EPOCHS, task=fall(2.3, 1.2), edge=fall(0.3, 0.004)))
-    assert (found.kind, found.term) == ("collapsing", "edges")
-    assert found.peers == ("peer 0 from peer 1", "peer 1 from peer 0")
-    assert "the divergence of peer 0 from peer 1" in found.text
+    finding = only(log([0.3] * EPOCHS, task=fall(2.3, 1.2), edge=fall(0.3, 0.004)))
+    assert (finding.kind, finding.term) == ("collapsing", "edges")
+    assert finding.peers == ("peer 0 from peer 1", "peer 1 from peer 0")
+    assert "the divergence of peer 0 from peer 1" in finding.text
 
 
 # Growing ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_term_that_rises_beyond_the_task_s_grows_without_bound():
-    found = only(log(fall(0.1, 3.0), task=fall(2.3, 0.3)))
-    assert (found.kind, found.warning) == ("growing", True)
-    assert "from 0.1 in epoch 1 to 3 in epoch 12" in found.text
+    finding = only(log(fall(0.1, 3.0), task=fall(2.3, 0.3)))
+    assert (finding.kind, finding.warning) == ("growing", True)
+    assert "from 0.1 in epoch 1 to 3 in epoch 12" in finding.text
     for fix in ("learning_rate", "weight", "clip", "ramp"):
-        assert fix in found.fix
+        assert fix in finding.fix
 
 
 @pytest.mark.parametrize(
     ("mimic", "task"), [([0.1, 1.0, 50.0], [2.0, 1.0, 0.8]), ([0.1, 90.0], [2.0, 2.0]), ([0.1, 1.0, 50.0, 900.0], None)]
 )
 def test_a_run_that_diverges_in_a_few_epochs_is_not_called_sound(mimic, task):
-    found = only(log(mimic, task=task))
-    assert (found.kind, found.warning) == ("growing", True)
+    finding = only(log(mimic, task=task))
+    assert (finding.kind, finding.warning) == ("growing", True)
 
 
 @pytest.mark.parametrize("mimic", [[90.0], [50.0, 90.0], [1.0, 0.9, 90.0]])
@@ -155,10 +154,10 @@ def test_a_rise_that_is_not_without_bound(mimic, task):
 
 @pytest.mark.parametrize("edge", [0.0, 5e-10])
 def test_peers_of_the_same_weights_are_told_as_that_and_nothing_else(edge):
-    found = only(log([0.0] * EPOCHS, edge=edge))
-    assert (found.kind, found.warning, found.epoch) == ("identical", True, 1)
-    assert "the same weights, so they teach each other nothing" in found.text
-    assert "a seed of its own" in found.fix
+    finding = only(log([0.0] * EPOCHS, edge=edge))
+    assert (finding.kind, finding.warning, finding.epoch) == ("identical", True, 1)
+    assert "the same weights, so they teach each other nothing" in finding.text
+    assert "a seed of its own" in finding.fix
 
 
 def test_peers_that_start_a_little_apart_are_not_identical():
@@ -180,21 +179,21 @@ def test_an_edge_that_the_graph_does_not_have_is_not_looked_at():
 
 
 def test_a_sound_run_is_described():
-    found = only(log([0.1, 0.3, 0.2, 0.2], task=[2.0, 1.0, 1.0, 0.5], edge=[0.1, 0.3, 0.2, 0.2]))
-    assert (found.kind, found.warning, found.fix) == ("healthy", False, "")
-    assert "0.2 on average, 0.3 at its peak in epoch 2, 0.2 at the end" in found.text
-    assert "24 % of the task term on average, 40 % at the end" in found.text
+    finding = only(log([0.1, 0.3, 0.2, 0.2], task=[2.0, 1.0, 1.0, 0.5], edge=[0.1, 0.3, 0.2, 0.2]))
+    assert (finding.kind, finding.warning, finding.fix) == ("healthy", False, "")
+    assert "0.2 on average, 0.3 at its peak in epoch 2, 0.2 at the end" in finding.text
+    assert "24 % of the task term on average, 40 % at the end" in finding.text
     assert (
         "the peers' divergence is 0.2 nats on average (0.1 to 0.3 is what the sentiment study saw on images)"
-        in found.text
+        in finding.text
     )
-    assert "To change" not in str(found)
+    assert "To change" not in str(finding)
 
 
 def test_terms_of_other_names_are_judged_too():
-    found = only(log([0.001] * EPOCHS, term="feature", method="fitnet:teacher=alone"))
-    assert (found.kind, found.term) == ("too small", "feature")
-    assert "the feature term" in found.text
+    finding = only(log([0.001] * EPOCHS, term="feature", method="fitnet:teacher=alone"))
+    assert (finding.kind, finding.term) == ("too small", "feature")
+    assert "the feature term" in finding.text
 
 
 def test_a_penalty_below_0_a_shared_term_and_networks_alone_are_not_imitation():

@@ -5,10 +5,10 @@ from codistill.analysis.peers import over_epochs, ratios
 
 
 def line(epoch, seed, edges=None, agree=None, mimic=(0.1, 0.3), method="dml"):
-    found = {"kind": "epoch", "method": method, "seed": seed, "epoch": epoch, "terms": {"task": [1.0, 2.0]}}
+    logged = {"kind": "epoch", "method": method, "seed": seed, "epoch": epoch, "terms": {"task": [1.0, 2.0]}}
     if mimic:
-        found["terms"]["mimic"] = list(mimic)
-    return found | ({"edges": edges, "agree": agree} if edges else {})
+        logged["terms"]["mimic"] = list(mimic)
+    return logged | ({"edges": edges, "agree": agree} if edges else {})
 
 
 def test_means_are_over_seeds_and_pairs_without_the_diagonal():
@@ -31,9 +31,9 @@ def test_what_was_not_logged_is_null():
 
 
 def test_all_imitation_terms_count_together():
-    found = line(1, 0)
-    found["terms"] |= {"feature": [0.5, 0.5], "ensemble": [3.0]}
-    assert ratios(EpochLine.from_json(found)) == pytest.approx([0.6, 0.4])
+    logged = line(1, 0)
+    logged["terms"] |= {"feature": [0.5, 0.5], "ensemble": [3.0]}
+    assert ratios(EpochLine.from_json(logged)) == pytest.approx([0.6, 0.4])
 
 
 def test_a_penalty_that_is_below_zero_is_no_imitation():

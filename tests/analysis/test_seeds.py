@@ -22,10 +22,10 @@ def test_differences_are_paired_by_seed_and_number_and_averaged_within_a_seed():
         network("dml", 1, p, 10 + p + 3 + 2 * p) for p in (0, 1)
     ]
     base, row = method_means(networks, [ALONE, DML])
-    found = row.measures["train_loss"]
+    means = row.measures["train_loss"]
     mean, low, high = paired_interval([1.0, 4.0])
-    assert (found.difference, found.ci95) == (mean, (low, high))
-    assert (found.mean, found.n) == (pytest.approx((1 + 2 + 13 + 16) / 4), 4)
+    assert (means.difference, means.ci95) == (mean, (low, high))
+    assert (means.mean, means.n) == (pytest.approx((1 + 2 + 13 + 16) / 4), 4)
     assert base.measures["train_loss"].difference is None
     assert (base.networks, base.seeds, row.networks) == (6, 2, 4)
     assert row.train_top == pytest.approx([0.8, 0.2])
@@ -49,8 +49,8 @@ def test_heterogeneous_networks_of_a_method_are_rows_of_their_own_with_their_own
         network("dml", 0, 0, 2.0, "a"),
         network("dml", 0, 1, 8.0, "b"),
     ]
-    found = method_means(networks, [small, big, DML])
-    assert [(r.label, r.measures["train_loss"].difference) for r in found] == [
+    means = method_means(networks, [small, big, DML])
+    assert [(r.label, r.measures["train_loss"].difference) for r in means] == [
         ("Alone a", None),
         ("Alone b", None),
         ("DML, its a", 1.0),

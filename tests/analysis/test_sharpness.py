@@ -9,14 +9,14 @@ from analysis.small import batches, net, same, state
 from codistill.analysis.sharpness import sharpness
 
 
-def loss(found, x, y):
-    return F.cross_entropy(found(x), y)
+def loss(network, x, y):
+    return F.cross_entropy(network(x), y)
 
 
-def ascended(found, rho, relative):
+def ascended(network, rho, relative):
     """Rise of the loss after one step uphill, filter by filter."""
     (x, y), *_ = batches()
-    other = copy.deepcopy(found).eval()
+    other = copy.deepcopy(network).eval()
     before = loss(other, x, y)
     before.backward()
     units = {n: torch.stack([f.detach().norm().expand_as(f) for f in p]) for n, p in other.named_parameters()}
@@ -30,23 +30,23 @@ def ascended(found, rho, relative):
 
 @pytest.mark.parametrize("relative", [False, True])
 def test_sharpness_is_the_rise_after_one_ascent_step(relative):
-    found = net()
-    before = state(found)
-    got = sharpness(found, batches(parts=3), rho=0.05, relative=relative)
-    assert same(state(found), before)
-    assert all(p.grad is None for p in found.parameters())
-    assert got == pytest.approx(ascended(found, 0.05, relative))
+    network = net()
+    before = state(network)
+    got = sharpness(network, batches(parts=3), rho=0.05, relative=relative)
+    assert same(state(network), before)
+    assert all(p.grad is None for p in network.parameters())
+    assert got == pytest.approx(ascended(network, 0.05, relative))
     assert got > 0
 
 
 def test_the_relative_form_does_not_see_the_scale_of_a_filter():
     torch.manual_seed(0)
-    found = nn.Sequential(nn.Flatten(), nn.Linear(16, 4, bias=False), nn.ReLU(), nn.Linear(4, 3, bias=False)).double()
-    other = copy.deepcopy(found)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 4, bias=False), nn.ReLU(), nn.Linear(4, 3, bias=False)).double()
+    other = copy.deepcopy(network)
     with torch.no_grad():
         other[1].weight *= 4
         other[3].weight /= 4
-    values = {r: [sharpness(n, batches(), relative=r) for n in (found, other)] for r in (False, True)}
+    values = {r: [sharpness(n, batches(), relative=r) for n in (network, other)] for r in (False, True)}
     assert values[True][0] == pytest.approx(values[True][1])
     assert values[False][0] != pytest.approx(values[False][1], rel=1e-2)
 

@@ -9,8 +9,8 @@ from codistill.analysis.surface import LINE, PLANE, direction, line, plane
 from small_nets import several
 
 
-def loss_at(found, by):
-    other = copy.deepcopy(found).eval()
+def loss_at(network, by):
+    other = copy.deepcopy(network).eval()
     with torch.no_grad():
         for name, p in other.named_parameters():
             p += by.get(name, torch.zeros_like(p))
@@ -19,11 +19,11 @@ def loss_at(found, by):
 
 
 def test_a_direction_is_as_long_as_each_filter_and_leaves_vectors_alone():
-    found = net()
-    d = direction(found, seed=2)
-    assert set(d) == {n for n, p in found.named_parameters() if p.dim() > 1}
+    network = net()
+    d = direction(network, seed=2)
+    assert set(d) == {n for n, p in network.named_parameters() if p.dim() > 1}
     for name, each in d.items():
-        for mine, own in zip(each, found.get_parameter(name), strict=True):
+        for mine, own in zip(each, network.get_parameter(name), strict=True):
             assert float(mine.norm()) == pytest.approx(float(own.detach().norm()))
 
 
@@ -36,17 +36,17 @@ def test_networks_of_like_architecture_get_the_same_direction_before_it_is_scale
 
 
 def test_the_line_and_the_plane_are_losses_at_moved_weights():
-    found = net()
-    before = state(found)
-    d, e = direction(found, 4, 0), direction(found, 4, 1)
+    network = net()
+    before = state(network)
+    d, e = direction(network, 4, 0), direction(network, 4, 1)
     at = (-0.5, 0.0, 0.7)
-    assert line(found, batches(parts=2), at, seed=4) == pytest.approx(
-        [loss_at(found, {n: a * d[n] for n in d}) for a in at]
+    assert line(network, batches(parts=2), at, seed=4) == pytest.approx(
+        [loss_at(network, {n: a * d[n] for n in d}) for a in at]
     )
-    rows = plane(found, batches(), at, seed=4)
+    rows = plane(network, batches(), at, seed=4)
     for b, row in zip(at, rows, strict=True):
-        assert row == pytest.approx([loss_at(found, {n: a * d[n] + b * e[n] for n in d}) for a in at])
-    assert same(state(found), before)
+        assert row == pytest.approx([loss_at(network, {n: a * d[n] + b * e[n] for n in d}) for a in at])
+    assert same(state(network), before)
 
 
 def test_the_solution_is_a_point_of_both_grids():

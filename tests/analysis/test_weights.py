@@ -31,27 +31,27 @@ def test_what_is_drawn_is_standard_normal_or_signs():
 
 
 def test_the_norm_of_a_filter_is_that_of_what_makes_one_output():
-    found = filter_norms({"conv": torch.arange(24.0).view(2, 3, 2, 2), "bias": torch.tensor([-3.0, 4.0])})
-    assert found["conv"].shape == (2, 1, 1, 1)
-    assert found["conv"].flatten().tolist() == pytest.approx(
+    norms = filter_norms({"conv": torch.arange(24.0).view(2, 3, 2, 2), "bias": torch.tensor([-3.0, 4.0])})
+    assert norms["conv"].shape == (2, 1, 1, 1)
+    assert norms["conv"].flatten().tolist() == pytest.approx(
         [sum(i * i for i in range(12)) ** 0.5, sum(i * i for i in range(12, 24)) ** 0.5]
     )
-    assert found["bias"].tolist() == [3.0, 4.0]
+    assert norms["bias"].tolist() == [3.0, 4.0]
     assert norm({"a": torch.tensor([3.0]), "b": torch.tensor([[4.0]])}) == 5.0
 
 
 def test_weights_come_back_bit_for_bit_even_after_an_error():
-    found = net()
-    before = state(found)
-    by = drawn(found, 0, "x")
-    with moved(found, by):
-        for name, p in found.named_parameters():
+    network = net()
+    before = state(network)
+    by = drawn(network, 0, "x")
+    with moved(network, by):
+        for name, p in network.named_parameters():
             assert torch.equal(p, before[0][name] + by[name])
-        assert torch.equal(found[1].running_mean, before[0]["1.running_mean"])
-    assert same(state(found), before)
-    with pytest.raises(KeyError), moved(found, by):
+        assert torch.equal(network[1].running_mean, before[0]["1.running_mean"])
+    assert same(state(network), before)
+    with pytest.raises(KeyError), moved(network, by):
         raise KeyError
-    assert same(state(found), before)
+    assert same(state(network), before)
 
 
 def test_a_weight_that_two_layers_share_moves_once():
@@ -62,12 +62,12 @@ def test_a_weight_that_two_layers_share_moves_once():
 
 
 def test_every_module_gets_its_own_mode_back():
-    found = net()
-    found[1].eval()
-    before = [m.training for m in found.modules()]
-    with evaluating(found):
-        assert not any(m.training for m in found.modules())
-    assert [m.training for m in found.modules()] == before
+    network = net()
+    network[1].eval()
+    before = [m.training for m in network.modules()]
+    with evaluating(network):
+        assert not any(m.training for m in network.modules())
+    assert [m.training for m in network.modules()] == before
 
 
 def test_what_has_no_weights_is_refused():

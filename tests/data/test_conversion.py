@@ -110,9 +110,9 @@ GOOD = [(PICTURE, 0), (PICTURE, 1)]
         ((object(), 0), "example 2 is a object: give an image"),
         ((PICTURE, 2), "train.y holds 2: labels go from 0 to 1.*example 2"),
         ((PICTURE, -2), "train.y holds -2.*example 2"),
-        ((PICTURE, 0.5), "example 2 has label 0.5: give a whole number"),
-        ((PICTURE, "cat"), "example 2 has label 'cat': give a whole number"),
-        ((PICTURE, None), "example 2 has label None: give a whole number"),
+        ((PICTURE, 0.5), "example 2 has label 0.5: give a class, counted from 0"),
+        ((PICTURE, "cat"), "example 2 has label 'cat': give a class, counted from 0"),
+        ((PICTURE, None), "example 2 has label None: give a class, counted from 0"),
         ((PICTURE, [0, 1]), "example 2 has 2 labels; task 'classes' needs one number"),
     ],
 )

@@ -7,7 +7,6 @@ from codistill.data.images import lazy
 from codistill.data.images.cut import Unreadable
 from codistill.data.market1501 import market1501
 from codistill.metrics.retrieval import retrieval
-from codistill.spec import UnknownName
 from small_images import market_tree, save, spoil
 
 
@@ -171,7 +170,7 @@ def test_where_it_was_looked_for_is_said(tmp_path):
     [
         ({"height": 2}, ValueError, "market1501: height=2: give a whole number of at least 8"),
         ({"width": "wide"}, ValueError, "market1501: width='wide'"),
-        ({"queries": "gt_box"}, UnknownName, "no folder of queries is called 'gt_box': did you mean 'gt_bbox'"),
+        ({"queries": "gt_box"}, ValueError, "market1501: queries='gt_box': give 'query' or 'gt_bbox'"),
         ({"skip_bad": "yes"}, ValueError, "market1501: skip_bad='yes': use true or false"),
         ({"workers": 1.5}, ValueError, "market1501: workers=1.5"),
         ({"download": True}, ValueError, "market1501: download=True.*bounding_box_train"),

@@ -17,22 +17,22 @@ def test_every_network_by_itself_and_the_accuracy_moves_by_the_difference():
     source = torch.Generator().manual_seed(0)
     before, after = torch.randn(2, 3, 50, 4, generator=source), torch.randn(2, 3, 50, 4, generator=source)
     labels = torch.randint(4, (50,), generator=source)
-    found = churn(before, after, labels)
-    torch.testing.assert_close(found.gained - found.lost, accuracy(after, labels) - accuracy(before, labels))
+    got = churn(before, after, labels)
+    torch.testing.assert_close(got.gained - got.lost, accuracy(after, labels) - accuracy(before, labels))
     for i in range(2):
         for j in range(3):
             a, b = before[i, j].argmax(1).tolist(), after[i, j].argmax(1).tolist()
             rows = list(zip(a, b, labels.tolist(), strict=True))
-            assert found.changed[i, j].item() == pytest.approx(sum(x != y for x, y, _ in rows) / 50)
-            assert found.lost[i, j].item() == pytest.approx(sum(x == t != y for x, y, t in rows) / 50)
+            assert got.changed[i, j].item() == pytest.approx(sum(x != y for x, y, _ in rows) / 50)
+            assert got.lost[i, j].item() == pytest.approx(sum(x == t != y for x, y, t in rows) / 50)
 
 
 def test_no_class_is_a_change():
     logits = torch.eye(2)
     broken = logits.clone()
     broken[0, 1] = torch.nan
-    found = churn(logits, broken, torch.tensor([0, 1]))
-    assert (found.changed.item(), found.lost.item(), found.gained.item()) == (0.5, 0.5, 0.0)
+    got = churn(logits, broken, torch.tensor([0, 1]))
+    assert (got.changed.item(), got.lost.item(), got.gained.item()) == (0.5, 0.5, 0.0)
     assert churn(logits, logits, torch.tensor([0, 1])).changed.item() == 0.0
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codistill.metrics.coverage import aurc
+from codistill.metrics.calibration import aurc
 
 
 def naive(logits, labels):
@@ -52,10 +52,10 @@ def test_leading_dims_stay_and_nan_is_nan():
     source = torch.Generator().manual_seed(2)
     logits, labels = torch.randn(2, 3, 9, 4, generator=source), torch.randint(4, (9,), generator=source)
     logits[1, 2, 0, 0] = torch.nan
-    found = aurc(logits, labels)
-    assert found.shape == (2, 3)
-    assert found.isnan().nonzero().tolist() == [[1, 2]]
-    assert found[0, 1].item() == pytest.approx(naive(logits[0, 1], labels), abs=1e-6)
+    got = aurc(logits, labels)
+    assert got.shape == (2, 3)
+    assert got.isnan().nonzero().tolist() == [[1, 2]]
+    assert got[0, 1].item() == pytest.approx(naive(logits[0, 1], labels), abs=1e-6)
     assert aurc(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)).isnan()
 
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from codistill.metrics.detection import f1, f1_labels, mean_average_precision
 
 
-def counted(truth, found):
-    tp = sum(t and f for t, f in zip(truth, found, strict=True))
-    fp = sum(f and not t for t, f in zip(truth, found, strict=True))
-    fn = sum(t and not f for t, f in zip(truth, found, strict=True))
+def counted(truth, got):
+    tp = sum(t and f for t, f in zip(truth, got, strict=True))
+    fp = sum(f and not t for t, f in zip(truth, got, strict=True))
+    fn = sum(t and not f for t, f in zip(truth, got, strict=True))
     return 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 0.0
 
 
@@ -21,10 +21,10 @@ def precision_steps(truth, scores):
     """sum over thresholds of (R_n - R_{n-1}) P_n, each threshold by itself."""
     area, before = 0.0, 0.0
     for threshold in sorted(set(scores), reverse=True):
-        found = [s >= threshold for s in scores]
-        tp = sum(t and f for t, f in zip(truth, found, strict=True))
+        got = [s >= threshold for s in scores]
+        tp = sum(t and f for t, f in zip(truth, got, strict=True))
         recall = tp / sum(truth)
-        area += (recall - before) * tp / sum(found)
+        area += (recall - before) * tp / sum(got)
         before = recall
     return area
 
@@ -38,12 +38,12 @@ def drawn(seed, n=24, labels=4, peers=3):
 def test_f1_of_class_one_of_two():
     source = torch.Generator().manual_seed(0)
     logits, labels = torch.randn(2, 3, 40, 2, generator=source), torch.randint(2, (40,), generator=source)
-    found = f1(logits, labels)
-    assert found.shape == (2, 3)
+    got = f1(logits, labels)
+    assert got.shape == (2, 3)
     for i in range(2):
         for j in range(3):
             said = logits[i, j].argmax(1).bool().tolist()
-            assert found[i, j].item() == pytest.approx(counted(labels.bool().tolist(), said))
+            assert got[i, j].item() == pytest.approx(counted(labels.bool().tolist(), said))
     assert f1(torch.tensor([[1.0, 0.0]] * 3), torch.zeros(3, dtype=torch.long)).item() == 0.0  # 0 / 0
     with pytest.raises(ValueError, match="f1 is for 2 classes, the logits have 3: use f1_labels"):
         f1(torch.zeros(4, 3), torch.zeros(4, dtype=torch.long))
@@ -57,10 +57,10 @@ def test_several_labels_are_counted_one_by_one_or_together(seed):
         each, together = [], ([], [])
         for c in range(4):
             known = [(y == 1, v > 0) for y, v in zip(labels[:, c].tolist(), z[:, c].tolist(), strict=True) if y >= 0]
-            truth, found = map(list, zip(*known, strict=True))
-            each.append(counted(truth, found))
+            truth, got = map(list, zip(*known, strict=True))
+            each.append(counted(truth, got))
             together[0].extend(truth)
-            together[1].extend(found)
+            together[1].extend(got)
         assert f1_labels(logits, labels)[peer].item() == pytest.approx(sum(each) / 4)
         assert f1_labels(logits, labels, "micro")[peer].item() == pytest.approx(counted(*together))
 

@@ -31,45 +31,45 @@ def kl(q, p):
 
 def test_error_correlation_is_the_phi_coefficient(logits, labels):
     wrong = (logits.argmax(-1) != labels).numpy()
-    found = error_correlation(logits, labels)
-    np.testing.assert_allclose(found, np.corrcoef(wrong), atol=1e-12)
-    assert found[0, 2].item() == pytest.approx(matthews_corrcoef(wrong[0], wrong[2]))
+    got = error_correlation(logits, labels)
+    np.testing.assert_allclose(got, np.corrcoef(wrong), atol=1e-12)
+    assert got[0, 2].item() == pytest.approx(matthews_corrcoef(wrong[0], wrong[2]))
 
 
 def test_error_correlation_by_hand():
     # Errors on examples {0, 1} and {1, 2} of four: n11 = n10 = n01 = n00 = 1, so phi = 0; with {0, 1} itself 1.
     one, two = torch.eye(2)[[1, 1, 0, 0]], torch.eye(2)[[0, 1, 1, 0]]
     three = torch.eye(2)[[0, 0, 1, 1]]  # errs where the first does not
-    found = error_correlation(torch.stack([one, two, three]), torch.zeros(4, dtype=torch.long))
-    torch.testing.assert_close(found, torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 1.0]]))
+    got = error_correlation(torch.stack([one, two, three]), torch.zeros(4, dtype=torch.long))
+    torch.testing.assert_close(got, torch.tensor([[1.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 1.0]]))
 
 
 def test_a_peer_that_never_errs_has_no_correlation(logits, labels):
     perfect = 9.0 * torch.nn.functional.one_hot(labels, 5).double()
-    found = error_correlation(torch.stack([logits[0], perfect]), labels)
-    assert found.isnan().tolist() == [[False, True], [True, True]]
+    got = error_correlation(torch.stack([logits[0], perfect]), labels)
+    assert got.isnan().tolist() == [[False, True], [True, True]]
 
 
 def test_kl_is_indexed_student_first(logits):
     p = posteriors(logits)
-    found = kl_matrix(logits)
+    got = kl_matrix(logits)
     for student in range(3):
         for source in range(3):
             mean = np.mean([kl(p[source, n], p[student, n]) for n in range(30)])
-            assert found[student, source].item() == pytest.approx(mean, abs=1e-12)
-    assert abs(found[0, 1] - found[1, 0]) > 0.01  # so the order was tested
-    assert found.diagonal().tolist() == [0.0, 0.0, 0.0]
+            assert got[student, source].item() == pytest.approx(mean, abs=1e-12)
+    assert abs(got[0, 1] - got[1, 0]) > 0.01  # so the order was tested
+    assert got.diagonal().tolist() == [0.0, 0.0, 0.0]
 
 
 def test_js_is_symmetric_and_bounded(logits):
     p = posteriors(logits)
-    found = js_matrix(logits)
+    got = js_matrix(logits)
     for i in range(3):
         for j in range(3):
             m = (p[i] + p[j]) / 2
             mean = np.mean([(kl(p[i, n], m[n]) + kl(p[j, n], m[n])) / 2 for n in range(30)])
-            assert found[i, j].item() == pytest.approx(mean, abs=1e-12)
-    torch.testing.assert_close(found, found.T)
+            assert got[i, j].item() == pytest.approx(mean, abs=1e-12)
+    torch.testing.assert_close(got, got.T)
     apart = 1e4 * torch.eye(2).unsqueeze(1)  # [2, 1, 2]: certain, of different classes
     assert js_matrix(apart)[0, 1].item() == pytest.approx(math.log(2.0))
 

@@ -1,4 +1,4 @@
-"""CMC and AP: METHODS I 11, a toy ranking with junk, both forms of AP; the fast way against a loop over pictures."""
+"""CMC and AP: METHODS I 11, a toy ranking with junk, both forms of AP; the fast way against a loop over images."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from codistill.metrics.retrieval import concatenated, distances, multi_query, retrieval
 
-# In order of distance: junk, the same picture's camera, a miss, a hit, a distractor, a hit.
+# In order of distance: junk, the same image's camera, a miss, a hit, a distractor, a hit.
 PERSONS = torch.tensor([-1, 7, 3, 7, 0, 7])
 CAMERAS = torch.tensor([2, 1, 2, 2, 3, 3])
 QUERY = torch.tensor([7]), torch.tensor([1])
@@ -17,11 +17,11 @@ DISTANCES = torch.arange(6.0).unsqueeze(0)
 
 def test_a_toy_ranking_by_hand():
     # What is left: miss, hit, miss (the distractor), hit. Precisions at the hits 1/2 and 2/4.
-    found = retrieval(DISTANCES, QUERY, (PERSONS, CAMERAS), ranks=(1, 2, 4))
-    assert found.cmc.tolist() == [0.0, 1.0, 1.0]
-    assert found.mean_ap == pytest.approx((1 / 2 + 2 / 4) / 2)
+    got = retrieval(DISTANCES, QUERY, (PERSONS, CAMERAS), ranks=(1, 2, 4))
+    assert got.cmc.tolist() == [0.0, 1.0, 1.0]
+    assert got.mean_ap == pytest.approx((1 / 2 + 2 / 4) / 2)
     # Trapezoid: (0/1 + 1/2) / 2 and (1/3 + 2/4) / 2, over 2.
-    assert found.trapezoid == pytest.approx(((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2)
+    assert got.trapezoid == pytest.approx(((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2)
 
 
 def ranking_of(hits):
@@ -32,8 +32,8 @@ def ranking_of(hits):
 
 
 def test_a_match_at_the_first_rank_counts_fully_in_both_forms():
-    found = ranking_of([True, False])
-    assert found.mean_ap == found.trapezoid == 1.0
+    got = ranking_of([True, False])
+    assert got.mean_ap == got.trapezoid == 1.0
 
 
 def test_a_query_without_a_match_is_skipped_and_counted():
@@ -60,19 +60,19 @@ def naive(hits, form):
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(st.lists(st.booleans(), min_size=1, max_size=12).filter(any), st.sampled_from(["mean", "trapezoid"]))
 def test_average_precision_is_the_naive_one(hits, form):
-    found = ranking_of(hits)
-    assert (found.mean_ap if form == "mean" else found.trapezoid) == pytest.approx(naive(hits, form))
+    got = ranking_of(hits)
+    assert (got.mean_ap if form == "mean" else got.trapezoid) == pytest.approx(naive(hits, form))
     if form == "mean":  # without ties scikit-learn's is the same sum
         assert naive(hits, form) == pytest.approx(average_precision_score(hits, [-i for i in range(len(hits))]))
 
 
 def one_by_one(rows, query, gallery, ranks):
-    """The whole search as a loop over queries and pictures."""
+    """Retrieval as a loop over queries and images."""
     first, means, trapezoids = [], [], []
     for distance, person, camera in zip(rows.tolist(), query[0].tolist(), query[1].tolist(), strict=True):
         hits = []
-        for picture in sorted(range(len(distance)), key=lambda i: (distance[i], i)):
-            other, by = gallery[0][picture].item(), gallery[1][picture].item()
+        for image in sorted(range(len(distance)), key=lambda i: (distance[i], i)):
+            other, by = gallery[0][image].item(), gallery[1][image].item()
             if other != -1 and not (other == person and by == camera):
                 hits.append(other == person)
         if person != -1 and any(hits):
@@ -85,30 +85,30 @@ def one_by_one(rows, query, gallery, ranks):
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("portion", [None, 1, 7])
-def test_the_fast_way_is_the_loop_over_pictures(seed, portion):
+def test_the_fast_way_is_the_loop_over_images(seed, portion):
     source = torch.Generator().manual_seed(seed)
     query = torch.randint(-1, 6, (20,), generator=source), torch.randint(3, (20,), generator=source)
     gallery = torch.randint(-1, 8, (30,), generator=source), torch.randint(3, (30,), generator=source)
     rows = torch.randint(12, (20, 30), generator=source).float()  # with ties
     given = rows if portion is None else iter(rows.split(portion))
-    found = retrieval(given, query, gallery, ranks=(1, 3, 5))
+    got = retrieval(given, query, gallery, ranks=(1, 3, 5))
     cmc, mean, trapezoid, n = one_by_one(rows, query, gallery, (1, 3, 5))
-    assert found.cmc.tolist() == pytest.approx(cmc)
-    assert (found.mean_ap, found.trapezoid, found.queries) == pytest.approx((mean, trapezoid, n))
+    assert got.cmc.tolist() == pytest.approx(cmc)
+    assert (got.mean_ap, got.trapezoid, got.queries) == pytest.approx((mean, trapezoid, n))
 
 
 def test_distances_are_those_of_normalised_features():
     source = torch.Generator().manual_seed(0)
     query, gallery = torch.randn(7, 5, generator=source), 9.0 * torch.randn(11, 5, generator=source)
-    found = torch.cat(list(distances(query, gallery, chunk=3)))
+    got = torch.cat(list(distances(query, gallery, chunk=3)))
     for i in range(7):
         for j in range(11):
             a, b = query[i] / query[i].norm(), gallery[j] / gallery[j].norm()
-            assert found[i, j].item() == pytest.approx((a - b).norm().item(), abs=1e-4)
+            assert got[i, j].item() == pytest.approx((a - b).norm().item(), abs=1e-4)
     assert [len(part) for part in distances(query, gallery, chunk=3)] == [3, 3, 1]
     assert not torch.cat(list(distances(query, query))).isnan().any()  # rounding goes not below zero
     cosine = torch.nn.functional.cosine_similarity(query.unsqueeze(1), gallery.unsqueeze(0), dim=-1)
-    assert torch.equal(found.argsort(1), (-cosine).argsort(1))
+    assert torch.equal(got.argsort(1), (-cosine).argsort(1))
 
 
 def test_side_by_side_every_peer_counts_the_same_unless_asked_otherwise():
@@ -127,10 +127,10 @@ def test_side_by_side_every_peer_counts_the_same_unless_asked_otherwise():
 def test_several_queries_of_one_identity_and_camera_become_their_mean():
     features = torch.tensor([[3.0, 0.0], [0.0, 2.0], [1.0, 0.0], [0.0, 5.0]])
     identity, camera = torch.tensor([4, 2, 4, 4]), torch.tensor([1, 1, 2, 1])
-    found, persons, cameras = multi_query(features, identity, camera)
+    got, persons, cameras = multi_query(features, identity, camera)
     assert list(zip(persons.tolist(), cameras.tolist(), strict=True)) == [(2, 1), (4, 1), (4, 2)]
-    # Of length 1 first: neither picture counts more for its length.
-    assert found.tolist() == [[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]
+    # Of length 1 first: neither image counts more for its length.
+    assert got.tolist() == [[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]
 
 
 def test_what_does_not_fit_is_named():

@@ -4,20 +4,18 @@ The checks of Zhang et al. 2018, section 3.6, and more: one idea to a file, pure
 `analyze` applies them to the folders of runs.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path as Folder
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
 
 from codistill import study as studies
 from codistill.analysis import judge, measures
-from codistill.analysis.findings import Finding
+from codistill.analysis.judge import Finding
 from codistill.analysis.measures import WIDER, NetworkMeasures, Path, Plane, Settings
 from codistill.analysis.peers import PeerEpoch, over_epochs
 from codistill.analysis.runs import Row, RunFolder, fleet_of, log_lines, run_folders, trained_networks
 from codistill.analysis.seeds import MethodMeans, method_means
+from codistill.jsonable import from_json, to_json
 from codistill.training.fleet import Fleet
 
 MADE_BY = "codistill analyze"
@@ -72,21 +70,16 @@ class Analysis:
     peers: list[PeerEpoch]
     findings: list[Finding]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain data: a number that is not finite is null, and what was skipped of a network is not there."""
-        values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        sentences = [{**_plain(finding), "sentence": str(finding)} for finding in self.findings]
-        networks = [
-            {name: _plain(value) for name, value in vars(network).items() if value is not None}
-            for network in self.networks
-        ]
-        return {**values, "networks": networks, "findings": sentences}
+        values: dict[str, object] = to_json(self, finite=True)
+        findings = [{**to_json(finding, finite=True), "sentence": str(finding)} for finding in self.findings]
+        return values | {"findings": findings}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Analysis":
+    def from_json(cls, values: Mapping[str, object]) -> "Analysis":
         """From what `to_json` gives; a number that was not finite stays None."""
-        analysis: Analysis = _typed(cls, values)
-        return analysis
+        return from_json(cls, values)
 
 
 def analyze(
@@ -108,39 +101,44 @@ def analyze(
     """
     settings = settings or Settings()
     chosen = run_folders([Folder(folder) for folder in folders])
-    rows = _rows(chosen)
+    networks, planes, paths, fleet = _measured(chosen, settings, say)
+    rows, lines = _rows(chosen), log_lines(chosen)
+    return Analysis(
+        MADE_BY,
+        [str(folder) for folder in folders],
+        settings,
+        studies.versions(),
+        next((row.method for row in rows if row.baseline), None),
+        networks,
+        planes,
+        paths,
+        str(fleet.run.data),
+        fleet.dataset.task,
+        str(fleet.device),
+        _examples(fleet, settings),
+        method_means(networks, rows),
+        over_epochs(lines),
+        judge.merged(judge.findings(lines)),
+    )
+
+
+def _measured(
+    folders: Sequence[RunFolder], settings: Settings, say: Callable[[str], None] | None
+) -> tuple[list[NetworkMeasures], list[Plane], list[Path], Fleet]:
+    """What is measured of the networks of each run, and the last fleet."""
     networks: list[NetworkMeasures] = []
     planes: list[Plane] = []
     paths: list[Path] = []
-    for each in chosen:
-        if say is not None:
+    for each in folders:
+        if say:
             say(f"{each.folder}: {len(each.rows)} {'run' if len(each.rows) == 1 else 'runs'}")
         fleet = fleet_of(each.folder)
-        sample = {"networks": settings.networks, "examples": WIDER * settings.examples, "seed": settings.seed}
-        for run in trained_networks(each.rows, fleet, **sample):
+        for run in trained_networks(each.rows, fleet, settings.networks, WIDER * settings.examples, settings.seed):
             networks += [measures.measure_network(network, settings) for network in run]
-            if "surface" not in settings.skip and run[0].method not in [plane.method for plane in planes]:
-                planes.append(measures.plane(run[0], settings))
-            if "path" not in settings.skip:
-                paths += measures.paths(run, settings)
-    lines = log_lines(chosen)
-    return Analysis(
-        made_by=MADE_BY,
-        folders=[str(folder) for folder in folders],
-        settings=settings,
-        versions=studies.versions(),
-        baseline=next((row.method for row in rows if row.baseline), None),
-        networks=networks,
-        planes=planes,
-        paths=paths,
-        data=str(fleet.run.data),
-        task=fleet.dataset.task,
-        device=str(fleet.device),
-        n=_examples(fleet, settings),
-        rows=method_means(networks, rows),
-        peers=over_epochs(lines),
-        findings=judge.merged(judge.findings(lines)),
-    )
+            if run[0].method not in [plane.method for plane in planes]:
+                planes += measures.planes(run[0], settings)
+            paths += measures.paths(run, settings)
+    return networks, planes, paths, fleet
 
 
 def _rows(folders: Sequence[RunFolder]) -> list[Row]:
@@ -154,32 +152,6 @@ def _examples(fleet: Fleet, settings: Settings) -> Examples:
         min(len(examples), WIDER * settings.examples) for examples in (fleet.streams.parts[0].train, fleet.dataset.test)
     )
     return Examples(min(train, settings.examples), train, test)
-
-
-def _plain(value: Any) -> Any:
-    """For JSON: a number that is not finite is null, tuples are lists, dataclasses are dicts."""
-    if hasattr(value, "__dataclass_fields__"):
-        return _plain(asdict(value))
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _typed(kind: Any, value: Any) -> Any:
-    """A JSON value as its type says: dataclasses, lists, tuples and dicts of them, and optional ones."""
-    if value is None:
-        return None
-    if isinstance(kind, type) and is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{f.name: _typed(hints[f.name], value[f.name]) for f in fields(kind) if f.name in value})
-    first, *rest = get_args(kind) or (kind,)
-    if get_origin(kind) is UnionType:
-        return _typed(first, value)
-    if get_origin(kind) in (list, tuple):
-        return get_origin(kind)(_typed(first, each) for each in value)
-    return {key: _typed(rest[0], each) for key, each in value.items()} if get_origin(kind) is dict else value
 
 
 __all__ = ["MADE_BY", "Analysis", "Settings", "analyze"]

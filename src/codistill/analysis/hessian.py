@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from codistill.analysis.loss import Batches, batch_logits, gradient, labelled, mean_loss, plain_kernels
+from codistill.analysis.loss import Batches, differentiable, gradient, shares
 from codistill.analysis.weights import Weights, drawn, moved, norm, weights
 from codistill.metrics.interval import mean_sd
-from codistill.models.parts.mode import evaluating
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,9 @@ def by_autograd(net: nn.Module, batches: Batches, directions: list[Weights], tas
         RuntimeError: a layer has no second derivative.
     """
     parameters = weights(net, learning=True)
-    total = sum(labelled(y, task) for _, y in batches)
-    if not total:
-        raise ValueError("no example has a label: curvature of the cross-entropy needs some")
     values = [0.0] * len(directions)
-    with evaluating(net), plain_kernels(net), _gradients_aside(net):
-        for x, y in batches:
-            share = mean_loss(batch_logits(net, x), y, task) * (labelled(y, task) / total)
+    with differentiable(net), _gradients_aside(net):
+        for share in shares(net, batches, task):
             first = torch.autograd.grad(share, list(parameters.values()), create_graph=True, allow_unused=True)
             for number, v in enumerate(directions):
                 along = _dot(first, [v[name] for name in parameters])
@@ -108,7 +103,7 @@ def by_differences(net: nn.Module, batches: Batches, directions: list[Weights], 
         ends = []
         for side in (h, -h):
             with moved(net, {name: side * each for name, each in v.items()}):
-                ends.append(gradient(net, batches, task)[1])
+                ends.append(gradient(net, batches, task))
         values.append(sum(float(((ends[0][n] - ends[1][n]) * v[n]).double().sum()) for n in parameters) / (2 * h))
     return values
 

@@ -1,7 +1,7 @@
 """One network's plain cross-entropy on some examples, its accuracy and its gradient; always in eval mode."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from codistill.analysis.weights import Weights, weights
+from codistill.analysis.weights import Weights, moved, weights
 from codistill.cohort import Cohort
 from codistill.cohort.collection import collect
 from codistill.cohort.groups import call
@@ -51,31 +51,48 @@ def loss_and_accuracy(net: nn.Module, batches: Batches, task: str = "classes") -
     return float(mean_loss(logits, y, task)), float(correct(flat, labels).double().mean())
 
 
-def gradient(net: nn.Module, batches: Batches, task: str = "classes") -> tuple[float, Weights]:
-    """The loss over all batches in eval mode, and its gradient by the parameters that learn.
+def losses_at(net: nn.Module, batches: Batches, moves: Iterable[Weights], task: str = "classes") -> list[list[float]]:
+    """`loss_and_accuracy` at w + each of the moves; the weights are as before afterwards."""
+    values = []
+    for by in moves:
+        with moved(net, by):
+            values.append(list(loss_and_accuracy(net, batches, task)))
+    return values
+
+
+def shares(net: nn.Module, batches: Batches, task: str = "classes") -> Iterator[Tensor]:
+    """What each batch contributes to the mean loss over all, with its gradients.
+
+    Raises:
+        ValueError: no example has a label.
+    """
+    total = sum(labelled(y, task) for _, y in batches)
+    if not total:
+        raise ValueError("no example has a label: derivatives of the cross-entropy need some")
+    for x, y in batches:
+        yield mean_loss(batch_logits(net, x), y, task) * (labelled(y, task) / total)
+
+
+def gradient(net: nn.Module, batches: Batches, task: str = "classes") -> Weights:
+    """The gradient of the loss over all batches in eval mode, by the parameters that learn.
 
     Raises:
         ValueError: no example has a label.
     """
     parameters = weights(net, learning=True)
-    total = sum(labelled(y, task) for _, y in batches)
-    if not total:
-        raise ValueError("no example has a label: a gradient of the cross-entropy needs some")
-    value, sums = 0.0, {name: torch.zeros_like(p) for name, p in parameters.items()}
-    with evaluating(net), plain_kernels(net):
-        for x, y in batches:
-            share = mean_loss(batch_logits(net, x), y, task) * (labelled(y, task) / total)
+    sums = {name: torch.zeros_like(p) for name, p in parameters.items()}
+    with differentiable(net):
+        for share in shares(net, batches, task):
             each = torch.autograd.grad(share, list(parameters.values()), allow_unused=True)
-            value += float(share.detach())
             for name, g in zip(parameters, each, strict=True):
                 if g is not None:
                     sums[name] += g
-    return value, sums
+    return sums
 
 
 @contextmanager
-def plain_kernels(net: nn.Module) -> Iterator[None]:
-    """Inside, layers that have fused kernels use those that can be differentiated in eval mode, and twice.
+def differentiable(net: nn.Module) -> Iterator[None]:
+    """Inside, the network is in eval mode, and layers use kernels that can be differentiated there, and twice.
 
     cuDNN's recurrent networks have no backward pass in eval mode, and fused attention has no second derivative.
     """
@@ -83,10 +100,10 @@ def plain_kernels(net: nn.Module) -> Iterator[None]:
     before = torch.backends.cudnn.enabled
     torch.backends.cudnn.enabled = before and not recurrent
     try:
-        with sdpa_kernel(SDPBackend.MATH):
+        with evaluating(net), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.cudnn.enabled = before
 
 
-__all__ = ["Batches", "all_logits", "batch_logits", "gradient", "labelled", "loss_and_accuracy", "mean_loss"]
+__all__ = ["Batches", "all_logits", "differentiable", "gradient", "loss_and_accuracy", "losses_at", "shares"]

@@ -1,7 +1,9 @@
 """Every measure of one network: certainty, noise, sharpness, curvature and surfaces."""
 
 import itertools
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from codistill.analysis import hessian, surface
 from codistill.analysis.certainty import certainty
@@ -128,63 +130,43 @@ class Path:
 
 def measure_network(network: TrainedNetwork, settings: Settings) -> NetworkMeasures:
     """Every number of one network that is not skipped."""
-    net, task = network.net, network.task
-    few = head(network.train, settings.examples)
-    train, test = (certainty(net, batches, task) for batches in (network.train, network.test))
-    measures = NetworkMeasures(
-        network.method,
-        network.seed,
-        network.peer,
-        network.model,
-        norm(dict(weights(net))),
-        *(train.n, train.loss, train.accuracy, train.entropy, train.top),
-        *(test.n, test.loss, test.accuracy, test.entropy, test.top),
-    )
-    if "noise" not in settings.skip:
-        one, other = (_noise(network, few, settings, relative=relative) for relative in (False, True))
-        measures = replace(
-            measures,
-            noise=one.loss[AT["noise"]] - one.still,
-            noise_detail=one,
-            noise_relative=other.loss[AT["noise_relative"]] - other.still,
-            noise_relative_detail=other,
-        )
+    net, few, task = network.net, head(network.train, settings.examples), network.task
+    seed = settings.seed
+    values: dict[str, Any] = {}
+    for part, batches in (("train", network.train), ("test", network.test)):
+        values |= {f"{part}_{name}": value for name, value in vars(certainty(net, batches, task)).items()}
+    for name, relative in (("noise", False), ("noise_relative", True)) if "noise" not in settings.skip else ():
+        sizes = RELATIVE if relative else ABSOLUTE
+        curve = noise_curve(net, few, sizes, relative=relative, draws=settings.draws, seed=seed, task=task)
+        values |= {name: curve.loss[AT[name]] - curve.still, f"{name}_detail": curve}
     if "sharpness" not in settings.skip:
-        absolute, relative = (sharpness(net, few, rho=settings.rho, relative=r, task=task) for r in (False, True))
-        measures = replace(measures, sharpness=absolute, sharpness_relative=relative)
+        for name, relative in (("sharpness", False), ("sharpness_relative", True)):
+            values[name] = sharpness(net, few, rho=settings.rho, relative=relative, task=task)
     if "hessian" not in settings.skip:
-        trace = hessian.trace(net, few, probes=settings.probes, seed=settings.seed, task=task)
-        measures = replace(measures, hessian=trace.mean, hessian_detail=trace)
+        trace = hessian.trace(net, few, probes=settings.probes, seed=seed, task=task)
+        values |= {"hessian": trace.mean, "hessian_detail": trace}
     if "surface" not in settings.skip:
-        measures = replace(measures, line=surface.line(net, few, seed=settings.seed, task=task))
-    return measures
+        values["line"] = surface.line(net, few, seed=seed, task=task)
+    about = network.method, network.seed, network.peer, network.model
+    return NetworkMeasures(*about, norm(dict(weights(net))), **values)
 
 
-def _noise(network: TrainedNetwork, batches: Batches, settings: Settings, *, relative: bool) -> NoiseCurve:
-    sizes = RELATIVE if relative else ABSOLUTE
-    chosen = {"draws": settings.draws, "seed": settings.seed}
-    return noise_curve(network.net, batches, sizes, relative=relative, task=network.task, **chosen)
-
-
-def plane(network: TrainedNetwork, settings: Settings) -> Plane:
-    """The loss on a plane through one network."""
+def planes(network: TrainedNetwork, settings: Settings) -> list[Plane]:
+    """The loss on a plane through one network; none where surfaces are skipped."""
+    if "surface" in settings.skip:
+        return []
     few = head(network.train, settings.examples)
     loss = surface.plane(network.net, few, seed=settings.seed, task=network.task)
-    return Plane(network.method, network.seed, network.peer, surface.PLANE, loss)
+    return [Plane(network.method, network.seed, network.peer, surface.PLANE, loss)]
 
 
-def paths(run: list[TrainedNetwork], settings: Settings) -> list[Path]:
-    """The loss on the line between every two of a run's networks that have the same architecture."""
+def paths(run: Sequence[TrainedNetwork], settings: Settings) -> list[Path]:
+    """The loss on the line between every two of a run's networks of the same architecture; none where it is skipped."""
+    few = head(run[0].train, settings.examples)
     return [
-        Path(
-            a.method,
-            a.seed,
-            (a.peer, b.peer),
-            PATH,
-            path(a.net, b.net, head(a.train, settings.examples), task=a.task),
-        )
+        Path(a.method, a.seed, (a.peer, b.peer), PATH, path(a.net, b.net, few, task=a.task))
         for a, b in itertools.combinations(run, 2)
-        if alike(a.net, b.net)
+        if "path" not in settings.skip and alike(a.net, b.net)
     ]
 
 
@@ -198,16 +180,4 @@ def head(batches: Batches, most: int) -> Batches:
     return first
 
 
-__all__ = [
-    "AT",
-    "KINDS",
-    "WIDER",
-    "NetworkMeasures",
-    "Path",
-    "Plane",
-    "Settings",
-    "head",
-    "measure_network",
-    "paths",
-    "plane",
-]
+__all__ = ["NetworkMeasures", "Path", "Plane", "Settings", "head", "measure_network", "paths", "planes"]

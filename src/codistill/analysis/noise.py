@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from codistill.analysis.loss import Batches, loss_and_accuracy
-from codistill.analysis.weights import Weights, drawn, filter_norms, moved, weights
+from codistill.analysis.loss import Batches, loss_and_accuracy, losses_at
+from codistill.analysis.weights import Weights, drawn, filter_norms, weights
 from codistill.metrics.interval import mean_sd
 
 
@@ -72,25 +72,17 @@ def noise_curve(
     if draws < 2:
         raise ValueError(f"draws={draws}: give at least 2, so that there is a spread (5 or more is better)")
     scale = _root_mean_square(weights(net)) if relative else None
-    each: list[list[tuple[float, float]]] = []
+    each = []
     for draw in range(draws):
         eps = drawn(net, seed, "noise", draw)
-        if scale is not None:
-            eps = {name: e * scale[name] for name, e in eps.items()}
-        each.append([])
-        for size in sizes:
-            with moved(net, {name: size * e for name, e in eps.items()}):
-                each[-1].append(loss_and_accuracy(net, batches, task))
-    loss, accuracy = ([_mean_sd([row[k][i] for row in each]) for k in range(len(sizes))] for i in (0, 1))
-    return NoiseCurve(
-        tuple(sizes),
-        loss=tuple(mean for mean, _ in loss),
-        loss_sd=tuple(sd for _, sd in loss),
-        accuracy=tuple(mean for mean, _ in accuracy),
-        accuracy_sd=tuple(sd for _, sd in accuracy),
-        draws=draws,
-        still=loss_and_accuracy(net, batches, task)[0],
+        eps = {name: e * scale[name] for name, e in eps.items()} if scale else eps
+        each.append(losses_at(net, batches, ({name: size * e for name, e in eps.items()} for size in sizes), task))
+    by_size = list(zip(*each, strict=True))
+    (loss, loss_sd), (accuracy, accuracy_sd) = (
+        zip(*(_mean_sd([pair[i] for pair in pairs]) for pairs in by_size), strict=True) for i in (0, 1)
     )
+    still, _ = loss_and_accuracy(net, batches, task)
+    return NoiseCurve(tuple(sizes), loss, loss_sd, accuracy, accuracy_sd, draws, still)
 
 
 def _root_mean_square(parameters: dict[str, nn.Parameter]) -> Weights:

@@ -142,7 +142,7 @@ def fleet_of(folder: Path) -> Fleet:
 
 
 def trained_networks(
-    rows: Mapping[Run, Row], fleet: Fleet, *, networks: int, examples: int, seed: int = 0
+    rows: Mapping[Run, Row], fleet: Fleet, networks: int, examples: int, seed: int = 0
 ) -> Iterator[list[TrainedNetwork]]:
     """The first networks of each run, side by side.
 
@@ -155,23 +155,12 @@ def trained_networks(
     """
     parts = dict(zip(fleet.streams.seeds, fleet.streams.parts, strict=True))
     for run, peers in fleet.peers_by_run.items():
-        row = rows[run]
-        train = _batches(fleet, parts[run.seed].train, examples, derived=("train", run.seed), seed=seed)
-        test = _batches(fleet, parts[run.seed].test, examples, derived=("test",), seed=seed)
-        yield [
-            TrainedNetwork(
-                row.method,
-                row.label,
-                run.seed,
-                number,
-                str(run.networks()[number]),
-                fleet.delivered.network(peer),
-                train,
-                test,
-                fleet.dataset.task,
-            )
-            for number, peer in enumerate(peers[:networks])
-        ]
+        row, part, task = rows[run], parts[run.seed], fleet.dataset.task
+        train = _batches(fleet, part.train, examples, derived=("train", run.seed), seed=seed)
+        test = _batches(fleet, part.test, examples, derived=("test",), seed=seed)
+        pairs = list(enumerate(zip(peers, run.networks(), strict=True)))[:networks]
+        nets = [(i, str(model), fleet.delivered.network(peer)) for i, (peer, model) in pairs]
+        yield [TrainedNetwork(row.method, row.label, run.seed, *net, train, test, task) for net in nets]
 
 
 def _batches(fleet: Fleet, examples: Examples, most: int, *, derived: tuple[str | int, ...], seed: int) -> Batches:

@@ -9,20 +9,8 @@ from codistill.analysis.measures import NetworkMeasures
 from codistill.analysis.runs import Row
 from codistill.metrics.interval import mean_sd, paired_gain
 
-MEASURES = (
-    "train_loss",
-    "test_loss",
-    "train_accuracy",
-    "test_accuracy",
-    "train_entropy",
-    "test_entropy",
-    "noise",
-    "noise_relative",
-    "sharpness",
-    "sharpness_relative",
-    "hessian",
-    "weight_norm",
-)
+_PARTS = [f"{part}_{name}" for name in ("loss", "accuracy", "entropy") for part in ("train", "test")]
+MEASURES = (*_PARTS, "noise", "noise_relative", "sharpness", "sharpness_relative", "hessian", "weight_norm")
 Key = tuple[int, int, str]
 
 
@@ -41,8 +29,8 @@ class Mean:
     mean: float
     sd: float
     n: int
-    difference: float | None = None
-    ci95: tuple[float, float] | None = None
+    difference: float | None
+    ci95: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -79,17 +67,16 @@ def method_means(networks: Sequence[NetworkMeasures], rows: Sequence[Row]) -> li
     has no difference.
     """
     baselines = [row.method for row in rows if row.baseline]
-    alone: dict[Key, NetworkMeasures] = {}
-    for network in networks:
-        if network.method in baselines:
-            alone.setdefault(_key(network), network)
+    alone = {_key(network): network for network in reversed(networks) if network.method in baselines}
     means = []
     for row in rows:
-        members = [network for network in networks if network.method == row.method]
-        models = list(dict.fromkeys(network.model for network in members))
-        for model in models:
+        models: dict[str, list[NetworkMeasures]] = {}
+        for network in networks:
+            if network.method == row.method:
+                models.setdefault(network.model, []).append(network)
+        for model, members in models.items():
             label = row.label if len(models) == 1 else f"{row.label}, its {model}"
-            means.append(_means(row, label, [n for n in members if n.model == model], {} if row.baseline else alone))
+            means.append(_means(row, label, members, {} if row.baseline else alone))
     return means
 
 
@@ -100,35 +87,32 @@ def _key(network: NetworkMeasures) -> Key:
 def _means(
     row: Row, label: str, networks: Sequence[NetworkMeasures], alone: Mapping[Key, NetworkMeasures]
 ) -> MethodMeans:
+    means = {name: _mean(name, networks, alone) for name in MEASURES}
+    tops = ([n.train_top for n in networks], [n.test_top for n in networks])
     return MethodMeans(
-        method=row.method,
-        model=networks[0].model,
-        label=label,
-        baseline=row.baseline,
-        seeds=len({network.seed for network in networks}),
-        networks=len(networks),
-        measures={
-            name: _mean(name, networks, alone)
-            for name in MEASURES
-            if any(_value(network, name) is not None for network in networks)
-        },
-        train_top=_ranks([network.train_top for network in networks]),
-        test_top=_ranks([network.test_top for network in networks]),
+        row.method,
+        networks[0].model,
+        label,
+        row.baseline,
+        len({network.seed for network in networks}),
+        len(networks),
+        {name: mean for name, mean in means.items() if mean is not None},
+        *(_ranks(top) for top in tops),
     )
 
 
-def _mean(name: str, networks: Sequence[NetworkMeasures], alone: Mapping[Key, NetworkMeasures]) -> Mean:
+def _mean(name: str, networks: Sequence[NetworkMeasures], alone: Mapping[Key, NetworkMeasures]) -> Mean | None:
     values = [value for network in networks if (value := _value(network, name)) is not None]
+    if not values:
+        return None
     mean, sd = mean_sd(values)
     by_seed: dict[int, list[tuple[float, float]]] = {}
     for network in networks:
         value, base = _value(network, name), _value(alone.get(_key(network)), name)
         if value is not None and base is not None:
             by_seed.setdefault(network.seed, []).append((value, base))
-    if not by_seed:
-        return Mean(mean, sd, len(values))
-    gain = paired_gain(by_seed.values())
-    return Mean(mean, sd, len(values), gain.mean, gain.interval)
+    gain = paired_gain(by_seed.values()) if by_seed else None
+    return Mean(mean, sd, len(values), gain.mean if gain else None, gain.interval if gain else None)
 
 
 def _value(network: NetworkMeasures | None, name: str) -> float | None:

@@ -1,10 +1,9 @@
 """Sharpness: how far one step uphill raises the loss."""
 
-import torch
 from torch import nn
 
-from codistill.analysis.loss import Batches, gradient, loss_and_accuracy
-from codistill.analysis.weights import filter_norms, moved, norm, weights
+from codistill.analysis.loss import Batches, gradient, loss_and_accuracy, losses_at
+from codistill.analysis.weights import filter_norms, norm, weights
 
 
 def sharpness(
@@ -21,21 +20,16 @@ def sharpness(
     """
     if not rho > 0:
         raise ValueError(f"rho={rho}: give a length above 0, such as 0.05")
-    _, g = gradient(net, batches, task)
-    with torch.no_grad():
-        if relative:
-            units = filter_norms(dict(weights(net, learning=True)))
-            scaled = {name: units[name] * each for name, each in g.items()}
-            step = {name: units[name] * each for name, each in scaled.items()}
-        else:
-            scaled = step = g
-        length = norm(scaled)
+    g = gradient(net, batches, task)
+    units = filter_norms(dict(weights(net, learning=True))) if relative else {}
+    scaled = {name: units[name] * each for name, each in g.items()} if relative else g
+    step = {name: units[name] * each for name, each in scaled.items()} if relative else g
+    length = norm(scaled)
     if length == 0.0:
         return 0.0
     before, _ = loss_and_accuracy(net, batches, task)
-    with moved(net, {name: each * (rho / length) for name, each in step.items()}):
-        after, _ = loss_and_accuracy(net, batches, task)
-    return after - before
+    uphill = {name: each * (rho / length) for name, each in step.items()}
+    return losses_at(net, batches, [uphill], task)[0][0] - before
 
 
 __all__ = ["sharpness"]

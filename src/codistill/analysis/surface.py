@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from codistill.analysis.loss import Batches, loss_and_accuracy
-from codistill.analysis.weights import Weights, drawn, filter_norms, moved, weights
+from codistill.analysis.loss import Batches, losses_at
+from codistill.analysis.weights import Weights, drawn, filter_norms, weights
 
 LINE = tuple(i / 10 for i in range(-10, 11))
 PLANE = tuple(i / 5 for i in range(-5, 6))
@@ -29,7 +29,8 @@ def line(
 ) -> list[float]:
     """Mean cross-entropy at w + a d for each a, in eval mode; the weights are as before afterwards."""
     d = direction(net, seed, 0)
-    return [_loss(net, batches, {name: a * each for name, each in d.items()}, task) for a in at]
+    moves = ({name: a * each for name, each in d.items()} for a in at)
+    return [loss for loss, _ in losses_at(net, batches, moves, task)]
 
 
 def plane(
@@ -37,12 +38,9 @@ def plane(
 ) -> list[list[float]]:
     """Mean cross-entropy at w + a d + b e, a row for each b: `line` with a second direction e."""
     d, e = direction(net, seed, 0), direction(net, seed, 1)
-    return [[_loss(net, batches, {n: a * d[n] + b * e[n] for n in d}, task) for a in at] for b in at]
-
-
-def _loss(net: nn.Module, batches: Batches, by: dict[str, Tensor], task: str) -> float:
-    with moved(net, by):
-        return loss_and_accuracy(net, batches, task)[0]
+    moves = ({n: a * d[n] + b * e[n] for n in d} for b in at for a in at)
+    losses = [loss for loss, _ in losses_at(net, batches, moves, task)]
+    return [losses[row : row + len(at)] for row in range(0, len(losses), len(at))]
 
 
 __all__ = ["LINE", "PLANE", "direction", "line", "plane"]

@@ -14,15 +14,15 @@ from codistill.spec import UnknownName
 
 
 def from_dataset(
-    train: Iterable[Any],
+    train: Iterable[Any],  # a torch data set, any iterable of pairs, or a `DataLoader` (its batches are taken apart)
     test: Iterable[Any],
     *,
-    task: str = "classes",
-    classes: int | None = None,
+    task: str = "classes",  # or binary, multilabel (0 or 1 for each class), tokens
+    classes: int | None = None,  # outputs; None: as many as names, or as the training labels need; 1 where binary
     names: Sequence[str] = (),
-    length: int | None = None,
-    vocabulary: int | None = None,
-    tokenizer: str = "bpe",
+    length: int | None = None,  # of each text (None: 128) or list of ids (None: of the longest)
+    vocabulary: int | None = None,  # token ids; None: 15,000 of a tokenizer that is trained, else what the ids need
+    tokenizer: str = "bpe",  # of texts, as all that follow: see `codistill.data.text.token_ids.TextOptions`
     vectors: str | None = None,
     lowercase: bool = True,
     min_count: int = 2,
@@ -34,21 +34,8 @@ def from_dataset(
     and standard deviation are those of the training part. Random augmentation in your own data set happens once, here:
     leave it to a run's ``augment``.
 
-    Args:
-        train: To train on: a torch data set, any iterable of pairs, or a `DataLoader` (its batches are taken apart).
-        test: To test on.
-        task: ``classes``, ``binary``, ``multilabel`` (0 or 1 for each class) or ``tokens``.
-        classes: Number of outputs. None: as many as `names`, or as the training labels need; 1 where binary.
-        names: Of the classes.
-        length: Tokens of each text (None: 128) or list of ids (None: of the longest); longer ones are cut.
-        vocabulary: Number of token ids. None: 15,000 of a tokenizer that is trained, else what the ids need.
-        tokenizer: Of texts; see `codistill.data.text.token_ids.TextOptions`, also for the following options.
-        vectors: Path of word vectors.
-        lowercase: Capitals are read as small letters.
-        min_count: How often a word or a pair of pieces must be seen.
-
     Raises:
-        ValueError: an example that is no pair, of another form than the first one, or with a label out of range; gives
+        ValueError: an example that is not a pair, of another form than the first, or with a label out of range; gives
             its number.
         ImportError: texts, and the `tokenizers` library is not installed.
     """
@@ -57,28 +44,32 @@ def from_dataset(
     for setting, value in (("length", length), ("vocabulary", vocabulary)):
         if value is not None:
             whole(setting, value)
-    pairs = [Pairs.read(name, examples) for name, examples in (("train", train), ("test", test))]
-    kind, other = (part.kind() for part in pairs)
-    if kind != other:
-        raise ValueError(f"train holds {kind} and test {other}: give one kind")
-    text = None
-    if kind == "images":
-        xs = [part.images() for part in pairs]
-    elif kind == "texts":
-        options = TextOptions("own", vocabulary or 15_000, length or 128, tokenizer, vectors, lowercase, min_count)
-        ids, text = token_ids(pairs[0].xs, pairs[1].xs, options, Path())
-        xs = list(ids)
-    else:
-        length = length or max(len(x) for part in pairs for x in part.xs)
-        xs = [part.ids(length) for part in pairs]
-        text = Text(vocabulary or int(xs[0].max()) + 1, "")
-        for part, x in zip(pairs, xs, strict=True):
-            part.check_ids(x, text.vocabulary)
-    ys = [part.labels(task, None if kind == "images" else xs[0].shape[1]) for part in pairs]
-    outputs = classes or _outputs(task, ys[0], names)
-    mean, std = _statistics(xs[0]) if kind == "images" else ((), ())
+    options = TextOptions("own", vocabulary or 15_000, length or 128, tokenizer, vectors, lowercase, min_count)
+    pairs = Pairs.read("train", train), Pairs.read("test", test)
+    xs, text = _inputs(pairs, options, length, vocabulary)
+    ys = [part.labels(task, xs[0].shape[1] if text else None) for part in pairs]
+    mean, std = ((), ()) if text else _statistics(xs[0])
     seen, held = (Examples(x, y) for x, y in zip(xs, ys, strict=True))
-    return DataSet(seen, held, outputs, task, mean, std, tuple(names), text)
+    return DataSet(seen, held, classes or _outputs(task, ys[0], names), task, mean, std, tuple(names), text)
+
+
+def _inputs(
+    pairs: tuple[Pairs, Pairs], options: TextOptions, length: int | None, vocabulary: int | None
+) -> tuple[tuple[Tensor, Tensor], Text | None]:
+    """The inputs of both parts, and what is known of token ids."""
+    train, test = pairs
+    if (kind := train.kind()) != (other := test.kind()):
+        raise ValueError(f"train holds {kind} and test {other}: give one kind")
+    if kind == "images":
+        return (train.images(), test.images()), None
+    if kind == "texts":
+        return token_ids(train.xs, test.xs, options, Path())
+    length = length or max(len(x) for part in pairs for x in part.xs)
+    xs = train.ids(length), test.ids(length)
+    text = Text(vocabulary or int(xs[0].max()) + 1, "")
+    for part, x in zip(pairs, xs, strict=True):
+        part.check_ids(x, text.vocabulary)
+    return xs, text
 
 
 def _outputs(task: str, y: Tensor, names: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -34,7 +34,6 @@ def cached(
         make: Computes them and the note; no note: they are not stored.
     """
     from safetensors import SafetensorError, safe_open
-    from safetensors.torch import save_file
 
     path = _file(kind, root, options)
     if path is not None and path.is_file():
@@ -47,15 +46,23 @@ def cached(
             pass  # damaged: computed again
     tensors, note = make()
     if path is not None and note is not None:
-        draft = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_file({name: t.contiguous() for name, t in tensors.items()}, draft, metadata={"note": note})
-            draft.replace(path)
-        except (SafetensorError, OSError):
-            with suppress(OSError):
-                draft.unlink()
+        _store(path, tensors, note)
     return tensors
+
+
+def _store(path: Path, tensors: Mapping[str, Tensor], note: str) -> None:
+    """Write a file at once, or not at all."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    draft = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: t.contiguous() for name, t in tensors.items()}, draft, metadata={"note": note})
+        draft.replace(path)
+    except (SafetensorError, OSError):
+        with suppress(OSError):
+            draft.unlink()
 
 
 def digest(lines: Iterable[object]) -> str:

@@ -190,8 +190,8 @@ class DataSet:
         named = 2 if self.task == "binary" else self.classes
         if self.names and len(self.names) != named:
             raise ValueError(f"names has {len(self.names)} entries: give {named}, or none at all")
-        for where, part in (("train", self.train), ("test", self.test)):
-            check_finite(where, part)
+        check_finite("train", self.train)
+        check_finite("test", self.test)
         check_statistics(self.train, self.mean, self.std)
         if self.retrieval is not None and len(self.retrieval.identity) != len(self.test):
             raise ValueError(

@@ -33,28 +33,23 @@ def folder(
         download: There is nothing to download; an error where it is on.
         size: Height and width in pixels.
         grey: One channel in place of three.
-        test: The fraction to test on where there is no folder for it: stratified, the same for every seed, at least
-            one of each class.
-        skip_bad: Leave out images that cannot be read, and classes without any, with a warning that counts them,
-            in place of an error.
+        test: The fraction to test on where there is no folder for it; see `codistill.data.split.hold_out`.
+        skip_bad: Leave out images that cannot be read, and classes without any, with a warning that counts them.
 
     Raises:
         FileNotFoundError: no such folder, or a class without images.
-        ValueError: an option out of range, classes that differ between train and test, or an
-            image that cannot be read; names it.
+        ValueError: an option out of range, classes that differ between the two, or an unreadable image; names it.
     """
     nothing_to_fetch("folder", download, "the folder that holds your images")
-    whole("folder: size", size)
-    for setting, value in (("grey", grey), ("skip_bad", skip_bad)):
-        flag(f"folder: {setting}", value)
+    whole("folder: size", size), flag("folder: grey", grey), flag("folder: skip_bad", skip_bad)
     cut = Cut(size, size, grey, how="fit")
     train_root, test_root = _folders(root)
-    names = class_folders.classes(train_root, "folder")
-    if test_root:
-        others = class_folders.classes(test_root, "folder")
-        class_folders.check_same_classes(train_root, test_root, names, others, "folder")
+    if test_root is None:
+        names = class_folders.classes(train_root, "folder")
+    else:
+        names = class_folders.shared_classes(train_root, test_root, "folder")
     train, names = _examples(train_root, names, cut, skip_bad)
-    if test_root:
+    if test_root is not None:
         held, both = _examples(test_root, names, cut, skip_bad)
         train, names = train.of_classes([names.index(name) for name in both]), both
     else:

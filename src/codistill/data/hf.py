@@ -26,77 +26,52 @@ FIFTH = 0.2  # held out where there is none
 
 @takes_text_options()
 def hf(
-    name: str,
+    name: str,  # on the hub, such as stanfordnlp/imdb; or a folder, by its path or below root
     root: Path,
     texts: TextOptions,
     *,
-    download: bool = False,
-    text: str | None = None,
-    image: str | None = None,
-    label: str | None = None,
-    config: str | None = None,
-    train: str = "train",
-    test: str | float | None = None,
-    size: int | None = None,
-    grey: bool | None = None,
-    skip_bad: bool = False,
+    download: bool = False,  # fetch what is not on this machine
+    text: str | None = None,  # the column of texts; None: the only one of strings
+    image: str | None = None,  # the column of images; None: the only one, if there is any
+    label: str | None = None,  # None: the column called label or labels, else the only one of classes
+    config: str | None = None,  # which of a data set's configurations
+    train: str = "train",  # the split to train on
+    test: str | float | None = None,  # a split, or the fraction to hold out; None: test or validation, else a fifth
+    size: int | None = None,  # to which images are resized and cropped at the centre; None: they are of one size
+    grey: bool | None = None,  # one channel; None: as the first image has it
+    skip_bad: bool = False,  # leave out rows that cannot be used, with a warning that counts them
 ) -> DataSet:
     """Any Hugging Face data set of texts or images: hf:NAME, on the hub or in a folder.
 
     A folder is one that ``save_to_disk`` made, or one of files that ``load_dataset`` reads (Parquet, CSV). All of it
     is loaded into memory; images as bytes, their mean and standard deviation those of the training split. From 1,000
     images on, what has been decoded is cached for the next start (`codistill.data.disk_cache`), until the data or an
-    option changes. A label that is -1 or missing means unlabelled: such a row is trained on without it. Nothing that
-    is read can run code.
-
-    Args:
-        name: On the hub, such as ``stanfordnlp/imdb``; or a folder, by its path or below ``root``.
-        root: A folder.
-        texts: See `codistill.data.text.token_ids.TextOptions`.
-        download: Fetch what is not on this machine.
-        text: The column of texts; None: the only one of strings.
-        image: The column of images; None: the only one, if there is any.
-        label: The column of labels; None: the one called label or labels, else the only one of classes.
-        config: Which of a data set's configurations.
-        train: The split to train on.
-        test: The split to test on, or the fraction of the labelled rows to hold out. None: test or validation, else
-            a fifth.
-        size: Height and width that images are resized to, by their short side, and cropped at the centre. None:
-            they are of one size.
-        grey: One channel. None: as the first image has it.
-        skip_bad: Leave out rows without a text or with an image that cannot be read, rows with a label that is none
-            of the classes, and test rows without a label; with a warning that counts them, in place of an error.
+    option changes. A label that is -1 or missing means unlabelled: such a row is trained on without it, and cannot be
+    tested on. Nothing that is read can run code.
 
     Raises:
         FileNotFoundError: it is not on this machine and ``download`` is off.
         OSError: the hub cannot be reached.
-        ValueError: an option out of range; a split, column or label that does not exist, or a row that cannot be used;
-            names it.
+        ValueError: an option out of range; an unknown split, column or label, or a row that cannot be used; names it.
         ImportError: `datasets` is not installed.
     """
+    cut, name = _cut(size, grey), str(name)
+    flag("hf: skip_bad", skip_bad)
+    splits = load_splits(name, root, config, download)
+    learned = _split(splits, train, name)
+    if test is None:
+        test = next((split for split in TESTS if split in splits and split != train), FIFTH)
+    columns = Columns.choose(name, learned.rows.features, text, image, label)
+    reader = Reader(columns, cut, skip_bad, Source(folder_of(name, root) or root / name, config))
+    return reader.data_set(learned, _split(splits, test, name) if isinstance(test, str) else test, texts, root)
+
+
+def _cut(size: int | None, grey: bool | None) -> Cut:
     if size is not None:
         whole("hf: size", size)
-    for setting, value in (("grey", grey is not None and grey), ("skip_bad", skip_bad)):
-        flag(f"hf: {setting}", value)
-    cut = Cut(size or 0, size or 0, grey, how="same" if size is None else "fit")
-    splits = load_splits(str(name), root, config, download)
-    learned = _split(splits, train, str(name))
-    columns = Columns.choose(str(name), learned.rows.features, text, image, label)
-    reader = Reader(columns, cut, skip_bad, Source(folder_of(str(name), root) or root / str(name), config))
-    x, labels = reader.read(learned)
-    names = columns.names(learned, labels)
-    y = _numbers(labels, names)
-    tested = next((split for split in TESTS if split in splits and split != train), FIFTH) if test is None else test
-    if isinstance(tested, str):
-        held, wanted = reader.like(x).read(_split(splits, tested, str(name)), names)
-        pairs = [(x, y), (held, _numbers(wanted, names))]
-    else:
-        pairs = [(_take(x, index.tolist()), y[index]) for index in hold_out("hf", y, names, tested)]
-    if columns.images:
-        seen, held_out = (Examples(x, y) for x, y in pairs)
-        return DataSet(seen, held_out, len(names), "classes", *channel_statistics(seen.x), names)
-    train_texts, test_texts = (Texts(x, y.tolist()) for x, y in pairs)
-    return text_data(train_texts, test_texts, names, texts, root)
+    if grey is not None:
+        flag("hf: grey", grey)
+    return Cut(size or 0, size or 0, grey, how="same" if size is None else "fit")
 
 
 @dataclass(frozen=True)
@@ -107,6 +82,22 @@ class Reader:
     cut: Cut
     skip_bad: bool
     source: Source
+
+    def data_set(self, train: Split, test: Split | float, texts: TextOptions, root: Path) -> DataSet:
+        """The data set of two splits, or of one and the fraction of it to hold out."""
+        x, labels = self.read(train)
+        names = self.columns.names(train, labels)
+        y = _numbers(labels, names)
+        if isinstance(test, Split):
+            held, wanted = self.like(x).read(test, names)
+            pairs = [(x, y), (held, _numbers(wanted, names))]
+        else:
+            pairs = [(_take(x, index.tolist()), y[index]) for index in hold_out("hf", y, names, test)]
+        if self.columns.images:
+            seen, held_out = (Examples(x, y) for x, y in pairs)
+            return DataSet(seen, held_out, len(names), "classes", *channel_statistics(seen.x), names)
+        seen_texts, test_texts = (Texts(x, y.tolist()) for x, y in pairs)
+        return text_data(seen_texts, test_texts, names, texts, root)
 
     def like(self, x: Any) -> "Reader":
         """The same, that gives images the size and channels of others ``[N, C, H, W]``."""

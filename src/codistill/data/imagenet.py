@@ -26,29 +26,20 @@ TICK = 2 * 10**9  # nanoseconds within which a folder may change twice and show 
 def imagenet(
     root: Path,
     *,
-    download: bool = False,
-    size: int = 224,
-    area: float = 0.08,
-    workers: int | None = None,
+    download: bool = False,  # there is no address to fetch it from without an account; an error where it is on
+    size: int = 224,  # height and width in pixels
+    area: float = 0.08,  # the smallest crop that training draws, as a fraction of the pixels; 1: nearly the full image
+    workers: int | None = None,  # see `codistill.data.images.workers.count`; batches are the same whatever it is
     skip_bad: bool = False,
 ) -> DataSet:
     """Photos in root/{train,val}/<class>/, any number of classes (ImageNet: 1,000, 1.3 million); read by workers.
 
-    Training sees a random crop of each image (see `codistill.data.images.cut.Cut`); evaluation the centre, 7/8 of
-    the image whose short side is 256/224 of ``size``. Images are decoded when a batch needs them and not kept;
-    their list is cached for the next start, until a folder changes. Mean and standard deviation are those usual for
-    ImageNet. Source: Russakovsky et al., IJCV 2015, arXiv:1409.0575.
-
-    Args:
-        root: Holds ``train`` and ``val``, or ``imagenet/train`` and ``imagenet/val``.
-        download: There is no address to fetch it from without an account; an error where it is on.
-        size: Height and width in pixels.
-        area: The smallest crop that training draws, as a fraction of the pixels; 1 for nearly the full image.
-        workers: Processes that read; 0: the training's own. None: the environment variable CODISTILL_WORKERS,
-            else one for each core, at most 8. Batches are the same whatever it is.
-        skip_bad: Check every image first, and leave out those that cannot be read, and classes that have none
-            in one of the folders, with warnings that count them, in place of an error. The outcome is cached for
-            the next start, until a file changes.
+    The folders are in ``root`` or in ``root/imagenet``. Training sees a random crop of each image (see
+    `codistill.data.images.cut.Cut`); evaluation the centre, 7/8 of the image whose short side is 256/224 of ``size``.
+    Images are decoded when a batch needs them and not kept; their list is cached for the next start, until a folder
+    changes. With ``skip_bad`` every image is checked first; those that cannot be read, and classes that have none in
+    one of the folders, are left out with warnings that count them, and the outcome is cached until a file changes.
+    Mean and standard deviation are those usual for ImageNet. Source: Russakovsky et al., IJCV 2015, arXiv:1409.0575.
 
     Raises:
         FileNotFoundError: the folders do not exist, or a class has no images.
@@ -56,30 +47,27 @@ def imagenet(
             read is needed, its name.
     """
     nothing_to_fetch("imagenet", download, "the folder that holds train/ and val/")
-    whole("imagenet: size", size, 8)
-    flag("imagenet: skip_bad", skip_bad)
-    number("imagenet: area", area, 0, 1, above=True)
+    whole("imagenet: size", size, 8), flag("imagenet: skip_bad", skip_bad)
+    cut = Cut(size, size, area=float(number("imagenet: area", area, 0, 1, above=True)))
     processes = count(workers, "imagenet")
     home = located("imagenet", [root, root / "imagenet"], ["train", "val"], fetchable=False)
-    folders = train, val = home / "train", home / "val"
-    names, others = (class_folders.classes(folder, "imagenet") for folder in folders)
-    class_folders.check_same_classes(train, val, names, others, "imagenet")
-    listed = [_listed(folder, names) for folder in folders]
-    good = [
-        readable(files, "imagenet") if skip_bad else torch.ones(len(files), dtype=torch.bool) for files, _ in listed
-    ]
-    left = names
-    for folder, (_, y), fine in zip(folders, listed, good, strict=True):
-        counts = dict(zip(names, torch.bincount(y[fine], minlength=len(names)).tolist(), strict=True))
+    folders = home / "train", home / "val"
+    names = left = class_folders.shared_classes(*folders, "imagenet")
+    parts = []
+    for folder in folders:
+        files, good, y = _usable(folder, names, skip_bad)
+        counts = dict(zip(names, torch.bincount(y, minlength=len(names)).tolist(), strict=True))
         left = class_folders.without_empty(folder, {name: counts[name] for name in left}, "imagenet", skip_bad)
-    cut = Cut(size, size, area=float(area))
-    seen, held = (
-        Examples(LazyImages(files, cut, name="imagenet", workers=processes), y)
-        .take(fine.nonzero().flatten())
-        .of_classes([names.index(name) for name in left])
-        for (files, y), fine in zip(listed, good, strict=True)
-    )
+        parts.append(Examples(LazyImages(files, cut, name="imagenet", workers=processes).take(good), y))
+    seen, held = (part.of_classes([names.index(name) for name in left]) for part in parts)
     return DataSet(seen, held, len(left), "classes", MEAN, STD, left)
+
+
+def _usable(root: Path, names: tuple[str, ...], skip_bad: bool) -> tuple[FileNames, Tensor, Tensor]:
+    """The images of all classes, the numbers ``[n]`` of those to use, and the labels of these."""
+    files, y = _listed(root, names)
+    good = readable(files, "imagenet").nonzero().flatten() if skip_bad else torch.arange(len(files))
+    return files, good, y[good]
 
 
 def _listed(root: Path, names: tuple[str, ...]) -> tuple[FileNames, Tensor]:

@@ -40,8 +40,7 @@ def imdb(
         ValueError: an option out of range, a review that cannot be read or is not UTF-8, or a damaged archive; names
             the file and the line.
     """
-    flag("imdb: unsup", unsup)
-    flag("imdb: skip_bad", skip_bad)
+    flag("imdb: unsup", unsup), flag("imdb: skip_bad", skip_bad)
     homes = [root / "aclImdb", root]
 
     def download_all() -> None:
@@ -77,7 +76,6 @@ def _texts(folder: Path, skip_bad: bool) -> list[str]:
             faults.append(f"{folder / name}, line {line}: not utf-8")
         except OSError as error:
             faults.append(f"{folder / name}: cannot be read ({error.strerror})")
-    left_out(
-        "imdb", f"reviews in {folder}", len(names), faults, skip_bad=skip_bad, fix="unpack the original archive again"
-    )
+    fix = "unpack the original archive again"
+    left_out("imdb", f"reviews in {folder}", len(names), faults, skip_bad=skip_bad, fix=fix)
     return texts

@@ -58,13 +58,9 @@ class Loader:
                 f"batch={batch}: the last of {len(examples)} examples would be a batch by itself, and "
                 "batch norm needs two; set drop_last=True or change batch"
             )
-        self.examples = examples
-        self.size = batch
-        self.seed = seed
-        self._augment = augment
+        self.examples, self.size, self.seed, self._augment = examples, batch, seed, augment
         self._statistics = _statistics(examples, mean, std)
-        self._device = examples.x.device
-        x = examples.x
+        x, self._device = examples.x, examples.x.device
         y = examples.y.cpu() if isinstance(x, LazyImages) else examples.y  # file numbers are needed in memory
         self._order = Order(y, batch=batch, steps=self.steps, seed=seed)
         self._ahead = Ahead(x, _requests(self._order, x.cut), self.steps) if isinstance(x, LazyImages) else None

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
 from codistill.data.images.cut import Cut
@@ -25,16 +27,14 @@ class Pairs:
     @classmethod
     def read(cls, name: str, pairs: Iterable[Any]) -> "Pairs":
         """All examples; a ValueError gives the number of one that is no pair."""
-        xs, ys = [], []
-        for number, pair in enumerate(_each(pairs)):
-            if not isinstance(pair, tuple | list) or len(pair) != 2:
-                kind = f"{len(pair)} things" if isinstance(pair, tuple | list) else f"a {type(pair).__name__}"
+        rows = list(_each(pairs))
+        for number, row in enumerate(rows):
+            if not isinstance(row, tuple | list) or len(row) != 2:
+                kind = f"{len(row)} things" if isinstance(row, tuple | list) else f"a {type(row).__name__}"
                 raise ValueError(f"{name}, example {number} is {kind}: give a pair of an input and a label")
-            xs.append(pair[0])
-            ys.append(pair[1])
-        if not xs:
+        if not rows:
             raise ValueError(f"{name} is empty: give it examples")
-        return cls(name, xs, ys)
+        return cls(name, [x for x, _ in rows], [y for _, y in rows])
 
     def kind(self) -> str:
         """What the inputs are, one of `KINDS`; a ValueError gives the number of one that differs from the first."""
@@ -73,27 +73,22 @@ class Pairs:
         Raises:
             ValueError: an example without a token, or with a 0 before one; gives the number.
         """
-        rows = [torch.as_tensor(x) for x in self.xs]
-        out = torch.zeros(len(rows), length or max(map(len, rows)), dtype=torch.int64)
-        for number, row in enumerate(rows):
-            row = row[: out.shape[1]]
-            real = row != 0
-            if not real.any():
-                raise ValueError(f"{self.name}, example {number} has no token (id 0 is padding): leave it out")
-            if not real[: int(real.sum())].all():
-                raise ValueError(
-                    f"{self.name}, example {number} has id 0 before other ids, and 0 is padding, at the end: "
-                    "number the tokens from 1, or move the padding"
-                )
-            out[number, : len(row)] = row
-        return out
+        x = _padded([torch.as_tensor(x).long() for x in self.xs], length, 0)
+        real = x != 0
+        if len(empty := (~real.any(1)).nonzero()):
+            raise ValueError(f"{self.name}, example {int(empty[0])} has no token (id 0 is padding): leave it out")
+        if len(gaps := (real[:, 1:] & ~real[:, :-1]).any(1).nonzero()):
+            raise ValueError(
+                f"{self.name}, example {int(gaps[0])} has id 0 before other ids, and 0 is padding, at the end: "
+                "number the tokens from 1, or move the padding"
+            )
+        return x
 
     def check_ids(self, x: Tensor, vocabulary: int) -> None:
         """Raise a ValueError with the number of the example, where an id is not of the vocabulary."""
         wrong = (x < 0) | (x >= vocabulary)
         if wrong.any():
-            number = int(wrong.any(1).nonzero()[0])
-            wrong_id = int(x[number][wrong[number]][0])
+            number, wrong_id = int(wrong.nonzero()[0, 0]), int(x[wrong][0])
             raise ValueError(
                 f"{self.name}, example {number} has id {wrong_id}: ids go from 0 to {vocabulary - 1}; set vocabulary"
             )
@@ -113,12 +108,7 @@ class Pairs:
                 raise ValueError(f"{self.name}, example {number} has {row.numel()} labels; task {task!r} needs {needs}")
         if not many:
             return torch.stack([row.reshape(()) for row in rows])
-        if task == "multilabel":
-            return torch.stack(rows)
-        out = torch.full((len(rows), length or max(map(len, rows))), -1)
-        for number, row in enumerate(rows):
-            out[number, : len(row)] = row[: out.shape[1]]
-        return out
+        return torch.stack(rows) if task == "multilabel" else _padded(rows, length, -1)
 
     def _label(self, number: int, y: Any) -> Tensor:
         try:
@@ -126,8 +116,14 @@ class Pairs:
         except (TypeError, ValueError, RuntimeError):
             label = torch.tensor(torch.nan)
         if label.ndim > 1 or label.is_complex() or (label != label.long()).any():
-            raise ValueError(f"{self.name}, example {number} has label {y!r}: give a whole number (classes from 0)")
+            raise ValueError(f"{self.name}, example {number} has label {y!r}: give a class, counted from 0")
         return label.long()
+
+
+def _padded(rows: list[Tensor], length: int | None, value: int) -> Tensor:
+    """Rows as ``[N, length]``, cut, or filled at the end; None: as long as the longest."""
+    x = pad_sequence([row[:length] for row in rows], batch_first=True, padding_value=value)
+    return functional.pad(x, (0, (length or x.shape[1]) - x.shape[1]), value=value)
 
 
 def _each(pairs: Iterable[Any]) -> Iterator[Any]:
@@ -168,8 +164,8 @@ def _tensor(x: Tensor | np.ndarray[Any, Any], where: str) -> Tensor:
         image = image.permute(2, 0, 1)
     if image.dtype != torch.uint8 and not image.is_floating_point():
         raise ValueError(f"{where} is {image.dtype}: make it uint8 or floating")
-    image = image if image.dtype == torch.uint8 else image.float()
-    return image.detach().cpu() if image.ndim == 3 else image.detach().cpu()[None]
+    image = (image if image.dtype == torch.uint8 else image.float()).detach().cpu()
+    return image if image.ndim == 3 else image[None]
 
 
 def _form(image: Tensor) -> str:

@@ -23,40 +23,25 @@ def table(
     root: Path,
     texts: TextOptions,
     *,
-    download: bool = False,
-    train: str = "train",
-    test: str | float | None = None,
-    text: str = "text",
-    label: str = "label",
-    encoding: str = "utf-8",
-    quotes: bool = True,
-    separator: str | None = None,
-    skip_bad: bool = False,
+    download: bool = False,  # there is nothing to download; an error where it is on
+    train: str = "train",  # a file: its path, or its name in the folder, with or without the suffix
+    test: str | float | None = None,  # a file, or the fraction to hold out; None: test beside train, else a fifth
+    text: str = "text",  # the column of texts
+    label: str = "label",  # the column of labels
+    encoding: str = "utf-8",  # of CSV and TSV
+    quotes: bool = True,  # fields may stand in double quotes; false: a quote is a character like any other
+    separator: str | None = None,  # a character, or tab; None: a comma in .csv, a tab in .tsv and .txt
+    skip_bad: bool = False,  # leave out rows that cannot be used, with a warning that counts them
 ) -> DataSet:
     """Your own texts: a CSV, TSV or Parquet file with a column of texts and one of labels.
 
     The first line names the columns. Labels may be any words or numbers; classes are those of the training file, in
-    order. A text may be empty: it is then a single unknown token.
-
-    Args:
-        root: The folder that the files are in.
-        texts: See `codistill.data.text.token_ids.TextOptions`.
-        download: There is nothing to download; an error where it is on.
-        train: The file to train on: its path, or its name in the folder, with or without the suffix.
-        test: The file to test on, as `train`; or the fraction to hold out, stratified, the same for every seed, at
-            least one of each class. None: the file called test beside a file called train, else a fifth.
-        text: The column of texts.
-        label: The column of labels.
-        encoding: Of CSV and TSV.
-        quotes: Fields may stand in double quotes; false: a quote is a character like any other.
-        separator: Between fields: one character, or ``tab``. None: a comma in ``.csv``, a tab in ``.tsv`` and ``.txt``.
-        skip_bad: Leave out rows that cannot be used, with a warning that counts them, in place of an error. A stray
-            quote may join several lines to one bad row; the warning names them all.
+    order. A text may be empty: it is then a single unknown token. A stray quote may join several lines to one bad row;
+    the message about it names them all.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: an option out of range, a column that does not exist, or a row that cannot be used; names the file
-            and the line.
+        ValueError: an option out of range, an unknown column, or a row that cannot be used; names the file and line.
         ImportError: a Parquet file, and pyarrow is not installed.
     """
     nothing_to_fetch("table", download, "the folder that holds your files")
@@ -65,16 +50,20 @@ def table(
     path = _file(root, "train", str(train))
     tested = _test_file(root, path, test)
     rows = usable(path, list(columns.rows(path)), skip_bad)
+    names = _names(path, rows, columns.label)
+    if tested is not None:
+        held = usable(tested, [_known(row, names) for row in columns.rows(tested)], skip_bad)
+        return text_data(_numbered(rows, names), _numbered(held, names), names, texts, root)
+    every, fraction = _numbered(rows, names), FIFTH if test is None or isinstance(test, str) else test
+    parts = [every.take(i.tolist()) for i in hold_out("table", torch.tensor(every.labels), names, fraction)]
+    return text_data(parts[0], parts[1], names, texts, root)
+
+
+def _names(path: Path, rows: Sequence[Row], label: str) -> tuple[str, ...]:
     names = tuple(sorted({row.label for row in rows}, key=sort_key))
     if len(names) < 2:
         raise ValueError(f"{path}: every label is {names[0]!r}: give two or more (label={label})")
-    if tested is None:
-        every = _numbered(rows, names)
-        fraction = FIFTH if test is None or isinstance(test, str) else test
-        seen, held = hold_out("table", torch.tensor(every.labels), names, fraction)
-        return text_data(every.take(seen.tolist()), every.take(held.tolist()), names, texts, root)
-    held_rows = usable(tested, [_known(row, names) for row in columns.rows(tested)], skip_bad)
-    return text_data(_numbered(rows, names), _numbered(held_rows, names), names, texts, root)
+    return names
 
 
 def _file(root: Path, setting: str, name: str) -> Path:

@@ -20,12 +20,11 @@ from codistill.spec import Spec, WrongKind
 __all__ = ["build", "count_parameters"]
 
 
+Known = Mapping[str, Any]  # by parameter name
+
+
 def build(
-    spec: str | Spec,
-    classes: int,
-    shape: tuple[int, ...],
-    seed: int | None = None,
-    known: Mapping[str, Any] | None = None,
+    spec: str | Spec, classes: int, shape: tuple[int, ...], seed: int | None = None, known: Known | None = None
 ) -> nn.Module:
     """The network that a spec names, on the CPU.
 
@@ -72,21 +71,18 @@ def count_parameters(net: nn.Module) -> int:
 def _check_call(make: Any, spec: str) -> None:
     """Raise an error that says how a user's own is called, where it cannot be called with classes and shape."""
     name = spec.rpartition(":")[2]
-    how = f"{name}(classes, shape, **options)"
+    how = f"called as {name}(classes, shape, **options)"
     if not callable(make) or isinstance(make, nn.Module):
         kind = "a network that is built already" if isinstance(make, nn.Module) else f"a {type(make).__name__}"
-        raise WrongKind(f"model {spec!r} is {kind}: name a function or a class that is called as {how}")
-    signature = inspect.signature(make)
+        raise WrongKind(f"model {spec!r} is {kind}: name a function or a class that is {how}")
     try:
-        signature.bind_partial(None, None)
+        inspect.signature(make).bind_partial(None, None)
     except TypeError as error:
-        raise ValueError(
-            f"model {spec!r}: it is called as {how}, and {name} cannot be ({error}): "
-            "let it take classes and shape, that of one example, first"
-        ) from None
+        fix = "let it take classes and shape, that of one example, first"
+        raise ValueError(f"model {spec!r}: it is {how}, and {name} cannot be ({error}): {fix}") from None
 
 
-def _check_reads(make: Callable[..., Any], spec: str, known: Mapping[str, Any]) -> None:
+def _check_reads(make: Callable[..., Any], spec: str, known: Known) -> None:
     """A ValueError where one of ours is given token ids and asks for no vocabulary: it takes numbers."""
 
     def reads(model: Callable[..., Any]) -> bool:

@@ -6,6 +6,7 @@ from torch import nn
 
 from codistill.checks import whole
 from codistill.models.parts.checks import image
+from codistill.models.parts.layers import conv3x3, pooled
 
 __all__ = ["cnn"]
 
@@ -21,17 +22,14 @@ def cnn(classes: int, shape: tuple[int, ...], width: int = 8) -> nn.Module:
     """
     channels, _, _ = image("cnn", shape, SIDE)
     whole("cnn: width", width)
-    return nn.Sequential(
-        OrderedDict(
-            stage1=_stage(channels, width, pool=nn.MaxPool2d(2)),
-            stage2=_stage(width, 2 * width),
-            stage3=_stage(2 * width, 2 * width),
-            pool=nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
-            fc=nn.Linear(2 * width, classes),
-        )
+    stages = OrderedDict(
+        stage1=_stage(channels, width, pool=nn.MaxPool2d(2)),
+        stage2=_stage(width, 2 * width),
+        stage3=_stage(2 * width, 2 * width),
     )
+    return nn.Sequential(OrderedDict(**stages, **pooled(2 * width, classes)))
 
 
 def _stage(channels: int, width: int, **after_conv: nn.Module) -> nn.Module:
-    conv = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+    conv = conv3x3(channels, width)
     return nn.Sequential(OrderedDict(conv=conv, **after_conv, bn=nn.BatchNorm2d(width), relu=nn.ReLU()))

@@ -1,10 +1,10 @@
 """Classifiers of Hugging Face's transformers, for token ids and for images."""
 
-import difflib
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from codistill.discovery import check_options
 from codistill.models.parts.checks import image
 from codistill.models.parts.libraries import fits, made, needed, tensors_alone
 from codistill.models.parts.pretrained import adopt
@@ -20,44 +21,32 @@ from codistill.spec import Value
 
 __all__ = ["hf"]
 
-OWN = ("pretrained", "attention", "start", "start_peer")  # options that are no setting of a config
+OWN = ("attention", "pretrained", "start", "start_peer")  # options that are no setting of a config
 PADDING = 0  # of token ids, everywhere in here
 
 
 def hf(
     classes: int,
     shape: tuple[int, ...],
-    name: str,
+    name: str,  # a folder that save_pretrained made, or a name on huggingface.co (earlier downloads go first)
     *,
-    pretrained: bool = True,
-    attention: str | None = None,
-    vocabulary: int | None = None,
-    **options: Value,
+    pretrained: bool = True,  # with the weights; else the architecture alone
+    attention: str | None = None,  # eager or sdpa; none: transformers chooses
+    vocabulary: int | None = None,  # number of token ids that the data has
+    **options: Value,  # settings of the model's config, num_hidden_layers=2
 ) -> nn.Module:
     """Classifiers of Hugging Face transformers, by name or folder: hf:distilbert-base-uncased, hf:my/folder.
 
     The network is transformers' own, so that its submodules have its names. Examples of shape ``(T,)`` are token ids:
     0 is padding, at the end; the attention mask follows from it, and where the model pads with p, 0 and p change
-    places. Examples ``(C, H, W)`` are images.
-
-    Args:
-        classes: logits.
-        shape: that of one example; it decides between the two kinds.
-        name: a folder that ``save_pretrained`` made, or a name on huggingface.co, which is looked for among what was
-            downloaded before.
-        pretrained: with the weights; else the architecture alone. A head for other classes is left random.
-        attention: ``eager`` or ``sdpa``; none: transformers chooses.
-        vocabulary: number of token ids that the data has.
-        options: settings of the model's config, ``num_hidden_layers=2``.
+    places. Examples ``(C, H, W)`` are images. A head for other classes than the weights' is left random.
 
     Raises:
         ImportError: transformers cannot be imported; says how to install it.
-        ValueError: no such model, an option or examples that it refuses, more token ids than it has embeddings, or
-            weights that are no such network's.
+        ValueError: no such model, an invalid option, examples that it refuses, or weights of another network.
     """
     name, spec, library = str(name), f"hf:{name}", needed("transformers", "hf")
-    text = len(shape) == 1
-    if not text:
+    if len(shape) != 1:
         image(spec, shape)
     _expect_slow_stacks()
     with _quiet(library):
@@ -69,23 +58,16 @@ def hf(
             _pretrain(auto, spec, name, net, classes, config, how)
     # `alike` sees it: what forward reads in the config is in no submodule
     net.settings = json.dumps([net.config.to_dict(), attention], sort_keys=True, default=str)
-    if text:
+    if len(shape) == 1:
         return _of_token_ids(spec, net, shape, vocabulary)
     return fits(spec, net, torch.zeros(1, *shape))
 
 
 def _config(library: ModuleType, spec: str, name: str, classes: int, options: dict[str, Value]) -> Any:
-    def load(**where: Any) -> Any:
-        # False: never run code that lies beside a model, and never ask whether to
-        return library.AutoConfig.from_pretrained(name, trust_remote_code=False, **where)
-
-    config = _found(spec, name, load)
-    for option, value in options.items():
-        if not hasattr(config, option):
-            valid = [*OWN, *config.to_dict()]
-            near = difflib.get_close_matches(option, valid, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"they are in {name}/config.json"
-            raise ValueError(f"model {spec}: its config has no {option}={value!r}: {hint}")
+    # False: never run code that lies beside a model, and never ask whether to
+    config = _found(spec, name, partial(library.AutoConfig.from_pretrained, name, trust_remote_code=False))
+    unknown = [option for option in options if not hasattr(config, option)]
+    check_options(f"model {spec!r} or its config.json", unknown, OWN, also=tuple(config.to_dict()))
     try:
         for option, value in {**options, "num_labels": classes}.items():
             setattr(config, option, value)
@@ -142,15 +124,13 @@ def _reach(spec: str, name: str) -> None:
         ) from error
 
 
-def _pretrain(auto: Any, spec: str, name: str, net: nn.Module, classes: int, config: Any, how: dict[str, Any]) -> None:
+def _pretrain(
+    auto: Any, spec: str, name: str, net: nn.Module, classes: int, config: Any, how: Mapping[str, object]
+) -> None:
     """The weights, by way of a network of their own: so that one without them is the same but for their values."""
 
-    def load(**where: Any) -> Any:
-        return auto.from_pretrained(
-            name, config=config, ignore_mismatched_sizes=True, output_loading_info=True, **how, **where
-        )
-
-    given, about = _found(spec, name, load)
+    how = {**how, "ignore_mismatched_sizes": True, "output_loading_info": True}
+    given, about = _found(spec, name, partial(auto.from_pretrained, name, config=config, **how))
     weights = dict(given.state_dict())
     for key, theirs, _ in about["mismatched_keys"]:
         weights[key] = torch.empty(theirs, device="meta")  # is in the head, or an error
@@ -172,25 +152,20 @@ def _of_token_ids(spec: str, net: Any, shape: tuple[int, ...], vocabulary: int |
         )
     if config.pad_token_id is None:
         config.pad_token_id = PADDING  # decoders look for the last token before it
-    net.register_forward_pre_hook(_TokenIds(config.pad_token_id), with_kwargs=True)
+    net.register_forward_pre_hook(partial(_as_transformers, config.pad_token_id), with_kwargs=True)
     real = next(i for i in range(rows) if i != PADDING)
     return fits(spec, net, torch.full((1, *shape), real))
 
 
-class _TokenIds:
+def _as_transformers(padding: int, net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, object]) -> Any:
     """Token ids as a transformers model takes them: with its own padding, and a mask."""
-
-    def __init__(self, padding: int) -> None:
-        self.padding = padding
-
-    def __call__(self, net: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if len(args) != 1 or kwargs:  # transformers' own way
-            return args, kwargs
-        ids: Tensor = args[0]
-        real = ids != PADDING
-        if self.padding != PADDING:  # they change places, so that no token is taken for padding
-            ids = torch.where(real, torch.where(ids == self.padding, PADDING, ids), self.padding)
-        return (), {"input_ids": ids, "attention_mask": real.long()}
+    if len(args) != 1 or kwargs:  # transformers' own way
+        return args, kwargs
+    ids: Tensor = args[0]
+    real = ids != PADDING
+    if padding != PADDING:  # they change places, so that no token is taken for padding
+        ids = torch.where(real, torch.where(ids == padding, PADDING, ids), padding)
+    return (), {"input_ids": ids, "attention_mask": real.long()}
 
 
 def _expect_slow_stacks() -> None:

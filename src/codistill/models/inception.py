@@ -14,7 +14,7 @@ __all__ = ["inception"]
 
 Form = Literal["reid", "small"]
 Kernel = Literal[3, 5]
-SMALLEST = {"reid": 64, "small": 8}
+SMALLEST = {"reid": (64, "inception:form=small"), "small": (8, "mlp")}  # and what to use for smaller images
 DROPOUT = {"reid": 0.2, "small": 0.0}
 
 
@@ -66,30 +66,26 @@ def inception(
         classes: number of logits.
         shape: that of one image.
         form: the stem. ``reid``: conv7x7 64 with stride 2, max-pool, conv1x1 64, conv3x3 192, max-pool; 224 x 224
-            images end as 7 x 7 maps. ``small``: one conv3x3 192; 32 x 32 images end as 8 x 8 maps. It has to be asked
-            for: the mutual learning paper does not say what it took for 32 x 32.
-        kernel: of the paper's 5x5 convolutions; 3 as in the TF-slim network that the re-identification experiments of
-            mutual learning used.
-        dropout: before fc; none: 0.2 for ``reid`` (kept with 0.8, as in those experiments), else 0.
+            images end as 7 x 7 maps. ``small``: one conv3x3 192; 32 x 32 end as 8 x 8 (our choice: no paper says it).
+        kernel: of the paper's 5x5 convolutions; 3 as in TF-slim's network.
+        dropout: before fc; none: 0.2 for ``reid`` (as in those experiments), else 0.
 
     Raises:
-        ValueError: not an image's shape, images too small for the form, or another value of an option.
+        ValueError: not an image's shape, images too small for the form, or an invalid option.
     """
     one_of("inception: form", form, get_args(Form))
     one_of("inception: kernel", kernel, get_args(Kernel))
     dropout = fraction("inception: dropout", DROPOUT[form] if dropout is None else dropout)
-    instead = "inception:form=small" if form == "reid" else "mlp"
-    channels, _, _ = image(f"inception:form={form}", shape, SMALLEST[form], instead)
+    channels, _, _ = image(f"inception:form={form}", shape, *SMALLEST[form])
     stages: dict[str, nn.Module] = {}
     width = FIRST
     for number, blocks in enumerate(STAGES, start=1):
         stage = OrderedDict({"pool": _halve(3 if number == 2 else 2)} if number > 1 else {})
-        for place, widths in enumerate(blocks):
-            stage[f"block{place + 1}"] = Block(width, widths, kernel)
+        for place, widths in enumerate(blocks, start=1):
+            stage[f"block{place}"] = Block(width, widths, kernel)
             width = widths.out
         stages[f"stage{number}"] = nn.Sequential(stage)
-    end = pooled(width, classes, dropout)
-    net = nn.Sequential(OrderedDict(stem=_stem(channels, form), **stages, **end))
+    net = nn.Sequential(OrderedDict(stem=_stem(channels, form), **stages, **pooled(width, classes, dropout)))
     kaiming(net)
     return net
 

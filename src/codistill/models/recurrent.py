@@ -1,6 +1,7 @@
 """Recurrent networks for text: the two of the sentiment study."""
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +27,8 @@ def bigru(
     Layout and options: see `recurrent`. Source: the NSMC scripts at
     github.com/BM-K/-Personal-study-Deep_Mutual_Learning.
     """
-    return recurrent("bigru", nn.GRU, classes, shape, hidden, embedding, dropout, layers, vocabulary, vectors)
+    sizes = Sizes(hidden, embedding, layers)
+    return recurrent("bigru", nn.GRU, classes, shape, sizes, dropout, vocabulary, vectors)
 
 
 def bilstm(
@@ -44,7 +46,16 @@ def bilstm(
     Layout and options: see `recurrent`. Source: the IMDB scripts at
     github.com/BM-K/-Personal-study-Deep_Mutual_Learning.
     """
-    return recurrent("bilstm", nn.LSTM, classes, shape, hidden, embedding, dropout, layers, vocabulary, vectors)
+    sizes = Sizes(hidden, embedding, layers)
+    return recurrent("bilstm", nn.LSTM, classes, shape, sizes, dropout, vocabulary, vectors)
+
+
+class Sizes(NamedTuple):
+    """Of the state in each direction, of a word's vector, and how many layers."""
+
+    hidden: int
+    embedding: int
+    layers: int
 
 
 def recurrent(
@@ -52,10 +63,8 @@ def recurrent(
     kind: type[nn.LSTM] | type[nn.GRU],
     classes: int,
     shape: tuple[int, ...],
-    hidden: int,
-    embedding: int,
+    sizes: Sizes,
     dropout: float,
-    layers: int,
     vocabulary: int | None,
     vectors: Tensor | None,
 ) -> nn.Module:
@@ -64,44 +73,26 @@ def recurrent(
     words (the ids' vectors); stage1 .. stage<layers>, each in both directions; last (what the top layer's two
     directions read last, ``[B, 2 hidden]``); fc. Dropout after the vectors, between the layers and before fc. Input
     weights and fc start Xavier-uniform, recurrent weights orthogonal, biases at 0, vectors normal (that of padding is 0
-    and stays). A tap of a stage gives the states of all words, packed: ``[words, 2 hidden]``.
-
-    Args:
-        name: for messages.
-        kind: of recurrent layer.
-        classes: number of logits, 1 for a binary task.
-        shape: ``(T,)``; any T.
-        hidden: size of the state in each direction.
-        embedding: numbers to a word.
-        dropout: part that is dropped.
-        layers: number of layers.
-        vocabulary: number of token ids; a data set of text gives it.
-        vectors: ``[vocabulary, embedding]`` to start from, rows of NaN start at random; the data set's, if it has any;
-            none leaves them out.
+    and stays). A tap of a stage gives the states of all words, packed: ``[words, 2 hidden]``. The data set gives
+    ``vocabulary`` (of token ids) and, if it has any, ``vectors [vocabulary, embedding]``; rows of NaN start at random.
 
     Raises:
-        ValueError: data that are no token ids, vectors of another shape, or another value of an option.
+        ValueError: data that are no token ids, vectors of another shape, or an invalid value of an option.
     """
     if len(shape) != 1 or vocabulary is None:
         raise ValueError(
             f"{name} reads token ids of shape (T,) with a known vocabulary, and got shape {shape}, vocabulary="
             f"{vocabulary}: use data of text, or a network for images (codistill list models)"
         )
-    for setting, value in {
-        "hidden": hidden,
-        "embedding": embedding,
-        "layers": layers,
-        "vocabulary": vocabulary,
-    }.items():
+    for setting, value in (*sizes._asdict().items(), ("vocabulary", vocabulary)):
         whole(f"{name}: {setting}", value)
     fraction(f"{name}: dropout", dropout)
-    modules: dict[str, nn.Module] = {
-        "words": Words(_embedding(name, vocabulary, embedding, vectors), nn.Dropout(dropout))
-    }
+    hidden, width, layers = sizes
+    modules: dict[str, nn.Module] = {"words": Words(_embedding(name, vocabulary, width, vectors), nn.Dropout(dropout))}
     for number in range(1, layers + 1):
         if number > 1:
             modules[f"dropout{number - 1}"] = Dropout(dropout)
-        modules[f"stage{number}"] = Layer(kind(embedding if number == 1 else 2 * hidden, hidden, bidirectional=True))
+        modules[f"stage{number}"] = Layer(kind(width if number == 1 else 2 * hidden, hidden, bidirectional=True))
     end = OrderedDict(last=LastStates(), dropout=nn.Dropout(dropout), fc=nn.Linear(2 * hidden, classes))
     net = nn.Sequential(OrderedDict(**modules, **end))
     for setting, parameter in net.named_parameters():

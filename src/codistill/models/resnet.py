@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from codistill.checks import one_of
 from codistill.models.parts.checks import image
 from codistill.models.parts.layers import conv3x3, kaiming, pooled
 
@@ -61,20 +62,12 @@ def resnet(depth: int, classes: int, shape: tuple[int, ...], shortcut: Shortcut)
     """
     name = f"resnet{depth}"
     channels, _, _ = image(name, shape)
-    if shortcut not in get_args(Shortcut):
-        raise ValueError(f"{name}: shortcut={shortcut!r}: give {' or '.join(map(repr, get_args(Shortcut)))}")
+    one_of(f"{name}: shortcut", shortcut, get_args(Shortcut))
     blocks = (depth - 2) // (2 * len(WIDTHS))
     widths = (WIDTHS[0], *WIDTHS)  # what goes into each stage, and what comes out of the last
     stages = {f"stage{i}": _stage(widths[i - 1], widths[i], blocks, shortcut) for i in range(1, len(widths))}
-    net = nn.Sequential(
-        OrderedDict(
-            conv=conv3x3(channels, widths[0]),
-            bn=nn.BatchNorm2d(widths[0]),
-            relu=nn.ReLU(),
-            **stages,
-            **pooled(widths[-1], classes),
-        )
-    )
+    stem = OrderedDict(conv=conv3x3(channels, widths[0]), bn=nn.BatchNorm2d(widths[0]), relu=nn.ReLU())
+    net = nn.Sequential(OrderedDict(**stem, **stages, **pooled(widths[-1], classes)))
     kaiming(net)
     return net
 

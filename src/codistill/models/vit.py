@@ -53,15 +53,9 @@ def vit(
         f"stage{i}": nn.Sequential(*(Block(width, heads, dropout) for _ in range(depth)))
         for i, depth in enumerate(depths, start=1)
     }
-    net = nn.Sequential(
-        OrderedDict(
-            patches=Patches(channels, patch, tokens, width, dropout),
-            **stages,
-            norm=nn.LayerNorm(width),
-            pool=ClassToken(),
-            fc=nn.Linear(width, classes),
-        )
-    )
+    patches = Patches(channels, patch, tokens, width, dropout)
+    end = OrderedDict(norm=nn.LayerNorm(width), pool=ClassToken(), fc=nn.Linear(width, classes))
+    net = nn.Sequential(OrderedDict(patches=patches, **stages, **end))
     for module in net.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.trunc_normal_(module.weight, std=0.02)

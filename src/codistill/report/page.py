@@ -8,7 +8,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from codistill.analysis.findings import Finding
+from codistill.analysis.judge import Finding
 from codistill.report.table import Cell, Column, Row, Table
 
 

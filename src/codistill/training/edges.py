@@ -8,8 +8,7 @@ from torch import Tensor
 from codistill.batch import Batch
 from codistill.cohort.stepcache import StepCache
 from codistill.losses.posterior import log_posterior
-from codistill.metrics.agreement import agreement
-from codistill.metrics.pairs import kl_matrix
+from codistill.metrics.pairs import agreement, kl_matrix
 from codistill.training.fleet import Fleet, Member
 
 MEASURED_STEPS = 8  # of an epoch, about

@@ -1,15 +1,13 @@
 """Every metric of a cohort's outputs, as plain numbers; which ones there are, the folder ``metrics`` says."""
 
 import math
-from collections.abc import Sequence
 
 from torch import Tensor
 
 from codistill.data.examples import Retrieval
-from codistill.metrics import computed_from
+from codistill.metrics import computed_from, described
 from codistill.metrics.decisions import class_logits, labelled_decisions
-from codistill.metrics.posterior import mean_posterior
-from codistill.metrics.retrieval import Ranking, concatenated, distances, multi_query, retrieval
+from codistill.metrics.retrieval import distances, multi_query, retrieval
 
 Values = dict[str, float]
 Matrix = list[list[float | None]]
@@ -21,25 +19,19 @@ def measure_networks(logits: Tensor, labels: Tensor, task: str = "classes") -> l
     Where an example has several labels (``[N, C]``), or tokens (``[N, T]``), every decision counts as one example, and
     those at -1 are left out.
     """
-    return _measure(class_logits(logits, task), labels, task)
+    return measure_decisions(class_logits(logits, task), labels, task)
 
 
-def measure_ensembles(logits: Tensor, labels: Tensor, task: str = "classes") -> list[Values]:
-    """As `measure_networks`, of the mean posterior of the first k peers, k = 2..P."""
-    outputs = class_logits(logits, task)
-    means = [mean_posterior(outputs[:k]).unsqueeze(0) for k in range(2, len(outputs) + 1)]
-    return [_measure(mean, labels, task)[0] for mean in means]
-
-
-def _measure(outputs: Tensor, labels: Tensor, task: str) -> list[Values]:
+def measure_decisions(outputs: Tensor, labels: Tensor, task: str) -> list[Values]:
+    """As `measure_networks`, of what `class_logits` makes of the logits."""
     flat, y = labelled_decisions(outputs, labels)
     inputs = {"decisions": (flat, y)}
     if task == "multilabel":
         inputs["labels"] = (outputs[..., 1] - outputs[..., 0], labels)
     columns = {
         metric.key: metric.value(*inputs[metric.source]).tolist()
-        for metric in (*computed_from("decisions"), *computed_from("labels"))
-        if metric.source in inputs and metric.fits(task, flat.shape[-1], labels)
+        for metric in described()
+        if metric.source in inputs and (metric.fits is None or metric.fits(task, flat.shape[-1], labels))
     }
     return [{key: column[i] for key, column in columns.items()} for i in range(len(outputs))]
 
@@ -61,31 +53,15 @@ def measure_retrieval(embeddings: Tensor, test: Retrieval) -> Values:
     """
     identity, camera, query = (labels.to(embeddings.device) for labels in (test.identity, test.camera, test.query))
     gallery = embeddings[~query], (identity[~query], camera[~query])
-
-    def ranked(queries: Tensor, *labels: Tensor) -> Ranking:
-        return retrieval(distances(queries, gallery[0]), (labels[0], labels[1]), gallery[1])
-
     single = embeddings[query], identity[query], camera[query]
-    ranking = ranked(*single)
-    values: Values = {metric.key: metric.value(ranking) for metric in computed_from("ranking")}
-    averaged = multi_query(*single)
-    if len(averaged[0]) < len(single[0]):
-        ranking = ranked(*averaged)
-        values |= {metric.key: metric.value(ranking) for metric in computed_from("multi_query")}
+    queries = {"ranking": single, "multi_query": multi_query(*single)}
+    if len(queries["multi_query"][0]) == len(single[0]):
+        del queries["multi_query"]
+    values: Values = {}
+    for source, (each, *labels) in queries.items():
+        ranking = retrieval(distances(each, gallery[0]), (labels[0], labels[1]), gallery[1])
+        values |= {metric.key: metric.value(ranking) for metric in described() if metric.source == source}
     return values
 
 
-def measure_retrieval_ensembles(embeddings: Sequence[Tensor], test: Retrieval) -> list[Values]:
-    """As `measure_retrieval`, of the first k peers' embeddings side by side, k = 2..P."""
-    return [measure_retrieval(concatenated(embeddings[:k]), test) for k in range(2, len(embeddings) + 1)]
-
-
-__all__ = [
-    "Matrix",
-    "Values",
-    "measure_ensembles",
-    "measure_networks",
-    "measure_pairs",
-    "measure_retrieval",
-    "measure_retrieval_ensembles",
-]
+__all__ = ["Matrix", "Values", "measure_decisions", "measure_networks", "measure_pairs", "measure_retrieval"]

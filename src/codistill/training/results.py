@@ -7,18 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from codistill.data.examples import Retrieval
+from codistill.jsonable import to_json
+from codistill.metrics.decisions import class_logits
+from codistill.metrics.posterior import mean_posterior
+from codistill.metrics.retrieval import concatenated
 from codistill.run import Run
 from codistill.training.evaluate import embeddings_of, predictions
 from codistill.training.fleet import Fleet
-from codistill.training.measure import (
-    Matrix,
-    Values,
-    measure_ensembles,
-    measure_networks,
-    measure_pairs,
-    measure_retrieval,
-    measure_retrieval_ensembles,
-)
+from codistill.training.measure import Matrix, Values, measure_decisions, measure_pairs, measure_retrieval
 from codistill.training.records import diverged
 
 
@@ -46,10 +42,6 @@ class Origin:
     part: str
     n: int
 
-    def _line(self, values: str) -> dict[str, object]:
-        """Every field but that of the values, and `entry` only in a study."""
-        return {k: v for k, v in vars(self).items() if k != values and (k != "entry" or v is not None)}
-
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkResult(Origin):
@@ -67,7 +59,9 @@ class NetworkResult(Origin):
 
     def to_json(self) -> dict[str, object]:
         """A line of ``results.jsonl``."""
-        return self._line("values") | self.values
+        line: dict[str, object] = to_json(self)
+        del line["values"]
+        return line | self.values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +76,9 @@ class PairsResult(Origin):
 
     def to_json(self) -> dict[str, object]:
         """A line of ``results.jsonl``."""
-        return self._line("matrices") | {"kind": "pairs", "peer": None, "networks": None} | self.matrices
+        line: dict[str, object] = to_json(self)
+        del line["matrices"]
+        return line | {"kind": "pairs", "peer": None, "networks": None} | self.matrices
 
 
 def result_from_json(line: Mapping[str, Any]) -> NetworkResult | PairsResult:
@@ -97,7 +93,7 @@ def result_from_json(line: Mapping[str, Any]) -> NetworkResult | PairsResult:
 def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
     """The rows of every run on a part of the data (``test``, ``valid``), each seed by itself.
 
-    The test part of retrieval data is searched; every other part is classified.
+    Embeddings are ranked on the test part of retrieval data; every other part is classified.
 
     Raises:
         Diverged: a network predicts nan.
@@ -115,19 +111,12 @@ def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
 
 
 def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int) -> Origin:
-    """What every row of a run says; no loss has seen what the very last update did, so its nan are found here."""
+    """What every row of a run says, after a check for the NaN of the very last update, which no loss has seen."""
     lost = [peer for peer, output in enumerate(outputs) if output.isnan().any()]
     if lost:
         raise diverged(run, f"peer {lost[0]} predicts nan on the {part} part")
-    return Origin(
-        method=str(run.method),
-        update=run.update,
-        peers=run.peers,
-        seed=run.seed,
-        number=fleet.runs.index(run),
-        part=part,
-        n=n,
-    )
+    method, number = str(run.method), fleet.runs.index(run)
+    return Origin(method=method, update=run.update, peers=run.peers, seed=run.seed, number=number, part=part, n=n)
 
 
 def rows_of(logits: Tensor, labels: Tensor, origin: Origin, task: str = "classes") -> list[NetworkResult | PairsResult]:
@@ -141,10 +130,12 @@ def rows_of(logits: Tensor, labels: Tensor, origin: Origin, task: str = "classes
 
     Returns: no row of pairs where there is one network.
     """
-    rows = _network_rows(measure_networks(logits, labels, task), measure_ensembles(logits, labels, task), origin)
-    if len(logits) < 2:
-        return list(rows)
-    return [*rows, PairsResult(**vars(origin), matrices=measure_pairs(logits, labels, task))]
+    outputs, peers = class_logits(logits, task), len(logits)
+    means = [mean_posterior(outputs[:k]).unsqueeze(0) for k in range(2, peers + 1)]
+    ensembles = [measure_decisions(mean, labels, task)[0] for mean in means]
+    rows = _network_rows(measure_decisions(outputs, labels, task), ensembles, origin)
+    pairs = [PairsResult(**vars(origin), matrices=measure_pairs(logits, labels, task))] if peers > 1 else []
+    return [*rows, *pairs]
 
 
 def retrieval_rows(embeddings: list[Tensor], test: Retrieval, origin: Origin) -> list[NetworkResult]:
@@ -155,8 +146,9 @@ def retrieval_rows(embeddings: list[Tensor], test: Retrieval, origin: Origin) ->
         test: queries and gallery.
         origin: what every row says.
     """
-    single = [measure_retrieval(each, test) for each in embeddings]
-    return _network_rows(single, measure_retrieval_ensembles(embeddings, test), origin)
+    ensembles = [concatenated(embeddings[:k]) for k in range(2, len(embeddings) + 1)]
+    single, together = ([measure_retrieval(each, test) for each in every] for every in (embeddings, ensembles))
+    return _network_rows(single, together, origin)
 
 
 def _network_rows(single: list[Values], ensembles: list[Values], origin: Origin) -> list[NetworkResult]:
@@ -167,12 +159,4 @@ def _network_rows(single: list[Values], ensembles: list[Values], origin: Origin)
     ]
 
 
-__all__ = [
-    "NetworkResult",
-    "Origin",
-    "PairsResult",
-    "result_from_json",
-    "results",
-    "retrieval_rows",
-    "rows_of",
-]
+__all__ = ["NetworkResult", "Origin", "PairsResult", "result_from_json", "results", "rows_of"]

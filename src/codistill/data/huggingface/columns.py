@@ -59,13 +59,13 @@ class Columns:
                 raise UnknownName(f"column of {name}", column, features)
         if text and image:
             raise ValueError(f"hf: text={text} and image={image}: name one of them")
-        strings = [c for c, f in features.items() if getattr(f, "dtype", "") in ("string", "large_string")]
         usual = [c for c in LABELS if c in features][:1]
         y = label or _only(name, "label", usual or _of_type(features, lib.ClassLabel), features)
+        strings = [c for c, f in features.items() if getattr(f, "dtype", "") in ("string", "large_string") and c != y]
         pictures = _of_type(features, lib.Image)
         images = bool(image or (pictures and not text))
         kind = "image" if images else "text"
-        x = image or text or _only(name, kind, pictures or [c for c in strings if c != y], features)
+        x = image or text or _only(name, kind, pictures or strings, features)
         if x == y:
             raise ValueError(f"hf: label={y} is the column of {kind}s too: name another")
         if images and x not in pictures:

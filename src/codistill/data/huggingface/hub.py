@@ -71,11 +71,9 @@ def _broken_file(folder: Path) -> str | None:
     """The first file of a folder that cannot be read by itself, and why; None where all can."""
     with tempfile.TemporaryDirectory() as scratch:
         for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in READERS):
-            options = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
+            reader, options = READERS[path.suffix.lower()], {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
             try:
-                library().load_dataset(
-                    READERS[path.suffix.lower()], data_files=str(path), cache_dir=scratch, split="train", **options
-                )
+                library().load_dataset(reader, data_files=str(path), cache_dir=scratch, split="train", **options)
             except Exception as error:  # as above
                 return f"{path}: {_reason(error)}"
     return None

@@ -48,10 +48,8 @@ def read_images(split: Split, column: str, cut: Cut, skip_bad: bool, source: Sou
         return {"x": x, "faults": text}, note if len(x) and (skip_bad or not faults) else None
 
     note = source.note(split) if len(split.rows) >= MANY else None
-    if note is None:
-        return _read(split, column, cut, skip_bad)
     options = (source.config, split.name, column, cut)
-    tensors = cached("hf", source.folder, options, fresh=note.__eq__, make=make)
+    tensors = cached("hf", source.folder, options, fresh=lambda then: then == note, make=make)
     faults = json.loads(tensors["faults"].numpy().tobytes())
     return tensors["x"], {int(row): fault for row, fault in faults.items()}
 

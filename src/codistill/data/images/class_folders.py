@@ -1,7 +1,8 @@
 """Images in folders, one to a class: finding the classes and their files."""
 
 import os
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from codistill.data.images.cut import SUFFIXES
@@ -59,13 +60,15 @@ def is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
 
 
-def check_same_classes(train: Path, test: Path, names: Collection[str], others: Collection[str], name: str) -> None:
-    """Raise a ValueError that names the classes that only one of the two folders has."""
-    if different := set(names) ^ set(others):
+def shared_classes(train: Path, test: Path, name: str) -> tuple[str, ...]:
+    """The classes of two folders; a ValueError names those that only one of them has."""
+    names = classes(train, name)
+    if different := set(names) ^ set(classes(test, name)):
         raise ValueError(
             f"{name}: {train} and {test} differ in classes: only one of them holds "
             f"{shortened(sorted(different), 10)}; add the others or remove those"
         )
+    return names
 
 
 def without_empty(root: Path, counts: dict[str, int], name: str, skip_bad: bool) -> tuple[str, ...]:
@@ -88,3 +91,27 @@ def without_empty(root: Path, counts: dict[str, int], name: str, skip_bad: bool)
     if len(full) < 2:
         raise ValueError(f"{name}: {len(full)} of the classes in {root} have images: give two or more")
     return full
+
+
+def named(
+    paths: Iterable[Path], form: re.Pattern[str], root: Path, name: str, skip_bad: bool, *, tells: str, example: str
+) -> dict[Path, re.Match[str]]:
+    """The images of a set whose names have a form, in order, with its fields; other files are passed over.
+
+    Args:
+        paths: Of files, below ``root``.
+        form: Of a name.
+        root: For messages.
+        name: Of the data set, for messages.
+        skip_bad: Leave out images with another name, with a warning that counts them, in place of an error.
+        tells: What a name must tell, for messages.
+        example: A name that does.
+    """
+    images = sorted(path for path in paths if is_image(path.name))
+    if not images:
+        raise FileNotFoundError(f"{name}: {root} has no images such as {example}: unpack the set again")
+    matches = {path: match for path in images if (match := form.fullmatch(path.name))}
+    bad = [str(path) for path in images if path not in matches]
+    fix = f"the name must tell {tells} as {example} does; rename or remove it, or unpack the set again"
+    left_out(name, f"images in {root}", len(images), bad, skip_bad=skip_bad, fix=fix)
+    return matches

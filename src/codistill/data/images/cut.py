@@ -103,16 +103,11 @@ class Cut:
         image = image.convert("L" if self.grey else "RGB")
         image = ImageOps.invert(image) if self.invert else image
         size = (self.width, self.height)
-        if draw is not None:
-            box = self.drawn(image.width, image.height, draw)
+        if draw is not None or self.how == "stretch":
+            box = None if draw is None else self.drawn(image.width, image.height, draw)
             return pixels(image.resize(size, Resampling.BILINEAR, box=box))
-        match self.how:
-            case "resize":
-                return pixels(self._centre(image))
-            case "fit":
-                return pixels(ImageOps.fit(image, size))
-            case "stretch":
-                return pixels(image.resize(size, Resampling.BILINEAR))
+        if self.how != "same":
+            return pixels(ImageOps.fit(image, size) if self.how == "fit" else self._centre(image))
         if image.size != size:
             raise ValueError(
                 f"is {image.height}x{image.width} pixels, the first {self.height}x{self.width}: resize them to one size"
@@ -134,8 +129,7 @@ class Cut:
             if 0 < w <= width and 0 < h <= height:
                 left, top = int(across * (width - w + 1)), int(down * (height - h + 1))
                 return left, top, left + w, top + h
-        w = max(min(width, round(height * RATIOS[1])), 1)
-        h = max(min(height, round(width / RATIOS[0])), 1)
+        w, h = max(min(width, round(height * RATIOS[1])), 1), max(min(height, round(width / RATIOS[0])), 1)
         left, top = (width - w) // 2, (height - h) // 2
         return left, top, left + w, top + h
 

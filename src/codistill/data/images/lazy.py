@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, pairwise
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -114,12 +114,11 @@ def decoded(name: str, root: Path, paths: Sequence[Path], cut: Cut, skip_bad: bo
         return {"x": x if good.all() else x[good], "good": good}, note
 
     tensors = cached(name, root, (cut,), fresh=lambda then: then == note, make=make)
-    good = tensors["good"]
-    bad = [path for path, fine in zip(paths, good.tolist(), strict=True) if not fine]
+    bad = list(compress(paths, ~tensors["good"]))
     if bad and not skip_bad:
         cut.read(bad[0])  # raises what names it
     left_out(name, f"images in {root}", len(paths), list(map(str, bad)), skip_bad=True, error=FileNotFoundError)
-    return tensors["x"], good
+    return tensors["x"], tensors["good"]
 
 
 def _each(files: FileNames, function: Callable[[Path], T], title: str | None = None) -> Iterator[T]:

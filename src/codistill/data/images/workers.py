@@ -66,7 +66,8 @@ class Ahead:
         """
         epoch, step, kind = place
         if (epoch, step) != self._at:
-            kinds = list(self._step) if self._at == self._before(epoch, step) else []
+            before = (epoch, step - 1) if step else (epoch - 1, self._steps - 1)
+            kinds = list(self._step) if self._at == before else []
             self._at, self._step = (epoch, step), {}
             if self._feed is None and kinds and self._images.workers:
                 self._expected = _follow(epoch, step, self._steps, kinds)
@@ -77,9 +78,7 @@ class Ahead:
 
     def close(self) -> None:
         """End the worker processes; a later `read` starts them again."""
-        self._feed = None
-        self._step = {}
-        self._at = None
+        self._feed, self._step, self._at = None, {}, None
 
     def _next(self, place: Place) -> Tensor:
         if self._feed is not None:
@@ -90,9 +89,6 @@ class Ahead:
                 return x
             del batches
         return self._images.read(*self._request(place))
-
-    def _before(self, epoch: int, step: int) -> tuple[int, int]:
-        return (epoch, step - 1) if step else (epoch - 1, self._steps - 1)
 
 
 def _follow(epoch: int, step: int, steps: int, kinds: Sequence[Kind]) -> Iterator[Place]:

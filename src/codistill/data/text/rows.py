@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Literal
 
 from codistill.checks import flag
 from codistill.data.skipping import left_out
@@ -106,9 +107,8 @@ class Columns:
             raise ValueError(f"{path}: not {self.encoding} ({error}): set encoding (utf-8, cp949, ...)") from error
         if "\0" in content:
             raise ValueError(f"{path}, line 1: {self._undecoded}")
-        reader = csv.reader(
-            io.StringIO(content, newline=""), delimiter=separator, quoting=0 if self.quotes else 3, strict=True
-        )
+        quoting: Literal[0, 3] = 0 if self.quotes else 3  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
+        reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, quoting=quoting, strict=True)
         limit = csv.field_size_limit(LONGEST)  # of the whole process
         try:
             yield from self._numbered(reader)

@@ -61,10 +61,6 @@ class TextOptions:
             if not isinstance(value, str) and not (value is None and setting == "vectors"):
                 raise ValueError(f"{self.name}: {setting}={value!r}: give {form}")
 
-    def ids_depend_on(self) -> tuple[object, ...]:
-        """All options that change the ids."""
-        return astuple(self)[:-1]
-
     def task(self, classes: int) -> tuple[int, str]:
         """Number of outputs and task for so many classes."""
         outputs = classes if self.outputs is None else self.outputs
@@ -165,7 +161,7 @@ def _tokenizer(texts: Sequence[str], options: TextOptions) -> "Tokenizer":
 
 def _key(train: Sequence[str], test: Sequence[str], options: TextOptions) -> str:
     """A hash of all that the ids depend on."""
-    summary = hashlib.sha256(f"{VERSION} {library().__version__} {options.ids_depend_on()}".encode())
+    summary = hashlib.sha256(f"{VERSION} {library().__version__} {astuple(options)[:-1]}".encode())
     for part in (train, test):
         summary.update(",".join(str(len(text)) for text in part).encode())
         summary.update("".join(part).encode(errors="surrogatepass"))

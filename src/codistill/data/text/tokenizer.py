@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -45,15 +45,13 @@ def train_tokenizer(
 
     Args:
         texts: What to train on: the training part only.
-        vocabulary: Number of token ids, at most; fewer where the texts do not yield as many.
-        model: ``bpe`` (pieces of words, merged by frequency; decodes to the text again), ``wordpiece`` (as BERT
-            has it) or ``words`` (whole words; rare ones are unknown).
+        vocabulary: Number of token ids, at most.
+        model: ``bpe`` (pieces of words, merged by frequency), ``wordpiece`` (BERT's) or ``words`` (rare are unknown).
         min_count: How often a word, or a pair of pieces, must be seen.
         lowercase: Capitals are read as small letters.
 
     Raises:
-        UnknownName: no such model.
-        ValueError: a setting out of range, or texts without a single character.
+        ValueError: a setting out of range, no such model, or texts without a single character.
         ImportError: `tokenizers` is not installed.
     """
     if model not in MODELS:
@@ -171,34 +169,24 @@ def _untrained(model: str, lowercase: bool, pieces: object = None) -> "Tokenizer
 
 def _trainer(model: str, vocabulary: int, min_count: int, letters: Sequence[str], numbered: Sequence[str]) -> Any:
     trainers = library().trainers
-    limits = {
-        "vocab_size": vocabulary,
-        "min_frequency": min_count,
-        "special_tokens": [PAD, UNKNOWN, *numbered],
-        "show_progress": False,
-    }
+    limits = {"vocab_size": vocabulary, "min_frequency": min_count, "special_tokens": [PAD, UNKNOWN, *numbered]}
     if model == "words":
-        return trainers.WordLevelTrainer(**limits)
-    if model == "wordpiece":
-        return trainers.WordPieceTrainer(**limits, initial_alphabet=letters, limit_alphabet=len(letters))
-    letters = [*letters, SPACE]
-    return trainers.BpeTrainer(**limits, initial_alphabet=letters, limit_alphabet=len(letters))
+        return trainers.WordLevelTrainer(**limits, show_progress=False)
+    letters = letters if model == "wordpiece" else [*letters, SPACE]
+    kind = trainers.WordPieceTrainer if model == "wordpiece" else trainers.BpeTrainer
+    return kind(**limits, initial_alphabet=letters, limit_alphabet=len(letters), show_progress=False)
 
 
 def _letters(texts: Sequence[str], most: int) -> list[str]:
     """The most frequent characters, ties in their order; the library's own choice among ties is not repeatable."""
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text)
+    counts = Counter(chain.from_iterable(texts))
     ranked = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))
     return sorted(ranked[:most])
 
 
 def _inner(texts: Sequence[str], letters: Sequence[str]) -> list[str]:
     """The letters that follow another within some word."""
-    pairs: set[tuple[str, str]] = set()
-    for text in texts:
-        pairs.update(pairwise(text))
+    pairs = set(chain.from_iterable(map(pairwise, texts)))
     apart = {c for c in {c for pair in pairs for c in pair} if c.isspace() or category(c)[0] == "P"}
     inner = {pair[1] for pair in pairs if not apart & set(pair)}
     return sorted(inner & set(letters))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from codistill.data.text.tokenizer import size
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
@@ -28,7 +30,6 @@ def read_vectors(path: Path, tokenizer: "Tokenizer") -> tuple[Tensor, int]:
         ValueError: a line has no D numbers, or no word is a token; names the file, and the line.
     """
     words = _words(tokenizer)
-    rows = max(tokenizer.get_vocab().values()) + 1
     vectors: dict[str, Sequence[float]] = {}
     width = 0
     for number, line in _lines(path):
@@ -48,7 +49,7 @@ def read_vectors(path: Path, tokenizer: "Tokenizer") -> tuple[Tensor, int]:
                 raise ValueError(f"{path}, line {number}: {error}: give a word and {width} numbers") from error
     if not vectors:
         raise ValueError(f"{path}: none of its words is a token: use vectors of the texts' language, in small letters")
-    table = torch.full((rows, width), torch.nan)
+    table = torch.full((size(tokenizer), width), torch.nan)
     for word, vector in vectors.items():
         table[words[word]] = torch.tensor(vector)
     return table, int((~table.isnan().any(1)).sum())

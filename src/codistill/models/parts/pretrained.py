@@ -28,21 +28,20 @@ def adopt(what: str, net: nn.Module, weights: Mapping[str, Tensor], classes: int
     """
     own = dict(net.named_parameters(remove_duplicate=False)) | dict(net.named_buffers(remove_duplicate=False))
     _check_names(what, net, own, weights, absent)
-    other = [name for name in own if name in weights and own[name].shape != weights[name].shape]
-    head = _head({name: (own[name], weights[name]) for name in other}, classes)
-    if other and not head:
-        theirs, ours = weights[other[0]].shape, own[other[0]].shape
+    shapes = {name: (own[name].shape, weights[name].shape) for name in own if name in weights}
+    head = {name: (ours, theirs) for name, (ours, theirs) in shapes.items() if ours != theirs}
+    if head and not _is_head(list(head.values()), classes):
+        name, (ours, theirs) = next(iter(head.items()))
         raise ValueError(
-            f"{what}: {other[0]!r} has shape {list(theirs)} there and {list(ours)} in this network: "
+            f"{what}: {name!r} has shape {list(theirs)} there and {list(ours)} in this network: "
             "give the weights of such a network, or change its options"
         )
     with torch.no_grad():
-        for name, tensor in own.items():
-            if name in weights and name not in head:
-                tensor.copy_(weights[name])
+        for name in shapes.keys() - head.keys():
+            own[name].copy_(weights[name])
     if head:
-        count = len(weights[head[0]])
-        warnings.warn(f"{what} is for {count} classes, not {classes}: {_list(head)} at random", NewHead, stacklevel=3)
+        count, names = next(iter(head.values()))[1][0], _list(list(head))
+        warnings.warn(f"{what} is for {count} classes, not {classes}: {names} at random", NewHead, stacklevel=3)
     if absent:
         warnings.warn(f"{what} does not have everything: {_list(sorted(absent))} at random", NewHead, stacklevel=3)
 
@@ -51,22 +50,18 @@ def _check_names(
     what: str, net: nn.Module, own: Mapping[str, Tensor], weights: Mapping[str, Tensor], absent: Collection[str]
 ) -> None:
     given = {id(own[name]) for name in weights if name in own}  # one tensor may have several names
-    saved = net.state_dict().keys()
-    for name in own:
-        if name not in weights and name not in absent and id(own[name]) not in given and name in saved:
-            raise ValueError(f"{what}: {name!r} is not in it: give the weights of such a network")
-    for name in weights:
-        if name not in own:
-            raise ValueError(f"{what}: {name!r} is not in this network: give the weights of such a network")
+    saved = net.state_dict().keys() - weights.keys() - set(absent)
+    lacking = next((name for name in own if name in saved and id(own[name]) not in given), None)
+    if name := lacking or next((name for name in weights if name not in own), None):
+        where = "it" if lacking else "this network"
+        raise ValueError(f"{what}: {name!r} is not in {where}: give the weights of such a network")
 
 
-def _head(other: Mapping[str, tuple[Tensor, Tensor]], classes: int) -> list[str]:
-    """The names of all whose shapes differ, if they differ as a head for other classes does."""
-    alike = all(
-        ours.dim() and theirs.dim() and ours.shape[1:] == theirs.shape[1:] and len(ours) == classes
-        for ours, theirs in other.values()
+def _is_head(shapes: Sequence[tuple[torch.Size, torch.Size]], classes: int) -> bool:
+    """Whether shapes here and there differ as those of a head for other classes do: in one number, the first."""
+    return len({theirs[:1] for _, theirs in shapes}) == 1 and all(
+        len(theirs) > 0 and ours == (classes, *theirs[1:]) for ours, theirs in shapes
     )
-    return list(other) if alike and len({len(theirs) for _, theirs in other.values()}) == 1 else []
 
 
 def _list(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Open sets from the fleet to the report: trained on some identities, searched for others."""
+"""Retrieval from the fleet to the report: trained on some identities, measured on others."""
 
 import dataclasses
 import json
@@ -43,15 +43,15 @@ def fleet(dataset):
 
 
 def by_hand(dataset, features):
-    """mAP and rank-1 of single queries, picture after picture, by cosine."""
-    told = dataset.retrieval
+    """mAP and rank-1 of single queries, image after image, by cosine."""
+    test = dataset.retrieval
     precisions, firsts = [], []
-    for q in told.query.nonzero().flatten().tolist():
+    for q in test.query.nonzero().flatten().tolist():
         near = F.cosine_similarity(features[q : q + 1], features).tolist()
         hits = []
         for g in sorted(range(len(near)), key=lambda i: -near[i]):
-            same = told.identity[g] == told.identity[q]
-            if not told.query[g] and told.identity[g] != -1 and not (same and told.camera[g] == told.camera[q]):
+            same = test.identity[g] == test.identity[q]
+            if not test.query[g] and test.identity[g] != -1 and not (same and test.camera[g] == test.camera[q]):
                 hits.append(bool(same))
         places = [i for i, hit in enumerate(hits) if hit]
         precisions.append(sum((k + 1) / (i + 1) for k, i in enumerate(places)) / len(places))
@@ -59,7 +59,7 @@ def by_hand(dataset, features):
     return sum(precisions) / len(precisions), sum(f == 0 for f in firsts) / len(firsts)
 
 
-def test_the_test_part_is_searched_with_what_goes_into_the_last_layer(fleet, dataset):
+def test_the_test_part_is_ranked_by_the_input_of_the_last_layer(fleet, dataset):
     rows = [row.to_json() for row in results(fleet, "test")]
     assert [(r["peer"], r["networks"]) for r in rows] == [(0, 1), (1, 1), (None, 2)]
     x = (dataset.test.x.float() / 255 if dataset.test.x.dtype == torch.uint8 else dataset.test.x) - dataset.mean[0]
@@ -70,8 +70,8 @@ def test_the_test_part_is_searched_with_what_goes_into_the_last_layer(fleet, dat
         with torch.no_grad():
             features.append(net[:-1](x))
     features.append(torch.cat([F.normalize(f, dim=1) for f in features], 1))
-    for row, found in zip(rows, features, strict=True):
-        assert (row["map"], row["cmc1"]) == pytest.approx(by_hand(dataset, found.double()), abs=1e-3)
+    for row, got in zip(rows, features, strict=True):
+        assert (row["map"], row["cmc1"]) == pytest.approx(by_hand(dataset, got.double()), abs=1e-3)
         assert row["n"] == row["queries"] == int(dataset.retrieval.query.sum())
         assert row["cmc1"] <= row["cmc5"] <= row["cmc10"] <= 1.0
         assert 0.0 < row["map_trapezoid"] <= 1.0
@@ -101,16 +101,16 @@ def test_ensembles_are_of_the_first_networks(dataset):
 
 
 def test_where_no_queries_belong_together_there_is_no_multi_query(dataset):
-    told = dataset.retrieval
-    pairs = torch.stack([told.identity, told.camera], 1).tolist()
+    test = dataset.retrieval
+    pairs = torch.stack([test.identity, test.camera], 1).tolist()
     seen, query = set(), []
     for pair in map(tuple, pairs):
         query.append(pair not in seen and pair[0] > 0)
         seen.add(pair)
-    alone = dataclasses.replace(told, query=torch.tensor(query))
-    found = measure_retrieval(torch.randn(len(pairs), 4), alone)
-    assert "map_multi" not in found
-    assert "map" in found
+    alone = dataclasses.replace(test, query=torch.tensor(query))
+    got = measure_retrieval(torch.randn(len(pairs), 4), alone)
+    assert "map_multi" not in got
+    assert "map" in got
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,11 @@ def test_a_submodule_that_is_not_there_is_an_error_before_training(embedding, wh
     assert not (tmp_path / "run").exists()
 
 
-def test_closed_sets_do_not_ask_for_an_embedding():
+def test_classification_needs_no_embedding():
     build_fleet([RUN.replace(data="digits", embedding="nothing", labels=60, valid=0)])
 
 
-def test_predictions_of_an_open_set_cannot_change(fleet):
+def test_retrieval_has_no_predictions_that_could_change(fleet):
     with pytest.raises(ValueError, match="part='test' of retrieval data has no classes.*choose part=valid"):
         changes(fleet, fleet, "test")
 
@@ -146,12 +146,12 @@ def finished(tmp_path_factory):
     return folder, made
 
 
-def test_a_study_of_an_open_set_compares_map(finished):
+def test_a_study_of_retrieval_compares_map(finished):
     folder, made = finished
     rows = read_lines(folder / "results.jsonl")
-    found = json.loads((folder / "summary.json").read_text())
-    assert found["measure"] == "map"
-    alone, dml = found["rows"]
+    got = json.loads((folder / "summary.json").read_text())
+    assert got["measure"] == "map"
+    alone, dml = got["rows"]
 
     def values(method, key="map", **about):
         of = [r for r in rows if r["entry"] == method and all(r[k] == v for k, v in about.items())]
@@ -173,8 +173,8 @@ def test_a_study_of_an_open_set_compares_map(finished):
 
 
 def test_what_is_printed_of_it_speaks_of_map(finished, tmp_path):
-    found = json.loads((finished[0] / "summary.json").read_text())
-    page = write_report(Summary.from_dict(found), [], [], tmp_path / "report.html").read_text(encoding="utf-8")
+    got = json.loads((finished[0] / "summary.json").read_text())
+    page = write_report(Summary.from_dict(got), [], [], tmp_path / "report.html").read_text(encoding="utf-8")
     table = unescape(page.partition("<table")[2].partition("</ul>")[0])
     for part in (
         "mAP of one network, %",
@@ -184,18 +184,18 @@ def test_what_is_printed_of_it_speaks_of_map(finished, tmp_path):
         "features of a cohort's networks",
     ):
         assert part in table, part
-    assert f"{100 * found['rows'][1]['cmc1_mean']:.2f}" in table
-    assert f"{100 * found['rows'][1]['map_mean']:.2f}" in table
+    assert f"{100 * got['rows'][1]['cmc1_mean']:.2f}" in table
+    assert f"{100 * got['rows'][1]['map_mean']:.2f}" in table
     for gone in ("Accuracy", "accuracy", "ECE", "examples"):
         assert gone not in table, gone
-    said = " ".join(headline(Summary.from_dict(found)))
-    assert "classifies" not in said
-    assert "179 test queries" in said
-    found["rows"][1] |= {"gain_mean": 0.03, "gain_ci95": [0.02, 0.04], "map_mean": 0.456}
-    assert "one network reaches a mAP of 45.60 % instead of" in " ".join(headline(Summary.from_dict(found)))
+    sentences = " ".join(headline(Summary.from_dict(got)))
+    assert "classifies" not in sentences
+    assert "179 test queries" in sentences
+    got["rows"][1] |= {"gain_mean": 0.03, "gain_ci95": [0.02, 0.04], "map_mean": 0.456}
+    assert "one network reaches a mAP of 45.60 % instead of" in " ".join(headline(Summary.from_dict(got)))
 
 
-def test_a_study_on_the_validation_part_of_an_open_set_compares_accuracy(finished):
+def test_a_study_of_retrieval_on_the_validation_part_compares_accuracy(finished):
     folder, made = finished
     rows = [
         {**row, "map": None, "accuracy": 0.5, "nll": 1.0, "ece": 0.1, "brier": 0.2, "entropy": 0.3}
