@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from codistill.checks import flag
 from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.features.mmd import mmd as discrepancy
@@ -44,12 +45,10 @@ class DDGSD(Method):
         features: str = "fc:input",
     ) -> None:
         super().__init__()
-        for name, value in (("scaled", scaled), ("detach", detach)):
-            if not isinstance(value, bool):
-                raise ValueError(f"{name}={value!r}: give true or false")
         self.weight, self.mmd = number("weight", weight), number("mmd", mmd)
         self.temperature = number("temperature", temperature, 1e-6)
-        self.scaled, self.detach, self.features = scaled, detach, feature_names(features)
+        self.scaled, self.detach = flag("scaled", scaled), flag("detach", detach)
+        self.features = feature_names(features)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         for name in self.features if self.mmd else ():
