@@ -9,9 +9,9 @@ def norm(values):
     return square * 0.0 if square == 0.0 else square.sqrt()
 
 
-def unit(values):
+def unit(values, eps=1e-6):
     size = norm(values)
-    return values if size == 0.0 else values / (size + 1e-6)
+    return values if size == 0.0 else values / (size + eps)
 
 
 def mean(values):
@@ -41,7 +41,7 @@ def nst(students, sources):
 
     values = []
     for s, t in zip(students, sources, strict=True):
-        s, t = [unit(channel) for channel in s], [unit(channel) for channel in t]
+        s, t = [unit(channel, 0.0) for channel in s], [unit(channel, 0.0) for channel in t]
         values.append(kernel(t, t) + kernel(s, s) - 2.0 * kernel(s, t))
     return mean(values)
 

@@ -2,6 +2,8 @@ import copy
 import dataclasses
 import pickle
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -96,6 +98,15 @@ def test_the_folder_is_the_list():
     assert {"alone", "dml", "dml_ensemble", "kd"} <= set(discovery.available("codistill.methods"))
     assert "resnet32" in discovery.available("codistill.models")
     assert {"kl", "reverse_kl", "symmetric_kl", "js"} <= set(discovery.available("codistill.losses.divergences"))
+
+
+@pytest.mark.parametrize("kind", ["divergences", "features"])
+def test_every_file_of_losses_is_discovered_by_itself(kind):
+    package = f"codistill.losses.{kind}"
+    files = {path.stem for path in Path(import_module(package).__path__[0]).glob("[a-z]*.py")}
+    found = [discovery.find(package, name)[0] for name in discovery.available(package)]
+    modules = {(loss if hasattr(loss, "__qualname__") else type(loss)).__module__ for loss in found}
+    assert {module.rpartition(".")[2] for module in modules} == files
 
 
 def test_every_listed_name_is_found_as_it_is_listed():

@@ -334,7 +334,7 @@ RUN = Run(
 )
 
 
-@pytest.mark.parametrize("method", ["one", "clilr", "okddip", "mmt"])
+@pytest.mark.parametrize("method", ["one", "clilr", "okddip", "mmt:own_views=false"])
 def test_a_run_that_was_left_ends_where_an_unbroken_one_does(method, execute, tmp_path):
     runs = [RUN.replace(method=method, seed=seed, execute=execute) for seed in (0, 1)]
     list(logged(train(runs, tmp_path / "whole"), tmp_path / "whole"))

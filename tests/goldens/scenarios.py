@@ -41,6 +41,7 @@ REQUIRED: dict[str, dict[str, object]] = {
     "ddgsd": VIEWS,
     "kdcl": VIEWS,
     "kdcl_general": VIEWS,
+    "mmt": VIEWS,
     "one": BRANCHES,
     "pcl": VIEWS,
 }
@@ -51,7 +52,11 @@ TAUGHT = ("afd", "at", "cml", "dist", "dkd", "fitnet", "kd", "logits", "lskd", "
 VARIANTS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(TAUGHT, ("teacher=none",)),
     "alone": ("label_smoothing=0.1,confidence_penalty=0.1",),
-    "cml": ("teacher=none", f"teacher={TEACHER},temperature=2,graph=own,peer_graph=ring"),
+    "cml": (
+        "teacher=none",
+        "teacher=none,divergence=symmetric_kl",
+        f"teacher={TEACHER},temperature=2,graph=own,peer_graph=ring",
+    ),
     "codistillation": ("burn_in=0.2,exchange_every=3", "burn_in=0,exchange=logits,temperature=2"),
     "ddgsd": ("detach=false,scaled=false",),
     "dml": (
@@ -66,9 +71,9 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "kdcl": ("ensemble=naive", "ensemble=linear"),
     "kdcl_general": ("held_out=0.3",),
     "ktg": ("gates=linear", "gates=correct,total=mean", f"teacher={TEACHER},gates=correct"),
-    "mmt": ("decay=0.5,ramp=0.5", "decay=0.5,graph=own,temperature=2"),
+    "mmt": ("own_views=false", "decay=0.5,ramp=0.5", "decay=0.5,graph=own,temperature=2"),
     "tfkd_reg": ("correct=0.9,temperature=2",),
-    "udml": ("feature_weight=0.5,features=stage1/stage2",),
+    "udml": ("feature_weight=0.5,features=stage1/stage2", "divergence=symmetric_kl"),
 }
 
 # Settings of the run, each with some method: name -> method and settings, each run as a stack.
@@ -115,7 +120,10 @@ def settings_runs() -> Iterator[tuple[str, list[Run]]]:
     """Of the settings, the name of each entry and the runs that are trained as one."""
     for name, (method, settings) in SETTINGS.items():
         yield f"stack/{name}", [BASE.replace(**{"method": method, "execute": "stack", **settings})]
-    mixed = [BASE.replace(method=method, execute="stack") for method in ("alone", "dml", "dml:weight=2", "mmt")]
+    mixed = [
+        BASE.replace(method=method, execute="stack")
+        for method in ("alone", "dml", "dml:weight=2", "mmt:own_views=false")
+    ]
     yield "stack/several methods", [*mixed, mixed[0].replace(peers=2), mixed[1].replace(peers=2)]
     yield "stack/several methods, in turn", [run.replace(update="in_turn") for run in mixed[:3]]
 

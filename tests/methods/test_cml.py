@@ -73,6 +73,17 @@ def test_without_a_teacher_it_is_dml():
     torch.testing.assert_close(found, get("dml:weight=0.3")(cohort_of(z), Batch(view(0), Y)))
 
 
+def test_the_symmetric_form_is_paddle_s_joint_loss_in_which_nothing_is_detached():
+    z = draw(2, 1, 4, 3)
+    cohort = cohort_of(z)
+    sum(map(torch.sum, get("cml:teacher=none,divergence=symmetric_kl")(cohort, Batch(view(0), Y)).values())).backward()
+    a, b = plain = leaves(z)
+    both = 0.5 * (naive.softmax_kl(a[0], b[0]) + naive.softmax_kl(b[0], a[0]))
+    (naive.label_loss(a[0], Y) + naive.label_loss(b[0], Y) + both).backward()
+    for i in range(2):
+        torch.testing.assert_close(cohort.network(i).z.grad, plain[i].grad)
+
+
 def test_an_unlabelled_sample_imitates_peers_and_teacher():
     y = torch.tensor([0, 2, 1, -1])
     for name, moves in (("task", False), ("mimic", True), ("teacher", True)):

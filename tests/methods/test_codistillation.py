@@ -48,7 +48,7 @@ def losses(stale, burn_in, weight=1.0, temperature=1.0):
             y = batch.y[i] if batch.y.dim() == 2 else batch.y
             past = [probabilities(stale.predict(nets, j, x), temperature) for j in range(len(nets)) if j != i]
             z = net(x)
-            on = 1.0 if progress >= burn_in else 0.0
+            on = 1.0 if progress >= burn_in and stale.steps >= stale.every else 0.0
             mimic = kl(sum(past) / len(past), z, temperature)
             total = total + naive.label_loss(z, y) + on * weight * temperature**2 * mimic
         return total
@@ -109,7 +109,7 @@ def passes(training):
 
 
 def test_burning_in_costs_no_pass_of_a_copy():
-    training = training_of("codistillation:burn_in=0.5")
+    training = training_of("codistillation:burn_in=0.5,exchange_every=1")
     for _ in range(3):
         (terms,) = training.advance()
         assert not terms["mimic"].any()
@@ -120,9 +120,19 @@ def test_burning_in_costs_no_pass_of_a_copy():
 
 
 def test_on_data_of_their_own_every_other_copy_runs_once_on_each_batch():
-    training = training_of("codistillation:burn_in=0", shards=True, batch=10)
+    training = training_of("codistillation:burn_in=0,exchange_every=1", shards=True, batch=10)
     training.advance()
-    assert passes(training) == (3, 6)
+    assert passes(training) == (3, 0)
+    training.advance()
+    assert passes(training) == (6, 6)
+
+
+def test_before_the_first_exchange_nobody_imitates():
+    training = training_of("codistillation:burn_in=0,exchange_every=3")
+    mimics = [training.advance()[0]["mimic"] for _ in range(5)]
+    assert [bool((mimic > 0).all()) for mimic in mimics] == [False, False, False, True, True]
+    assert not torch.stack(mimics[:3]).any()
+    assert passes(training) == (15, 6)
 
 
 def test_logits_need_no_copies():
@@ -151,8 +161,9 @@ def test_no_gradient_reaches_the_imitated():
     batch = Batch(torch.randn(5, 1, 8, 8, dtype=torch.float64), torch.tensor([0, 1, 2, 3, -1]))
     for exchange in ("weights", "logits"):
         cohort.zero_grad(set_to_none=True)
-        method = get("codistillation", exchange=exchange)
+        method = get("codistillation", exchange=exchange, exchange_every=1)
         method.prepare(cohort, batch)
+        method.after_step(cohort, batch, 0.0)  # an exchange
         method(cohort, batch)["mimic"][1].backward()  # progress is not known: the burn-in is over
         moved = [
             any(p.grad is not None and bool(p.grad.any()) for p in cohort.network(i).parameters()) for i in range(3)

@@ -169,7 +169,7 @@ def test_what_cannot_be_is_said():
         with pytest.raises(ValueError, match=f"{option}=-1: give a number at least 0"):
             get(f"ddgsd:{option}=-1")
     for option in ("scaled", "detach"):
-        with pytest.raises(ValueError, match=f"{option}=1: give true or false"):
+        with pytest.raises(ValueError, match=f"{option}=1: use true or false"):
             get(f"ddgsd:{option}=1")
     with pytest.raises(ValueError, match="needs distorted views, and augment is empty: set it"):
         training_of("ddgsd")

@@ -263,7 +263,7 @@ def test_a_study_marks_the_rows_whose_gradient_is_that_of_another_row():
 def test_what_cannot_be_is_said():
     with pytest.raises(UnknownName, match="no mean is called 'geometrical': did you mean 'geometric'"):
         get("dml_ensemble:mean=geometrical")
-    with pytest.raises(ValueError, match="include_self='yes': give true or false"):
+    with pytest.raises(ValueError, match="include_self='yes': use true or false"):
         get("dml_ensemble:include_self=yes")
     with pytest.raises(ValueError, match="include_self=True is for the complete graph"):
         get("dml_ensemble:include_self=true,graph=ring")

@@ -8,12 +8,13 @@ import torch
 
 import naive
 from codistill import checkpoint
-from codistill.batch import Batch, Inputs
+from codistill.batch import Batch, Inputs, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.run import Run
 from codistill.training.loop import resume, train
 from codistill.training.records import logged
+from fleet_batches import batches_of
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, training_of
 
@@ -42,10 +43,11 @@ class Followers:
 
 def losses(followers, weight, temperature, sources):
     def loss(nets, batch, progress, method):
-        past = followers(nets, [batch.x] * len(nets))
+        views = list(batch.x.inputs) if isinstance(batch.x, PerPeer) else [batch.x] * len(nets)
+        past = followers(nets, views)
         total = 0.0
         for i, net in enumerate(nets):
-            z = net(batch.x)
+            z = net(views[i])
             wanted = sources(i, len(nets))
             mimic = sum(naive.softmax_kl(past[j], z, temperature) for j in wanted) / len(wanted)
             total = total + (1 - weight) * naive.label_loss(z, batch.y) + weight * temperature**2 * mimic
@@ -54,15 +56,28 @@ def losses(followers, weight, temperature, sources):
     return loss
 
 
+VIEWS = {"augment": ("crop:pad=1",)}
+
+
 def others(i, peers):
     return [j for j in range(peers) if j != i]
 
 
 @pytest.mark.parametrize("execute", ["loop", "stack"])
-def test_five_steps(execute):
+@pytest.mark.parametrize(("spec", "settings"), [("mmt", VIEWS), ("mmt:own_views=false", {})])
+def test_five_steps(spec, settings, execute):
+    """Peer i and its average see view i, or all one view."""
     followers = Followers(0.999)
     loss = losses(followers, 0.5, 1.0, others)
-    check(training_of("mmt", execute=execute), loss, after=followers.follow, steps=5)
+    check(training_of(spec, execute=execute, **settings), loss, after=followers.follow, steps=5)
+
+
+def test_every_peer_has_a_view_of_its_own_unless_it_is_shared():
+    (batch,) = batches_of(training_of("mmt", **VIEWS).fleet, 0, 0)
+    assert isinstance(batch.x, PerPeer)
+    assert not torch.equal(batch.x.inputs[0], batch.x.inputs[1])
+    (shared,) = batches_of(training_of("mmt:own_views=false", **VIEWS).fleet, 0, 0)
+    torch.testing.assert_close(shared.x, batch.x.inputs[0])
 
 
 @pytest.mark.parametrize("execute", ["loop", "stack"])
@@ -70,11 +85,11 @@ def test_five_steps_of_the_mean_teacher_with_other_options(execute):
     followers = Followers(0.6)
     loss = losses(followers, 0.3, 2.0, lambda i, peers: [i])
     spec = "mmt:graph=own,weight=0.3,temperature=2,decay=0.6"
-    check(training_of(spec, execute=execute, peers=2), loss, after=followers.follow, steps=5)
+    check(training_of(spec, execute=execute, peers=2, **VIEWS), loss, after=followers.follow, steps=5)
 
 
 def test_two_seeds_in_one_fleet_are_two_runs():
-    check_seeds("mmt", execute="stack")
+    check_seeds("mmt", execute="stack", **VIEWS)
 
 
 def small(**options):
@@ -86,7 +101,7 @@ def small(**options):
 
 
 def test_no_gradient_reaches_the_copies_and_the_optimizer_has_none_of_them():
-    training = training_of("mmt")
+    training = training_of("mmt", **VIEWS)
     copies = training.fleet.members[0].method.averages.cohort
     training.advance()
     assert all(p.grad is None for p in copies.parameters())
@@ -149,6 +164,10 @@ def test_what_cannot_be_is_said():
         get("mmt:decay=1.5")
     with pytest.raises(ValueError, match="weight=2: give a number from 0 to 1"):
         get("mmt:weight=2")
+    with pytest.raises(ValueError, match="own_views=1: use true or false"):
+        get("mmt:own_views=1")
+    with pytest.raises(ValueError, match="method 'mmt' needs distorted views, and augment is empty: set it"):
+        training_of("mmt")
     with pytest.raises(ValueError, match="no graph is called 'ringg'"):
         get("mmt:graph=ringg")
     cohort, batch, method = small()

@@ -79,6 +79,21 @@ def test_values_and_gradients_where_channels_differ():
             torch.testing.assert_close(module.bias.grad[0], copies[edge][1].grad)
 
 
+def test_the_symmetric_form_is_paddle_s_joint_loss_in_which_nothing_is_detached():
+    """CE_1 + CE_2 + (KL(p_1 || p_2) + KL(p_2 || p_1)) / 2 + mean (f_1 - f_2)^2, and its gradient."""
+    z, h = draw(2, 1, 4, 3), draw(2, 1, 4, 2, seed=1)
+    cohort, batch = cohort_of(z, h), Batch(view(0), Y)
+    method = get("udml:features=stage,divergence=symmetric_kl")
+    method.prepare(cohort, batch)
+    sum(map(torch.sum, method(cohort, batch).values())).backward()
+    (a, b), (f, g) = plain, maps = leaves(z), leaves(h)
+    both = 0.5 * (naive.softmax_kl(a[0], b[0]) + naive.softmax_kl(b[0], a[0]))
+    (naive.label_loss(a[0], Y) + naive.label_loss(b[0], Y) + both + square(f[0], g[0])).backward()
+    for i in range(2):
+        torch.testing.assert_close(cohort.network(i).z.grad, plain[i].grad)
+        torch.testing.assert_close(cohort.network(i).h.grad, maps[i].grad)
+
+
 def stage3(net, x):
     """Logits, and what the third stage gives."""
     for name, module in net.named_children():

@@ -1,7 +1,8 @@
 """A checkpoint that an earlier version wrote is opened, and goes on to the bit.
 
 ``saved/run`` is a fleet of DML with two seeds, MMT and FitNet, with averages of the weights and Adam, left after step 4
-of 6; ``saved/end.safetensors`` are the peers that the same version ended with.
+of 6; ``saved/end.safetensors`` are the peers that the same version ended with. MMT shared one view between its peers
+then, which ``own_views=false`` in its ``runs.json`` says today.
 """
 
 import shutil

@@ -25,6 +25,7 @@ from whom), `f_i` a feature; whatever is imitated is detached. Cost is network p
 backward. "Published" says whose figure it is; what we could only take second hand is called so, and what we could not
 verify is not here. "Ours" is the gain over training alone on digits, in points with its 95 % interval, at the published
 defaults ([all rows](../benchmarks/results/{page}.md)); a dash where we have not measured it yet.
+MMT's was measured with `own_views=false`.
 
 With `update=in_turn` a cohort of P needs (2P - 1)/P forwards per network and step, with `fresh_batch` P.
 

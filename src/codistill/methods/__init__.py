@@ -55,7 +55,7 @@ class Method(nn.Module, ABC):
     """
 
     title: ClassVar[str]
-    needs: ClassVar[Needs] = Needs()
+    needs: Needs = Needs()
     cost: ClassVar[str] = ""
     published: ClassVar[str] = ""
     samples: int = 0

@@ -19,8 +19,8 @@ class Codistillation(Method):
 
     Anil et al. 2018, arXiv:1804.03235: peers may learn from data of their own (``shards=True``), and then need no more
     of each other than their weights, now and then. q_j is what a copy of peer j predicts for peer i's own batch; copies
-    are renewed every ``exchange_every`` steps. Burn-in 28 of 70 epochs (b = 0.4), 50 steps and w = 1 as in
-    pfnet-research/sc20-online-codistillation.
+    are renewed every ``exchange_every`` steps, and nobody imitates before the first time. Burn-in 28 of 70 epochs (b =
+    0.4), 50 steps and w = 1 as in pfnet-research/sc20-online-codistillation.
 
     Args:
         weight: w.
@@ -71,11 +71,18 @@ class Codistillation(Method):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]
         terms = {"task": label_loss(z, batch), "mimic": z.new_zeros(len(z))}
-        if progress is None or progress >= self.burn_in:
+        if self._exchanged() and (progress is None or progress >= self.burn_in):
             others = self._others(cohort.share(z), batch)
             mimic = imitate(kl, students=z, posteriors=others, of=batch, temperature=self.temperature)
             terms["mimic"] = self.weight * mimic
         return terms
+
+    def _exchanged(self) -> bool:
+        """Whether there is something to imitate: not before the first exchange of weights."""
+        if self.exchange == "logits":
+            return True
+        started(self.copies)
+        return int(self.steps.done) >= self.exchange_every
 
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
         if self.exchange == "weights" and (self.steps() + 1) % self.exchange_every == 0:

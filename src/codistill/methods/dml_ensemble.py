@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from codistill.checks import flag
 from codistill.graph import MEANS
 from codistill.losses.divergences.kl import kl
 from codistill.methods import Batch, Links, Method, Needs, Peers, Terms, blend, imitate, label_loss, number
@@ -39,9 +40,7 @@ class DMLEnsemble(Method):
     ) -> None:
         if mean not in MEANS:
             raise UnknownName("mean", mean, MEANS)
-        if not isinstance(include_self, bool):
-            raise ValueError(f"include_self={include_self!r}: give true or false")
-        if graph is not None and include_self:
+        if flag("include_self", include_self) and graph is not None:
             raise ValueError("include_self=True is for the complete graph; in a graph of your own, set W_ii")
         super().__init__("everyone" if include_self else graph)
         self.weight = number("weight", weight)

@@ -1,5 +1,8 @@
 """Mutual mean teaching."""
 
+from dataclasses import replace
+
+from codistill.checks import flag
 from codistill.losses.divergences.kl import kl
 from codistill.methods import Batch, Links, Method, Needs, Peers, Terms, along, label_loss, number, ramp
 from codistill.methods.parts.ema import Averages
@@ -8,10 +11,10 @@ from codistill.methods.parts.ema import Averages
 class MMT(Method):
     """Peers imitate the EMAs of the others' weights.  L_i = (1-w) CE(z_i, y) + w r(t) T^2 sum_j W_ij KL(q_j^T || p_i^T)
 
-    q_j is the posterior of the exponential moving average of peer j (decay 0.999, see `Averages`). Ge et al., ICLR
-    2020, arXiv:2001.01526: the classification part; w = 0.5, T = 1 and the decay as in yxgeee/MMT. With ``graph="own"``
-    each imitates its own average: the mean teacher, Tarvainen and Valpola, NeurIPS 2017, arXiv:1703.01780, with KL for
-    its squared error.
+    q_j is the posterior of the exponential moving average of peer j (decay 0.999, see `Averages`); peer i sees view i,
+    the average of peer j view j. Ge et al., ICLR 2020, arXiv:2001.01526: the classification part; the views, w = 0.5, T
+    = 1 and the decay as in yxgeee/MMT. With ``graph="own"`` each imitates its own average: the mean teacher, Tarvainen
+    and Valpola, NeurIPS 2017, arXiv:1703.01780, with KL for its squared error, and one view for both.
 
     Args:
         weight: w.
@@ -19,12 +22,13 @@ class MMT(Method):
         decay: of the averages.
         graph: W.
         ramp: fraction of the training over which r rises to 1 (0: none).
+        own_views: false: all peers and averages share one view, which needs no augmentation.
 
     We differ: KL where the paper has the soft cross-entropy, of the same gradient; no label smoothing; no triplet part.
     """
 
     title = "MMT"
-    needs = Needs(peers=True, unlabelled=True, couples="edges")
+    needs = Needs(peers=True, own_views=True, unlabelled=True, couples="edges")
     cost = "2 / 1"
 
     def __init__(
@@ -34,8 +38,10 @@ class MMT(Method):
         decay: float = 0.999,
         graph: Links = None,
         ramp: float = 0.0,
+        own_views: bool = True,
     ) -> None:
         super().__init__(graph)
+        self.needs = replace(self.needs, own_views=flag("own_views", own_views))
         self.weight = number("weight", weight, 0.0, 1.0)
         self.temperature = number("temperature", temperature, 1e-6)
         self.averages = Averages(number("decay", decay, 0.0, 1.0))

@@ -26,7 +26,8 @@ class OKDDip(Method):
         size: rows of Q and K.
         features: submodules whose outputs are h (``:input`` for what goes in), joined by ``/``: side by side.
 
-    We differ: z_j is detached, which the released code does not do. h is not, as there.
+    We differ: z_j is detached, which the released code does not do. h is not, as there. Nor do we add 1e-7 to the
+    target posterior, as it does.
     """
 
     title = "OKDDip"

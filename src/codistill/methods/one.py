@@ -22,7 +22,7 @@ class ONE(Method):
         ramp: fraction of the training over which r rises to 1.
 
     We differ: the gate's batch norm has no running statistics, for it is of use in training alone: what is evaluated
-    are the branches, and their mean posterior.
+    are the branches, and their mean posterior. The released code adds 1e-7 to the target posterior; we do not.
     """
 
     title = "ONE"

@@ -20,6 +20,9 @@ class PSKD(Method):
 
     Args:
         alpha: a.
+
+    We differ: a sample that an epoch left out (a last batch that was dropped) has its label as target in the next one,
+    and not what an older epoch, or an empty row of the table, says.
     """
 
     title = "PS-KD"

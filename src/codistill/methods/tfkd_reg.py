@@ -18,6 +18,9 @@ class TfKDReg(Method):
     c = 0.99, T = 20, a = 0.1, m = 100 are those of its ResNet-18 on CIFAR-100; for m see `TfKD`. MobileNetV2 has T =
     40, a = 0.95, m = 1 there, GoogLeNet T = 40, a = 0.1, m = 50.
 
+    The figure of winycg/Self-KD-Lib is not quoted: its loss is another, the cross-entropy of the softened student to
+    smoothed labels, over T.
+
     Args:
         alpha: a.
         temperature: T.
@@ -27,7 +30,6 @@ class TfKDReg(Method):
 
     title = "Tf-KD reg"
     needs = Needs(shards=True, tasks=("classes", "tokens"), couples="edges")
-    published = "CIFAR-100, ResNet-18, a replication: 76.24 -> 76.61 (winycg/Self-KD-Lib)"
 
     def __init__(
         self, alpha: float = 0.1, temperature: float = 20.0, multiplier: float = 100.0, correct: float = 0.99

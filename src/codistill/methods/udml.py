@@ -2,7 +2,8 @@
 
 from torch import nn
 
-from codistill.losses.divergences.kl import kl
+from codistill.losses import divergences
+from codistill.losses.divergence import Divergence
 from codistill.losses.features.squared_error import squared_error
 from codistill.methods import Batch, Links, Method, Needs, Peers, Terms, along, label_loss, number
 from codistill.methods.parts.connectors import connected, where_channels_differ
@@ -10,20 +11,24 @@ from codistill.methods.parts.features import Features
 
 
 class UDML(Method):
-    """DML with features.  L_i = CE_i + sum_j W_ij [w KL(p_j || p_i) + v mean (r_ij(f_i) - f_j)^2]
+    """DML with features.  L_i = CE_i + sum_j W_ij [w D(p_j, p_i) + v mean (r_ij(f_i) - f_j)^2]
 
-    The mean is over samples and elements. r_ij is a trained 1x1 convolution (a linear layer for flat features), one for
-    each edge, where f_i and f_j differ in their channels, else nothing. The form for classification of PP-OCRv2's text
-    recognition, Du et al. 2021, arXiv:2109.03144; w = v = 1 as in PaddlePaddle/PaddleOCR's configuration. PaddleClas,
-    which has it for classification, taps a late stage, and so do we.
+    D = KL(p_j || p_i). The mean is over samples and elements. r_ij is a trained 1x1 convolution (a linear layer for
+    flat features), one for each edge, where f_i and f_j differ in their channels, else nothing. The form for
+    classification of PP-OCRv2's text recognition, Du et al. 2021, arXiv:2109.03144; w = v = 1 as in
+    PaddlePaddle/PaddleOCR's configuration. PaddleClas, which has it for classification, taps a late stage, and so do
+    we.
 
     Args:
         weight: w.
         feature_weight: v.
         features: submodules whose outputs are f (``:input`` for what goes in), joined by ``/``: the mean over them.
         graph: W.
+        divergence: D, as in `DML`.
 
-    We differ: targets are detached, as in `DML`; there the two networks have one joint loss, and nothing is.
+    We differ: one direction of the KL, as in `DML`; Paddle's DMLLoss is (KL(p || q) + KL(q || p)) / 2, which
+    ``divergence=symmetric_kl`` is. Its two networks have one joint loss in which nothing is detached: with that D, the
+    same gradient as ours, but for the connectors.
     """
 
     title = "U-DML"
@@ -34,9 +39,15 @@ class UDML(Method):
     )
 
     def __init__(
-        self, weight: float = 1.0, feature_weight: float = 1.0, features: str = "stage3", graph: Links = None
+        self,
+        weight: float = 1.0,
+        feature_weight: float = 1.0,
+        features: str = "stage3",
+        graph: Links = None,
+        divergence: str | Divergence = "kl",
     ) -> None:
         super().__init__(graph)
+        self.divergence = divergences.get(divergence)
         self.features = Features(features)
         self.losses = nn.ModuleList()
         self.weight, self.feature_weight = number("weight", weight), number("feature_weight", feature_weight)
@@ -48,7 +59,7 @@ class UDML(Method):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         students, sources = self.students_and_sources(cohort, batch)
         z, t = students.logits, sources.logits  # [P, B, C]
-        mimic = along(self.graph, kl, students=z, sources=t, of=batch)
+        mimic = along(self.graph, self.divergence, students=z, sources=t, of=batch)
         feature = self.features.along(self.graph, self.losses, students=students, sources=sources, of=batch)
         return {
             "task": label_loss(z, batch),

@@ -6,8 +6,8 @@ from codistill.study import Row, Study
 SMOOTHING = Row("alone", label_smoothing=0.1)  # the baseline to beat
 NOTES = ("A full run needs a GPU; --quick shows in a minute that it works here.",)
 COMMON = (
-    "one codebase for all, ResNet-18 (winycg/Self-KD-Lib) [read]: CE 76.24, DDGSD 76.61, Tf-KD-reg 76.61, CS-KD 78.66, "
-    "label smoothing 78.72, PS-KD 79.31"
+    "one codebase for all, ResNet-18 (winycg/Self-KD-Lib) [read]: CE 76.24, DDGSD 76.61 and Tf-KD-reg 76.61 (both with "
+    "another loss than ours), CS-KD 78.66, label smoothing 78.72, PS-KD 79.31"
 )
 
 

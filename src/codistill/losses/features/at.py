@@ -6,8 +6,8 @@ from codistill.losses.maps import positions, unit
 
 
 def attention(maps: Tensor, p: float = 2.0) -> Tensor:
-    """Q = sum_c |F_c|^p, divided by its norm over positions: ``[E, B, C, ...]`` -> ``[E, B, positions]``."""
-    return unit(positions(maps).abs().pow(p).sum(2))
+    """Q = sum_c |F_c|^p, divided by its norm over positions (+ 1e-6): ``[E, B, C, ...]`` -> ``[E, B, positions]``."""
+    return unit(positions(maps).abs().pow(p).sum(2), eps=1e-6)
 
 
 def at(students: Tensor, sources: Tensor, *, p: float = 2.0) -> Tensor:
