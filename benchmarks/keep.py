@@ -130,7 +130,7 @@ def relabel(path: Path) -> None:
     kept["notes"] = [*(note for note in notes if note not in published), *again.footnotes, *published]
     path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     if (table := path.with_suffix(".md")).exists():
-        table.write_text(markdown(kept), encoding="utf-8")
+        table.write_text(markdown(study.Summary.from_dict(kept)), encoding="utf-8")
 
 
 def relabel_all() -> None:

@@ -51,7 +51,7 @@ which belong to no peer's turn |
 RECIPES = """# Recipes
 
 A recipe is a comparison, ready to run. `codistill compare --recipe digits` runs one and writes its report;
-`codistill compare --recipe kd_zoo --quick` shows in a minute that everything is in place, on a few examples with small
+`codistill compare --recipe kd_zoo --quick` shows in a minute that everything works, on a few examples with small
 networks, and its figures mean nothing. Every setting can be given too: `codistill compare --recipe digits --epochs 20`.
 
 Published figures are other people's, accuracies in percent where nothing else is said; those of several repositories

@@ -137,7 +137,7 @@ class Summary:
 
     Attributes:
         recipe: the study's name.
-        quick: only a look whether everything is in place; its figures mean nothing.
+        quick: only a check that everything works; its figures mean nothing.
         seeds: of its runs.
         n_test: examples, or queries, that it was measured on.
         measure: what is compared: ``map`` of retrieval and of several labels each, else ``accuracy``.
