@@ -8,8 +8,8 @@ import codistill
 from codistill.run import Run
 
 NAMES = """
-Alone Batch Cohort DML DMLEnsemble DataSet Examples Graph KD Method PerPeer Record Row Run Study along blend compare
-complete cross_entropy from_dataset js kl restored resume reverse_kl ring star symmetric_kl train
+Alone Batch Cohort DML DMLEnsemble DataSet Examples Graph KD Method Needs PerPeer Record Row Run Study along blend
+compare complete cross_entropy from_dataset imitate js kl label_loss restored resume reverse_kl ring star symmetric_kl train
 """
 
 SETTINGS = {
