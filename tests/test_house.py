@@ -24,7 +24,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
     "spec checks randomness batch",
-    "discovery",
+    "discovery jsonable",
     "run losses schedules",
     "graph models data metrics",
     "cohort",

@@ -1,7 +1,6 @@
 import pytest
 
-from codistill.analysis.findings import number
-from codistill.analysis.judge import findings, merged, warnings
+from codistill.analysis.judge import findings, merged, number, warnings
 
 EPOCHS = 12
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
-from codistill.metrics.agreement import agreement
+from codistill.metrics.pairs import agreement
 
 
 def drawn(seed: int, *shape: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codistill.metrics.coverage import aurc
+from codistill.metrics.calibration import aurc
 
 
 def naive(logits, labels):

@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from codistill import metrics
+from codistill.cli.docs import metrics_page
 from codistill.metrics import SOURCES, averaged, columns, computed_from, described
-from codistill.report.metrics_page import with_tables
 from codistill.training.measure import measure_networks
 
-PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
-def test_the_tables_of_the_page_are_what_the_metrics_say():
+def test_the_page_of_metrics_is_what_the_metrics_say():
     text = PAGE.read_text(encoding="utf-8")
-    assert with_tables(text) == text, "run python -m codistill.report.metrics_page docs/evaluation.md"
+    assert text == metrics_page(), "run python -m codistill.cli.docs metrics > docs/metrics.md"
     assert all(f"| `{metric.key}` | {metric.about} |" in text for metric in described())
 
 
@@ -44,8 +44,7 @@ def test_a_metric_is_added_by_its_file_alone(tmp_path, monkeypatch):
         "def margin(logits, labels):\n"
         "    top = logits.topk(2, dim=-1).values\n"
         "    return (top[..., 0] - top[..., 1]).mean(-1)\n"
-        "METRICS = (Metric('margin', margin, source='decisions', order=99, about='gap', unit='', title='margin',"
-        " tables=('classes',)),)\n"
+        "METRICS = (Metric('margin', margin, 99, 'gap', title='margin', tables='classes', unit=''),)\n"
     )
     monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
     described.cache_clear()

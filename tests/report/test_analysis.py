@@ -181,7 +181,7 @@ def test_a_trace_by_differences_says_why(analysis):
 
 def test_numbers_are_short_and_have_a_real_minus():
     assert [figure(x) for x in (0.01234, -5.0, 123456.0, float("nan"))] == ["0.0123", "−5", "123456", "–"]
-    assert difference(Mean(1.0, 0.1, 4), Quantity("a", "A", "")) == ""
+    assert difference(Mean(1.0, 0.1, 4, None, None), Quantity("a", "A", "")) == ""
 
 
 def test_the_terminal_shows_every_table_and_finding(analysis):

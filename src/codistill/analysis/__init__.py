@@ -4,20 +4,18 @@ The checks of Zhang et al. 2018, section 3.6, and more: one idea to a file, pure
 `analyze` applies them to the folders of runs.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path as Folder
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
 
 from codistill import study as studies
 from codistill.analysis import judge, measures
-from codistill.analysis.findings import Finding
+from codistill.analysis.judge import Finding
 from codistill.analysis.measures import WIDER, NetworkMeasures, Path, Plane, Settings
 from codistill.analysis.peers import PeerEpoch, over_epochs
 from codistill.analysis.runs import Row, RunFolder, fleet_of, log_lines, run_folders, trained_networks
 from codistill.analysis.seeds import MethodMeans, method_means
+from codistill.jsonable import from_json, to_json
 from codistill.training.fleet import Fleet
 
 MADE_BY = "codistill analyze"
@@ -72,21 +70,16 @@ class Analysis:
     peers: list[PeerEpoch]
     findings: list[Finding]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain data: a number that is not finite is null, and what was skipped of a network is not there."""
-        values = {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
-        sentences = [{**_plain(finding), "sentence": str(finding)} for finding in self.findings]
-        networks = [
-            {name: _plain(value) for name, value in vars(network).items() if value is not None}
-            for network in self.networks
-        ]
-        return {**values, "networks": networks, "findings": sentences}
+        values: dict[str, object] = to_json(self, finite=True)
+        findings = [{**to_json(finding, finite=True), "sentence": str(finding)} for finding in self.findings]
+        return values | {"findings": findings}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Analysis":
+    def from_json(cls, values: Mapping[str, object]) -> "Analysis":
         """From what `to_json` gives; a number that was not finite stays None."""
-        analysis: Analysis = _typed(cls, values)
-        return analysis
+        return from_json(cls, values)
 
 
 def analyze(
@@ -154,32 +147,6 @@ def _examples(fleet: Fleet, settings: Settings) -> Examples:
         min(len(examples), WIDER * settings.examples) for examples in (fleet.streams.parts[0].train, fleet.dataset.test)
     )
     return Examples(min(train, settings.examples), train, test)
-
-
-def _plain(value: Any) -> Any:
-    """For JSON: a number that is not finite is null, tuples are lists, dataclasses are dicts."""
-    if hasattr(value, "__dataclass_fields__"):
-        return _plain(asdict(value))
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _typed(kind: Any, value: Any) -> Any:
-    """A JSON value as its type says: dataclasses, lists, tuples and dicts of them, and optional ones."""
-    if value is None:
-        return None
-    if isinstance(kind, type) and is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{f.name: _typed(hints[f.name], value[f.name]) for f in fields(kind) if f.name in value})
-    first, *rest = get_args(kind) or (kind,)
-    if get_origin(kind) is UnionType:
-        return _typed(first, value)
-    if get_origin(kind) in (list, tuple):
-        return get_origin(kind)(_typed(first, each) for each in value)
-    return {key: _typed(rest[0], each) for key, each in value.items()} if get_origin(kind) is dict else value
 
 
 __all__ = ["MADE_BY", "Analysis", "Settings", "analyze"]

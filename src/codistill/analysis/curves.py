@@ -64,12 +64,29 @@ class Curve(NamedTuple):
     value: list[float]
     source: int | None = None
 
+    @classmethod
+    def of(cls, lines: Sequence[EpochLine], value: Iterable[float], student: int, source: int | None = None) -> "Curve":
+        """The curve of a student, from the lines of its epochs and its value in each."""
+        who = f"peer {student}" + ("" if source is None else f" from peer {source}")
+        task = [float(line.task[student]) for line in lines]
+        return cls(who, student, [line.epoch for line in lines], task, list(map(float, value)), source)
+
+    @property
+    def ratios(self) -> list[float]:
+        """The divergence divided by the task term, in each epoch."""
+        return [ratio(value, task) for value, task in zip(self.value, self.task, strict=True)]
+
+
+def ratio(value: float, task: float) -> float:
+    """A term divided by the task's; infinite beside a task term of 0."""
+    return value / task if task > 0 else math.inf if value > 0 else 0.0
+
 
 def imitation_terms(line: EpochLine) -> dict[str, list[float]]:
     """The terms that peers learn from besides the labels: one finite number for each peer, and not all below 0."""
     peers = len(line.task)
     return {
-        name: [float(v) for v in values]
+        name: list(map(float, values))
         for name, values in line.terms.items()
         # a divergence is never below 0
         if name != "task" and peers and len(values) == peers and finite(values) and max(values) >= 0
@@ -86,36 +103,19 @@ def term_curves(run: Sequence[EpochLine]) -> dict[str, list[Curve]]:
     terms = [(line, imitation_terms(line)) for line in run]
     curves = {}
     for name in dict.fromkeys(name for _, each in terms for name in each):
-        lines = [(line, each[name]) for line, each in terms if name in each]
-        if any(v < 0 for _, values in lines for v in values):
-            continue
-        epochs = [line.epoch for line, _ in lines]
-        curves[name] = [
-            Curve(
-                f"peer {i}", i, epochs, [float(line.task[i]) for line, _ in lines], [values[i] for _, values in lines]
-            )
-            for i in range(len(lines[0][1]))
-        ]
+        lines = [line for line, each in terms if name in each]
+        by_peer = list(zip(*(each[name] for _, each in terms if name in each), strict=True))
+        if min(map(min, by_peer)) >= 0:
+            curves[name] = [Curve.of(lines, values, peer) for peer, values in enumerate(by_peer)]
     return curves
 
 
 def edge_curves(run: Sequence[EpochLine]) -> list[Curve]:
     """The curve of every edge of the method's graph."""
-    lines = [(line, line.edges) for line in run if line.edges is not None]
-    if not lines:
-        return []
-    epochs = [line.epoch for line, _ in lines]
-    return [
-        Curve(
-            f"peer {i} from peer {j}",
-            i,
-            epochs,
-            [float(line.task[i]) for line, _ in lines],
-            [float(edges[i][j]) for _, edges in lines],
-            j,
-        )
-        for i, j in _edges_of(lines[0][0].method, len(lines[0][1]))
-    ]
+    lines = [line for line in run if line.edges]
+    matrices = [line.edges for line in lines if line.edges]
+    edges = _edges_of(lines[0].method, len(matrices[0])) if lines else []
+    return [Curve.of(lines, [matrix[i][j] for matrix in matrices], i, j) for i, j in edges]
 
 
 def _edges_of(method: str, peers: int) -> list[tuple[int, int]]:
@@ -131,4 +131,4 @@ def _edges_of(method: str, peers: int) -> list[tuple[int, int]]:
     return every if weights is None else [(i, j) for i, j in every if weights[i, j]]
 
 
-__all__ = ["Curve", "EpochLine", "edge_curves", "epoch_lines", "finite", "imitation_terms", "term_curves"]
+__all__ = ["Curve", "EpochLine", "edge_curves", "epoch_lines", "finite", "imitation_terms", "ratio", "term_curves"]

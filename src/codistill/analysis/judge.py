@@ -4,14 +4,82 @@ Everything comes from the lines of ``log.jsonl``. The terms besides ``task`` tha
 imitation; ``edges`` are the divergences KL(p_j || p_i) at T = 1, whatever the method makes of them.
 """
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any
 
-from codistill.analysis.curves import Curve, EpochLine, edge_curves, epoch_lines, finite, term_curves
-from codistill.analysis.findings import Finding, healthy, identical_peers, too_small_term, unsound_curve
-from codistill.analysis.rules import FEWEST, collapsing, growing, identical, too_small
+from codistill.analysis.curves import Curve, EpochLine, edge_curves, epoch_lines, finite, ratio, term_curves
+
+# A term a hundredth as large as the task's moves the weights about a hundredth as far: no run can tell it from none.
+TOO_SMALL = 0.01
+# At a twentieth of its peak a term no longer has an effect; a task term falls as far by fitting the
+# data, so it only counts where the task's own share is several times larger, and where at most a twentieth of the task
+# term is left of it: at the end of a sound run on few examples both fall to nearly nothing together.
+COLLAPSED = 0.05
+FOLLOWS = 5.0
+# Peers grow apart somewhat while they fit; three times the early level, and more than the labels say, is another thing.
+GROWN = 3.0
+# A run that diverges stops within a few epochs; a term that rises all the time to this many task terms is on that way.
+RUNAWAY = 30.0
+# What rounding in float32 leaves of a divergence that is 0; peers that start apart have a thousand times as much.
+IDENTICAL = 1e-9
+FEWEST = 4  # epochs, below which the only warnings are of a runaway and of identical peers
+# A divergence this many times the term that is made of it has been divided by something (classes, the batch) or has a
+# small weight.
+SCALED_DOWN = 10.0
+
+FIXES = {
+    "identical": "build each network with a seed of its own, not by a deep copy, and give no network twice",
+    "too small": "raise weight; take the mean over the batch of sums over classes (batchmean), not a mean over classes "
+    "too; take the softmax over classes, not over the batch; a high temperature without T^2 shrinks it as well",
+    "alike": "their weight is not the matter: let them differ (other networks, own views, other seeds)",
+    "collapsing": "let them differ more (other networks, own views), lower weight, or train for fewer epochs",
+    "growing": "lower learning_rate or weight, set clip, or let the term ramp up; check whether one peer diverges",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know about a run's imitation.
+
+    Attributes:
+        kind: ``identical``, ``too small``, ``collapsing``, ``growing`` or ``healthy``.
+        warning: whether something should be changed.
+        method: of the run.
+        seeds: of the runs that show it.
+        term: its name in the log, or ``edges``.
+        peers: the students; for an edge, with their sources.
+        epoch: where the numbers are from.
+        text: what the curve does, with its numbers.
+        fix: what to change; empty where nothing.
+    """
+
+    kind: str
+    warning: bool
+    method: str
+    seeds: tuple[int, ...]
+    term: str
+    peers: tuple[str, ...]
+    epoch: int
+    text: str
+    fix: str = ""
+
+    def sentence(self) -> str:
+        """Who, and what the curve does."""
+        kind = ", seed " if len(self.seeds) == 1 else ", seeds "
+        seeds = kind + ", ".join(map(str, self.seeds)) if self.seeds else ""
+        return f"{self.method}{seeds}: {self.text}."
+
+    def __str__(self) -> str:
+        return self.sentence() + (f" To change: {self.fix}." if self.fix else "")
+
+
+def number(x: float) -> str:
+    """Two significant figures: 0.1234 -> ``0.12``, 126.3 -> ``126``, 3.2e-5 -> ``3.2e-05``."""
+    return f"{x:.0f}" if 99.5 <= abs(x) < 1e6 else f"{x:.2g}"
 
 
 def findings(lines: Iterable[Mapping[str, Any]]) -> list[Finding]:
@@ -47,35 +115,146 @@ def merged(every: Sequence[Finding]) -> list[Finding]:
 
 def _of_run(lines: list[EpochLine]) -> list[Finding]:
     run = [line for line in lines if finite(line.task or [math.nan])]
-    terms = term_curves(run)
+    terms, edges = term_curves(run), edge_curves(run)
     if not terms:
         return []
-    edges = edge_curves(run)
-    equal = [curve for curve in edges if identical(curve)]
-    every = [identical_peers(run[0], equal)] if equal else []
+    equal = [curve for curve in edges if curve.value[0] < IDENTICAL]
+    every = [_identical(run[0], equal)] if equal else []
     untaught = {curve.student for curve in edges} - {curve.student for curve in edges if curve not in equal}
     edges = [curve for curve in edges if curve not in equal]
     for term, group in terms.items():
         every += _of_term(run[0], term, [curve for curve in group if curve.student not in untaught], edges)
     covered = {finding.kind for finding in every}
-    for kind, rule in (("collapsing", collapsing), ("growing", growing)):
-        unsound = [] if kind in covered else [curve for curve in edges if rule(curve)]
-        if unsound:
-            every.append(unsound_curve(kind, run[0], "edges", unsound))
+    every += [each for each in _unsound(run[0], "edges", edges) if each.kind not in covered]
     return [finding for finding in every if finding.warning] or every
 
 
-def _of_term(line: EpochLine, term: str, group: list[Curve], edges: list[Curve]) -> Iterator[Finding]:
-    small = [curve for curve in group if too_small(curve)]
-    if small and len(small[0].value) >= FEWEST:  # peers begin by agreeing that they do not know
-        yield too_small_term(line, term, small, edges)
+def _of_term(line: EpochLine, term: str, group: list[Curve], edges: list[Curve]) -> list[Finding]:
+    small = [curve for curve in group if max(curve.ratios) < TOO_SMALL]
     rest = [curve for curve in group if curve not in small]
-    unsound = {"collapsing": [c for c in rest if collapsing(c)], "growing": [c for c in rest if growing(c)]}
-    for kind, curves in unsound.items():
-        if curves:
-            yield unsound_curve(kind, line, term, curves)
-    if rest and not any(unsound.values()):
-        yield healthy(line, term, rest, [e for e in edges if e.student in {c.student for c in rest}])
+    every = _unsound(line, term, rest)
+    if rest and not every:
+        every = [_healthy(line, term, rest, _of_students(edges, rest))]
+    if small and len(small[0].value) >= FEWEST:  # peers begin by agreeing that they do not know
+        every.insert(0, _too_small(line, term, small, _of_students(edges, small)))
+    return every
 
 
-__all__ = ["findings", "merged", "warnings"]
+def _of_students(edges: list[Curve], group: list[Curve]) -> list[float]:
+    """The divergences of the edges into these students."""
+    students = {curve.student for curve in group}
+    return [value for edge in edges if edge.student in students for value in edge.value]
+
+
+def collapsing(curve: Curve) -> bool:
+    """Ends at a few percent of its peak and of the task term, which kept several times as large a share of its own."""
+    peak = curve.value.index(max(curve.value))
+    if len(curve.value) < FEWEST or not curve.value[peak] > 0 or curve.ratios[-1] >= COLLAPSED:
+        return False
+    left = curve.value[-1] / curve.value[peak]
+    return left < COLLAPSED and ratio(curve.task[-1], curve.task[peak]) > FOLLOWS * left
+
+
+def growing(curve: Curve) -> bool:
+    """Rises over the second half, to several times its early level and above the task term; or runs away: rises in
+    every epoch, however few, to several times its first level and many times the task term.
+    """
+    value, n = curve.value, len(curve.value)
+    rises = all(after > before for before, after in itertools.pairwise(value))
+    if n > 1 and rises and value[-1] > GROWN * value[0] and curve.ratios[-1] > RUNAWAY:
+        return True
+    if n < FEWEST:
+        return False
+    early, third, last = fmean(value[: n // 4]), fmean(value[n // 2 : -(n // 4)]), fmean(value[-(n // 4) :])
+    return last > third and last > GROWN * early and last > fmean(curve.task[-(n // 4) :])
+
+
+# In words -----------------------------------------------------------------------------------------------------------
+
+
+def _finding(kind: str, line: EpochLine, term: str, group: Sequence[Curve], text: str, fix: str = "") -> Finding:
+    epoch = group[0].epochs[0 if kind == "identical" else -1]
+    seeds = () if line.seed is None else (line.seed,)
+    return Finding(kind, bool(fix), line.method, seeds, term, tuple(curve.who for curve in group), epoch, text, fix)
+
+
+def _who(group: Sequence[Curve]) -> str:
+    if len(group) > 4:
+        return f"{len(group)} {'peers' if group[0].source is None else 'edges'} (the first: {group[0].who})"
+    return ", ".join(curve.who for curve in group)
+
+
+def _identical(line: EpochLine, edges: list[Curve]) -> Finding:
+    text = (
+        f"the divergence of {_who(edges)} is {number(max(c.value[0] for c in edges))} nats in epoch "
+        f"{edges[0].epochs[0]}: these are the same weights, so they teach each other nothing"
+    )
+    return _finding("identical", line, "edges", edges, text, FIXES["identical"])
+
+
+def _too_small(line: EpochLine, term: str, group: list[Curve], divergences: list[float]) -> Finding:
+    """What is too small, and why, as far as the peers' divergence tells."""
+    most, value, task, epoch = max(
+        each for c in group for each in zip(c.ratios, c.value, c.task, c.epochs, strict=True)
+    )
+    text = (
+        f"the {term} term of {_who(group)} is too small to matter: at most {number(100 * most)} % of the task term "
+        f"({number(value)} beside {number(task)} in epoch {epoch})"
+    )
+    fix = FIXES["too small"]
+    if divergences:
+        divergence, size = fmean(divergences), fmean(v for c in group for v in c.value)
+        text += f"; the peers' divergence is {number(divergence)} nats on average"
+        if size > 0 and divergence > SCALED_DOWN * size:
+            text += f", {number(divergence / size)} times the term that is made of it"
+        elif size > 0:
+            text += ", so the peers are nearly equal"
+            fix = FIXES["alike"]
+    return _finding("too small", line, term, group, text, fix)
+
+
+def _unsound(line: EpochLine, term: str, group: list[Curve]) -> list[Finding]:
+    """Curves that collapse, and curves that grow; the numbers are the worst one's."""
+    what, every = "divergence" if term == "edges" else f"{term} term", []
+    if falling := [curve for curve in group if collapsing(curve)]:
+        worst = min(falling, key=lambda c: ratio(c.value[-1], max(c.value)))
+        change = _change(worst, worst.value.index(max(worst.value)))
+        text = f"the {what} of {_who(falling)} collapses, {change}: the students have become like their sources"
+        every.append(_finding("collapsing", line, term, falling, text, FIXES["collapsing"]))
+    if rising := [curve for curve in group if growing(curve)]:
+        change = _change(max(rising, key=lambda c: c.ratios[-1]), 0)
+        text = (
+            f"the {what} of {_who(rising)} grows without bound, {change}: peers that overfit disagree ever more, or "
+            "one of them diverges"
+        )
+        every.append(_finding("growing", line, term, rising, text, FIXES["growing"]))
+    return every
+
+
+def _change(curve: Curve, at: int) -> str:
+    """From one epoch to the last."""
+    return (
+        f"from {number(curve.value[at])} in epoch {curve.epochs[at]} to {number(curve.value[-1])} in epoch "
+        f"{curve.epochs[-1]} ({curve.who}), while the task term went from {number(curve.task[at])} to "
+        f"{number(curve.task[-1])}"
+    )
+
+
+def _healthy(line: EpochLine, term: str, group: list[Curve], divergences: list[float]) -> Finding:
+    means = [fmean(values) for values in zip(*(curve.value for curve in group), strict=True)]
+    shares = [fmean(ratios) for ratios in zip(*(curve.ratios for curve in group), strict=True)]
+    high = means.index(max(means))
+    text = (
+        f"the {term} term does something: {number(fmean(means))} on average, {number(means[high])} at its "
+        f"peak in epoch {group[0].epochs[high]}, {number(means[-1])} at the end; that is "
+        f"{number(100 * fmean(shares))} % of the task term on average, {number(100 * shares[-1])} % at the end"
+    )
+    if divergences:
+        text += (
+            f"; the peers' divergence is {number(fmean(divergences))} nats on average (0.1 to 0.3 is what the "
+            "sentiment study saw on images)"
+        )
+    return _finding("healthy", line, term, group, text)
+
+
+__all__ = ["Finding", "findings", "merged", "number", "warnings"]

@@ -41,8 +41,8 @@ class Mean:
     mean: float
     sd: float
     n: int
-    difference: float | None = None
-    ci95: tuple[float, float] | None = None
+    difference: float | None
+    ci95: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def _mean(name: str, networks: Sequence[NetworkMeasures], alone: Mapping[Key, Ne
         if value is not None and base is not None:
             by_seed.setdefault(network.seed, []).append((value, base))
     if not by_seed:
-        return Mean(mean, sd, len(values))
+        return Mean(mean, sd, len(values), None, None)
     gain = paired_gain(by_seed.values())
     return Mean(mean, sd, len(values), gain.mean, gain.interval)
 

@@ -2,6 +2,7 @@
 
 python -m codistill.cli.docs methods > docs/methods.md
 python -m codistill.cli.docs recipes > docs/recipes.md
+python -m codistill.cli.docs metrics > docs/metrics.md
 """
 
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from codistill import methods
 from codistill.cli.listing import RecipeRow, command, method_rows, recipe_rows
 from codistill.methods import Needs
+from codistill.metrics import described
 from codistill.spec import Spec
 from codistill.study import Study, Summary
 
@@ -61,6 +63,15 @@ remembered is not here.
 This page is made by `python -m codistill.cli.docs recipes > docs/recipes.md`; `codistill list recipes` prints the same
 rows.
 """
+
+METRICS = """# Metrics
+
+What each number of [a result](evaluation.md) is, by its key in `results.jsonl`. Metrics of pairs are matrices `[P, P]`.
+Averaged queries are the mean embeddings of all queries of one identity and camera, where there are several.
+
+This page is made by `python -m codistill.cli.docs metrics > docs/metrics.md`.
+"""
+WHERE = {"decisions": "all but retrieval", "labels": "several labels", "pairs": "pairs"}
 
 
 def methods_page(results: Path = RESULTS) -> str:
@@ -136,6 +147,16 @@ def _section(row: RecipeRow) -> list[str]:
     return lines
 
 
+def metrics_page() -> str:
+    """``docs/metrics.md``."""
+    titles = ("key", "what it is", "unit", "better", "of")
+    rows = [
+        (f"`{m.key}`", m.about, m.unit, m.better or "-", m.where or WHERE.get(m.source, "retrieval"))
+        for m in described()
+    ]
+    return "\n".join([METRICS, *map(_cells, (titles, ["---"] * len(titles), *rows))]) + "\n"
+
+
 def _settings(study: Study) -> list[str]:
     run = study.base
     rate = f"{run.optimizer}, rate {run.learning_rate:g}, decay {run.weight_decay:g}, {run.schedule}"
@@ -150,10 +171,10 @@ def _settings(study: Study) -> list[str]:
     ]
 
 
-PAGES = {"methods": methods_page, "recipes": recipes_page}
+PAGES = {"methods": methods_page, "recipes": recipes_page, "metrics": metrics_page}
 
 if __name__ == "__main__":
     sys.stdout.write(PAGES[sys.argv[1]]())
 
 
-__all__ = ["methods_page", "recipes_page"]
+__all__ = ["methods_page", "metrics_page", "recipes_page"]

@@ -22,11 +22,6 @@ SOURCES: tuple[Source, ...] = ("decisions", "labels", "ranking", "multi_query", 
 BETTER = ("higher", "lower", "")
 
 
-def _always(task: str, classes: int, labels: Tensor) -> bool:
-    """Whatever the data."""
-    return True
-
-
 @dataclass(frozen=True)
 class Metric:
     """One number that evaluation computes.
@@ -34,31 +29,36 @@ class Metric:
     Attributes:
         key: in ``results.jsonl``.
         value: the function of what `source` says; peers are its leading dim.
+        order: among the keys of one source, and of a summary; any number.
+        about: what it is, for the documentation.
+        better: ``higher`` or ``lower``; empty where neither is.
+        title: of its column in printed tables.
+        tables: those that have the column, of ``classes``, ``labels``, ``retrieval``, separated by spaces.
+        unit: ``fraction`` (printed as percent), ``nats`` or anything else.
         source: ``decisions``, every labelled decision as one among M classes (logits ``[P, n, M]``, labels ``[n]`` ->
             ``[P]``); ``labels``, several labels each (log-odds ``[P, N, C]``, labels ``[N, C]`` -> ``[P]``);
             ``ranking`` and ``multi_query``, a `metrics.retrieval.Ranking` of single or of averaged queries -> a number;
             ``pairs``, as decisions, -> ``[P, P]``.
-        order: among the keys of one source, and of a summary; any number.
-        about: what it is, for the documentation.
         where: which data have it, for the documentation.
-        unit: ``fraction`` (printed as percent), ``nats`` or anything else.
-        better: ``higher`` or ``lower``; empty where neither is.
-        fits: of the task, the number of classes M and the labels: can it be computed? (decisions and labels only)
-        title: of its column in printed tables.
-        tables: those that have the column: ``classes``, ``labels``, ``retrieval``.
+        fits: of the task, the number of classes M and the labels: can it be computed? None: always.
     """
 
     key: str
     value: Callable[..., Any]
-    source: Source
     order: int
     about: str
-    where: str = ""
-    unit: str = "fraction"
     better: Literal["higher", "lower", ""] = ""
-    fits: Callable[[str, int, Tensor], bool] = _always
     title: str = ""
-    tables: tuple[str, ...] = ()
+    tables: str = ""
+    unit: str = "fraction"
+    source: Source = "decisions"
+    where: str = ""
+    fits: Callable[[str, int, Tensor], bool] | None = None
+
+
+def unlabelled(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """A function of logits as one of logits and labels."""
+    return lambda logits, labels: function(logits)
 
 
 @cache
@@ -76,7 +76,7 @@ def computed_from(source: Source) -> list[Metric]:
 
 def columns(table: str) -> list[Metric]:
     """The metrics that have a column in a printed table, those where higher is better first."""
-    shown = [metric for metric in described() if table in metric.tables]
+    shown = [metric for metric in described() if table in metric.tables.split()]
     return sorted(shown, key=lambda metric: BETTER.index(metric.better))
 
 
@@ -86,4 +86,4 @@ def averaged() -> list[str]:
     return list(dict.fromkeys(metric.key for metric in sorted(single, key=lambda metric: metric.order)))
 
 
-__all__ = ["Metric", "averaged", "columns", "computed_from", "described"]
+__all__ = ["Metric", "averaged", "columns", "computed_from", "described", "unlabelled"]

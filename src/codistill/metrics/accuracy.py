@@ -28,7 +28,7 @@ def accuracy(logits: Tensor, labels: Tensor, top: int = 1) -> Tensor:
     check(logits, labels)
     if not 1 <= top <= logits.shape[-1]:
         raise ValueError(f"top={top}: choose 1 to {logits.shape[-1]}, the number of classes")
-    return (_ahead(logits, labels) < top).to(_float(logits)).mean(-1)
+    return (_ahead(logits, labels) < top).to(torch.promote_types(logits.dtype, torch.float32)).mean(-1)
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
@@ -44,32 +44,18 @@ def _ahead(logits: Tensor, labels: Tensor) -> Tensor:
     return ahead.masked_fill(logits.isnan().any(-1), logits.shape[-1])
 
 
-def _float(logits: Tensor) -> torch.dtype:
-    return torch.float64 if logits.dtype == torch.float64 else torch.float32
-
-
 METRICS = (
-    Metric(
-        "accuracy",
-        accuracy,
-        source="decisions",
-        order=10,
-        about="share of examples whose most probable class is the label",
-        better="higher",
-        title="accuracy",
-        tables=("classes",),
-    ),
+    Metric("accuracy", accuracy, 10, "share whose most probable class is the label", "higher", "accuracy", "classes"),
     Metric(
         "top5",
         partial(accuracy, top=5),
-        source="decisions",
-        order=70,
-        about="share whose label is among the five most probable",
+        70,
+        "share whose label is among the five most probable",
+        "higher",
+        "top-5",
+        "classes",
         where="more than 5 classes",
-        better="higher",
         fits=lambda task, classes, labels: classes > 5,
-        title="top-5",
-        tables=("classes",),
     ),
 )
 

@@ -105,54 +105,36 @@ def _check_labels(logits: Tensor, labels: Tensor) -> None:
 
 
 def _shaped(values: list[float], logits: Tensor) -> Tensor:
-    dtype = torch.float64 if logits.dtype == torch.float64 else torch.float32
+    dtype = torch.promote_types(logits.dtype, torch.float32)
     return torch.tensor(values, dtype=dtype, device=logits.device).reshape(logits.shape[:-2])
 
 
+def _any(task: str, classes: int, labels: Tensor) -> bool:
+    return bool((labels == 1).any())
+
+
+def _two(task: str, classes: int, labels: Tensor) -> bool:
+    return task != "multilabel" and classes == 2
+
+
+_labels = partial(Metric, better="higher", tables="labels", source="labels")
 METRICS = (
     Metric(
         "f1",
         f1,
-        source="decisions",
-        order=80,
-        about="2 tp / (2 tp + fp + fn) of class 1",
+        80,
+        "2 tp / (2 tp + fp + fn) of class 1",
+        "higher",
+        "F1",
+        "classes",
         where="two classes, or one logit",
-        better="higher",
-        fits=lambda task, classes, labels: task != "multilabel" and classes == 2,
-        title="F1",
-        tables=("classes",),
+        fits=_two,
     ),
-    Metric(
-        "map",
-        mean_average_precision,
-        source="labels",
-        order=0,
-        about="mean over the labels of the average precision of their ranking",
-        better="higher",
-        fits=lambda task, classes, labels: bool((labels == 1).any()),
-        title="mAP",
-        tables=("labels",),
+    _labels(
+        "map", mean_average_precision, 0, "mean over the labels of their average precision", title="mAP", fits=_any
     ),
-    Metric(
-        "f1_macro",
-        partial(f1_labels, average="macro"),
-        source="labels",
-        order=90,
-        about="mean of the labels' F1",
-        better="higher",
-        title="F1 macro",
-        tables=("labels",),
-    ),
-    Metric(
-        "f1_micro",
-        partial(f1_labels, average="micro"),
-        source="labels",
-        order=91,
-        about="F1 of all decisions together",
-        better="higher",
-        title="F1 micro",
-        tables=("labels",),
-    ),
+    _labels("f1_macro", f1_labels, 90, "mean of the labels' F1", title="F1 macro"),
+    _labels("f1_micro", partial(f1_labels, average="micro"), 91, "F1 of all decisions together", title="F1 micro"),
 )
 
 __all__ = ["METRICS", "f1", "f1_labels", "mean_average_precision"]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from statistics import fmean
 from typing import TypeVar
 
@@ -10,11 +11,21 @@ from torch import Tensor
 
 from codistill.losses.divergences.kl import relative_entropy
 from codistill.losses.posterior import log_posterior
-from codistill.metrics import Metric
+from codistill.metrics import Metric, unlabelled
 from codistill.metrics.accuracy import correct
 from codistill.metrics.labels import check
 
 Value = TypeVar("Value")
+
+
+def agreement(logits: Tensor) -> Tensor:
+    """Share of the examples on which two peers choose the same class: ``[..., P, N, C]`` -> ``[..., P, P]``.
+
+    A peer with a NaN logit chooses no class, so it agrees with nobody on that example, itself included.
+    """
+    choice = logits.argmax(-1).masked_fill(logits.isnan().any(-1), -1)
+    same = (choice.unsqueeze(-2) == choice.unsqueeze(-3)) & (choice.unsqueeze(-2) >= 0)
+    return same.to(torch.promote_types(logits.dtype, torch.float32)).mean(-1)
 
 
 def error_correlation(logits: Tensor, labels: Tensor) -> Tensor:
@@ -71,37 +82,17 @@ def off_diagonal(matrix: Sequence[Sequence[Value]]) -> list[Value]:
 
 
 def off_diagonal_mean(matrices: Iterable[Sequence[Sequence[float | None]]]) -> float | None:
-    """The mean off the diagonals of all matrices together; entries that are None are left out, and None is the answer
-    where there is no other."""
+    """The mean off the diagonals of all matrices together, without entries that are None; None where all are."""
     values = [value for matrix in matrices for value in off_diagonal(matrix) if value is not None]
     return fmean(values) if values else None
 
 
+_pairs = partial(Metric, source="pairs")
 METRICS = (
-    Metric(
-        "error_correlation",
-        error_correlation,
-        source="pairs",
-        order=20,
-        about='Pearson\'s r of "is wrong": 1, on the very same examples; 0, as if by chance; null for a network that '
-        "is always right",
-    ),
-    Metric(
-        "kl",
-        lambda logits, labels: kl_matrix(logits),
-        source="pairs",
-        order=30,
-        about="mean of KL(p_source ‖ p_student) in nats, at [student, source] as in a graph",
-        unit="nats",
-    ),
-    Metric(
-        "js",
-        lambda logits, labels: js_matrix(logits),
-        source="pairs",
-        order=40,
-        about="mean of the Jensen-Shannon divergence, 0 to log 2 nats",
-        unit="nats",
-    ),
+    _pairs("agreement", unlabelled(agreement), 10, "share of examples on which both choose the same class"),
+    _pairs("error_correlation", error_correlation, 20, "Pearson's r of their errors; null for one never wrong"),
+    _pairs("kl", unlabelled(kl_matrix), 30, "mean of KL(source ‖ student), at [student, source]", unit="nats"),
+    _pairs("js", unlabelled(js_matrix), 40, "mean of the Jensen-Shannon divergence, 0 to log 2", unit="nats"),
 )
 
-__all__ = ["METRICS", "error_correlation", "js_matrix", "kl_matrix", "off_diagonal", "off_diagonal_mean"]
+__all__ = ["METRICS", "agreement", "error_correlation", "js_matrix", "kl_matrix", "off_diagonal", "off_diagonal_mean"]

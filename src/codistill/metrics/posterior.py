@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from codistill.losses.posterior import log_posterior
-from codistill.metrics import Metric
+from codistill.metrics import Metric, unlabelled
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -38,17 +38,6 @@ def top_posterior(logits: Tensor, ranks: int = 5) -> Tensor:
     return log_posterior(logits).topk(ranks, dim=-1).values.exp().mean(-2)
 
 
-METRICS = (
-    Metric(
-        "entropy",
-        lambda logits, labels: entropy(logits),
-        source="decisions",
-        order=50,
-        about="mean of -sum p log p",
-        unit="nats",
-        title="entropy",
-        tables=("classes",),
-    ),
-)
+METRICS = (Metric("entropy", unlabelled(entropy), 50, "mean of -sum p log p", "", "entropy", "classes", "nats"),)
 
 __all__ = ["METRICS", "entropy", "mean_posterior", "top_posterior"]

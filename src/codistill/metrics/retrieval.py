@@ -1,6 +1,8 @@
 """Retrieval: where in a gallery's ranking a query finds its own identity, seen by another camera."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import NamedTuple
 
 import torch
@@ -12,6 +14,7 @@ from codistill.metrics import Metric
 JUNK = -1
 CHUNK = 256  # queries that are ranked at once
 RANKS = (1, 5, 10)
+Labels = tuple[Tensor, Tensor]  # identities and cameras
 
 
 class Ranking(NamedTuple):
@@ -34,8 +37,8 @@ class Ranking(NamedTuple):
 
 def retrieval(
     distances: Tensor | Iterable[Tensor],
-    query: tuple[Tensor, Tensor],
-    gallery: tuple[Tensor, Tensor],
+    query: Labels,
+    gallery: Labels,
     *,
     ranks: Sequence[int] = RANKS,
 ) -> Ranking:
@@ -55,19 +58,8 @@ def retrieval(
     Raises:
         ValueError: shapes that do not fit, a distance that is NaN, or no query that has a match.
     """
-    scores: list[_Scores] = []
-    done, count = 0, len(query[0])
-    for rows in torch.split(distances, CHUNK) if isinstance(distances, Tensor) else distances:
-        chunk = slice(done, done + len(rows))
-        if chunk.stop > count or rows.shape[1:] != gallery[0].shape:
-            break
-        done = chunk.stop
-        scores.append(_scores(*_ranked(rows, (query[0][chunk], query[1][chunk]), gallery)))
-    if done != count or any(len(labels) != count for labels in query) or gallery[0].shape != gallery[1].shape:
-        raise ValueError(
-            f"distances do not fit {count} queries and a gallery of {len(gallery[0])}: give [Q, G], and an identity "
-            "and a camera to each image"
-        )
+    chunks = torch.split(distances, CHUNK) if isinstance(distances, Tensor) else distances
+    scores = [_scores(*_ranked(rows, each, gallery)) for rows, each in _with_labels(chunks, query, gallery)]
     if not any(len(chunk.first) for chunk in scores):
         raise ValueError("no query has a match in the gallery by another camera: check identities and cameras")
     first, mean, trapezoid = (torch.cat(values) for values in zip(*scores, strict=True))
@@ -75,7 +67,23 @@ def retrieval(
     return Ranking(cmc, float(mean.mean()), float(trapezoid.mean()), len(first))
 
 
-def _ranked(rows: Tensor, query: tuple[Tensor, Tensor], gallery: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _with_labels(chunks: Iterable[Tensor], query: Labels, gallery: Labels) -> Iterator[tuple[Tensor, Labels]]:
+    """Each chunk of distances, and the labels of its queries."""
+    done, count = 0, len(query[0])
+    for rows in chunks:
+        chunk = slice(done, done + len(rows))
+        if chunk.stop > count or rows.shape[1:] != gallery[0].shape:
+            break
+        done = chunk.stop
+        yield rows, (query[0][chunk], query[1][chunk])
+    if done != count or len(query[1]) != count or gallery[0].shape != gallery[1].shape:
+        raise ValueError(
+            f"distances do not fit {count} queries and a gallery of {len(gallery[0])}: give [Q, G], and an identity "
+            "and a camera to each image"
+        )
+
+
+def _ranked(rows: Tensor, query: Labels, gallery: Labels) -> tuple[Tensor, Tensor]:
     """Each query's ranking ``[q, G]``: which entries are matches, and which count at all."""
     if rows.isnan().any():
         raise ValueError("a distance is nan: check the features")
@@ -164,60 +172,22 @@ def multi_query(embeddings: Tensor, identity: Tensor, camera: Tensor) -> tuple[T
     return torch.stack(means), distinct[:, 0], distinct[:, 1]
 
 
-def _rank(k: int, order: int) -> Metric:
-    return Metric(
-        f"cmc{k}",
-        lambda ranking: float(ranking.cmc[RANKS.index(k)]),
-        source="ranking",
-        order=order,
-        about=f"fraction of queries with a match among the first {k}" if k > 1 else "fraction whose first is a match",
-        better="higher",
-        title=f"rank-{k}",
-        tables=("retrieval",),
-    )
+def _cmc(k: int) -> Callable[[Ranking], float]:
+    return lambda ranking: float(ranking.cmc[RANKS.index(k)])
 
 
+_single = partial(Metric, better="higher", tables="retrieval", source="ranking")
+_averaged = partial(Metric, better="higher", tables="retrieval", source="multi_query")
 METRICS = (
-    Metric(
-        "map",
-        lambda ranking: ranking.mean_ap,
-        source="ranking",
-        order=0,
-        about="mean over the queries of the mean precision at the matches; the one that studies compare",
-        better="higher",
-        title="mAP",
-        tables=("retrieval",),
+    _single("map", attrgetter("mean_ap"), 0, "mean over queries of the mean precision at the matches", title="mAP"),
+    _single("map_trapezoid", attrgetter("trapezoid"), 100, "as Market-1501's own program computes it", tables=""),
+    _averaged("map_multi", attrgetter("mean_ap"), 110, "`map` of averaged queries", title="multi-query mAP"),
+    *(
+        _single(f"cmc{k}", _cmc(k), order, f"fraction of queries with a match in the top {k}", title=f"rank-{k}")
+        for k, order in zip(RANKS, (120, 130, 140), strict=True)
     ),
-    Metric(
-        "map_trapezoid",
-        lambda ranking: ranking.trapezoid,
-        source="ranking",
-        order=100,
-        about="the same by Market-1501's own program, each match adding (P_old + P_new) / 2n",
-        better="higher",
-    ),
-    Metric(
-        "map_multi",
-        lambda ranking: ranking.mean_ap,
-        source="multi_query",
-        order=110,
-        about="`map` with the mean embedding of all queries of one identity and camera, where there are several",
-        better="higher",
-        title="multi-query mAP",
-        tables=("retrieval",),
-    ),
-    *(_rank(k, order) for k, order in zip(RANKS, (120, 130, 140), strict=True)),
-    Metric(
-        "queries", lambda ranking: ranking.queries, source="ranking", order=150, about="that have a match", unit="count"
-    ),
-    Metric(
-        "cmc1_multi",
-        lambda ranking: float(ranking.cmc[0]),
-        source="multi_query",
-        order=160,
-        about="`cmc1` of these averaged queries",
-        better="higher",
-    ),
+    _single("queries", attrgetter("queries"), 150, "how many have a match", unit="count", better="", tables=""),
+    _averaged("cmc1_multi", _cmc(1), 160, "`cmc1` of averaged queries", tables=""),
 )
 
 __all__ = ["METRICS", "Ranking", "concatenated", "distances", "multi_query", "retrieval"]

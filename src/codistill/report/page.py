@@ -6,7 +6,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from codistill.analysis.findings import Finding
+from codistill.analysis.judge import Finding
 from codistill.report.prose import environment, plain
 from codistill.report.table import Cell, Column, Row, Table
 

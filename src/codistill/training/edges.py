@@ -6,8 +6,7 @@ from torch import Tensor
 from codistill.batch import Batch
 from codistill.cohort.memory import Memory
 from codistill.losses.posterior import log_posterior
-from codistill.metrics.agreement import agreement
-from codistill.metrics.pairs import kl_matrix
+from codistill.metrics.pairs import agreement, kl_matrix
 from codistill.training.fleet import Fleet, Member
 
 WATCHED_STEPS = 8  # of an epoch, about

@@ -39,7 +39,7 @@ def _measure(outputs: Tensor, labels: Tensor, task: str) -> list[Values]:
     columns = {
         metric.key: metric.value(*inputs[metric.source]).tolist()
         for metric in (*computed_from("decisions"), *computed_from("labels"))
-        if metric.source in inputs and metric.fits(task, flat.shape[-1], labels)
+        if metric.source in inputs and (metric.fits is None or metric.fits(task, flat.shape[-1], labels))
     }
     return [{key: column[i] for key, column in columns.items()} for i in range(len(outputs))]
 
