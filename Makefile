@@ -1,11 +1,18 @@
 # make quickstart   installs into .venv and runs the main job
 # make test         installs into .venv and runs format, lint, type check, tests
+# make lint         format, lint and type check alone
+# make suite        the tests alone: make suite JOBS=8 TESTS="tests/losses tests/test_graph.py"
+# make coverage     the tests, with the share of lines and branches that they run
+# make format       formats, and mends what the linter can mend
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+JOBS   ?= 2
+TESTS  ?= tests
+PYTEST  = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist=worksteal
 
-.PHONY: quickstart test lint format clean
+.PHONY: quickstart test lint suite coverage format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,8 +28,13 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: $(STAMP)
 	$(BIN)/codistill compare --recipe digits --name quickstart --if-exists resume
 
-test: lint
-	$(BIN)/python -m pytest
+test: lint suite
+
+suite: $(STAMP)
+	$(PYTEST) $(TESTS)
+
+coverage: $(STAMP)
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -34,4 +46,4 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov

@@ -17,6 +17,7 @@ import torch
 
 from codistill.run import Run
 from codistill.study import versions
+from codistill.training.build import build_fleet
 from codistill.training.fleet import Fleet
 from codistill.training.step import take
 
@@ -43,7 +44,7 @@ def seconds(fleet: Fleet, step: int) -> float:
 
 def measure(run: Run, rounds: int) -> dict[str, float]:
     """Median and quartiles of loop / stack, and the median step of each."""
-    fleets = {execute: Fleet([run], execute=execute) for execute in ("loop", "stack")}
+    fleets = {execute: build_fleet([run], execute=execute) for execute in ("loop", "stack")}
     times: dict[str, list[float]] = {execute: [] for execute in fleets}
     for turn in range(rounds + 2):
         for execute, fleet in fleets.items():

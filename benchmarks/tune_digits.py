@@ -15,7 +15,7 @@ from pathlib import Path
 from codistill.recipes.digits import digits
 from codistill.run import Run
 from codistill.study import versions
-from codistill.training.loop import results
+from codistill.training.results import results
 
 SEEDS = tuple(range(100, 105))
 NETWORKS = 4
@@ -29,10 +29,10 @@ OUT = Path(__file__).parent / "results" / "tune_digits.json"
 
 def score(run: Run) -> tuple[float, float]:
     """Mean validation accuracy of single networks trained alone, and its standard error over seeds."""
-    from codistill.training.fleet import Fleet
+    from codistill.training.build import build_fleet
     from codistill.training.state import Training
 
-    training = Training(Fleet([run.replace(seed=seed) for seed in SEEDS]), None)
+    training = Training(build_fleet([run.replace(seed=seed) for seed in SEEDS]), None)
     while training.step < training.fleet.total:
         training.advance()
     rows = [row for row in results(training.fleet, "valid") if row["peer"] is not None]

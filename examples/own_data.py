@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from codistill import DataSet, Examples, Run
-from codistill.training.loop import logged, restored, resume, train
+from codistill.training.loop import restored, resume, train
+from codistill.training.records import logged
 
 
 def pictures(count: int, seed: int) -> Examples:

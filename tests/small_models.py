@@ -6,7 +6,7 @@ from torch import nn
 
 from codistill.models.inception import Block, Widths
 from codistill.models.mobilenet import _stage
-from codistill.models.parts import kaiming, pooled
+from codistill.models.parts.layers import kaiming, pooled
 from codistill.models.preact_resnet import preact_resnet
 from codistill.models.vit import vit
 from codistill.models.wrn import wrn

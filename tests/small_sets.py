@@ -2,14 +2,12 @@
 
 import csv
 import gzip
-import io
-import pickle
 import struct
 from pathlib import Path
 
 import numpy as np
 
-from small_pictures import omniglot_tree, save
+from small_images import omniglot_tree, save
 
 WORDS = [
     "a",
@@ -32,38 +30,25 @@ WORDS = [
 ]
 
 
-class Python2(pickle._Pickler):
-    """Writes bytes as Python 2 wrote its str, which is how the official files hold names and pixels."""
-
-    dispatch = dict(pickle._Pickler.dispatch)  # noqa: RUF012
-
-    def save_bytes(self, value: bytes) -> None:
-        self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)
-        self.memoize(value)
-
-    dispatch[bytes] = save_bytes
-
-
 def cifar10(root: Path) -> None:
-    """Two images of each class in each of the six files."""
-    labels = [i % 10 for i in range(20)]
-    parts = {f"data_batch_{i}": i for i in range(1, 6)} | {"test_batch": 6}
-    files = {name: {b"data": _rows(20, seed), b"labels": labels} for name, seed in parts.items()}
-    _pickled(root / "cifar-10-batches-py", files | {"batches.meta": {b"label_names": _names(10)}})
+    """Two images of each class in each of the six files, in the binary form."""
+    for seed, name in enumerate((*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")):
+        labels = np.arange(20, dtype=np.uint8)[:, None] % 10
+        _binary(root / "cifar-10-batches-bin" / f"{name}.bin", labels, seed)
+    _names(root / "cifar-10-batches-bin" / "batches.meta.txt", 10)
 
 
 def cifar100(root: Path) -> None:
-    """Two images of each of the hundred classes to learn from, one to be tested on."""
-    files = {
-        name: {b"data": _rows(n, n), b"fine_labels": [i % 100 for i in range(n)], b"coarse_labels": [0] * n}
-        for name, n in (("train", 200), ("test", 100))
-    }
-    meta = {b"fine_label_names": _names(100), b"coarse_label_names": _names(20)}
-    _pickled(root / "cifar-100-python", files | {"meta": meta})
+    """Two images of each of the hundred classes to train on, one to test on, in the binary form."""
+    for name, n in (("train", 200), ("test", 100)):
+        fine = np.arange(n, dtype=np.uint8) % 100
+        _binary(root / "cifar-100-binary" / f"{name}.bin", np.stack([fine // 5, fine], axis=1), n)
+    _names(root / "cifar-100-binary" / "fine_label_names.txt", 100)
+    _names(root / "cifar-100-binary" / "coarse_label_names.txt", 20)
 
 
 def mnist(root: Path) -> None:
-    """120 pictures to learn from, 70 to be tested on."""
+    """120 images to train on, 70 to test on."""
     home = root / "MNIST" / "raw"
     home.mkdir(parents=True)
     for name, n in (("train", 120), ("t10k", 70)):
@@ -95,7 +80,7 @@ def imdb(root: Path, reviews: int = 40) -> None:
 
 
 def market1501(root: Path, learnt: int = 12, sought: int = 4) -> None:
-    """Persons on four pictures each, by two cameras; others to search for, and a distractor."""
+    """Persons on four images each, by two cameras; others for retrieval, and a distractor."""
     home = root / "Market-1501-v15.09.15"
     for person in range(1, learnt + 1):
         for i in range(4):
@@ -120,20 +105,14 @@ def _box(folder: Path, person: int, number: int) -> None:
     save(folder / f"{person:04}_c{number % 2 + 1}s1_{number:06}_00.jpg", seed=10 * person + number, size=(64, 128))
 
 
-def _rows(n: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(256, size=(n, 3072), dtype=np.uint8)
+def _binary(path: Path, labels: np.ndarray, seed: int) -> None:
+    path.parent.mkdir(exist_ok=True)
+    rows = np.random.default_rng(seed).integers(256, size=(len(labels), 3072), dtype=np.uint8)
+    path.write_bytes(np.concatenate([labels.astype(np.uint8), rows], axis=1).tobytes())
 
 
-def _names(n: int) -> list[bytes]:
-    return [f"thing{i}".encode() for i in range(n)]
-
-
-def _pickled(folder: Path, files: dict[str, object]) -> None:
-    folder.mkdir()
-    for name, entries in files.items():
-        file = io.BytesIO()
-        Python2(file, protocol=2).dump(entries)
-        (folder / name).write_bytes(file.getvalue().replace(b"numpy._core.", b"numpy.core."))
+def _names(path: Path, n: int) -> None:
+    path.write_text("\n".join(f"thing{i}" for i in range(n)))
 
 
 def _review(seed: int) -> str:

@@ -5,18 +5,19 @@ import torch
 
 from codistill.cli import main
 from codistill.run import Run
+from codistill.training.build import build_fleet
 from codistill.training.evaluate import changes, predictions
-from codistill.training.fleet import Fleet
-from codistill.training.loop import logged, train
+from codistill.training.loop import train
+from codistill.training.records import logged
 
 RUN = Run(models=("cnn:width=4",), labels=60, batch=20, epochs=1, valid=50, execute="loop", device="cpu")
 
 
 def test_networks_are_compared_with_those_of_the_same_seed_and_number():
-    before = Fleet([RUN.replace(seed=1), RUN.replace(seed=2)])
-    after = Fleet([RUN.replace(seed=2, method="alone", peers=3), RUN.replace(seed=4, method="alone", peers=3)])
+    before = build_fleet([RUN.replace(seed=1), RUN.replace(seed=2)])
+    after = build_fleet([RUN.replace(seed=2, method="alone", peers=3), RUN.replace(seed=4, method="alone", peers=3)])
     with torch.no_grad():
-        for leaf in after.leaves:
+        for leaf in after.turns[0].leaves:
             leaf.tensor.add_(0.1 * torch.randn(leaf.tensor.shape, generator=torch.Generator().manual_seed(0)))
     rows = changes(before, after, "valid")
     assert [(r.peer, r.n) for r in rows] == [(0, 50), (1, 50)]
@@ -32,11 +33,11 @@ def test_networks_are_compared_with_those_of_the_same_seed_and_number():
 
 
 def test_single_runs_are_compared_whatever_their_seeds_but_on_the_same_examples():
-    one, two = Fleet([RUN]), Fleet([RUN.replace(seed=1)])
+    one, two = build_fleet([RUN]), build_fleet([RUN.replace(seed=1)])
     assert len(changes(one, two, "test")) == 2
     with pytest.raises(ValueError, match="have other examples in part='valid': .* or part=test"):
         changes(one, two, "valid")
-    three = Fleet([RUN.replace(seed=s) for s in (2, 3)])
+    three = build_fleet([RUN.replace(seed=s) for s in (2, 3)])
     with pytest.raises(ValueError, match="no run of the one has the seed of a run of the other"):
         changes(one, three, "test")
 

@@ -16,6 +16,7 @@ from codistill.cohort import Cohort
 from codistill.methods.dml import DML
 from codistill.methods.kd import KD
 from codistill.run import Run
+from codistill.training.slots import peers_by_run
 
 EXECUTORS = ["loop", "stack"]
 FILES = ["peers.safetensors", "state.safetensors", "state.json"]
@@ -122,8 +123,9 @@ def test_nothing_of_ours_unpickles_saves_or_loads_with_torch():
             importing |= {path.name for name in names if name.partition(".")[0] in modules}
             called = isinstance(node, ast.Attribute) and id(node) not in tensors_alone and ast.unparse(node) in calls
             assert not called, f"{path.name}: {node.lineno}"
-    assert importing <= {"cifar.py", "start.py"}
-    assert "from pickle import UnpicklingError\n" in (root / "start.py").read_text(encoding="utf-8")
+    assert importing <= {"cifar.py", "initial_weights.py"}
+    weights = (root / "training" / "initial_weights.py").read_text(encoding="utf-8")
+    assert "from pickle import UnpicklingError\n" in weights
 
 
 # Whole or not at all ------------------------------------------------------------------------------------------------
@@ -234,7 +236,7 @@ def test_what_is_frozen_for_good_is_not_saved_and_what_moves_is():
     checkpoint.restore_method(other, moved)
     x = small_nets.images(6)
     torch.testing.assert_close(other.teacher(x).logits, method.teacher(x).logits, rtol=1e-12, atol=1e-13)
-    with pytest.raises(ValueError, match="the checkpoint's method state differs in 'sources.teacher"):
+    with pytest.raises(ValueError, match="the checkpoint's method state differs in 'teacher"):
         checkpoint.restore_method(DML(), moved)
 
 
@@ -251,7 +253,7 @@ def test_runs_are_read_as_they_were_written(tmp_path):
 
 def test_peers_stand_side_by_side_and_seeds_of_a_run_together():
     pair, alone = Run(), Run(method="alone", peers=3)
-    placed = checkpoint.places([pair, alone, pair.replace(seed=1), alone.replace(seed=1)])
+    placed = peers_by_run([pair, alone, pair.replace(seed=1), alone.replace(seed=1)])
     assert list(placed) == [pair, pair.replace(seed=1), alone, alone.replace(seed=1)]
     assert list(placed.values()) == [range(2), range(2, 4), range(4, 7), range(7, 10)]
 

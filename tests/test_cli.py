@@ -15,7 +15,7 @@ import torch
 from codistill import cli, discovery
 from codistill.checkpoint import latest
 from codistill.run import Run
-from codistill.training.loop import read_lines
+from codistill.training.records import read_lines
 
 SMALL = ["--labels", "60", "--batch", "20", "--models", "cnn:width=4", "--execute", "stack"]
 QUICK = [*SMALL, "--epochs", "2"]

@@ -11,7 +11,7 @@ from torch import nn
 import naive
 from codistill.batch import PerPeer
 from codistill.cohort import Cohort
-from codistill.cohort.outputs import collect, collect_embeddings
+from codistill.cohort.collection import collect, collect_embeddings
 from codistill.training.measure import measure_networks, measure_pairs
 from codistill.training.results import Origin, PairsResult, rows_of
 
@@ -223,10 +223,10 @@ def test_features_are_what_goes_into_the_last_layer(execute, nets, images):
     for net, features in zip(nets, found, strict=True):
         net.eval()
         torch.testing.assert_close(features, net[:5](images).detach(), rtol=1e-5, atol=1e-5)
-    assert list(cohort.taps) == ["5:input"]
+    assert [list(taps) for taps in cohort.taps.values()] == [["5:input"]] * len(nets)
     assert cohort.training
     assert collect_embeddings(cohort, [images], "0")[0].shape == (23, 4 * 36)  # flat, whatever it was
-    assert list(cohort.taps) == ["5:input"]
+    assert [list(taps) for taps in cohort.taps.values()] == [["5:input"]] * len(nets)
 
 
 def test_peers_may_have_features_of_other_lengths(images):

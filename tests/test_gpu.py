@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from codistill.run import Run
-from codistill.training.fleet import Fleet
+from codistill.training.build import build_fleet
 from codistill.training.loop import train
 from codistill.training.state import Training
 
@@ -18,7 +18,7 @@ RUN = Run(peers=3, labels=60, batch=20, epochs=2, schedule="constant", precision
 def test_a_gpu_ends_where_the_cpu_does(execute, update):
     ends = []
     for device in ("cpu", "cuda"):
-        training = Training(Fleet([RUN.replace(device=device, execute=execute, update=update)]), None)
+        training = Training(build_fleet([RUN.replace(device=device, execute=execute, update=update)]), None)
         for _ in range(training.fleet.total):
             training.advance()
         ends.append([training.fleet.cohort.peer_state(i) for i in range(3)])
@@ -30,7 +30,7 @@ def test_a_gpu_ends_where_the_cpu_does(execute, update):
 @pytest.mark.parametrize("execute", ["loop", "stack"])
 def test_a_step_never_waits_for_the_device(execute):
     run = RUN.replace(device="cuda", execute=execute, precision="float32", clip=1.0)
-    training = Training(Fleet([run, run.replace(method="alone")]), None)
+    training = Training(build_fleet([run, run.replace(method="alone")]), None)
     training.advance()
     torch.cuda.set_sync_debug_mode("error")
     try:

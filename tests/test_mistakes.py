@@ -11,9 +11,10 @@ from torch import nn
 from codistill import DML, Batch, Cohort, DataSet, Examples, Run, cli, data, methods
 from codistill.checkpoint import latest
 from codistill.methods import IdenticalPeers
-from codistill.models.trial import try_out
+from codistill.models.parts.trial import try_out
 from codistill.spec import UnknownName
-from codistill.training.loop import Diverged, resume, train
+from codistill.training.loop import resume, train
+from codistill.training.records import Diverged
 
 RUN = Run(labels=60, batch=20, epochs=1, execute="loop")
 
@@ -94,11 +95,11 @@ def test_evaluating_on_the_way_without_a_validation_part(digits):
 def test_a_value_that_is_no_number(value):
     good, bad = pictures([0, 1] * 600), pictures([0, 1] * 600)
     bad.x[1100, 0, 3, 4] = value
-    with pytest.raises(ValueError, match=r"^train, example 1100 holds a value that is no number \(nan or inf\)"):
+    with pytest.raises(ValueError, match=r"^train, example 1100 holds an invalid value \(nan or inf\)"):
         DataSet(bad, good, 2, "classes", (0.5,), (0.5,), ())
-    with pytest.raises(ValueError, match="^test, example 1100 holds a value that is no number"):
+    with pytest.raises(ValueError, match="^test, example 1100 holds an invalid value"):
         DataSet(good, bad, 2, "classes", (0.5,), (0.5,), ())
-    with pytest.raises(ValueError, match="^train, example 1100 holds a value that is no number"):
+    with pytest.raises(ValueError, match="^train, example 1100 holds an invalid value"):
         data.from_dataset(zip(bad.x, bad.y, strict=True), zip(good.x, good.y, strict=True))
     for mean, std in (((value,), (0.5,)), ((0.5,), (value,))):
         with pytest.raises(ValueError, match=r"=\((nan|inf),\): every value must be a number"):
@@ -123,7 +124,7 @@ def test_a_data_folder_that_is_missing(tmp_path):
 
 def test_a_data_folder_that_is_missing_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match=r"(?s)^codistill: error: cifar10 is not there.*--data-root.*--download"):
+    with pytest.raises(SystemExit, match=r"(?s)^codistill: error: cifar10 was not found.*--data-root.*--download"):
         cli.main(["train", "--data", "cifar10", "--data-root", "nowhere"])
     assert not list(tmp_path.iterdir())
 

@@ -13,11 +13,12 @@ from codistill.report.study_page import write_report
 from codistill.report.verdict import headline
 from codistill.run import Run
 from codistill.study import Study, Summary, compare, costs, summary
+from codistill.training.build import build_fleet
 from codistill.training.evaluate import changes
-from codistill.training.fleet import Fleet
-from codistill.training.loop import read_lines, results, train
+from codistill.training.loop import train
 from codistill.training.measure import measure_retrieval
-from codistill.training.results import Origin, result_from_json, retrieval_rows
+from codistill.training.records import read_lines
+from codistill.training.results import Origin, result_from_json, results, retrieval_rows
 from open_digits import open_digits
 
 RUN = Run(
@@ -38,7 +39,7 @@ def dataset():
 
 @pytest.fixture(scope="module")
 def fleet(dataset):
-    return Fleet([RUN.replace(seed=3)], dataset=dataset)
+    return build_fleet([RUN.replace(seed=3)], dataset=dataset)
 
 
 def by_hand(dataset, features):
@@ -123,7 +124,7 @@ def test_a_submodule_that_is_not_there_is_an_error_before_training(embedding, wh
 
 
 def test_closed_sets_do_not_ask_for_an_embedding():
-    Fleet([RUN.replace(data="digits", embedding="nothing", labels=60, valid=0)])
+    build_fleet([RUN.replace(data="digits", embedding="nothing", labels=60, valid=0)])
 
 
 def test_predictions_of_an_open_set_cannot_change(fleet):

@@ -14,8 +14,9 @@ from codistill import data, discovery
 from codistill.methods import find
 from codistill.run import UPDATES, Run
 from codistill.spec import Spec
-from codistill.training.fleet import Fleet
-from codistill.training.loop import results, train
+from codistill.training.build import build_fleet
+from codistill.training.loop import train
+from codistill.training.results import results
 from codistill.training.state import Training
 
 METHODS = discovery.available("codistill.methods")
@@ -67,7 +68,7 @@ def run_of(method, update, execute, teacher):
 
 def trained(run, dataset):
     """After its one epoch: the fleet, what every peer was before, the line of the log."""
-    fleet = Fleet([run], dataset=dataset)
+    fleet = build_fleet([run], dataset=dataset)
     before = [{n: t.clone() for n, t in fleet.cohort.peer_state(i).items()} for i in range(PEERS)]
     training = Training(fleet, None)
     for _ in range(STEPS):
@@ -110,7 +111,7 @@ def reasons(method, update, teacher, digits):
         return [REFUSED[method, update]]
     if update == "together":
         return []
-    (member,) = Fleet([run_of(method, "together", "loop", teacher)], dataset=digits).members
+    (member,) = build_fleet([run_of(method, "together", "loop", teacher)], dataset=digits).members
     return [words for words, holds in NO_TURNS.items() if holds(member.method)]
 
 
@@ -136,5 +137,5 @@ def test_options_and_refusals_are_of_methods_that_there_are():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_says_whether_it_has_parameters(method, digits, teacher):
-    (member,) = Fleet([run_of(method, "together", "loop", teacher)], dataset=digits).members
+    (member,) = build_fleet([run_of(method, "together", "loop", teacher)], dataset=digits).members
     assert any(p.requires_grad for p in member.method.parameters()) == find(method).needs.parameters

@@ -14,7 +14,7 @@ from codistill.methods import find
 from codistill.run import Run
 from codistill.spec import Spec, UnknownName
 from codistill.study import Study, compare, costs, load, parts, summary
-from codistill.training.loop import read_lines
+from codistill.training.records import read_lines
 from codistill.training.results import result_from_json
 
 BASE = Run(models=("cnn:width=4",), labels=60, batch=20, epochs=4, learning_rate=0.2, peers=2, execute="stack")

@@ -15,9 +15,10 @@ from codistill.run import Run
 from codistill.spec import Spec
 from codistill.study import Study, compare, costs, parts
 from codistill.training import initial_weights as start
-from codistill.training.fleet import Fleet
-from codistill.training.loop import read_lines
+from codistill.training.build import build_fleet
+from codistill.training.records import read_lines
 from codistill.training.results import result_from_json
+from codistill.training.slots import peers_by_run
 
 SMALL, MIDDLE, LARGE = "cnn:width=4", "cnn:width=6", "cnn"
 BASE = Run(models=(SMALL,), labels=60, batch=20, epochs=1, learning_rate=0.2, average=0.5, execute="loop", device="cpu")
@@ -187,7 +188,7 @@ def part_of(folder, name, seed):
 def delivered(folder, name, seed, peer, raw=False):
     """What a network of a row became, from the checkpoint's tensors."""
     home, run = part_of(folder, name, seed)
-    number = checkpoint.places(read_runs(home))[run][peer]
+    number = peers_by_run(read_runs(home))[run][peer]
     saved = checkpoint.load(checkpoint.latest(home))
     tensors = saved.peers if raw else saved.delivered
     return {n.partition(".")[2]: t for n, t in tensors.items() if n.partition(".")[0] == str(number)}
@@ -202,18 +203,18 @@ def same(net, tensors):
 @pytest.mark.parametrize("seed", STUDY.seeds)
 def test_who_starts_trained_starts_as_the_one_trained_alone_of_its_seed(finished, seed):
     _, run = part_of(finished, BEGUN, seed)
-    fleet = Fleet([run], teachers={LARGE: part_of(finished, BASELINES[LARGE], seed)[0]})
+    fleet = build_fleet([run], teachers={LARGE: part_of(finished, BASELINES[LARGE], seed)[0]})
     nets = [fleet.cohort.network(i) for i in range(2)]
     assert same(nets[0], delivered(finished, BASELINES[LARGE], seed, 0))
     other = next(s for s in STUDY.seeds if s != seed)
     assert not same(nets[0], delivered(finished, BASELINES[LARGE], other, 0))
-    assert same(nets[1], Fleet([run.replace(method="alone", models=(SMALL,))]).cohort.network(1).state_dict())
+    assert same(nets[1], build_fleet([run.replace(method="alone", models=(SMALL,))]).cohort.network(1).state_dict())
 
 
 @pytest.mark.parametrize("seed", STUDY.seeds)
 def test_a_teacher_is_the_average_of_the_one_trained_alone_of_the_student_s_seed(finished, seed):
     _, run = part_of(finished, TAUGHT, seed)
-    fleet = Fleet([run], teachers={MIDDLE: part_of(finished, BASELINES[MIDDLE], seed)[0]})
+    fleet = build_fleet([run], teachers={MIDDLE: part_of(finished, BASELINES[MIDDLE], seed)[0]})
     (teacher,) = (m for m in fleet.members[0].method.modules() if isinstance(m, Cohort))
     assert len(teacher) == 1
     assert same(teacher.network(0), delivered(finished, BASELINES[MIDDLE], seed, 0))

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from codistill.batch import Batch as Batch
     from codistill.batch import PerPeer as PerPeer
     from codistill.cohort import Cohort as Cohort
+    from codistill.data.conversion import from_dataset as from_dataset
     from codistill.data.examples import DataSet as DataSet
     from codistill.data.examples import Examples as Examples
-    from codistill.data.own import from_dataset as from_dataset
     from codistill.graph import Graph as Graph
     from codistill.graph import along as along
     from codistill.graph import blend as blend

@@ -1,9 +1,15 @@
 """What a step learns from."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from torch import Tensor
+from torch.utils import _pytree as pytree
+
+OPAQUE = (
+    "batch.x is the handle of a step's inputs: give it to a cohort as it is, cohort(batch.x). Its tensors are "
+    "batch.x.value; a pass of what is computed from them is not shared, and leaves batch statistics as they are"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,14 +21,60 @@ class PerPeer:
 
 
 @dataclass(frozen=True, eq=False)
+class Inputs:
+    """A step's inputs as `train` gives them to a method: a handle, to be given to a cohort as it is.
+
+    Whoever gives a cohort the same handle, or a part of the same inputs, shares one forward pass. In `train`, anything
+    else is a pass of its own, which nobody shares and which leaves batch statistics and other buffers as they are.
+
+    Attributes:
+        value: the inputs of those peers that the handle was made for: a tensor or anything nested of tensors, or a
+            `PerPeer`.
+        whole: the inputs of which these are a part; None where they are all there is.
+        owners: of a whole, the cohort's peers that its value is for.
+    """
+
+    value: Any
+    whole: "Inputs | None" = None
+    owners: tuple[int, ...] = ()
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise TypeError(OPAQUE)
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __neg__ = _refuse
+    __matmul__ = __getitem__ = __iter__ = _refuse
+
+    @classmethod
+    def __torch_function__(cls, *_: object) -> NoReturn:
+        raise TypeError(OPAQUE)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(name if name.startswith("__") else f"{name!r}: {OPAQUE}")
+
+
+def value_of(x: Any) -> Any:
+    """The inputs themselves, whether they come with a handle or not."""
+    return x.value if isinstance(x, Inputs) else x
+
+
+def of_peer(x: Any, peer: int, peers: int) -> Any:
+    """One peer's inputs ``[B, ...]`` of those that ``peers`` peers were given."""
+    x = value_of(x)
+    if not isinstance(x, PerPeer):
+        return x
+    blocks = len(pytree.tree_leaves(x.inputs)[0])
+    return pytree.tree_map(lambda t: t[peer * blocks // peers], x.inputs)
+
+
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Inputs and what is known of them.
 
     Attributes:
-        x: the inputs: a tensor ``[B, ...]``, or anything nested of tensors, for all peers; a `PerPeer` where peers have
-            their own.
+        x: the inputs: in `train` a handle, see `Inputs`; in your own loop a tensor ``[B, ...]``, or anything nested of
+            tensors, for all peers; a `PerPeer` where peers have their own.
         y: labels ``[B]`` (see `cross_entropy` for other tasks), or with a leading peer dim; -1 is unlabelled.
-        views: other distortions of the same samples, in the form of x.
+        views: other views of the same samples, in the form of x.
         index: the samples' numbers in the data set, ``[B]`` or ``[P, B]``.
         partner: another sample of the same class for each, in the form of x.
         mask: samples or tokens that count, in the form of y.

@@ -24,6 +24,7 @@ from codistill.run import Run
 
 Tensors = dict[str, Tensor]
 PATTERN = "step-*"
+AVERAGE = "average."  # in the state, what the averages of the weights begin with
 
 
 class BrokenCheckpoint(ValueError):
@@ -47,7 +48,7 @@ class Checkpoint:
     @property
     def delivered(self) -> Tensors:
         """The networks that are evaluated: the averages of the weights where there are any, else the peers."""
-        return _part(self.state, "average.") or self.peers
+        return under(AVERAGE, self.state) or self.peers
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
@@ -119,7 +120,8 @@ def peers_of(cohort: Cohort) -> Tensors:
     return {f"{i}.{name}": t for i in cohort.peers for name, t in cohort.peer_state(i).items()}
 
 
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> Tensors:
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+    """The tensors whose names begin with a prefix, by the rest of their names."""
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
@@ -133,7 +135,7 @@ def restore_peers(cohort: Cohort, tensors: Mapping[str, Tensor]) -> None:
     if saved != set(cohort.peers):
         raise ValueError(f"the checkpoint has {len(saved)} peers, the cohort {len(cohort)}")
     for i in cohort.peers:
-        cohort.load_peer_state(i, _part(tensors, f"{i}."))
+        cohort.load_peer_state(i, under(f"{i}.", tensors))
 
 
 # Optimizers ---------------------------------------------------------------------------------------------------------
@@ -157,7 +159,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, leaves: Iterable[Leaf], 
     for leaf in leaves:
         if id(leaf.tensor) not in owned:
             continue
-        each = [_part(tensors, f"peers.{peer}.{leaf.name}.") for peer in leaf.peers]
+        each = [under(f"peers.{peer}.{leaf.name}.", tensors) for peer in leaf.peers]
         state = {}
         for key, first in each[0].items():
             value = torch.stack([one[key] for one in each]) if leaf.stacked and key != "step" else first
@@ -210,17 +212,3 @@ def read_runs(folder: Path) -> list[Run]:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not the folder of a run: {path} is missing")
     return [Run.from_dict(settings) for settings in json.loads(path.read_text(encoding="utf-8"))]
-
-
-def places(runs: Iterable[Run]) -> dict[Run, range]:
-    """Which peers of a folder's cohort are whose: the runs' peers one after the other, runs that differ only in
-    their seed together."""
-    members: dict[Run, list[Run]] = {}
-    for run in runs:
-        members.setdefault(run.replace(seed=0), []).append(run)
-    placed: dict[Run, range] = {}
-    start = 0
-    for run in (run for member in members.values() for run in member):
-        placed[run] = range(start, start + run.peers)
-        start += run.peers
-    return placed

@@ -15,7 +15,8 @@ def number(setting: str, value: object, low: float = 0.0, high: float = inf, *, 
     """The value, if it is a number from ``low`` (or above it) to ``high``; else a ValueError that names the setting."""
     fits = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
     if not isinstance(value, int | float) or not fits or (above and value == low):
-        limits = f"{'above' if above else 'at least'} {low:g}" if high == inf else f"from {low:g} to {high:g}"
+        least, most = ("above", " and up to") if above else ("at least" if high == inf else "from", " to")
+        limits = f"{least} {low:g}" + ("" if high == inf else f"{most} {high:g}")
         raise ValueError(f"{setting}={value!r}: give a number {limits}")
     return value
 

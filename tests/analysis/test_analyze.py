@@ -10,7 +10,8 @@ from codistill import study as studies
 from codistill.analysis import Settings, analyze
 from codistill.run import Run
 from codistill.study import Study, compare, costs
-from codistill.training.loop import logged, restored, train
+from codistill.training.loop import restored, train
+from codistill.training.records import logged
 
 BASE = Run(labels=60, batch=20, models=("cnn:width=4",), epochs=2, execute="stack", device="cpu")
 QUICK = Settings(examples=30, draws=2, probes=2)
@@ -61,7 +62,7 @@ def test_its_numbers_are_those_of_the_networks_of_the_folder(comparison, found):
     part = studies.parts(studies.load(comparison), comparison)[0]
     fleet = restored(part.folder)
     run = next(r for r in fleet.runs if r.method.name == "dml" and r.seed == 1)
-    peer = fleet.places[run][1]
+    peer = fleet.peers_by_run[run][1]
     train_part = fleet.streams.parts[1].train
     net = fleet.cohort.network(peer).eval()
     mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (fleet.dataset.mean, fleet.dataset.std))

@@ -4,7 +4,7 @@ from torch import nn
 
 from analysis.small import net, same, state
 from codistill.analysis.weights import drawn, filter_norms, moved, norm, weights
-from codistill.models.mode import evaluating
+from codistill.models.parts.mode import evaluating
 from small_nets import Tied, several
 
 

@@ -8,13 +8,14 @@ from torch import nn
 
 import small_nets
 from codistill import checkpoint, data
-from codistill.batch import PerPeer
+from codistill.batch import Inputs, PerPeer
 from codistill.cohort import Cohort
 from codistill.cohort.branches import trunks
 from codistill.run import Run
 from codistill.spec import UnknownName
-from codistill.training.fleet import Fleet
-from codistill.training.loop import logged, resume, train
+from codistill.training.build import build_fleet
+from codistill.training.loop import resume, train
+from codistill.training.records import logged
 from codistill.training.state import Training
 
 AT = "5"  # the first linear layer: batch norm before it and after it
@@ -145,8 +146,9 @@ def test_the_trunk_s_statistics_move_once_a_pass_and_never_without_a_gradient(ex
         quiet = cohort(x).logits
     assert counts(cohort) == [0, 0]
     with cohort.remember():
-        loud = cohort(x).logits
-        cohort(x)
+        shared = Inputs(x)
+        loud = cohort(shared).logits
+        cohort(shared)
     close(quiet, loud)
     assert [counts(cohort, i) for i in range(3)] == [[1, 1]] * 3
     cohort.eval()(x)
@@ -356,7 +358,7 @@ def test_a_run_that_was_left_ends_where_an_unbroken_one_does(method, execute, tm
 
 
 def test_every_seed_has_a_trunk_and_statistics_move_once_a_step(execute):
-    training = Training(Fleet([RUN.replace(seed=seed, execute=execute) for seed in (0, 1)]), None)
+    training = Training(build_fleet([RUN.replace(seed=seed, execute=execute) for seed in (0, 1)]), None)
     for _ in range(2):
         training.advance()
     cohort = training.fleet.cohort
@@ -375,14 +377,14 @@ def test_auto_times_branches(monkeypatch):
         original(self, nets, **settings)
 
     monkeypatch.setattr(Cohort, "__init__", watched)
-    Fleet([RUN.replace(execute="auto")])
+    build_fleet([RUN.replace(execute="auto")])
     assert seen == ["stage3"] * 3
 
 
 @pytest.mark.parametrize("update", ["in_turn", "fresh_batch"])
 def test_branches_take_no_turns(update):
     with pytest.raises(ValueError, match="branches of one trunk have no turns; use update='together'"):
-        Fleet([RUN.replace(method="dml", update=update)])
+        build_fleet([RUN.replace(method="dml", update=update)])
 
 
 @pytest.mark.parametrize(
@@ -390,18 +392,18 @@ def test_branches_take_no_turns(update):
 )
 def test_branches_have_no_inputs_of_their_own(changes):
     with pytest.raises(ValueError, match="branches of one trunk (see the same inputs|were given inputs that differ)"):
-        Fleet([RUN.replace(**{"method": "dml", "augment": ("crop:pad=1",), "batch": 10, **changes})])
+        build_fleet([RUN.replace(**{"method": "dml", "augment": ("crop:pad=1",), "batch": 10, **changes})])
 
 
 def test_a_method_of_branches_needs_branches():
     with pytest.raises(ValueError, match="method 'one' needs branches of one trunk: set branch_at, e.g. stage3"):
-        Fleet([RUN.replace(branch_at=None)])
+        build_fleet([RUN.replace(branch_at=None)])
 
 
 def test_a_run_of_branches_can_be_a_teacher(tmp_path):
     run = RUN.replace(method="dml", epochs=1)
     list(logged(train(run, tmp_path), tmp_path))
-    fleet = Fleet(
+    fleet = build_fleet(
         [run.replace(method="kd:teacher=t", branch_at=None)], teachers={"t": tmp_path}, dataset=data.load("digits")
     )
     saved = checkpoint.load(checkpoint.latest(tmp_path))

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import small_nets
+from codistill.batch import Inputs
 from codistill.cohort import Cohort
 from codistill.spec import UnknownName
 
@@ -96,17 +97,39 @@ def test_features_follow_the_view_s_order(execute):
     close(cohort[[2, 0]](x).features["4"], torch.stack([nets[i][:5](x) for i in (2, 0)]))
 
 
-def test_like_peers_tapped_in_two_places_are_right_or_refused():
+def test_like_peers_may_be_tapped_in_two_places(execute):
     nets = small_nets.several("cc")
     x = small_nets.images(5)
-    loop = Cohort(copy.deepcopy(nets))
-    loop.tap("f", ["7", "6"])
-    expected = torch.stack([nets[0][:8](x), nets[1][:7](x)])
-    close(loop(x).features["f"], expected)
-    stack = Cohort(nets, execute="stack")
-    stack.tap("f", ["7", "6"])
-    with pytest.raises(ValueError, match="feature 'f': peers that run as one stack are tapped at 6, 7.*execute='loop'"):
-        stack(x)
+    cohort = Cohort(copy.deepcopy(nets), execute=execute)
+    cohort.tap("f", ["7", "6"])
+    cohort.tap("g", ["4", "7"])
+    features = cohort(x).features
+    close(features["f"], torch.stack([nets[0][:8](x), copy.deepcopy(nets[1])[:7](x)]))
+    assert [tuple(f.shape[1:]) for f in features["g"]] == [tuple(nets[0][:5](x).shape[1:]), (6,)]
+
+
+def test_one_name_may_be_another_submodule_for_other_peers_of_a_stack(execute):
+    nets = small_nets.several("ccc")
+    x = small_nets.images(5)
+    cohort = Cohort(copy.deepcopy(nets), execute=execute)
+    cohort[:2].tap("f", "7")
+    cohort[[2]].tap("f", "4")
+    batch = Inputs(x, owners=cohort.peers)
+    with cohort.remember(batch):
+        one, two = cohort[:2](batch).features["f"], cohort[[2]](batch).features["f"]
+    assert cohort.passes.forward == 3
+    close(one, torch.stack([net[:8](x) for net in copy.deepcopy(nets[:2])]))
+    close(two, nets[2][:5](x).unsqueeze(0))
+
+
+def test_features_of_one_call_take_the_place_of_those_tapped(execute):
+    nets = small_nets.several("cc")
+    cohort = Cohort(copy.deepcopy(nets), execute=execute)
+    cohort.tap("4", "1")
+    x = small_nets.images(5)
+    features = cohort.outputs(x, (1,), {"4": "4"}).features
+    close(features["4"], nets[1][:5](x).unsqueeze(0))
+    assert cohort.outputs(x, (1,), {}).features == {}
 
 
 def test_a_submodule_that_runs_twice_is_an_error_that_says_so(execute):

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import os
 import pickle
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from codistill.data import cifar as module
-from codistill.data.cifar import cifar10, cifar100, read_pickle
+from codistill.data.cifar import cifar10, cifar100
 from codistill.data.examples import channel_statistics
 
 REAL = os.environ.get("CODISTILL_DATA")
@@ -18,6 +19,8 @@ real = pytest.mark.skipif(
     not REAL or not (Path(REAL) / "cifar-100-python").is_dir(),
     reason="CODISTILL_DATA names no folder with cifar-100-python",
 )
+
+
 NAMES10 = [f"thing{i}" for i in range(10)]
 FINE, COARSE = [f"fine{i}" for i in range(100)], [f"coarse{i}" for i in range(20)]
 
@@ -104,6 +107,17 @@ def planes(x):
     )
 
 
+@pytest.fixture(autouse=True)
+def _published(request, monkeypatch):
+    """The files written here are the official ones."""
+    if "real" in request.node.name:
+        return
+    for name, files in (("PYTHON10", python10()[1]), ("PYTHON100", python100())):
+        archive, *_ = getattr(module, name).items()
+        md5 = {file: hashlib.md5(raw).hexdigest() for file, raw in files.items()}
+        monkeypatch.setattr(module, name, dict([archive]) | md5)
+
+
 LAYOUTS10 = [
     ("cifar-10-batches-py", "cifar-10-python.tar.gz", python10),
     ("cifar-10-batches-bin", "cifar-10-binary.tar.gz", binary10),
@@ -144,14 +158,6 @@ def test_cifar100_has_fine_and_coarse_labels(tmp_path, folder, archive, make, la
     assert (data.classes, data.names) == (len(names), tuple(names))
 
 
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("protocol", [3, 4])
-def test_a_file_saved_again_by_python_3_is_read_too(order, protocol):
-    x = np.asarray(rows(3, 4), order=order)
-    entries = read_pickle(pickle.dumps({"data": x, "labels": [1, 2, 3]}, protocol=protocol), "a file")
-    assert torch.equal(entries["data"], torch.tensor(np.ascontiguousarray(x)))
-
-
 class Hostile:
     def __init__(self, function, *args):
         self.call = (function, args)
@@ -160,39 +166,34 @@ class Hostile:
         return self.call
 
 
-@pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("function", [os.mkdir, eval, getattr, np.load])
-def test_a_hostile_pickle_is_refused_and_runs_nothing(tmp_path, function, protocol):
+@pytest.mark.parametrize("function", [os.mkdir, eval])
+@pytest.mark.parametrize("place", ["folder", "archive"])
+def test_a_hostile_pickle_is_refused_and_runs_nothing(tmp_path, function, place):
     target = tmp_path / "made"
     code = str(target) if function is not eval else f"__import__('os').mkdir({str(target)!r})"
     _, files = python10()
-    files["data_batch_3"] = pickle.dumps({"data": Hostile(function, code)}, protocol=protocol)
-    write(tmp_path / "cifar-10-batches-py", files)
-    with pytest.raises(ValueError, match=r"data_batch_3: refused, it names .*do not trust it"):
+    files["data_batch_3"] = pickle.dumps({"data": Hostile(function, code)})
+    if place == "folder":
+        write(tmp_path / "cifar-10-batches-py", files)
+    else:
+        pack(tmp_path / "cifar-10-python.tar.gz", "cifar-10-batches-py", files)
+    with pytest.raises(ValueError, match=r"data_batch_3: its md5 is .*a pickle can run code, so it is not opened"):
         cifar10(tmp_path)
     assert not target.exists()
 
 
-@pytest.mark.parametrize(
-    ("raw", "said"),
-    [
-        (b"", "not a CIFAR file, or a damaged one"),
-        (python10()[1]["test_batch"][:500], "not a CIFAR file, or a damaged one"),
-        (pickle.dumps([1, 2]), "holds a list, not a dictionary"),
-        (official({"data": rows(3, 0), "fine_labels": [1, 2, 3]}), "has no 'labels'.*the other CIFAR"),
-        (official({"data": rows(3, 0), "labels": [1, 2]}), r"2 labels and pixels \[3, 3072\]"),
-        (official({"data": rows(3, 0)[:, 1:].copy(), "labels": [1, 2, 3]}), r"pixels \[3, 3071\]"),
-        (official({"data": rows(3, 0).astype(np.float32), "labels": [1, 2, 3]}), "not a table of bytes"),
-        (official({"data": [1], "labels": [1]}), "'data' is a list"),
-        (official({"data": rows(2, 0), "labels": [1, 10]}), "holds 10: labels go from 0 to 9.*example 1, counted"),
-        (official({"data": rows(1, 0), "labels": [-1]}), "'labels' is not a list of labels"),
-        (official({"data": rows(1, 0), "labels": [b"a"]}), "'labels' is not a list of labels"),
-    ],
-)
-def test_a_python_file_that_is_not_what_it_should_be_is_named(tmp_path, raw, said):
-    write(tmp_path / "cifar-10-batches-py", python10()[1] | {"test_batch": raw})
-    with pytest.raises(ValueError, match=f"test_batch: .*{said}|test_batch {said}"):
+def test_every_python_file_is_verified_before_it_is_opened(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.pickle, "loads", lambda *_, **__: pytest.fail("a pickle was opened"))
+    _, files = python10()
+    write(tmp_path / "cifar-10-batches-py", files | dict.fromkeys(["batches.meta", "test_batch"], b"another"))
+    with pytest.raises(ValueError, match=r"batches\.meta: its md5 is .*, the official"):
         cifar10(tmp_path)
+
+
+def test_the_published_hashes_stay():
+    source = Path(module.__file__).read_text()
+    assert "16019d7e3df5f24257cddd939b257f8d" in source
+    assert "40351d587109b95175f43aff81a1287e" in source
 
 
 def test_a_binary_file_of_another_length_is_named(tmp_path):
@@ -206,7 +207,7 @@ def test_an_archive_that_lacks_a_file_is_named(tmp_path):
     files = python10()[1]
     del files["data_batch_4"]
     pack(tmp_path / "cifar-10-python.tar.gz", "cifar-10-batches-py", files)
-    with pytest.raises(ValueError, match=r"cifar-10-python\.tar\.gz: lacks data_batch_4"):
+    with pytest.raises(ValueError, match=r"cifar-10-python\.tar\.gz: lacks cifar-10-batches-py/data_batch_4"):
         cifar10(tmp_path)
 
 
@@ -218,7 +219,7 @@ def test_missing_files_are_listed_with_the_way_out(tmp_path):
 
 
 def test_labels_are_fine_or_coarse(tmp_path):
-    with pytest.raises(ValueError, match="labels='rough': use coarse or fine"):
+    with pytest.raises(ValueError, match="labels='rough': give 'coarse' or 'fine'"):
         cifar100(tmp_path, labels="rough")
 
 

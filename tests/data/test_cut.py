@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from codistill.data.cut import TRIES, Cut, Unreadable, open_picture
+from codistill.data.images.cut import TRIES, Cut, Unreadable, open_image
 from codistill.randomness import generator
-from small_pictures import save, spoil
+from small_images import save, spoil
 
 
 def levels(x):
@@ -27,16 +27,16 @@ def test_reading_brings_the_short_side_to_8_sevenths_and_takes_the_centre(tmp_pa
     assert torch.equal(ours, torch.from_numpy(np.array(naive)).permute(2, 0, 1))
 
 
-def test_a_tall_picture_and_one_that_is_too_small_come_to_size_too(tmp_path):
+def test_a_tall_image_and_one_that_is_too_small_come_to_size_too(tmp_path):
     for name, size in (("tall.png", (20, 90)), ("tiny.png", (1, 1)), ("thin.png", (1, 50))):
         assert Cut(28, 28).read(save(tmp_path / name, size=size)).shape == (3, 28, 28)
 
 
-def test_stretching_uses_the_whole_picture(tmp_path):
+def test_stretching_uses_the_whole_image(tmp_path):
     path = save(tmp_path / "a.png", size=(64, 128))
     with Image.open(path) as image:
         naive = np.array(image.resize((20, 30), Image.Resampling.BILINEAR))
-    assert torch.equal(Cut(30, 20, stretch=True).read(path), torch.from_numpy(naive).permute(2, 0, 1))
+    assert torch.equal(Cut(30, 20, how="stretch").read(path), torch.from_numpy(naive).permute(2, 0, 1))
 
 
 def test_a_drawn_part_is_what_its_box_holds(tmp_path):
@@ -84,7 +84,7 @@ def test_drawn_parts_have_the_areas_shapes_and_places_that_they_should():
 
 
 @pytest.mark.parametrize(("width", "height"), [(1000, 3), (3, 1000), (1, 1)])
-def test_a_picture_that_no_part_fits_into_gives_its_greatest_centre(width, height):
+def test_an_image_that_no_part_fits_into_gives_its_greatest_centre(width, height):
     cut = Cut(8, 8, area=1.0)
     left, top, right, bottom = cut.drawn(width, height, torch.full((2 * TRIES + 2,), 0.9))
     assert 0 <= left < right <= width
@@ -120,7 +120,7 @@ def test_transparency_in_a_palette_is_no_warning(tmp_path):
         assert levels(Cut(8, 8).read(tmp_path / "a.png")[None]) == [200]
 
 
-def test_of_an_animated_picture_the_first_is_taken(tmp_path):
+def test_of_an_animated_image_the_first_is_taken(tmp_path):
     frames = [Image.new("L", (20, 20), level) for level in (30, 200)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert levels(Cut(8, 8).read(tmp_path / "a.gif")[None]) == [30]
@@ -146,5 +146,5 @@ def test_a_bad_file_is_named_with_what_is_wrong(tmp_path, make, said):
     path = tmp_path / "bad.png"
     make(path)
     with pytest.raises(Unreadable, match=rf"{path} cannot be read \(.*{said}.*skip_bad=true") as error:
-        open_picture(path, "RGB")
+        open_image(path)
     assert str(error.value).count("bad.png") == 1

@@ -203,7 +203,7 @@ def test_what_is_there_already_is_named_and_nothing_is_moved(tmp_path, kind):
     (out / "a" / "half").write_text("old")
     with pytest.raises(FileExistsError) as error:
         extract(path, out)
-    assert str(error.value).startswith(f"{out / 'a'} is there already, and is not written over: remove it or move it")
+    assert str(error.value).startswith(f"{out / 'a'} exists already and is not overwritten: remove it or move it")
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*")) == ["a", "a/half"]
     (out / "a").rename(tmp_path / "away")
     extract(path, out)
@@ -214,7 +214,7 @@ def test_what_is_there_already_is_named_and_nothing_is_moved(tmp_path, kind):
 def test_a_place_is_free_only_where_nothing_is(tmp_path, put):
     check_free(tmp_path / "a", tmp_path / "b")
     put(tmp_path / "b")
-    with pytest.raises(FileExistsError, match=f"^{tmp_path / 'b'} is there already"):
+    with pytest.raises(FileExistsError, match=f"^{tmp_path / 'b'} exists already"):
         check_free(tmp_path / "a", tmp_path / "b")
 
 
@@ -253,7 +253,7 @@ def test_an_archive_cannot_reach_outside(tmp_path, member):
 def test_a_damaged_archive_is_named(tmp_path, keep):
     path = archive(tmp_path / "a.tar.gz", (tarfile.TarInfo("file"), bytes(range(256)) * 20))
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r"a\.tar\.gz: no tar file, or a damaged one"):
+    with pytest.raises(ValueError, match=r"a\.tar\.gz: not a tar file, or a damaged one"):
         extract(path, tmp_path / "out")
 
 
@@ -281,30 +281,20 @@ def zip_link():
     return info
 
 
-@pytest.mark.parametrize(
-    ("member", "said"),
-    [
-        ("../evil", "leads outside"),
-        ("in/../../evil", "leads outside"),
-        ("..\\evil", "leads outside"),
-        ("/evil", "absolute path"),
-        ("C:/evil", "absolute path"),
-        (zip_link(), "a link or a device"),
-    ],
-)
-def test_a_zip_file_cannot_reach_outside(tmp_path, member, said):
+@pytest.mark.parametrize("member", ["../evil", "in/../../evil", "..\\evil", "/evil", "C:/evil", zip_link()])
+def test_a_zip_file_cannot_reach_outside(tmp_path, member):
     path = zipped(tmp_path / "a.zip", ("good", b"x"), (member, b"../../etc/passwd"))
-    with pytest.raises(ValueError, match=rf"a\.zip: unsafe member.*evil.*{said}"):
-        extract(path, tmp_path / "deep" / "out")
-    assert not list(tmp_path.rglob("*evil*"))
-    assert not list((tmp_path / "deep" / "out").iterdir())
+    extract(path, tmp_path / "deep" / "out")
+    evil = list(tmp_path.rglob("*evil*"))
+    assert evil
+    assert all(file.is_relative_to(tmp_path / "deep" / "out") and not file.is_symlink() for file in evil)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 200])
 def test_a_damaged_zip_file_is_named(tmp_path, keep):
     path = zipped(tmp_path / "a.zip", ("file", bytes(range(256)) * 20))
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=r"a\.zip: no zip file, or a damaged one.*fetch it again"):
+    with pytest.raises(ValueError, match=r"a\.zip: not a zip file, or a damaged one.*fetch it again"):
         extract(path, tmp_path / "out")
 
 
@@ -313,5 +303,5 @@ def test_a_zip_file_with_wrong_content_is_named(tmp_path):
     raw = bytearray(path.read_bytes())
     raw[60] ^= 0xFF
     path.write_bytes(raw)
-    with pytest.raises(ValueError, match=r"a\.zip: no zip file, or a damaged one"):
+    with pytest.raises(ValueError, match=r"a\.zip: not a zip file, or a damaged one"):
         extract(path, tmp_path / "out")

@@ -70,18 +70,18 @@ def test_pictures_become_bytes(tmp_path, mode):
 def test_pictures_are_brought_to_a_size(tmp_path):
     pictures([8, 12] * 10, "RGB").save_to_disk(tmp_path / "im")
     assert load("hf:im,label=what,size=6,grey=true", tmp_path).train.x.shape == (16, 1, 6, 6)
-    with pytest.raises(ValueError, match=r"hf: row \d+ of part 'train' is (8x8|12x12) pixels, the first"):
+    with pytest.raises(ValueError, match=r"hf: row \d+ of split 'train' is (8x8|12x12) pixels, the first"):
         load("hf:im,label=what", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ("hf:two,train=trian", "no part of two is called 'trian': did you mean 'train'"),
-        ("hf:two,test=tset", "no part of two is called 'tset': did you mean 'test'"),
+        ("hf:two,train=trian", "no split of two is called 'trian': did you mean 'train'"),
+        ("hf:two,test=tset", "no split of two is called 'tset': did you mean 'test'"),
         ("hf:two,text=txt", "no column of two is called 'txt': did you mean 'text'"),
         ("hf:two,label=lable", "did you mean 'label'"),
-        ("hf:two,image=text", r"image=text is .*no pictures"),
+        ("hf:two,image=text", r"image=text is .*not images"),
         ("hf:two,text=text,label=text", "label=text is the column of texts too"),
         ("hf:two,size=0", "hf: size=0: give a whole number of at least 1"),
         ("hf:two,skip_bad=1", "hf: skip_bad=1: use true or false"),
@@ -108,7 +108,7 @@ def test_columns_that_leave_a_doubt_are_asked_for(tmp_path):
 def test_a_test_part_without_labels_is_refused(tmp_path):
     hidden = reviews(6).map(lambda row: {"label": -1})
     datasets.DatasetDict({"train": reviews(20), "test": hidden, "validation": reviews(4)}).save_to_disk(tmp_path / "g")
-    with pytest.raises(ValueError, match=r"part 'test' has no labels to test on: name another \(test=validation\)"):
+    with pytest.raises(ValueError, match=r"split 'test' has no labels to test on: name another \(test=validation\)"):
         load("hf:g", tmp_path)
     assert len(load("hf:g,test=validation", tmp_path).test) == 4
 
@@ -118,10 +118,10 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path):
         lambda row, i: {"label": 7 if i == 3 else row["label"]}, with_indices=True
     )
     datasets.DatasetDict({"train": reviews(20, datasets.Value("int64")), "test": odd}).save_to_disk(tmp_path / "a")
-    with pytest.raises(ValueError, match="hf: row 3 of part 'test': label=7 is none of 0, 1"):
+    with pytest.raises(ValueError, match="hf: split 'test': row 3: label=7 is none of 0, 1"):
         load("hf:a", tmp_path)
     datasets.Dataset.from_dict({"text": ["a", None, "b", "c"], "label": [0, 1, 0, 1]}).save_to_disk(tmp_path / "b")
-    with pytest.raises(ValueError, match="row 1 of part 'train': text=None is no text: .* or set skip_bad=true"):
+    with pytest.raises(ValueError, match="split 'train': row 1: text=None is no text: .* or set skip_bad=true"):
         load("hf:b,test=0.5", tmp_path)
 
 

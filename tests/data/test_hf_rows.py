@@ -41,51 +41,51 @@ def images(bad, count=20):
         (b"no picture", "cannot be read"),
         (b"", "cannot be read"),
         (png(8, 0)[:-30], "cannot be read"),
-        (None, "holds no picture"),
-        (Image.new("I", (8, 8)), r"has more than 8 bits to a pixel \(mode I"),
+        (None, "holds no image"),
+        (Image.new("I", (8, 8)), r"cannot be read \(has more than 8 bits to a pixel \(mode I"),
     ],
     ids=["no picture", "empty", "cut short", "none", "32 bits"],
 )
-def test_the_row_of_a_bad_picture_is_the_row_of_the_part_that_is_divided(tmp_path, row, bad, said):
+def test_the_row_of_a_bad_image_is_the_row_of_the_part_that_is_divided(tmp_path, row, bad, said):
     images({row: bad}).save_to_disk(tmp_path / "im")
-    with pytest.raises(ValueError, match=rf"hf: row {row} of part 'train': {said}.*: repair it.* or set skip_bad=true"):
+    with pytest.raises(ValueError, match=rf"hf: split 'train': row {row}: {said}.*: repair it.* or set skip_bad=true"):
         load("hf:im,label=what", tmp_path)
 
 
-def test_the_row_of_a_picture_of_another_size_is_the_row_of_the_part_that_is_divided(tmp_path):
+def test_the_row_of_an_image_of_another_size_is_the_row_of_the_part_that_is_divided(tmp_path):
     images({7: png(9, 7)}).save_to_disk(tmp_path / "im")
-    with pytest.raises(ValueError, match="hf: row 7 of part 'train' is 9x9 pixels, the first 8x8"):
+    with pytest.raises(ValueError, match="hf: row 7 of split 'train' is 9x9 pixels, the first 8x8"):
         load("hf:im,label=what,skip_bad=true", tmp_path)
 
 
 @pytest.mark.parametrize("row", [1, 7, 19])
 def test_the_row_without_a_text_is_the_row_of_the_part_that_is_divided(tmp_path, row):
     texts_with([0, 1] * 10, texts=[None if i == row else "a" for i in range(20)]).save_to_disk(tmp_path / "one")
-    with pytest.raises(ValueError, match=f"hf: row {row} of part 'train': text=None is no text"):
+    with pytest.raises(ValueError, match=f"hf: split 'train': row {row}: text=None is no text"):
         load("hf:one,test=0.5", tmp_path)
 
 
 def test_the_row_of_a_label_that_is_no_class_is_named(tmp_path):
     rows = texts_with([0, 1, -2] + [0, 1] * 5, NUMBERS)
     rows.cast_column("label", datasets.ClassLabel(names=["neg", "pos"])).save_to_disk(tmp_path / "one")
-    with pytest.raises(ValueError, match="hf: row 2 of part 'train': label=-2 is none of neg, pos: repair it"):
+    with pytest.raises(ValueError, match="hf: split 'train': row 2: label=-2 is none of neg, pos: repair it"):
         load("hf:one", tmp_path)
 
 
 # Going on without them ------------------------------------------------------------------------------------------------
 
 
-def test_rows_with_bad_pictures_are_left_out(tmp_path):
+def test_rows_with_bad_images_are_left_out(tmp_path):
     bad = {0: b"no", 5: None, 9: b"", 12: png(8, 0)[:-30]}
     datasets.DatasetDict({"train": images(bad), "test": images({1: None}, 4)}).save_to_disk(tmp_path / "im")
     with pytest.warns() as warned:
         data = load("hf:im,label=what,skip_bad=true", tmp_path)
     said = [str(warning.message) for warning in warned]
     assert len(said) == 2
-    assert said[0].startswith("hf: 4 of 20 rows of part 'train' cannot be used and are left out: row 0 (cannot be read")
-    assert ", row 5 (holds no picture), row 9 (cannot be read" in said[0]
-    assert said[0].endswith(", ...")
-    assert said[1].endswith("1 of 4 rows of part 'test' cannot be used and are left out: row 1 (holds no picture)")
+    assert said[0].startswith("hf: split 'train': 4 of 20 rows cannot be used and are left out: row 0: cannot be read")
+    assert "; row 5: holds no image; row 9: cannot be read" in said[0]
+    assert said[0].endswith("; ...")
+    assert said[1].endswith("split 'test': 1 of 4 rows cannot be used and are left out: row 1: holds no image")
     left = [row for row in range(20) if row not in bad]
     assert data.train.x[:, 0, 0, 0].tolist() == left
     assert data.train.y.tolist() == [row % 2 for row in left]
@@ -98,8 +98,8 @@ def test_rows_without_a_text_and_with_a_bad_label_are_left_out(tmp_path):
     odd = texts_with([0, 1, 7, None, -1, 0], NUMBERS)
     datasets.DatasetDict({"train": texts_with([0, 1] * 10, NUMBERS, texts), "test": odd}).save_to_disk(tmp_path / "two")
     with (
-        pytest.warns(match=r"hf: 1 of 20 rows of part 'train' .* left out: row 3 \(text=None is no text\)$"),
-        pytest.warns(match=r"3 of 6 rows of part 'test' .*: row 2 \(label=7 is none of 0, 1\), row 3 \(label is -1 or"),
+        pytest.warns(match=r"hf: split 'train': 1 of 20 rows .* left out: row 3: text=None is no text$"),
+        pytest.warns(match=r"split 'test': 3 of 6 rows .*: row 2: label=7 is none of 0, 1; row 3: label is -1 or"),
     ):
         data = load("hf:two,skip_bad=true", tmp_path)
     assert data.train.y.tolist() == [0, 1, 0, *[0, 1] * 8]
@@ -126,7 +126,7 @@ def test_where_no_row_is_left_it_is_said(tmp_path):
     images(dict.fromkeys(range(4)), 4).save_to_disk(tmp_path / "im")
     with (
         pytest.warns(match="4 of 4 rows"),
-        pytest.raises(ValueError, match="hf: part 'train' has no row that can be used"),
+        pytest.raises(ValueError, match="none of 4 rows can be used"),
     ):
         load("hf:im,label=what,skip_bad=true", tmp_path)
 
@@ -171,7 +171,7 @@ def test_the_test_part_is_drawn_from_the_labelled_rows(tmp_path):
 def test_a_row_to_test_on_without_a_label_is_refused(tmp_path, label, kind):
     odd = texts_with([0, 1, 0, label, 1], kind)
     datasets.DatasetDict({"train": reviews(20, kind), "test": odd}).save_to_disk(tmp_path / "two")
-    with pytest.raises(ValueError, match="row 3 of part 'test': label is -1 or missing, no label to test on: repair"):
+    with pytest.raises(ValueError, match="split 'test': row 3: label is -1 or missing, no label to test on: repair"):
         load("hf:two", tmp_path)
 
 
@@ -185,7 +185,7 @@ def test_a_row_to_test_on_without_a_label_is_refused(tmp_path, label, kind):
 )
 def test_too_few_classes_are_refused(tmp_path, labels, kind, holds):
     texts_with(labels, kind).save_to_disk(tmp_path / "one")
-    with pytest.raises(ValueError, match=rf"'label' of part 'train' holds {holds} \(-1 and missing are unlabelled\)"):
+    with pytest.raises(ValueError, match=rf"'label' of split 'train' holds {holds} \(-1 and missing are unlabelled\)"):
         load("hf:one", tmp_path)
 
 

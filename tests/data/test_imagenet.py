@@ -8,15 +8,16 @@ import pytest
 import torch
 from PIL import Image
 
-from codistill.data import class_folders, load, pictures
 from codistill.data import imagenet as module
-from codistill.data.cut import Unreadable
+from codistill.data import load
+from codistill.data.disk_cache import CACHE
 from codistill.data.imagenet import imagenet
-from codistill.data.kept import CACHE
-from codistill.data.pictures import Pictures
+from codistill.data.images import class_folders, lazy
+from codistill.data.images.cut import Unreadable
+from codistill.data.images.lazy import LazyImages
 from codistill.run import Run
 from codistill.training.loop import train
-from small_pictures import age, imagenet_tree, save, spoil
+from small_images import age, imagenet_tree, save, spoil
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def test_the_official_folders_are_the_parts(official):
     assert data.std == (0.229, 0.224, 0.225)
 
 
-def test_a_test_picture_is_its_centre(official):
+def test_a_test_image_is_its_centre(official):
     data = imagenet(official, size=28, workers=0)
     with Image.open(data.test.x.path(5)) as image:  # 34 x 50
         naive = np.array(image.resize((32, 47), Image.Resampling.BILINEAR).crop((2, 10, 30, 38)))
@@ -60,13 +61,13 @@ def test_the_folder_of_folders_may_be_named(official, tmp_path):
 
 def test_options_come_with_the_spec(official):
     data = load("imagenet:size=16,workers=3,area=0.25", official)
-    assert isinstance(data.train.x, Pictures)
+    assert isinstance(data.train.x, LazyImages)
     assert data.train.x.workers == data.test.x.workers == 3
     assert data.train.x.cut.area == 0.25
 
 
 def test_nothing_is_read_before_it_is_asked_for(official, monkeypatch):
-    monkeypatch.setattr("codistill.data.cut.open_picture", lambda *_: pytest.fail("a picture was opened"))
+    monkeypatch.setattr("codistill.data.images.cut.open_image", lambda *_: pytest.fail("a picture was opened"))
     imagenet(official, workers=0)
 
 
@@ -76,9 +77,9 @@ def test_nothing_is_read_before_it_is_asked_for(official, monkeypatch):
 @pytest.fixture
 def scans(monkeypatch):
     """Classes that were looked into; lists of any length are kept."""
-    seen, look = [], class_folders.pictures
+    seen, look = [], class_folders.image_files
     monkeypatch.setattr(module, "MANY", 1)
-    monkeypatch.setattr(class_folders, "pictures", lambda *a: seen.append(a[1]) or look(*a))
+    monkeypatch.setattr(class_folders, "image_files", lambda *a: seen.append(a[1]) or look(*a))
     return seen
 
 
@@ -139,26 +140,30 @@ def test_a_list_of_folders_that_have_just_changed_is_not_trusted(own, scans):
 # What can be wrong ----------------------------------------------------------------------------------------------------
 
 
-def test_a_corrupt_picture_is_named_when_it_is_read(own):
+def test_a_corrupt_image_is_named_when_it_is_read(own):
     bad = spoil(own / "train" / "n01440764" / "n01440764_1.JPEG")
     data = imagenet(own, size=16, workers=0)
     with pytest.raises(Unreadable, match=rf"{bad} cannot be read \(.*truncated.*skip_bad=true"):
         data.train.x[0:3]
 
 
-def test_bad_pictures_are_left_out_of_both_parts_and_counted_where_that_is_asked_for(own):
+def test_bad_images_are_left_out_of_both_parts_and_counted_where_that_is_asked_for(own):
     spoil(own / "train" / "n01440764" / "n01440764_1.JPEG")
     (own / "val" / "n01440765" / "ILSVRC2012_val_00000003.JPEG").write_bytes(b"")
-    with pytest.warns(UserWarning, match="cannot be read") as said:
+    with pytest.warns(UserWarning, match="cannot be used") as said:
         data = imagenet(own, size=16, workers=0, skip_bad=True)
     assert [str(warning.message).partition(" and are")[0] for warning in said] == [
-        f"imagenet: 1 of 6 pictures in {own / 'train'} cannot be read",
-        f"imagenet: 1 of 4 pictures in {own / 'val'} cannot be read",
+        f"imagenet: 1 of 6 images in {own / 'train'} cannot be used",
+        f"imagenet: 1 of 4 images in {own / 'val'} cannot be used",
     ]
     names = [data.train.x.path(i).name for i in range(len(data.train))]
     assert names[:2] == ["n01440764_0.JPEG", "n01440764_2.JPEG"]
     assert data.train.y.tolist() == [0, 0, 1, 1, 1]
-    assert [data.test.x.path(i).name[-6:-5] for i in range(len(data.test))] == ["1", "2", "4"]
+    assert [data.test.x.path(i).name[-6:-5] for i in range(len(data.test))] == [
+        "1",
+        "2",
+        "4",
+    ]
     assert data.test.y.tolist() == [0, 0, 1]
     assert len(data.train.x[0:5]) == 5
     assert len(data.test.x[0:3].flatten(1).unique(dim=0)) == 3
@@ -167,20 +172,20 @@ def test_bad_pictures_are_left_out_of_both_parts_and_counted_where_that_is_asked
 def test_results_count_what_was_evaluated(own):
     spoil(own / "val" / "n01440764" / "ILSVRC2012_val_00000001.JPEG")
     run = RUN.replace(data="imagenet:size=16,workers=0,skip_bad=true", data_root=str(own), epochs=1)
-    with pytest.warns(UserWarning, match="1 of 4 pictures"):
+    with pytest.warns(UserWarning, match="1 of 4 images"):
         records = list(train(run))
     assert {line["n"] for line in records[-1].lines if "n" in line} == {3}
 
 
-def test_a_class_of_which_one_part_has_only_bad_pictures_is_left_out_of_both(own):
+def test_a_class_of_which_one_part_has_only_bad_images_is_left_out_of_both(own):
     save(own / "train" / "n0" / "a.JPEG")
     (own / "val" / "n0").mkdir()
     (own / "val" / "n0" / "b.JPEG").write_bytes(b"")
     with pytest.warns(UserWarning, match="left out") as said:
         data = imagenet(own, size=16, workers=0, skip_bad=True)
     assert [str(warning.message).partition(f" {own}")[0] for warning in said] == [
-        "imagenet: 1 of 5 pictures in",
-        "imagenet: 1 of 3 classes have no pictures that can be read in",
+        "imagenet: 1 of 5 images in",
+        "imagenet: 1 of 3 classes in",
     ]
     assert data.names == ("n01440764", "n01440765")
     assert data.train.y.tolist() == [0, 0, 0, 1, 1, 1]
@@ -188,21 +193,21 @@ def test_a_class_of_which_one_part_has_only_bad_pictures_is_left_out_of_both(own
     assert data.test.y.tolist() == [0, 0, 1, 1]
 
 
-def test_the_second_start_that_leaves_out_bad_pictures_decodes_none(own, monkeypatch):
-    monkeypatch.setattr(pictures, "MANY", 1)
+def test_the_second_start_that_leaves_out_bad_images_decodes_none(own, monkeypatch):
+    monkeypatch.setattr(lazy, "MANY", 1)
     bad = spoil(own / "val" / "n01440764" / "ILSVRC2012_val_00000001.JPEG")
     for _ in range(2):
         with pytest.warns(UserWarning, match=bad.name):
             assert len(imagenet(own, size=16, workers=0, skip_bad=True).test) == 3
-        monkeypatch.setattr(pictures, "open_picture", lambda *_: pytest.fail("a picture was opened"))
+        monkeypatch.setattr(lazy, "open_image", lambda *_: pytest.fail("a picture was opened"))
 
 
 def test_an_empty_class_is_named_and_left_out_where_that_is_asked_for(own):
     (own / "train" / "n0").mkdir()
     shutil.copytree(own / "val" / "n01440764", own / "val" / "n0")
-    with pytest.raises(FileNotFoundError, match=r"imagenet: class 'n0' has no pictures in .*train/n0.*skip_bad=true"):
+    with pytest.raises(FileNotFoundError, match=r"imagenet: class 'n0' has no images in .*train/n0.*skip_bad=true"):
         imagenet(own, workers=0)
-    with pytest.warns(UserWarning, match=r"imagenet: 1 of 3 classes have no pictures.*left out: n0"):
+    with pytest.warns(UserWarning, match=r"imagenet: 1 of 3 classes in .*left out: class 'n0'"):
         data = imagenet(own, size=16, workers=0, skip_bad=True)
     assert data.names == ("n01440764", "n01440765")
     assert data.train.y.tolist() == [0, 0, 0, 1, 1, 1]
@@ -220,12 +225,12 @@ def test_a_validation_part_without_class_folders_is_explained(own):
     shutil.rmtree(own / "val")
     save(own / "val" / "ILSVRC2012_val_00000001.JPEG")
     with pytest.raises(
-        FileNotFoundError, match="imagenet: .*val holds 1 pictures and no folders: put the pictures of each"
+        FileNotFoundError, match="imagenet: .*val holds 1 images and no folders: put the images of each"
     ):
         imagenet(own, workers=0)
 
 
-def test_a_folder_called_like_a_picture_is_named(own):
+def test_a_folder_called_like_an_image_is_named(own):
     (own / "train" / "n01440764" / "odd.jpeg").mkdir()
     data = imagenet(own, size=16, workers=0)
     with pytest.raises(Unreadable, match=r"odd\.jpeg cannot be read \(.*Is a directory"):
@@ -241,7 +246,7 @@ def test_other_files_are_passed_over(own):
 
 
 def test_where_it_was_looked_for_is_said(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"imagenet is not there; looked for") as error:
+    with pytest.raises(FileNotFoundError, match=r"imagenet was not found; looked for") as error:
         imagenet(tmp_path)
     for place in (tmp_path / "train", tmp_path / "imagenet" / "val"):
         assert str(place) in str(error.value)

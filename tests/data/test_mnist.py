@@ -68,7 +68,7 @@ def test_missing_files_are_listed_with_the_way_out(tmp_path):
 @pytest.mark.parametrize(
     ("name", "raw", "said"),
     [
-        (FILES[0], idx(tiny()[FILES[1]]), "begins with 00000801; an idx file of 3 axes, with 00000803"),
+        (FILES[0], idx(tiny()[FILES[1]]), "begins with 00000801, not 00000803 .an idx file of 3 axes"),
         (FILES[1], b"\0\0\x0d\1" + bytes(8), "begins with 00000d01"),
         (FILES[1], b"\0\0\x08\1\0", "begins with 00000801"),
         (FILES[2], idx(tiny()[FILES[2]])[:-1], "holds 3919 values, its header says 3920"),

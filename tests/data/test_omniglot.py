@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 from codistill.data import omniglot as module
-from codistill.data.cut import Unreadable
+from codistill.data.disk_cache import CACHE
 from codistill.data.examples import channel_statistics
-from codistill.data.kept import CACHE
+from codistill.data.images import cut, lazy
+from codistill.data.images.cut import Unreadable
 from codistill.data.omniglot import omniglot
-from small_pictures import omniglot_tree
+from small_images import omniglot_tree
 
 
 @pytest.fixture(autouse=True)
@@ -84,10 +85,10 @@ def test_images_background_may_lie_in_the_root(whole, tmp_path):
     assert len(omniglot(tmp_path, test_alphabets=1, size=8).test) == 40
 
 
-def test_the_second_start_reads_no_picture_until_one_changes(own, monkeypatch):
-    monkeypatch.setattr(module, "MANY", 1)
-    read, look = [], module.open_picture
-    monkeypatch.setattr(module, "open_picture", lambda path, mode: read.append(path) or look(path, mode))
+def test_the_second_start_reads_no_image_until_one_changes(own, monkeypatch):
+    monkeypatch.setattr(lazy, "MANY", 1)
+    read, look = [], cut.open_image
+    monkeypatch.setattr(cut, "open_image", lambda path: read.append(path) or look(path))
     first = omniglot(own, test_alphabets=1, size=8)
     assert len(read) == 48
     second = omniglot(own, test_alphabets=1, size=8)
@@ -107,14 +108,14 @@ def first_of(own):
 
 
 @pytest.mark.parametrize("many", [1, 1000])
-def test_a_corrupt_picture_is_named_or_left_out_and_counted(own, monkeypatch, many):
-    monkeypatch.setattr(module, "MANY", many)
+def test_a_corrupt_image_is_named_or_left_out_and_counted(own, monkeypatch, many):
+    monkeypatch.setattr(lazy, "MANY", many)
     bad = first_of(own)
     bad.write_bytes(b"")
     with pytest.raises(Unreadable, match=rf"{bad} cannot be read.*skip_bad=true"):
         omniglot(own, test_alphabets=1)
     for _ in range(2):  # the second time from what was kept
-        with pytest.warns(UserWarning, match=rf"omniglot: 1 of 48 pictures cannot be read and are left out: {bad}"):
+        with pytest.warns(UserWarning, match=rf"omniglot: 1 of 48 images in .* cannot be used and are left out: {bad}"):
             data = omniglot(own, test_alphabets=1, skip_bad=True)
         assert len(data.train) + len(data.test) == 47
         assert len(data.retrieval.identity) == len(data.test)
@@ -125,25 +126,25 @@ def test_a_corrupt_picture_is_named_or_left_out_and_counted(own, monkeypatch, ma
 def test_another_name_is_named_or_left_out_and_counted(own):
     path = first_of(own)
     bad = path.rename(path.with_name("photo.png"))
-    with pytest.raises(ValueError, match=rf"omniglot: {bad}: the name tells no drawer.*0001_01\.png.*skip_bad=true"):
+    with pytest.raises(ValueError, match=rf"omniglot: {bad}: the name must tell the drawer.*0001_01\.png.*skip_bad"):
         omniglot(own, test_alphabets=1)
-    with pytest.warns(UserWarning, match=r"1 of 48 pictures have other names.*photo\.png"):
+    with pytest.warns(UserWarning, match=r"1 of 48 images cannot be used.*photo\.png"):
         assert len(omniglot(own, test_alphabets=1, skip_bad=True).train) in (23, 24)
 
 
-def test_no_picture_at_all_is_explained(own):
+def test_no_image_at_all_is_explained(own):
     for path in own.rglob("*.png"):
         path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"has no pictures such as <alphabet>/character01/0001_01\.png"):
+    with pytest.raises(FileNotFoundError, match=r"has no images such as <alphabet>/character01/0001_01\.png"):
         omniglot(own)
 
 
-def test_no_readable_picture_at_all_is_explained(own):
+def test_no_readable_image_at_all_is_explained(own):
     for path in own.rglob("*.png"):
         path.write_bytes(b"")
     with (
         pytest.warns(UserWarning, match="48 of 48"),
-        pytest.raises(FileNotFoundError, match="no picture in .* can be read"),
+        pytest.raises(FileNotFoundError, match="none of 48 images in .* can be used"),
     ):
         omniglot(own, skip_bad=True, test_alphabets=1)
 
@@ -157,7 +158,7 @@ def test_a_test_part_without_queries_is_explained(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"test_alphabets": 2}, "omniglot: test_alphabets=2: .* holds 2, and one at least is learnt: lower it"),
+        ({"test_alphabets": 2}, "omniglot: test_alphabets=2: .* holds 2, and training needs one at least: lower it"),
         ({"test_alphabets": 0}, "omniglot: test_alphabets=0: give a whole number of at least 1"),
         ({"size": 0.5}, "omniglot: size=0.5: give a whole number"),
         ({"skip_bad": 0}, "omniglot: skip_bad=0: use true or false"),
@@ -169,7 +170,7 @@ def test_an_option_out_of_range_is_named(own, options, said):
 
 
 def test_where_it_was_looked_for_is_said(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"(?s)omniglot is not there.*--data-root.*--download") as error:
+    with pytest.raises(FileNotFoundError, match=r"(?s)omniglot was not found.*--data-root.*--download") as error:
         omniglot(tmp_path)
     assert str(tmp_path / "omniglot-py" / "images_background") in str(error.value)
 

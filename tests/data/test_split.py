@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codistill.data.examples import DataSet, Examples, Retrieval
-from codistill.data.split import held_out, limited, shares, split
+from codistill.data.split import hold_out, limited, shares, split
 
 
 def numbered(y):
@@ -83,7 +83,7 @@ def test_a_rare_class_has_a_label_all_the_same():
         ({"valid": 21}, "valid=21, but there are only 20 labelled examples: lower it"),
         ({"labels": 21, "valid": 0.1}, "labels=21, but there are only 20 labelled examples: lower it"),
         ({"valid": 1.0}, "valid=1.0: a fraction.*write 1"),
-        ({"valid": -3}, "valid=-3: give a count"),
+        ({"valid": -3}, "valid=-3: give a number at least 0"),
     ],
 )
 def test_what_cannot_be_had_is_refused(settings, said):
@@ -119,13 +119,13 @@ def test_shares_name_what_can_be_asked_for():
         shares([3, 4], 1, least=1)
 
 
-def test_a_held_out_part_is_the_same_for_everybody_but_differs_by_name():
+def test_a_held_out_part_is_the_same_for_every_seed_but_differs_by_name():
     y = torch.arange(60) % 3
-    train, test = held_out(y, 12, "a")
+    train, test = hold_out("a", y, "xyz", 0.2)
     assert Counter(y[test].tolist()) == {0: 4, 1: 4, 2: 4}
     assert sorted(train.tolist() + test.tolist()) == list(range(60))
-    assert torch.equal(test, held_out(y, 12, "a")[1])
-    assert not torch.equal(test, held_out(y, 12, "b")[1])
+    assert torch.equal(test, hold_out("a", y, "xyz", 0.2)[1])
+    assert not torch.equal(test, hold_out("b", y, "xyz", 0.2)[1])
 
 
 def test_a_limit_takes_as_many_examples_with_the_classes_shares_and_is_the_same_each_time():

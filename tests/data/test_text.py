@@ -7,8 +7,8 @@ import torch
 
 from codistill.data import DataSet
 from codistill.data.augmentations import build_augment
-from codistill.data.split import split
-from codistill.data.text import TextForm, Texts, hold_out, text_data
+from codistill.data.split import hold_out, split
+from codistill.data.text.token_ids import TextOptions, Texts, text_data
 
 tokenizers = pytest.importorskip("tokenizers", reason="text needs the tokenizers library")
 
@@ -36,7 +36,7 @@ def form(**changes):
         "min_count": 1,
         "outputs": None,
     }
-    return TextForm(**{**settings, **changes})
+    return TextOptions(**{**settings, **changes})
 
 
 def made(root, train=TRAIN, test=TEST, **changes):
@@ -66,7 +66,9 @@ def test_a_second_start_trains_nothing(tmp_path, cache, monkeypatch, capsys):
     first = made(tmp_path)
     assert "tiny: a tokenizer (words) is trained on 40 texts" in capsys.readouterr().err
     assert len(list(cache.iterdir())) == 1
-    monkeypatch.setattr("codistill.data.text.train_tokenizer", lambda *args, **options: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        "codistill.data.text.token_ids.train_tokenizer", lambda *args, **options: pytest.fail("trained again")
+    )
     second = made(tmp_path)
     assert capsys.readouterr().err == ""
     assert torch.equal(first.train.x, second.train.x)
@@ -186,17 +188,17 @@ def test_few_labels_validation_and_the_unlabelled_rest(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["crop", "flip"])
-def test_augmentations_of_pictures_refuse_text(tmp_path, name):
+def test_augmentations_of_images_refuse_text(tmp_path, name):
     with pytest.raises(ValueError, match=rf"{name}.*\[B, C, H, W\]"):
         build_augment([name])(made(tmp_path).train.x, torch.Generator())
 
 
-def test_what_is_held_out_is_of_every_class_and_the_same_for_everybody():
-    y = [0] * 30 + [1] * 20 + [2] * 5
-    train, test = hold_out(y, ("a", "b", "c"), 0.2, "x")
-    assert sorted(train + test) == list(range(55))
-    assert torch.tensor([y[i] for i in test]).bincount().tolist() == [6, 4, 1]
-    assert hold_out(y, ("a", "b", "c"), 0.2, "x") == (train, test)
+def test_what_is_held_out_is_of_every_class_and_labelled_and_the_same_for_every_seed():
+    y = torch.tensor([0] * 30 + [1] * 20 + [2] * 5 + [-1] * 3)
+    train, test = hold_out("x", y, ("a", "b", "c"), 0.2)
+    assert sorted(train.tolist() + test.tolist()) == list(range(58))
+    assert y[test].bincount().tolist() == [6, 4, 1]
+    assert torch.equal(hold_out("x", y, ("a", "b", "c"), 0.2)[1], test)
 
 
 @pytest.mark.parametrize(
@@ -204,13 +206,13 @@ def test_what_is_held_out_is_of_every_class_and_the_same_for_everybody():
     [
         ([0, 1] * 5, 2, "x: test=2: give a fraction between 0 and 1"),
         ([0, 1] * 5, 1.0, "x: test=1.0: give a fraction"),
-        ([0, 0, 0, 1], 0.5, "x: test=0.5 leaves no example of class 'b' to learn from"),
+        ([0, 0, 0, 1], 0.5, "x: test=0.5 leaves no example of class 'b' to train on"),
         ([0], 0.5, "x: 1 examples of 2 classes: add some"),
     ],
 )
 def test_what_cannot_be_held_out_is_said(y, fraction, said):
     with pytest.raises(ValueError, match=said):
-        hold_out(y, ("a", "b"), fraction, "x")
+        hold_out("x", torch.tensor(y), ("a", "b"), fraction)
 
 
 def test_nothing_of_text_is_imported_before_it_is_needed():

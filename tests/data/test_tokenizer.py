@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 import torch
 
-from codistill.data.tokenizer import MODELS, encode, fit_length, read_tokenizer, size, train_tokenizer
+from codistill.data.text.tokenizer import MODELS, encode, fit_length, read_tokenizer, size, train_tokenizer
 
 tokenizers = pytest.importorskip("tokenizers", reason="text needs the tokenizers library")
 
@@ -35,7 +35,7 @@ def test_the_same_texts_give_the_same_tokenizer_in_another_process():
         made = [train_tokenizer(KOREAN + ENGLISH, model=model, vocabulary=90).to_str() for model in MODELS]
         return [hashlib.md5(text.encode()).hexdigest() for text in made]
 
-    code = "import hashlib\nfrom codistill.data.tokenizer import MODELS, train_tokenizer\n"
+    code = "import hashlib\nfrom codistill.data.text.tokenizer import MODELS, train_tokenizer\n"
     code += f"KOREAN, ENGLISH = {KOREAN!r}, {ENGLISH!r}\n"
     code += textwrap.dedent(inspect.getsource(hashes)) + "\nprint(hashes())"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
@@ -137,7 +137,7 @@ def saved(tmp_path, vocabulary, config=None):
 
 
 def test_a_tokenizer_that_pads_with_another_id_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"tokenizer\.json: pads with '<pad>' of id 1.*have one trained"):
+    with pytest.raises(ValueError, match=r"tokenizer\.json: pads with '<pad>' of id 1.*train one"):
         read_tokenizer(saved(tmp_path, {"<s>": 0, "<pad>": 1}))
 
 
@@ -147,7 +147,7 @@ def test_the_padding_that_is_said_beside_a_tokenizer_counts(tmp_path, said):
 
 
 def test_a_tokenizer_without_padding_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="has no token for padding.*have one trained"):
+    with pytest.raises(ValueError, match="has no token for padding.*train one"):
         read_tokenizer(saved(tmp_path, {"a": 0, "b": 1}))
 
 

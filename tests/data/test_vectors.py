@@ -3,8 +3,8 @@ import gzip
 import pytest
 import torch
 
-from codistill.data.tokenizer import train_tokenizer
-from codistill.data.vectors import read_vectors
+from codistill.data.text.tokenizer import train_tokenizer
+from codistill.data.text.vectors import read_vectors
 
 pytest.importorskip("tokenizers", reason="text needs the tokenizers library")
 
@@ -58,8 +58,8 @@ def test_a_word_may_hold_spaces_and_the_first_of_two_counts(tmp_path, tokenizer)
     [
         ("film 1 2\ngood 1\n", r"v\.txt, line 2: 2 fields, not a word and 2 numbers"),
         ("film 1 2\ngood 1 x\n", r"v\.txt, line 2: .*'x'.*give a word and 2 numbers"),
-        ("kino 1 2\n", "no word of it is a token"),
-        ("", "no word of it is a token"),
+        ("kino 1 2\n", "none of its words is a token"),
+        ("", "none of its words is a token"),
         ("film\n", r"line 1: 1 fields, not a word and 1 numbers"),
     ],
 )

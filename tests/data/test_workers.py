@@ -12,17 +12,17 @@ import tracemalloc
 import pytest
 import torch
 
-from codistill.data import workers
 from codistill.data.augmentations import build_augment
-from codistill.data.cut import Cut, Unreadable
 from codistill.data.examples import DataSet, Examples, channel_statistics
+from codistill.data.images import workers
+from codistill.data.images.cut import Cut, Unreadable
+from codistill.data.images.lazy import FileNames, LazyImages
+from codistill.data.images.workers import Ahead, count, in_order
 from codistill.data.loader import Loader, plain
-from codistill.data.pictures import Files, Pictures
 from codistill.data.split import split
-from codistill.data.workers import Ahead, count, in_order
 from codistill.run import Run
-from codistill.training.batches import Streams, deal_out
-from small_pictures import save
+from codistill.training.streams import Streams, deal_out
+from small_images import save
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 
@@ -44,7 +44,7 @@ def _no_process_is_left():
 
 def examples(root, count=0, area=0.1):
     names = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
-    x = Pictures(Files.of(root, names), Cut(12, 12, area=area), name="set", workers=count)
+    x = LazyImages(FileNames.of(root, names), Cut(12, 12, area=area), name="set", workers=count)
     return Examples(x, torch.tensor([int(name[1]) for name in names]))
 
 
@@ -140,8 +140,8 @@ def test_the_training_s_own_random_numbers_are_left_alone(root):
 def noted(root, number, monkeypatch):
     """An `Ahead`, and the places that were read in this process."""
     here, pictures = [], examples(root, number).x
-    read = Pictures.read
-    monkeypatch.setattr(Pictures, "read", lambda self, *ask: here.append(os.getpid()) or read(self, *ask))
+    read = LazyImages.read
+    monkeypatch.setattr(LazyImages, "read", lambda self, *ask: here.append(os.getpid()) or read(self, *ask))
     return Ahead(pictures, lambda place: (torch.tensor([place[0], place[1]]), None), 4), here
 
 
@@ -187,7 +187,7 @@ def test_reading_runs_no_further_ahead_than_two_batches_for_each_worker(root, mo
     ahead.close()
 
 
-def test_memory_does_not_grow_with_the_number_of_pictures(root):
+def test_memory_does_not_grow_with_the_number_of_images(root):
     one = examples(root).x
     peaks = []
     for times in (1, 20):
@@ -203,7 +203,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(root):
     assert peaks[1] < peaks[0] + 100_000
 
 
-def test_no_more_pictures_are_alive_than_a_step_has_asked_for(root, monkeypatch):
+def test_no_more_images_are_alive_than_a_step_has_asked_for(root, monkeypatch):
     alive, read = [], Cut.read
     load = loader(examples(root))
     monkeypatch.setattr(Cut, "read", lambda self, path, draw=None: alive.append(path) or read(self, path, draw))
@@ -237,7 +237,7 @@ def spoilt(tmp_path):
 
 
 @pytest.mark.parametrize("number", [0, 2])
-def test_a_bad_picture_is_one_clear_error_from_a_worker_too(spoilt, number):
+def test_a_bad_image_is_one_clear_error_from_a_worker_too(spoilt, number):
     load = loader(examples(spoilt, number), batch=3)
     with pytest.raises(Unreadable) as error:
         list(map(load.batch, [0] * load.steps, range(load.steps)))
@@ -251,9 +251,7 @@ def test_a_worker_that_dies_is_explained(root):
     batches = in_order(examples(root, 1).x, 1)
     next(batches)
     os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-    with pytest.raises(
-        ChildProcessError, match="set: a process that reads pictures has ended.*lower workers=1 or batch"
-    ):
+    with pytest.raises(ChildProcessError, match="set: a process that reads images has ended.*lower workers=1 or batch"):
         list(batches)
 
 
@@ -285,12 +283,12 @@ def test_the_workers_of_a_training_end_with_its_loader_and_wait_for_no_collectio
 SCRIPT = """
 import multiprocessing, sys, time, torch
 from pathlib import Path
-from codistill.data.cut import Cut
-from codistill.data.pictures import Files, Pictures
-from codistill.data.workers import in_order
+from codistill.data.images.cut import Cut
+from codistill.data.images.lazy import FileNames, LazyImages
+from codistill.data.images.workers import in_order
 root = Path(sys.argv[1])
 names = sorted(p.relative_to(root).as_posix() for p in root.rglob("*.png"))
-batches = in_order(Pictures(Files.of(root, names), Cut(8, 8), name="set", workers=2), 1)
+batches = in_order(LazyImages(FileNames.of(root, names), Cut(8, 8), name="set", workers=2), 1)
 next(batches)
 try:
     print(*[p.pid for p in multiprocessing.active_children()], flush=True)
@@ -372,7 +370,7 @@ def test_a_number_in_the_environment_that_cannot_be_is_named(monkeypatch, text):
         count(None, "set")
 
 
-def test_pictures_go_to_another_process_whole(root):
+def test_images_go_to_another_process_whole(root):
     one = examples(root, 2).x
     other = pickle.loads(pickle.dumps(one.take(torch.arange(3))))
     assert torch.equal(one[0:3], other[0:3])
@@ -392,7 +390,7 @@ def test_the_seeds_of_a_fleet_and_their_unlabelled_batches_share_the_workers(roo
 # The rest of the library ----------------------------------------------------------------------------------------------
 
 
-def test_splits_shards_and_unlabelled_parts_hold_the_same_pictures_as_in_memory(root):
+def test_splits_shards_and_unlabelled_parts_hold_the_same_images_as_in_memory(root):
     lazy = examples(root)
     whole = Examples(lazy.x[0:23], lazy.y)
     sets = [DataSet(e, e, 3, "classes", MEAN, STD, ()) for e in (lazy, whole)]
@@ -407,6 +405,6 @@ def test_splits_shards_and_unlabelled_parts_hold_the_same_pictures_as_in_memory(
         assert torch.equal(one.x[0 : len(one)], other.x)
 
 
-def test_statistics_are_those_of_the_same_pictures_in_memory(root):
+def test_statistics_are_those_of_the_same_images_in_memory(root):
     lazy = examples(root).x
     assert channel_statistics(lazy) == channel_statistics(lazy[0:23])

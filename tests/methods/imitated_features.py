@@ -6,7 +6,7 @@ import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
-from codistill.training.fleet import repeat_graphs
+from codistill.training.build import repeat_graphs
 from codistill.training.teachers import teacher_networks
 from methods.three_steps import check, teacher_folder, training_of
 from naive_features import walk

@@ -4,8 +4,9 @@ import copy
 
 import torch
 
-from codistill.training.fleet import Fleet
+from codistill.training.build import build_fleet
 from codistill.training.state import Training
+from fleet_batches import batches_of
 from methods.three_steps import BASE
 
 
@@ -33,7 +34,7 @@ def check_branches(training, loss, *, at="stage3", trunk_factor=1.0, after=None,
     first = copy.deepcopy([m.state_dict() for m in modules])
     for step in range(steps):
         epoch, within = divmod(step, fleet.steps)
-        batch = fleet.draw(epoch, within)[1][0]
+        batch = batches_of(fleet, epoch, within)[0]
         optimizer.zero_grad()
         loss(trunk(batch.x), heads, batch, step / fleet.total, method).backward()
         for parameter in trunk.parameters():
@@ -61,7 +62,7 @@ def check_branches(training, loss, *, at="stage3", trunk_factor=1.0, after=None,
 def check_seeds(spec, *, seeds=(3, 5), steps=4, **settings):
     """Two seeds in one fleet end where each of them ends alone."""
     runs = [BASE.replace(method=spec, seed=seed, **settings) for seed in seeds]
-    both, singles = Training(Fleet(runs), None), [Training(Fleet([run]), None) for run in runs]
+    both, singles = Training(build_fleet(runs), None), [Training(build_fleet([run]), None) for run in runs]
     steps_of_both = [both.advance() for _ in range(steps)]
     for number, (run, single) in enumerate(zip(runs, singles, strict=True)):
         member, block = next(

@@ -6,6 +6,7 @@ import torch
 import naive
 from codistill.batch import Batch
 from codistill.methods import get
+from fleet_batches import batches_of
 from methods.side_by_side import check_seeds
 from methods.tables import cohort_of, draw, leaves, same, view
 from methods.three_steps import check, training_of
@@ -84,7 +85,7 @@ def test_nothing_that_is_imitated_is_moved_by_it():
         training = training_of("byot")
         fleet = training.fleet
         method, cohort = fleet.members[0].method, fleet.cohort
-        method(fleet.members[0].view, fleet.draw(0, 0)[1][0])[name].sum().backward()
+        method(fleet.members[0].view, batches_of(fleet, 0, 0)[0])[name].sum().backward()
         for i in range(3):
             net = cohort.network(i)
             moved = {
@@ -105,7 +106,7 @@ def test_classifiers_are_the_method_s_and_the_network_stays_what_it_was():
 
 def test_an_unlabelled_sample_imitates():
     training = training_of("byot", unlabelled=10)
-    assert training.fleet.draw(0, 0)[1][0].y[-1] == -1
+    assert batches_of(training.fleet, 0, 0)[0].y[-1] == -1
     (terms,) = training.advance()
     assert all(t.isfinite().all() and t.shape == (3,) for t in terms.values())
 

@@ -9,6 +9,7 @@ import naive
 from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
+from fleet_batches import batches_of
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, training_of
 
@@ -68,7 +69,7 @@ def test_four_steps_each_on_data_of_its_own(execute):
     stale = Stale(2)
     spec = "codistillation:burn_in=0.2,exchange_every=2,weight=0.5,temperature=2"
     training = training_of(spec, execute=execute, shards=True, batch=10, epochs=3)
-    _, (batch,) = training.fleet.draw(0, 0)
+    (batch,) = batches_of(training.fleet, 0, 0)
     assert batch.x.inputs.shape[:2] == (3, 10)
     check(training, losses(stale, 0.2, 0.5, 2.0), after=stale.renew, steps=4)
 

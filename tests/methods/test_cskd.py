@@ -6,6 +6,7 @@ import torch
 import naive
 from codistill.batch import Batch
 from codistill.methods import get
+from fleet_batches import batches_of
 from methods.side_by_side import check_seeds
 from methods.tables import cohort_of, draw, leaves, same, view
 from methods.three_steps import check, training_of
@@ -56,7 +57,7 @@ def test_only_x_moves_the_batch_statistics(update):
 
 def test_partners_are_of_the_same_class():
     fleet = training_of("cskd", labels=30, batch=30).fleet
-    (member,), batch = fleet.members, fleet.draw(0, 0)[1][0]
+    (member,), batch = fleet.members, batches_of(fleet, 0, 0)[0]
     assert member.method.needs.partners
     examples = {x.numpy().tobytes(): int(y) for x, y in zip(batch.x, batch.y, strict=True)}  # the whole training set
     assert [examples[x.numpy().tobytes()] for x in batch.partner] == batch.y.tolist()

@@ -6,8 +6,9 @@ import torch
 import naive
 from codistill.batch import Batch
 from codistill.methods import get
-from codistill.training.fleet import Fleet
+from codistill.training.build import build_fleet
 from codistill.training.state import Training
+from fleet_batches import batches_of
 from methods.side_by_side import check_seeds
 from methods.tables import cohort_of, draw, leaves, same, view
 from methods.three_steps import BASE, check, training_of
@@ -118,8 +119,8 @@ def test_both_views_move_the_batch_statistics(update):
 def test_beside_another_method_in_one_stack_it_ends_where_it_ends_alone():
     run = BASE.replace(augment=CROP, execute="stack")
     runs = [run.replace(method="alone"), run.replace(method="ddgsd")]
-    both = Training(Fleet(runs), None)
-    single = Training(Fleet(runs[1:]), None)
+    both = Training(build_fleet(runs), None)
+    single = Training(build_fleet(runs[1:]), None)
     for training in (both, single):
         for _ in range(3):
             training.advance()
@@ -133,7 +134,7 @@ def test_beside_another_method_in_one_stack_it_ends_where_it_ends_alone():
 def test_networks_may_be_unlike():
     models = ("cnn:width=2", "cnn:width=3", "cnn:width=2")
     training = training_of("ddgsd:mmd=1", augment=CROP, models=models)
-    batch = training.fleet.draw(0, 0)[1][0]
+    batch = batches_of(training.fleet, 0, 0)[0]
     nets = [training.fleet.cohort.network(i) for i in range(3)]
     expected = torch.stack([discrepancy(pooled(n, batch.x)[1], pooled(n, batch.views[0])[1]) for n in nets])
     (terms,) = training.advance()
@@ -143,7 +144,7 @@ def test_networks_may_be_unlike():
 @pytest.mark.parametrize("settings", [{"own_views": True}, {"own_views": True, "shards": True}, {"shards": True}])
 def test_the_second_view_is_never_the_first_again(settings):
     training = training_of("ddgsd", augment=CROP, **settings)
-    batch = training.fleet.draw(0, 0)[1][0]
+    batch = batches_of(training.fleet, 0, 0)[0]
     own, other = batch.x.inputs, batch.views[0]
     others = other.expand(3, *other.shape) if isinstance(other, torch.Tensor) else other.inputs
     assert not any(torch.equal(own[i], others[i]) for i in range(3))

@@ -9,7 +9,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.dist import DIST
-from codistill.training.fleet import repeat_graphs
+from codistill.training.build import repeat_graphs
 from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, teacher_folder, training_of

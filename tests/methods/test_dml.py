@@ -16,7 +16,7 @@ from codistill.methods.alone import Alone
 from codistill.methods.dml import DML
 from codistill.methods.dml_ensemble import DMLEnsemble
 from codistill.run import Run
-from codistill.training.fleet import Fleet, repeat_graphs
+from codistill.training.build import build_fleet, repeat_graphs
 from codistill.training.step import take
 
 EXECUTORS = ["loop", "stack"]
@@ -282,7 +282,7 @@ def run_of(update, execute, **settings):
 
 
 def after_one_step(update, execute):
-    fleet = Fleet([run_of(update, execute)])
+    fleet = build_fleet([run_of(update, execute)])
     terms = take(fleet, 0, 0)
     return [{n: t.clone() for n, t in fleet.cohort.peer_state(i).items()} for i in range(3)], terms[0]
 
@@ -301,7 +301,7 @@ def test_in_turn_differs_from_together_from_the_second_network_on(execute):
 
 @pytest.mark.parametrize("update", ["together", "in_turn", "fresh_batch"])
 def test_batch_statistics_advance_once_a_step_in_every_mode(update, execute):
-    fleet = Fleet([run_of(update, execute)])
+    fleet = build_fleet([run_of(update, execute)])
     for step in range(2):
         take(fleet, 0, step)
         counts = [int(t) for i in range(3) for n, t in fleet.cohort.peer_state(i).items() if "num_batches" in n]

@@ -7,6 +7,7 @@ import torch
 
 import naive
 from codistill.study import Study
+from fleet_batches import batches_of
 from methods.three_steps import BASE, training_of
 
 
@@ -19,7 +20,7 @@ def test_three_steps(execute):
     for step in range(3):
         seen = []
         for i, (net, optimizer) in enumerate(zip(nets, optimizers, strict=True)):
-            (batch,) = fleet.draw(0, step, stream=i)[1]
+            (batch,) = batches_of(fleet, 0, step, stream=i)
             seen.append(frozenset(batch.index.tolist()))
             z = net(batch.x)
             others = [naive.without_statistics(other, batch.x) for other in nets if other is not net]

@@ -11,6 +11,7 @@ import small_nets
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
+from fleet_batches import batches_of
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, training_of
 
@@ -49,7 +50,7 @@ def test_a_batch_has_labelled_samples_then_unlabelled_ones_of_streams_of_their_o
     assert fleet.steps == 60 // LABELLED  # an epoch is one of the labelled samples
     seen = {"labelled": [], "unlabelled": []}
     for step in range(2 * fleet.steps):
-        (batch,) = fleet.draw(*divmod(step, fleet.steps))[1]
+        (batch,) = batches_of(fleet, *divmod(step, fleet.steps))
         assert batch.x.shape[0] == LABELLED + UNLABELLED
         assert (batch.y[:LABELLED] >= 0).all()
         assert (batch.y[LABELLED:] == -1).all()
@@ -117,7 +118,7 @@ def test_two_steps_in_turn(execute):
     nets = [copy.deepcopy(fleet.cohort.network(i)).train() for i in range(3)]
     optimizers = naive.sgd(nets, 0.1)
     for step in range(2):
-        (batch,) = fleet.draw(0, step)[1]
+        (batch,) = batches_of(fleet, 0, step)
         weights = [1.0] * LABELLED + [0.5] * UNLABELLED
         latest = [naive.without_statistics(net, batch.x) for net in nets]
         for i, (net, optimizer) in enumerate(zip(nets, optimizers, strict=True)):

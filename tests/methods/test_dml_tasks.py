@@ -12,7 +12,7 @@ from codistill.cohort import Cohort
 from codistill.losses.divergences.renyi import Renyi
 from codistill.methods import get
 from codistill.methods.dml import DML
-from codistill.training.fleet import repeat_graphs
+from codistill.training.build import repeat_graphs
 
 EXECUTORS = ["loop", "stack"]
 W = [[0.0, 0.5, 1.5], [0.2, 0.0, 0.0], [0.0, 0.0, 0.0]]

@@ -5,6 +5,7 @@ import torch
 
 import naive
 from codistill.batch import PerPeer
+from fleet_batches import batches_of
 from methods.side_by_side import check_seeds
 from methods.three_steps import BASE, check, training_of
 
@@ -42,8 +43,8 @@ def test_each_peer_sees_the_same_samples_distorted_in_its_own_way():
     plain = training_of("dml").fleet
     differ = 0
     for step in range(fleet.steps):
-        (batch,) = fleet.draw(0, step)[1]
-        (as_it_is,) = plain.draw(0, step)[1]
+        (batch,) = batches_of(fleet, 0, step)
+        (as_it_is,) = batches_of(plain, 0, step)
         assert batch.x.inputs.shape == (3, *as_it_is.x.shape)
         assert torch.equal(batch.index, as_it_is.index)
         assert torch.equal(batch.y, as_it_is.y)
@@ -58,8 +59,8 @@ def test_each_peer_sees_the_same_samples_distorted_in_its_own_way():
 
 
 def test_the_first_peer_s_view_is_everybody_s_without_own_views():
-    own = training_of("dml", **SETTINGS).fleet.draw(0, 1)[1][0]
-    shared = training_of("dml", augment=SETTINGS["augment"]).fleet.draw(0, 1)[1][0]
+    own = batches_of(training_of("dml", **SETTINGS).fleet, 0, 1)[0]
+    shared = batches_of(training_of("dml", augment=SETTINGS["augment"]).fleet, 0, 1)[0]
     assert torch.equal(own.x.inputs[0], shared.x)
     assert not torch.equal(own.x.inputs[1], shared.x)
 

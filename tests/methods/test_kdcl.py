@@ -76,19 +76,21 @@ def test_two_seeds_in_one_fleet_are_two_runs(ensemble):
 
 def test_views_of_their_own_reach_each_peer_and_nobody_else():
     """A plain method beside it, in the same fleet, sees the plain batch."""
-    from codistill.training.fleet import Fleet
+    from codistill.training.batches import draw
+    from codistill.training.build import build_fleet
     from codistill.training.step import take
 
     training = training_of("kdcl", augment=AUGMENT, execute="stack")
     run = training.fleet.run
-    fleet = Fleet([run, run.replace(method="dml"), run.replace(method="kdcl", seed=4)])
-    whole, batches = fleet.draw(0, 0)
+    fleet = build_fleet([run, run.replace(method="dml"), run.replace(method="kdcl", seed=4)])
+    batches = draw(fleet.streams, fleet.members, (0, 0, 0))
+    whole = batches[0].x.whole.value
     assert whole.inputs.shape == (9, 20, 1, 8, 8)
     kdcl, dml = (
         next(b for m, b in zip(fleet.members, batches, strict=True) if m.runs[0].method == n) for n in ("kdcl", "dml")
     )
-    assert not torch.equal(kdcl.x.inputs[0], kdcl.x.inputs[1])
-    torch.testing.assert_close(kdcl.x.inputs[0], dml.x)
+    assert not torch.equal(kdcl.x.value.inputs[0], kdcl.x.value.inputs[1])
+    torch.testing.assert_close(kdcl.x.value.inputs[0], dml.x.value)
     before = {i: fleet.cohort.network(i) for i in range(9)}
     expected = [torch.nn.functional.cross_entropy(before[i](whole.inputs[i]), kdcl.y) for i in range(3)]
     terms = take(fleet, 0, 0)

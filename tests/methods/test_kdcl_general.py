@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import naive
-from codistill.batch import Batch
+from codistill.batch import Batch, Inputs
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.kdcl_general import held_out
@@ -78,7 +78,7 @@ def test_which_samples_are_held_out_is_spread_evenly_and_does_not_change():
 def test_held_out_samples_teach_nobody():
     torch.manual_seed(0)
     cohort = Cohort([naive.small_net().double() for _ in range(2)], execute="stack")
-    x = torch.randn(20, 1, 8, 8, dtype=torch.float64)
+    x = Inputs(torch.randn(20, 1, 8, 8, dtype=torch.float64))
     batch = Batch(x, torch.arange(20).remainder(10), index=torch.arange(20))
     method = get("kdcl_general:held_out=0.3")
     method.prepare(cohort, batch)

@@ -12,7 +12,7 @@ from codistill.methods import Method
 from codistill.methods.kd import KD
 from codistill.run import Run
 from codistill.spec import UnknownName
-from codistill.training.fleet import Fleet, repeat_graphs
+from codistill.training.build import build_fleet, repeat_graphs
 from codistill.training.step import take
 
 X, Y = small_nets.images(6), torch.tensor([0, 1, 2, 0, 2, 1])
@@ -102,7 +102,7 @@ def test_runs_of_like_networks_are_one_stacked_pass_in_a_step(seeds, monkeypatch
         return run_stack(self, x, rows, *rest)
 
     base = Run(models=("cnn:width=4",), labels=60, batch=30, epochs=1, execute="stack")
-    fleet = Fleet([run.replace(seed=s) for run in (base, base.replace(method="alone")) for s in range(seeds)])
+    fleet = build_fleet([run.replace(seed=s) for run in (base, base.replace(method="alone")) for s in range(seeds)])
     monkeypatch.setattr(Stack, "run", counted)
     take(fleet, 0, 0)
     assert passes == [list(range(4 * seeds))]

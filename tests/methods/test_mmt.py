@@ -1,17 +1,19 @@
 """Mutual mean teaching."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
 import naive
 from codistill import checkpoint
-from codistill.batch import Batch
+from codistill.batch import Batch, Inputs
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.run import Run
-from codistill.training.loop import logged, resume, train
+from codistill.training.loop import resume, train
+from codistill.training.records import logged
 from methods.side_by_side import check_seeds
 from methods.three_steps import check, training_of
 
@@ -88,7 +90,7 @@ def test_no_gradient_reaches_the_copies_and_the_optimizer_has_none_of_them():
     copies = training.fleet.members[0].method.averages.cohort
     training.advance()
     assert all(p.grad is None for p in copies.parameters())
-    held = {id(p) for group in training.fleet.optimizers[0].param_groups for p in group["params"]}
+    held = {id(p) for group in training.fleet.turns[0].optimizer.param_groups for p in group["params"]}
     assert held.isdisjoint(id(p) for p in copies.parameters())
     assert copies.training  # by each batch's own statistics, as in the code of the paper
 
@@ -96,6 +98,7 @@ def test_no_gradient_reaches_the_copies_and_the_optimizer_has_none_of_them():
 def test_an_unlabelled_sample_imitates():
     cohort, batch, method = small()
     method.prepare(cohort, batch)
+    batch = replace(batch, x=Inputs(batch.x))
     with cohort.remember():
         terms = method(cohort, batch)
         z = cohort(batch.x).logits

@@ -6,7 +6,7 @@ import torch
 import naive_features as naive
 from codistill.methods import get
 from codistill.spec import UnknownName
-from codistill.training.fleet import Fleet
+from codistill.training.build import build_fleet
 from codistill.training.state import Training
 from methods.imitated_features import UNLIKE, between_peers, check_gradients, from_teachers, small, wide_teachers
 from methods.side_by_side import check_seeds
@@ -91,7 +91,7 @@ def test_the_maps_are_those_before_the_relu():
 
 def test_like_networks_may_be_tapped_before_and_after_their_relu_in_one_fleet():
     runs = [training_of(f"{name}:teacher=none", execute="stack").fleet.run for name in ("ofd", "at")]
-    fleet = Fleet(runs, execute="stack")
+    fleet = build_fleet(runs, execute="stack")
     assert [len(group.peers) for group in fleet.cohort.parts()] == [6]
     together, each = Training(fleet, None), [training_of(f"{n}:teacher=none", execute="stack") for n in ("ofd", "at")]
     with torch.no_grad():

@@ -9,7 +9,9 @@ import naive
 from codistill import checkpoint
 from codistill.batch import Batch
 from codistill.methods import get
-from codistill.training.loop import logged, resume, train
+from codistill.training.loop import resume, train
+from codistill.training.records import logged
+from fleet_batches import batches_of
 from methods.side_by_side import check_seeds
 from methods.tables import cohort_of, draw, leaves, same, view
 from methods.three_steps import BASE, check, training_of
@@ -147,7 +149,7 @@ def test_peers_that_take_turns_end_where_they_end_together():
 def test_with_batches_of_their_own_peers_remember_those_that_they_learnt_from():
     training = training_of("pskd", update="fresh_batch")
     fleet = training.fleet
-    batches = [fleet.draw(0, 0, stream)[1][0] for stream in range(3)]
+    batches = [batches_of(fleet, 0, 0, stream)[0] for stream in range(3)]
     nets = [copy.deepcopy(fleet.cohort.network(i)) for i in range(3)]
     training.advance()
     present = fleet.members[0].method.present

@@ -9,8 +9,9 @@ from codistill.methods import get
 from codistill.methods.tfkd import TfKD
 from codistill.run import Run
 from codistill.study import Study, compare, costs
-from codistill.training.fleet import Fleet
-from codistill.training.loop import logged, train
+from codistill.training.build import build_fleet
+from codistill.training.loop import train
+from codistill.training.records import logged
 from codistill.training.teachers import teacher_networks
 from methods.side_by_side import check_seeds
 from methods.tables import cohort_of, draw, leaves, same, view
@@ -95,9 +96,9 @@ def test_one_network_has_a_past_self_and_no_other_teacher():
 
 def test_a_network_and_its_past_self_start_alike_and_the_past_self_was_trained(tmp_path):
     runs = [BASE.replace(method="alone", seed=seed, epochs=1) for seed in (3, 5)]
-    starts = [net.state_dict() for net in map(Fleet(runs).cohort.network, range(6))]
+    starts = [net.state_dict() for net in map(build_fleet(runs).cohort.network, range(6))]
     list(logged(train(runs, tmp_path), tmp_path))
-    fleet = Fleet([run.replace(method=f"tfkd:teacher={tmp_path}") for run in runs])
+    fleet = build_fleet([run.replace(method=f"tfkd:teacher={tmp_path}") for run in runs])
     method = fleet.members[0].method
     assert torch.equal(method.graph.matrix(6, 6), torch.eye(6))
     for i, start in enumerate(starts):

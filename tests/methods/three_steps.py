@@ -6,9 +6,11 @@ import torch
 
 import naive
 from codistill.run import Run
-from codistill.training.fleet import Fleet
-from codistill.training.loop import logged, train
+from codistill.training.build import build_fleet
+from codistill.training.loop import train
+from codistill.training.records import logged
 from codistill.training.state import Training
+from fleet_batches import batches_of
 
 BASE = Run(
     models=("cnn:width=4",),
@@ -35,7 +37,7 @@ def teacher_folder(folder, peers=3, **settings):
 def training_of(spec, *, execute="loop", teacher=None, **settings):
     """A `Training` at its first step; ``teacher`` is a folder, named ``t`` in the spec: ``kd:teacher=t``."""
     run = BASE.replace(method=spec, execute=execute, **settings)
-    return Training(Fleet([run], teachers={"t": teacher} if teacher else None), None)
+    return Training(build_fleet([run], teachers={"t": teacher} if teacher else None), None)
 
 
 def check(training, loss, *, after=None, steps=3, rtol=1e-7):
@@ -60,7 +62,7 @@ def check(training, loss, *, after=None, steps=3, rtol=1e-7):
         progress = step / fleet.total
         if within == 0:
             method.start_epoch(epoch)
-        batch = fleet.draw(epoch, within)[1][0]
+        batch = batches_of(fleet, epoch, within)[0]
         total = loss(nets, batch, progress, method)
         optimizer.zero_grad()
         total.backward()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from codistill.models.adopt import NewHead, adopt
+from codistill.models.parts.pretrained import NewHead, adopt
 
 
 def net(classes, hidden=6, seed=0):

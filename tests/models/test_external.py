@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from codistill.models import build
-from codistill.models.adopt import NewHead
-from codistill.models.external import tensors_alone
+from codistill.models.parts.libraries import tensors_alone
+from codistill.models.parts.pretrained import NewHead
 
 CALLS = []
 

@@ -15,7 +15,7 @@ from codistill import Cohort
 from codistill.cohort import alike
 from codistill.discovery import available
 from codistill.models import build
-from codistill.models.adopt import NewHead
+from codistill.models.parts.pretrained import NewHead
 
 tiny.library()
 SHAPES = {"distilbert": (tiny.LENGTH,), "bert": (tiny.LENGTH,), "roberta": (tiny.LENGTH,), "vit": (1, 8, 8)}

@@ -12,7 +12,8 @@ from codistill.cohort.groups import CannotStack
 from codistill.data.examples import DataSet, Examples, Text
 from codistill.models import build, count_parameters
 from codistill.run import Run
-from codistill.training.fleet import Fleet
+from codistill.training.batches import draw
+from codistill.training.build import build_fleet
 
 GATES = {"bigru": 3, "bilstm": 4}
 SMALL = "hidden=3,embedding=4,dropout=0"
@@ -229,10 +230,10 @@ def test_auto_falls_back_to_a_loop_quietly_where_a_stack_cannot_be(seeds):
     runs = [Run(models=(model,), method="dml", peers=2, batch=20, epochs=1, seed=seed) for seed in seeds]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fleet = Fleet(runs, execute="auto", dataset=reviews())
+        fleet = build_fleet(runs, execute="auto", dataset=reviews())
     assert fleet.execute == "loop" if len(seeds) > 1 else fleet.execute in ("loop", "stack")
     assert set(fleet.timing) == ({"loop"} if len(seeds) > 1 else {"loop", "stack"})
-    x, _ = fleet.draw(0, 0)
+    x = draw(fleet.streams, fleet.members, (0, 0, 0))[0].x.whole
     assert fleet.cohort(x).logits.shape == (2 * len(seeds), 20, 1)
 
 

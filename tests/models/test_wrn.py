@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from codistill.models import build, count_parameters
-from codistill.models.preactivation import Preactivation
+from codistill.models.parts.preactivation import Preactivation
 
 COUNTS = {  # METHODS B: (depth, widening) -> 10 classes, 100 classes
     (28, 10): (36_479_194, 36_536_884),

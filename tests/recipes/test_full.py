@@ -14,7 +14,7 @@ from codistill.data.examples import DataSet, Examples, Retrieval, Text
 from codistill.randomness import seeded
 from codistill.spec import Spec
 from codistill.training import initial_weights as start
-from codistill.training.fleet import Fleet
+from codistill.training.build import build_fleet
 from codistill.training.step import take
 
 RECIPES = discovery.available("codistill.recipes")
@@ -376,14 +376,15 @@ def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monk
     def begun(folder, student, _, spec):
         return [start.network(spec, classes, shape, 78, dataset.known)]
 
-    monkeypatch.setattr("codistill.training.fleet.networks_of", trained)
-    monkeypatch.setattr("codistill.training.fleet.teacher_networks", begun)
-    fleet = Fleet([run], dataset=dataset, teachers={name: Path(name) for name in entry.waits})
+    monkeypatch.setattr("codistill.training.build.networks_of", trained)
+    monkeypatch.setattr("codistill.training.build.teacher_networks", begun)
+    fleet = build_fleet([run], dataset=dataset, teachers={name: Path(name) for name in entry.waits})
     (member,) = fleet.members
     taught = [m for m in member.method.modules() if isinstance(m, Cohort)] if entry.teacher else []
     assert bool(lent) == bool(entry.teacher) == bool(taught)
     frozen = [{name: t.clone() for name, t in cohort.state_dict().items()} for cohort in taught]
-    before = [leaf.tensor.detach().clone() for leaf in fleet.leaves]
+    leaves = [leaf for turn in fleet.turns for leaf in turn.leaves]
+    before = [leaf.tensor.detach().clone() for leaf in leaves]
 
     epoch = run.epochs * 3 // 4  # where ramps are over and burnt in is what has to
     member.method.start_epoch(epoch)
@@ -393,9 +394,9 @@ def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monk
     for name, term in terms.items():
         assert term.isfinite().all(), name
         assert (term >= 0).all() or name == "confidence", name  # a penalty's term is -beta H
-    moved = [not torch.equal(old, leaf.tensor) for old, leaf in zip(before, fleet.leaves, strict=True)]
+    moved = [not torch.equal(old, leaf.tensor) for old, leaf in zip(before, leaves, strict=True)]
     for peer in range(run.peers):
-        own = [did for did, leaf in zip(moved, fleet.leaves, strict=True) if peer in leaf.peers]
+        own = [did for did, leaf in zip(moved, leaves, strict=True) if peer in leaf.peers]
         assert sum(own) > 0.95 * len(own), f"peer {peer}: {sum(own)} of {len(own)} parameters moved"
     for cohort, old in zip(taught, frozen, strict=True):
         new = cohort.state_dict()

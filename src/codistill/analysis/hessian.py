@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from codistill.analysis.loss import Batches, batch_logits, gradient, labelled, mean_loss, plain_kernels
 from codistill.analysis.weights import Weights, drawn, moved, norm, weights
 from codistill.metrics.interval import mean_sd
-from codistill.models.mode import evaluating
+from codistill.models.parts.mode import evaluating
 
 
 @dataclass(frozen=True)

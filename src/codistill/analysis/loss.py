@@ -11,13 +11,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from codistill.analysis.weights import Weights, weights
 from codistill.cohort import Cohort
+from codistill.cohort.collection import collect
 from codistill.cohort.groups import call
-from codistill.cohort.outputs import collect
 from codistill.losses.labels import cross_entropy
 from codistill.losses.posterior import full_precision
 from codistill.metrics.accuracy import correct
 from codistill.metrics.decisions import class_logits, labelled_decisions
-from codistill.models.mode import evaluating
+from codistill.models.parts.mode import evaluating
 
 Batches = Sequence[tuple[Any, Tensor]]  # inputs [B, ...] and labels, as a task has them; -1 is unlabelled
 

@@ -154,7 +154,7 @@ def trained_networks(
         seed: of the draw.
     """
     parts = dict(zip(fleet.streams.seeds, fleet.streams.parts, strict=True))
-    for run, peers in fleet.places.items():
+    for run, peers in fleet.peers_by_run.items():
         row = rows[run]
         train = _batches(fleet, parts[run.seed].train, examples, derived=("train", run.seed), seed=seed)
         test = _batches(fleet, parts[run.seed].test, examples, derived=("test",), seed=seed)

@@ -110,7 +110,8 @@ class Evaluate:
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
         from codistill.report.results import results_table
-        from codistill.training.loop import restored, results
+        from codistill.training.loop import restored
+        from codistill.training.results import results
 
         if self.against is not None:
             self._compare(self.against, console)

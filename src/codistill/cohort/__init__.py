@@ -1,80 +1,175 @@
 """A cohort: all peers behind one call."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from codistill.batch import Batch, PerPeer
-from codistill.cohort.branches import branch
+from codistill.batch import Batch, Inputs, PerPeer, value_of
+from codistill.cohort.branches import branch, scale_trunk
 from codistill.cohort.groups import Group, Leaf, Raw, Single, Stack, alike, arrange, on_device
-from codistill.cohort.memory import Memory
+from codistill.cohort.outputs import Feature, Outputs, Taps, assembled
+from codistill.cohort.passes import Passes
+from codistill.cohort.stepcache import StepCache
 from codistill.losses.posterior import full_precision
 from codistill.randomness import seeded
 
 EXECUTORS = ("loop", "stack")
-Feature = Tensor | list[Tensor]
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
 
-class Outputs(NamedTuple):
-    """What peers make of a batch.
+@dataclass(frozen=True)
+class Frozen:
+    """What kind of frozen copy a cohort is.
 
     Attributes:
-        logits: ``[P, B, ...]``.
-        features: by tap, ``[P, B, ...]``, or a list of P tensors ``[B, ...]`` where their shapes differ.
+        moving: it follows its peers, so it is part of their method's checkpoint.
+        batch_statistics: it is in train mode for good, batch norm takes each batch's own statistics and leaves the
+            running ones alone; else it is in eval mode for good.
     """
 
-    logits: Tensor
-    features: dict[str, Feature]
+    moving: bool = False
+    batch_statistics: bool = False
 
-    def pooled(self, *names: str) -> Tensor:
-        """Features side by side, of maps the mean over their positions, in float32 at least: ``[P, B, F]``.
+
+class PeerSet(ABC):
+    """What a cohort and a view of some of its peers have in common; peers are numbered within it."""
+
+    @property
+    @abstractmethod
+    def cohort(self) -> "Cohort":
+        """Of all peers."""
+
+    @property
+    @abstractmethod
+    def peers(self) -> tuple[int, ...]:
+        """Their numbers in the cohort."""
+
+    def __len__(self) -> int:
+        return len(self.peers)
+
+    def __getitem__(self, peers: int | slice | Sequence[int]) -> "View":
+        """A view of some peers: one, a slice, or a list of numbers."""
+        chosen = [peers] if isinstance(peers, int) else range(len(self))[peers] if isinstance(peers, slice) else peers
+        if not chosen or not all(0 <= peer < len(self) for peer in chosen):
+            raise IndexError(f"peers {list(chosen)} of a cohort of {len(self)}")
+        return View(self.cohort, tuple(self.peers[peer] for peer in chosen))
+
+    @property
+    def device(self) -> torch.device:
+        """Where its networks are."""
+        return next(self.cohort.parameters()).device
+
+    def parts(self) -> list[Group]:
+        """The groups that its peers, and maybe others, are executed in."""
+        return [group for group in self.cohort.every_group if not set(group.peers).isdisjoint(self.peers)]
+
+    def network(self, peer: int) -> nn.Module:
+        """One peer as an ordinary module: itself in a loop, a copy from a stack."""
+        group, row = self.cohort.located[self.peers[peer]]
+        return group.network(row)
+
+    def peer_state(self, peer: int) -> dict[str, Tensor]:
+        """One peer's parameters and buffers by its own names; they know nothing of stacking."""
+        group, row = self.cohort.located[self.peers[peer]]
+        return {name: tensor.detach() for name, tensor in group.state(row).items()}
+
+    def tap(self, name: str, submodules: str | Sequence[str] | None = None) -> None:
+        """Return a feature with every output from now on.
+
+        Args:
+            name: how it is called in `Outputs.features`; also the submodule, where that is not said.
+            submodules: the submodule (``"stage3"``, or ``"stage3.4.relu:input"`` for what goes in), or one for each
+                peer of heterogeneous networks.
+        """
+        submodules = submodules or name
+        chosen = (submodules,) * len(self) if isinstance(submodules, str) else tuple(submodules)
+        if len(chosen) != len(self):
+            raise ValueError(f"feature {name!r}: {len(chosen)} submodules for {len(self)} peers")
+        for peer, submodule in zip(self.peers, chosen, strict=True):
+            self.cohort.taps.setdefault(peer, {})[name] = submodule
+
+    def probe(self, batch: Batch) -> Outputs:
+        """What peers make of a batch, to look at its shapes: without gradient, it moves no buffer and draws nothing."""
+        with torch.no_grad(), seeded(self.device, 0):  # dropout takes no numbers from those that are drawn afterwards
+            return self.cohort.outputs(batch.x, self.peers)
+
+    @overload
+    def share(self, outputs: Tensor) -> Tensor: ...
+
+    @overload
+    def share(self, outputs: Feature) -> Feature: ...
+
+    def share(self, outputs: Feature) -> Feature:
+        """What students may imitate: logits or a feature, detached. The only source of peer targets."""
+        return outputs.detach() if isinstance(outputs, Tensor) else [one.detach() for one in outputs]
+
+    def latest(self) -> Tensor:
+        """The logits ``[P, B, ...]``, detached, that every peer made of its batch just before its own update.
+
+        In `train`: in this step, whoever asked for them. In your own loop: those of the last call.
 
         Raises:
-            ValueError: they are not equally wide in all peers.
+            ValueError: a peer has made none yet.
         """
-        features = [self.features[name] for name in names]
-        if all(isinstance(f, Tensor) for f in features):
-            return torch.cat([_pooled(f, 2) for f in features if isinstance(f, Tensor)], -1)
-        each = self.pooled_by_peer(*names)
-        if len({f.shape[-1] for f in each}) > 1:
-            widths = ", ".join(str(f.shape[-1]) for f in each)
-            raise ValueError(
-                f"features={'/'.join(names)!r} are {widths} wide in these peers, and this method compares them, or "
-                "gives each the same classifier: name others, or give networks where they are equally wide"
-            )
-        return torch.stack(each)
+        made = self.cohort.made
+        if missing := [number for number, peer in enumerate(self.peers) if peer not in made]:
+            raise ValueError(f"peer {missing[0]} has predicted nothing yet: call the cohort first, cohort(batch.x)")
+        logits, rows = made[self.peers[0]][0], [made[peer][1] for peer in self.peers]
+        if all(made[peer][0] is logits for peer in self.peers):
+            return logits if rows == list(range(len(logits))) else logits[rows]
+        return torch.stack([made[peer][0][row] for peer, row in zip(self.peers, rows, strict=True)])
 
-    def pooled_by_peer(self, *names: str) -> list[Tensor]:
-        """As `pooled`, each peer's ``[B, F]``: of any width."""
-        return [torch.cat([_pooled(self.features[name][i], 1) for name in names], -1) for i in range(len(self.logits))]
+    def scale_trunk(self, factor: float) -> None:
+        """Let the gradient into the trunk that these peers share be the sum over their branches times a factor.
 
+        Raises:
+            ValueError: they are not the branches, all of them, of one trunk.
+        """
+        scale_trunk(self.parts(), self.peers, factor)
 
-def _pooled(feature: Tensor, leading: int) -> Tensor:
-    """Mean over the positions, which follow so many leading dims and the channels."""
-    return full_precision(feature.flatten(leading + 1).mean(-1) if feature.dim() > leading + 1 else feature)
+    def frozen(self, *, moving: bool = False, batch_statistics: bool = False) -> "Cohort":
+        """A copy that nobody trains, in eval mode: a teacher, a past self.
 
-
-@dataclass
-class Passes:
-    """Network passes so far, one per network and batch; every forward that carries a gradient is gone back once."""
-
-    forward: int = 0
-    backward: int = 0
+        Args:
+            moving: it will `follow` the peers, so it is part of their method's checkpoint.
+            batch_statistics: in train mode instead, for good: batch norm takes each batch's own statistics and leaves
+                the running ones alone. For averages of weights, which no running statistics fit.
+        """
+        return self.cohort.copied(self.peers, Frozen(moving, batch_statistics))
 
 
-class Cohort(nn.Module):
+class View(PeerSet):
+    """Some peers of a cohort; it has no parameters of its own."""
+
+    def __init__(self, cohort: "Cohort", peers: tuple[int, ...]) -> None:
+        self._cohort, self._peers = cohort, peers
+
+    @property
+    def cohort(self) -> "Cohort":
+        return self._cohort
+
+    @property
+    def peers(self) -> tuple[int, ...]:
+        return self._peers
+
+    def __call__(self, x: Any) -> Outputs:
+        return self._cohort.outputs(x, self._peers)
+
+
+class Cohort(PeerSet, nn.Module):
     """Networks that learn together.
 
     Args:
         nets: any modules that map inputs to logits (a tensor, or an object with ``.logits``).
         branch_at: submodule from which on the peers of one trunk are branches; before it they share the trunk, which is
-            that of the first of them. Networks have to be an `nn.Sequential`.
+            that of the first of them. Networks must be an `nn.Sequential`.
         trunks: of each peer, the number of its trunk.
         execute: ``loop`` runs them one after the other and uses the given modules themselves; ``stack`` copies like
             networks into parameters with a leading peer dim, and `network` gives one back.
@@ -108,68 +203,56 @@ class Cohort(nn.Module):
                 raise ValueError(f"peer {i} is the very network of an earlier peer: build one network for each peer")
         if precision is not None:
             nets = [net.to(PRECISIONS[precision]) for net in nets]
-        self.precision = precision
-        if branch_at is not None:
-            if len(set(turns or [0])) > 1:
-                raise ValueError("branches of one trunk have no turns; use update='together'")
-            self._adopt(branch(nets, branch_at, trunks or [0] * len(nets), execute))
-        else:
-            self._adopt(arrange(nets, execute, turns or [0] * len(nets)))
+        if branch_at is not None and len(set(turns or [0])) > 1:
+            raise ValueError("branches of one trunk have no turns; use update='together'")
+        turns, trunks = turns or [0] * len(nets), trunks or [0] * len(nets)
+        self._hold(
+            arrange(nets, execute, turns) if branch_at is None else branch(nets, branch_at, trunks, execute), precision
+        )
 
-    def _adopt(self, groups: Sequence[Group]) -> None:
+    def _hold(self, groups: Sequence[Group], precision: str | None, kind: Frozen | None = None) -> None:
         self.groups = nn.ModuleList(groups)
-        self.taps: dict[str, dict[int, str]] = {}  # feature -> peer -> submodule
-        self.memory: Memory | None = None
+        self.precision, self.kind = precision, kind
+        self._peers = tuple(range(sum(len(group.peers) for group in groups)))
+        self.taps: dict[int, dict[str, str]] = {}  # peer -> feature -> submodule
         self.passes = Passes()
-        self.fixed = False
-        self.moving = False
-        self.batch_statistics = False
+        self.made: dict[int, tuple[Tensor, int]] = {}  # see `latest`: peer -> logits, row
+        self._cache: StepCache | None = None
 
-    @cached_property
-    def _place(self) -> dict[int, tuple[Group, int]]:
-        return {peer: (group, row) for group in self.parts() for row, peer in enumerate(group.peers)}
-
-    def parts(self) -> list[Group]:
-        """The groups that peers are executed in."""
-        return list(self.groups)  # type: ignore[arg-type]
-
-    # The peers ------------------------------------------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        return len(self._place)
-
-    def __getitem__(self, peers: int | slice | Sequence[int]) -> "View":
-        """A view of some peers: one, a slice, or a list of numbers."""
-        if isinstance(peers, int):
-            peers = [peers]
-        chosen = tuple(range(len(self))[peers]) if isinstance(peers, slice) else tuple(peers)
-        if not chosen or not all(0 <= p < len(self) for p in chosen):
-            raise IndexError(f"peers {list(chosen)} of a cohort of {len(self)}")
-        return View(self, chosen)
+    @property
+    def cohort(self) -> "Cohort":
+        return self
 
     @property
     def peers(self) -> tuple[int, ...]:
-        """Their numbers."""
-        return tuple(range(len(self)))
+        return self._peers
+
+    @cached_property
+    def every_group(self) -> tuple[Group, ...]:
+        """The groups that peers are executed in."""
+        return tuple(self.groups)  # type: ignore[arg-type]
+
+    @cached_property
+    def located(self) -> dict[int, tuple[Group, int]]:
+        """Of each peer, its group and its row in it."""
+        return {peer: (group, row) for group in self.every_group for row, peer in enumerate(group.peers)}
 
     @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
+    def fixed(self) -> bool:
+        """Whether nobody trains it: a frozen copy, or a teacher."""
+        return self.kind is not None
 
-    def network(self, peer: int) -> nn.Module:
-        """One peer as an ordinary module: itself in a loop, a copy from a stack."""
-        group, row = self._place[peer]
-        return group.network(row)
+    @property
+    def moving(self) -> bool:
+        """Whether it follows its peers."""
+        return self.kind is not None and self.kind.moving
+
+    # Tensors --------------------------------------------------------------------------------------------------------
 
     def leaves(self) -> Iterator[Leaf]:
         """Every tensor of the peers, parameters and buffers, as it is held."""
-        for group in self.parts():
+        for group in self.every_group:
             yield from group.leaves()
-
-    def peer_state(self, peer: int) -> dict[str, Tensor]:
-        """One peer's parameters and buffers by its own names; they know nothing of stacking."""
-        group, row = self._place[peer]
-        return {name: tensor.detach() for name, tensor in group.state(row).items()}
 
     @torch.no_grad()
     def load_peer_state(self, peer: int, state: dict[str, Tensor]) -> None:
@@ -178,151 +261,101 @@ class Cohort(nn.Module):
         Raises:
             ValueError: names or shapes are not this network's; the first difference is named.
         """
-        own = self.peer_state(peer)
-        if own.keys() != state.keys():
-            name = min(own.keys() ^ state.keys())
-            raise ValueError(f"peer {peer}: {name!r} is {'missing' if name in own else 'not in this network'}")
-        for name, tensor in own.items():
+        tensors = self.peer_state(peer)
+        if tensors.keys() != state.keys():
+            name = min(tensors.keys() ^ state.keys())
+            raise ValueError(f"peer {peer}: {name!r} is {'missing' if name in tensors else 'not in this network'}")
+        for name, tensor in tensors.items():
             if tensor.shape != state[name].shape:
                 raise ValueError(
                     f"peer {peer}: {name!r} is {list(state[name].shape)}, this network's is {list(tensor.shape)}"
                 )
-        for name, tensor in own.items():
+        for name, tensor in tensors.items():
             tensor.copy_(state[name])
 
     # Forward passes -------------------------------------------------------------------------------------------------
 
-    def tap(self, name: str, submodules: str | Sequence[str] | None = None) -> None:
-        """Return a feature with every output from now on.
-
-        Args:
-            name: how it is called in `Outputs.features`; also the submodule, where that is not said.
-            submodules: the submodule (``"stage3"``, or ``"stage3.4.relu:input"`` for what goes in), or one for each
-                peer of unlike networks.
-        """
-        self[:].tap(name, submodules)
-
-    def probe(self, batch: Batch) -> Outputs:
-        """What peers make of a batch, to look at its shapes: without gradient, it moves no buffer and draws nothing."""
-        return self[:].probe(batch)
-
     def forward(self, x: Any) -> Outputs:
-        """All peers' logits and features for inputs shared by all, or a `PerPeer`."""
+        """All peers' logits and features for inputs shared by all, a `PerPeer`, or a step's `Inputs`."""
         return self.outputs(x, self.peers)
 
-    def outputs(self, x: Any, peers: tuple[int, ...]) -> Outputs:
-        """Logits and features of some peers, in this order."""
-        memory = self.memory if self.memory is not None else Memory()
-        _, whole, owners = memory.wholes.get(id(x), (x, x, peers))
-        rows: dict[Group, list[int]] = {}
-        for peer in owners:
-            group, row = self._place[peer]
-            rows.setdefault(group, []).append(row)
-        order = {peer: i for i, peer in enumerate(owners)}
-
-        def run(group: Group, keep_buffers: bool) -> Raw:
-            own = self._own(whole, [order[group.peers[row]] for row in rows[group]], len(owners))
-            return self._run(group, own, rows[group], keep_buffers)
-
-        key = (id(whole), owners, torch.is_grad_enabled(), self.training)
-        asked = [group for group in rows if any(group.peers[row] in peers for row in rows[group])]
-        outputs = list(memory.recall(key, whole, asked, run))
-        held = [group.peers[row] for group in asked for row in rows[group]]
-        taps = [name for name, submodules in self.taps.items() if all(peer in submodules for peer in peers)]
-        return self._assemble(outputs, [held.index(peer) for peer in peers], taps)
-
-    @staticmethod
-    def _own(x: Any, places: list[int], count: int) -> Any:
-        """A group's part of the inputs, by the places of its peers among those who are asked."""
-        if not isinstance(x, PerPeer):
-            return x
-        blocks = len(pytree.tree_leaves(x.inputs)[0])
-        if count % blocks:
-            raise ValueError(f"inputs for {blocks} peers, or blocks of peers, were given to {count} peers")
-        places = [place // (count // blocks) for place in places]
-        if places == list(range(blocks)):
-            return x
-        run = slice(places[0], places[-1] + 1)
-        index = run if places == list(range(blocks))[run] else tuple(places)
-        return PerPeer(
-            pytree.tree_map(lambda t: t[on_device(index, t.device) if isinstance(index, tuple) else index], x.inputs)
-        )
-
-    def _run(self, group: Group, x: Any, rows: list[int], keep_buffers: bool) -> Raw:
-        chosen: dict[str, str] = {}
-        for name, submodules in self.taps.items():
-            own = {submodules[group.peers[row]] for row in rows if group.peers[row] in submodules}
-            if not own:
-                continue
-            if len(own) > 1:
-                raise ValueError(
-                    f"feature {name!r}: peers that run as one stack are tapped at {', '.join(sorted(own))}; "
-                    "tap the same submodule of each, or use execute='loop'"
-                )
-            chosen[name] = own.pop()
-        self.passes.forward += len(rows)
-        self.passes.backward += len(rows) if torch.is_grad_enabled() and not self.fixed else 0
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
-            taps = list(dict.fromkeys(chosen.values()))
-            logits, features = group.run(x, rows, taps, (keep_buffers or self.fixed) and self.training)
-        return full_precision(logits), {name: features[tap] for name, tap in chosen.items()}
-
-    @staticmethod
-    def _assemble(outputs: list[Raw], order: list[int], taps: list[str]) -> Outputs:
-        def gather(parts: list[Tensor]) -> Feature:
-            if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
-                each = [one for part in parts for one in part]
-                return [each[i] for i in order]
-            tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
-            if order == list(range(len(tensor))):
-                return tensor
-            run = slice(order[0], order[-1] + 1)
-            return tensor[run] if order == list(range(len(tensor)))[run] else tensor[order]
-
-        logits = gather([z for z, _ in outputs])
-        if isinstance(logits, list):
-            shapes = sorted({tuple(z.shape) for z in logits})
-            raise ValueError(f"peers disagree on the shape of their logits: {shapes}; build them for the same classes")
-        return Outputs(logits, {name: gather([features[name] for _, features in outputs]) for name in taps})
-
-    @contextmanager
-    def remember(self, active: frozenset[Group] | None = None) -> Iterator[Memory]:
-        """Inside, what is computed once for an input is not computed again: for one step, while weights stand."""
-        self.memory = Memory(active)
-        try:
-            yield self.memory
-        finally:
-            self.memory = None
-
-    # What others may have of it -------------------------------------------------------------------------------------
-
-    @overload
-    def share(self, outputs: Tensor) -> Tensor: ...
-
-    @overload
-    def share(self, outputs: Feature) -> Feature: ...
-
-    def share(self, outputs: Feature) -> Feature:
-        """What students may imitate: logits or a feature, detached. The only source of peer targets."""
-        return outputs.detach() if isinstance(outputs, Tensor) else [one.detach() for one in outputs]
-
-    def frozen(self, *, moving: bool = False, batch_statistics: bool = False) -> "Cohort":
-        """A copy that nobody trains, in eval mode: a teacher, a past self.
+    def outputs(self, x: Any, peers: tuple[int, ...], taps: Taps | None = None) -> Outputs:
+        """Logits and features of some peers, in this order.
 
         Args:
-            moving: it will `follow` the peers, so it is part of their method's checkpoint.
-            batch_statistics: in train mode instead, for good: batch norm takes each batch's own statistics and leaves
-                the running ones alone. For averages of weights, which no running statistics fit.
+            x: inputs.
+            peers: their numbers.
+            taps: features of this call alone, in place of those that were tapped.
         """
-        return self[:].frozen(moving=moving, batch_statistics=batch_statistics)
+        cache = self._cache
+        inputs, computed = x, peers
+        if cache is not None and isinstance(x, Inputs):
+            inputs, computed = cache.source(x, peers)
+        rows: dict[Group, list[int]] = {}
+        for peer in computed:
+            group, row = self.located[peer]
+            rows.setdefault(group, []).append(row)
+        asked = [group for group in rows if any(group.peers[row] in peers for row in rows[group])]
+        wanted = {peer: taps if taps is not None else self.taps.get(peer, {}) for peer in computed}
+        order = {peer: i for i, peer in enumerate(computed)}
+
+        def run(group: Group, keep_buffers: bool) -> Raw:
+            chosen = [group.peers[row] for row in rows[group]]
+            given = _inputs_of(value_of(inputs), [order[peer] for peer in chosen], len(computed))
+            submodules = dict.fromkeys(name for peer in chosen for name in wanted[peer].values())
+            return self._run(group, given, rows[group], list(submodules), keep_buffers)
+
+        if cache is None:
+            raws = [run(group, not torch.is_grad_enabled()) for group in asked]
+        elif isinstance(inputs, Inputs):
+            key = (computed, torch.is_grad_enabled(), self.training)
+            raws = list(cache.recall(inputs, key, asked, run))
+        else:
+            raws = list(cache.apart(asked, run))
+        held = [[group.peers[row] for row in rows[group]] for group in asked]
+        outputs = assembled(raws, held, peers, {peer: wanted[peer] for peer in peers})
+        self._note(outputs.logits, inputs, peers)
+        return outputs
+
+    def _run(self, group: Group, x: Any, rows: list[int], taps: list[str], keep_buffers: bool) -> Raw:
+        self.passes.count(len(rows), gradient=torch.is_grad_enabled() and not self.fixed)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
+            logits, features = group.run(x, rows, taps, (keep_buffers or self.fixed) and self.training)
+        return full_precision(logits), features
+
+    def _note(self, logits: Tensor, inputs: Any, peers: tuple[int, ...]) -> None:
+        """Of a step, what those who learn now made of its batch; without a step, what this call gave."""
+        cache = self._cache
+        if cache is not None and not (inputs is cache.batch and torch.is_grad_enabled()):
+            return
+        detached = logits.detach()
+        for row, peer in enumerate(peers):
+            if cache is None or cache.learns(self.located[peer][0]):
+                self.made[peer] = (detached, row)
+
+    @contextmanager
+    def remember(self, batch: Inputs | None = None, *, active: frozenset[Group] | None = None) -> Iterator[StepCache]:
+        """Inside, what is computed once for a handle is not computed again: for one step, while weights stand.
+
+        Args:
+            batch: the handle of what the step learns from.
+            active: see `StepCache`.
+        """
+        self._cache = StepCache(batch, active)
+        try:
+            yield self._cache
+        finally:
+            self._cache = None
+
+    # Copies ---------------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def follow(self, cohort: "Cohort | View", decay: float = 0.0) -> None:
+    def follow(self, cohort: PeerSet, decay: float = 0.0) -> None:
         """Move a frozen copy towards the peers: parameters = decay * own + (1 - decay) * theirs; buffers are copied.
 
         A trunk that several peers share moves once.
         """
-        if not self.fixed or not self.moving:
+        if not self.moving:
             raise ValueError("only a copy that was made by frozen(moving=True) follows its peers")
         states = [cohort.peer_state(peer) for peer in self.peers]
         for leaf in self.leaves():
@@ -333,98 +366,67 @@ class Cohort(nn.Module):
             else:
                 leaf.tensor.copy_(theirs)
 
-    def _copy(self, peers: Sequence[int]) -> "Cohort":
+    def copied(self, peers: Sequence[int], kind: Frozen) -> "Cohort":
+        """See `frozen`."""
         groups: list[Group] = []
         order: list[int] = []
-        for group in self.parts():
+        for group in self.every_group:
             rows = [row for row, peer in enumerate(group.peers) if peer in peers]
             if rows:
                 groups.append(group.take(rows))
                 order += [peers.index(group.peers[row]) for row in rows]
-        places = iter(order)
+        numbers = iter(order)
         for group in groups:
-            group.peers = tuple(next(places) for _ in group.peers)
-        copied = Cohort.__new__(Cohort)
-        nn.Module.__init__(copied)
-        copied.precision = self.precision
-        copied._adopt(groups)
-        return copied.freeze()
+            group.peers = tuple(next(numbers) for _ in group.peers)
+        cohort = Cohort.__new__(Cohort)
+        nn.Module.__init__(cohort)
+        cohort._hold(groups, self.precision, kind)
+        cohort.requires_grad_(False)
+        return cohort.train()
 
     def freeze(self) -> "Cohort":
         """Make this a frozen cohort: no gradients, eval mode for good."""
+        self.kind = Frozen()
         self.requires_grad_(False)
-        self.fixed = True
         return self.train()
 
     def train(self, mode: bool = True) -> "Cohort":
         """As of any module; a frozen cohort stays in the mode it is in, whoever owns it."""
-        super().train(self.batch_statistics if self.fixed else mode)
+        super().train(mode if self.kind is None else self.kind.batch_statistics)
         return self
 
 
-class View:
-    """Some peers of a cohort; it has no parameters of its own."""
-
-    def __init__(self, cohort: Cohort, peers: tuple[int, ...]) -> None:
-        self.cohort, self.peers = cohort, peers
-
-    def __call__(self, x: Any) -> Outputs:
-        return self.cohort.outputs(x, self.peers)
-
-    def probe(self, batch: Batch) -> Outputs:
-        """See `Cohort.probe`."""
-        with torch.no_grad(), seeded(self.device, 0):  # dropout takes no numbers from those that are drawn afterwards
-            return self(batch.x)
-
-    def __len__(self) -> int:
-        return len(self.peers)
-
-    def __getitem__(self, peers: int | slice | Sequence[int]) -> "View":
-        chosen = [peers] if isinstance(peers, int) else range(len(self))[peers] if isinstance(peers, slice) else peers
-        return self.cohort[[self.peers[i] for i in chosen]]
-
-    @property
-    def device(self) -> torch.device:
-        return self.cohort.device
-
-    def parts(self) -> list[Group]:
-        """The groups that its peers, and maybe others, are executed in."""
-        return [group for group in self.cohort.parts() if not set(group.peers).isdisjoint(self.peers)]
-
-    @overload
-    def share(self, outputs: Tensor) -> Tensor: ...
-
-    @overload
-    def share(self, outputs: Feature) -> Feature: ...
-
-    def share(self, outputs: Feature) -> Feature:
-        """See `Cohort.share`."""
-        return self.cohort.share(outputs)
-
-    def tap(self, name: str, submodules: str | Sequence[str] | None = None) -> None:
-        """See `Cohort.tap`."""
-        submodules = submodules or name
-        chosen = (submodules,) * len(self) if isinstance(submodules, str) else tuple(submodules)
-        if len(chosen) != len(self):
-            raise ValueError(f"feature {name!r}: {len(chosen)} submodules for {len(self)} peers")
-        self.cohort.taps.setdefault(name, {}).update(zip(self.peers, chosen, strict=True))
-
-    def frozen(self, *, moving: bool = False, batch_statistics: bool = False) -> Cohort:
-        """See `Cohort.frozen`."""
-        copied = self.cohort._copy(self.peers)
-        copied.moving, copied.batch_statistics = moving, batch_statistics
-        return copied.train()
-
-    def network(self, peer: int) -> nn.Module:
-        """See `Cohort.network`; numbered within the view."""
-        return self.cohort.network(self.peers[peer])
-
-    def peer_state(self, peer: int) -> dict[str, Tensor]:
-        """See `Cohort.peer_state`; numbered within the view."""
-        return self.cohort.peer_state(self.peers[peer])
+def _inputs_of(x: Any, numbers: list[int], count: int) -> Any:
+    """A group's inputs, by the numbers of its peers among the ``count`` that these inputs are for."""
+    if not isinstance(x, PerPeer):
+        return x
+    blocks = len(pytree.tree_leaves(x.inputs)[0])
+    if count % blocks:
+        raise ValueError(f"inputs for {blocks} peers, or blocks of peers, were given to {count} peers")
+    chosen = [number // (count // blocks) for number in numbers]
+    if chosen == list(range(blocks)):
+        return x
+    span = slice(chosen[0], chosen[-1] + 1)
+    index = span if chosen == list(range(blocks))[span] else tuple(chosen)
+    return PerPeer(
+        pytree.tree_map(lambda t: t[on_device(index, t.device) if isinstance(index, tuple) else index], x.inputs)
+    )
 
 
 Peers = Cohort | View
-PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
-__all__ = ["Cohort", "Group", "Outputs", "Passes", "Peers", "PerPeer", "Single", "Stack", "View", "alike"]
+__all__ = [
+    "Cohort",
+    "Feature",
+    "Frozen",
+    "Group",
+    "Outputs",
+    "Passes",
+    "PeerSet",
+    "Peers",
+    "PerPeer",
+    "Single",
+    "Stack",
+    "View",
+    "alike",
+]

@@ -122,6 +122,21 @@ def trunks(groups: Sequence[Group], peers: Sequence[int], blocks: int) -> list[B
     return found
 
 
+def scale_trunk(groups: Sequence[Group], peers: Sequence[int], factor: float) -> None:
+    """Let the gradient into these peers' trunk be the sum over its branches times a factor.
+
+    Raises:
+        ValueError: they are not the branches, all of them, of one trunk.
+    """
+    trunk = groups[0]
+    if len(groups) != 1 or not isinstance(trunk, Branches) or trunk.peers != tuple(peers):
+        raise ValueError(
+            f"this method needs its {len(peers)} peers to be the branches of one trunk: set branch_at, e.g. stage3 "
+            "(Cohort(nets, branch_at='stage3') in your own loop)"
+        )
+    trunk.trunk_scale = factor
+
+
 def _children(net: nn.Module) -> list[tuple[str, nn.Module]]:
     """Submodules in order, one that stands in two places twice (`nn.Module.named_children` leaves it out)."""
     return [(n, m) for n, m in net.named_modules(remove_duplicate=False) if n and "." not in n]

@@ -47,7 +47,7 @@ def tapped(net: nn.Module, taps: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     try:
         for tap in taps:
             name, _, side = tap.partition(":")
-            if name not in modules or side not in ("", "input", "output"):
+            if not name or name not in modules or side not in ("", "input", "output"):
                 raise UnknownName(f"submodule of {type(net).__name__}", name, filter(None, modules))
             register = (
                 modules[name].register_forward_pre_hook if side == "input" else modules[name].register_forward_hook

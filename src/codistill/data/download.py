@@ -1,30 +1,29 @@
-"""Files from the network: resumed, checked against their hash, and put in place only when whole."""
+"""Where data sets are, and files from the network: resumed, and put in place only when complete and verified."""
 
 import hashlib
 import os
-import stat
 import tarfile
 import tempfile
 import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException, HTTPResponse
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 PIECE = 1 << 16  # bytes read at a time
 PATIENCE = 30  # seconds without an answer
 
 
 def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = None, progress: bool = True) -> Path:
-    """Download ``url`` to ``dest``, which is there only once it is whole and its hash is right.
+    """Download ``url`` to ``dest``, which exists only once it is complete and its hash is right.
 
-    What arrives is kept in ``dest`` + ``.part``. Where the connection ends early, it is asked for the rest, as long as
-    something new arrives each time, and a later call goes on from there too; a server that cannot do that is asked for
-    everything again. A file that is there, with the right hash, is not fetched again.
+    What arrives is stored in ``dest`` + ``.part``. Where the connection ends early, the rest is requested, as long as
+    something new arrives each time, and a later call resumes there too; from a server that cannot resume, everything
+    is requested again. An existing file with the right hash is not fetched again.
 
     Args:
         url: Where it is.
@@ -34,7 +33,7 @@ def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = 
         progress: Show a bar on stderr.
 
     Raises:
-        OSError: the file cannot be had, or the connection ended early (call again to go on).
+        OSError: the file cannot be fetched, or the connection ended early (call again to resume).
         ValueError: the file has another hash than expected; it is removed.
     """
     hashes = {name: value.lower() for name, value in (("md5", md5), ("sha256", sha256)) if value}
@@ -46,27 +45,26 @@ def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = 
         before = part.stat().st_size if part.exists() else 0
         while problem := _receive(url, part, progress):
             if part.stat().st_size <= before:
-                raise OSError(f"{url}: {problem}; run it again to go on from there")
+                raise OSError(f"{url}: {problem}; run it again to resume")
             before = part.stat().st_size
     except (urllib.error.URLError, HTTPException) as error:
         raise OSError(
             f"{url} cannot be fetched ({error}): check the network, or put the file at {dest} yourself"
         ) from error
-    wrong = _wrong(part, hashes)
-    if wrong:
+    if wrong := _wrong(part, hashes):
         part.unlink()
-        raise ValueError(f"{url}: {wrong}; what arrived was removed, so fetch it again or from elsewhere")
+        raise ValueError(f"{url}: {wrong}; the download was removed: fetch it again or from elsewhere")
     return part.replace(dest)
 
 
 def extract(archive: Path, dest: Path) -> None:
-    """Unpack a tar or zip file, all of it or nothing; what it holds cannot land outside ``dest`` or be a device.
+    """Unpack a tar or zip file, all of it or nothing; its members cannot land outside ``dest`` or be a device.
 
-    Of a tar file, a leading slash is dropped and a link may lead to a place inside; a zip file may hold neither.
+    A leading slash is dropped; a link of a tar file may lead to a target inside, one of a zip file is a plain file.
 
     Raises:
-        ValueError: it is neither, it is damaged, or one of its members is unsafe; names the member.
-        FileExistsError: something of it is in ``dest`` already; names it.
+        ValueError: it is neither, it is damaged, or a member of a tar file is unsafe; names the member.
+        FileExistsError: a member exists in ``dest`` already; names it.
     """
     dest.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dest) as fresh:
@@ -81,41 +79,26 @@ def extract(archive: Path, dest: Path) -> None:
             item.replace(dest / item.name)
 
 
-def check_free(*places: Path) -> None:
-    """See that nothing is where the content of an archive is to go, before any of it is moved there or even fetched.
+def check_free(*paths: Path) -> None:
+    """See that nothing is in the way of an archive's content, before any of it is moved there or even fetched.
 
     Raises:
         FileExistsError: something is; names it.
     """
-    for place in places:
-        if os.path.lexists(place):
+    for path in paths:
+        if os.path.lexists(path):
             raise FileExistsError(
-                f"{place} is there already, and is not written over: remove it or move it away, and run this again"
+                f"{path} exists already and is not overwritten: remove it or move it away, and run this again"
             )
 
 
 def _unzip(archive: Path, dest: Path) -> None:
+    """Unpack a zip file; zipfile writes every member below ``dest``, whatever its name, and links as plain files."""
     try:
         with zipfile.ZipFile(archive) as file:
-            for member in file.infolist():
-                if reason := _unsafe(member):
-                    raise ValueError(f"{archive}: unsafe member, not unpacked: {member.filename!r} {reason}")
             file.extractall(dest)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{archive}: no zip file, or a damaged one ({error}): fetch it again") from error
-
-
-def _unsafe(member: zipfile.ZipInfo) -> str | None:
-    """Why a member must not be unpacked, None where it may."""
-    path = PurePosixPath(member.filename.replace("\\", "/"))
-    kind = stat.S_IFMT(member.external_attr >> 16)
-    if path.is_absolute() or (path.parts and path.parts[0].endswith(":")):
-        return "is an absolute path"
-    if ".." in path.parts:
-        return "leads outside"
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is a link or a device"
-    return None
+        raise ValueError(f"{archive}: not a zip file, or a damaged one ({error}): fetch it again") from error
 
 
 @contextmanager
@@ -127,20 +110,52 @@ def opened(archive: Path) -> Iterator[tarfile.TarFile]:
     except tarfile.FilterError as error:
         raise ValueError(f"{archive}: unsafe member, not unpacked: {error}") from error
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ValueError(f"{archive}: no tar file, or a damaged one ({error}): fetch it again") from error
+        raise ValueError(f"{archive}: not a tar file, or a damaged one ({error}): fetch it again") from error
 
 
-def missing(name: str, looked_for: Iterable[Path], *, fetched: bool = True) -> FileNotFoundError:
-    """The error of a data set that is not where it was looked for; ``fetched``: it could be."""
-    places = "\n".join(f"  {path}" for path in looked_for)
-    return FileNotFoundError(
-        f"{name} is not there; looked for\n{places}\n"
-        "name the folder that holds it (--data-root FOLDER)" + (", or have it fetched (--download)" if fetched else "")
-    )
+def located(
+    name: str,
+    homes: Sequence[Path],
+    needed: Sequence[str],
+    fetch: Callable[[], object] | None = None,
+    *,
+    packed: str = "",
+    fetchable: bool = True,
+) -> Path:
+    """The first folder that holds everything that a data set needs; else the first one, once it has been fetched.
+
+    Args:
+        name: Of the data set, for messages.
+        homes: Where it may be.
+        needed: Files and folders, by their names below a home.
+        fetch: Puts them into the first home; None: nothing is fetched.
+        packed: A suffix that any of them may have, such as ``.gz``.
+        fetchable: Whether the error proposes a download.
+
+    Raises:
+        FileNotFoundError: none of the folders holds everything, and nothing is fetched; lists where it was looked for.
+    """
+    for home in homes:
+        if all((home / item).exists() or (packed and (home / f"{item}{packed}").exists()) for item in needed):
+            return home
+    if fetch is None:
+        paths = "\n".join(f"  {home / item}{f'[{packed}]' if packed else ''}" for home in homes for item in needed)
+        ways = "name the folder that holds it (--data-root FOLDER)" + ", or fetch it (--download)" * fetchable
+        raise FileNotFoundError(f"{name} was not found; looked for\n{paths}\n{ways}")
+    fetch()
+    return homes[0]
+
+
+def nothing_to_fetch(name: str, download: bool, what: str) -> None:
+    """Raise a ValueError where a download is asked for of a set that has no address."""
+    if download:
+        raise ValueError(
+            f"{name}: download=True, and there is nothing to fetch: turn it off, and name {what} (--data-root FOLDER)"
+        )
 
 
 def _wrong(path: Path, hashes: dict[str, str]) -> str | None:
-    """What is wrong with a file's hash, None where nothing is."""
+    """The mismatch of a file's hash, None where there is none."""
     for name, expected in hashes.items():
         with path.open("rb") as file:
             found = hashlib.file_digest(file, partial(hashlib.new, name, usedforsecurity=False)).hexdigest()
@@ -150,13 +165,13 @@ def _wrong(path: Path, hashes: dict[str, str]) -> str | None:
 
 
 def _receive(url: str, part: Path, progress: bool) -> str | None:
-    """Append to ``part`` what is missing of it; what kept the rest from arriving, if anything did."""
+    """Append what is missing to ``part``; returns why the rest did not arrive, if so."""
     have = part.stat().st_size if part.exists() else 0
     try:
         response = _ask(url, have)
     except urllib.error.HTTPError as error:
         error.close()
-        if not have or error.code != 416:  # 416: nothing follows what we have, so it is whole, or not of this file
+        if not have or error.code != 416:  # 416: nothing follows what we have, so it is complete, or not of this file
             raise
         response, have = _ask(url, 0), 0
     with response:
@@ -179,7 +194,7 @@ def _receive(url: str, part: Path, progress: bool) -> str | None:
 
 
 def _ask(url: str, first: int) -> HTTPResponse:
-    """The answer to a request for everything from byte ``first`` on; some servers then send the whole."""
+    """The answer to a request for everything from byte ``first`` on; some servers send everything instead."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={first}-"} if first else {})
     response: HTTPResponse = urllib.request.urlopen(request, timeout=PATIENCE)
     return response
@@ -195,9 +210,3 @@ def _bar(name: str, have: int, total: int | None, shown: bool) -> Iterator[Calla
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
         task = bar.add_task(name, total=total, completed=have)
         yield lambda size: bar.advance(task, size)
-
-
-def nothing_to_fetch(name: str, download: bool, where: str) -> None:
-    """Raise a ValueError where a download is asked for of a set that has no address."""
-    if download:
-        raise ValueError(f"{name}: download=True, and there is nothing to fetch: turn it off, and {where}")

@@ -1,15 +1,15 @@
-"""What a data set is: examples with labels, and what has to be known about them."""
+"""What a data set is: examples with labels, and the facts that training and evaluation need."""
 
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from codistill.data.pictures import Pictures
+from codistill.data.images.lazy import LazyImages
 
 STRIDE = 1024  # images counted at a time
 
@@ -19,8 +19,8 @@ class Examples:
     """Inputs and their labels, on one device.
 
     Attributes:
-        x: Images ``[N, C, H, W]``, uint8 or floating on the 0..1 scale, in memory or read when they are asked for
-            (`Pictures`); or token ids ``[N, T]``, int64.
+        x: Images ``[N, C, H, W]``, uint8 or floating on the 0..1 scale, in memory or read when needed
+            (`LazyImages`); or token ids ``[N, T]``, int64.
         y: Labels, int64, -1 where unlabelled: ``[N]``, ``[N, classes]`` for several labels each,
             or ``[N, T]``.
 
@@ -28,7 +28,7 @@ class Examples:
         ValueError: on construction, for another shape or dtype, or where the two differ in length.
     """
 
-    x: Tensor | Pictures
+    x: Tensor | LazyImages
     y: Tensor
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class Examples:
 
     def take(self, index: Tensor) -> "Examples":
         """The examples at ``index [n]``, in that order."""
-        x = self.x.take(index) if isinstance(self.x, Pictures) else self.x[index]
+        x = self.x.take(index) if isinstance(self.x, LazyImages) else self.x[index]
         return Examples(x, self.y[index])
 
     def of_classes(self, numbers: Sequence[int]) -> "Examples":
@@ -63,13 +63,13 @@ class Examples:
         return every if bool((every.y >= 0).all()) else every.take((every.y >= 0).nonzero().flatten())
 
     def shared(self, readers: int) -> "Examples":
-        """The same examples; pictures in files are read by an equal part of the worker processes."""
-        return Examples(self.x.shared(readers), self.y) if isinstance(self.x, Pictures) else self
+        """The same examples; images in files are read by an equal share of the worker processes."""
+        return Examples(self.x.shared(readers), self.y) if isinstance(self.x, LazyImages) else self
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a task asks of a data set: its number of classes, and the labels' form and number of values."""
+    """What a task requires of a data set: its number of classes, and the labels' form and number of values."""
 
     classes: Sequence[int]  # how many there may be
     form: str  # of y: N examples, C classes, T tokens
@@ -101,15 +101,15 @@ class Text:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What is searched for in the test part of an open set, whose identities training has not seen.
+    """The test part of a retrieval set, whose identities training has not seen: queries and gallery.
 
     Attributes:
-        identity: ``[N]`` int64; -1 is junk, which no ranking counts; one that no query has is a distractor.
-        camera: ``[N]`` int64: a query's own identity is searched for among the other cameras' pictures.
+        identity: ``[N]`` int64; -1 is junk, which no ranking counts; an identity without a query is a distractor.
+        camera: ``[N]`` int64: a query is matched with images of its identity from other cameras.
         query: ``[N]`` bool; the others are the gallery.
 
     Raises:
-        ValueError: on construction, for other shapes or dtypes, or where no query has a match to be found.
+        ValueError: on construction, for other shapes or dtypes, or where no query has a match.
     """
 
     identity: Tensor
@@ -126,11 +126,11 @@ class Retrieval:
         if not self._matches():
             raise ValueError(
                 f"none of {int(self.query.sum())} queries has a match: give the gallery ({int((~self.query).sum())} "
-                "pictures, query=False) the queries' identities, seen by other cameras"
+                "images, query=False) the queries' identities, seen by other cameras"
             )
 
     def _matches(self) -> bool:
-        """Has an identity, of those with queries and gallery pictures, more than one camera? Then a query finds one."""
+        """Has an identity, of those with queries and gallery images, more than one camera? Then a query has a match."""
         real = self.identity >= 0
         asked, kept = real & self.query, real & ~self.query
         both = real & torch.isin(self.identity, self.identity[asked]) & torch.isin(self.identity, self.identity[kept])
@@ -140,18 +140,18 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Examples to learn from and to be tested on.
+    """Examples to train on and to test on.
 
     Attributes:
-        train: The pool that training, validation and unlabelled parts are drawn from.
+        train: The pool from which training, validation and unlabelled examples are drawn.
         test: The same for all seeds.
         classes: Number of outputs that a model needs; 1 where the task is binary (two outputs are the task classes).
-        task: One of `TASKS`; said, never guessed from shapes.
+        task: One of `TASKS`; stated, never guessed from shapes.
         mean: Per channel, on the 0..1 scale; empty for token ids.
         std: As `mean`, all above 0.
         names: Of the classes (of both label values where the task is binary); may be empty.
         text: Of token ids.
-        retrieval: Of an open set; the test part's labels are then all -1.
+        retrieval: Of a retrieval set; the test labels are then all -1.
 
     Raises:
         ValueError: on construction, naming the setting, its value and the fix.
@@ -168,9 +168,14 @@ class DataSet:
     retrieval: Retrieval | None = None
 
     @property
-    def known(self) -> dict[str, Any]:
-        """What a model may ask for by name, besides classes and shape."""
+    def known(self) -> dict[str, int | Tensor | None]:
+        """What a model may request by parameter name, besides classes and shape."""
         return {} if self.text is None else {"vocabulary": self.text.vocabulary, "vectors": self.text.vectors}
+
+    def save_artefacts(self, folder: Path) -> None:
+        """Write what the examples mean nothing without: the tokenizer of token ids, as ``tokenizer.json``."""
+        if self.text is not None and self.text.tokenizer:
+            (folder / "tokenizer.json").write_text(self.text.tokenizer, encoding="utf-8")
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -181,7 +186,7 @@ class DataSet:
             raise ValueError(f"classes={self.classes}: task {self.task!r} needs {fix}")
         if self.train.x.shape[1:] != self.test.x.shape[1:]:
             shapes = [list(part.x.shape[1:]) for part in (self.train, self.test)]
-            raise ValueError(f"train.x has examples of shape {shapes[0]}, test.x of {shapes[1]}: make them alike")
+            raise ValueError(f"train.x has examples of shape {shapes[0]}, test.x of {shapes[1]}: make them equal")
         named = 2 if self.task == "binary" else self.classes
         if self.names and len(self.names) != named:
             raise ValueError(f"names has {len(self.names)} entries: give {named}, or none at all")
@@ -190,32 +195,29 @@ class DataSet:
         check_statistics(self.train, self.mean, self.std)
         if self.retrieval is not None and len(self.retrieval.identity) != len(self.test):
             raise ValueError(
-                f"retrieval tells of {len(self.retrieval.identity)} examples and test has {len(self.test)}: "
+                f"retrieval has {len(self.retrieval.identity)} identities and test {len(self.test)} examples: "
                 "give one identity to each"
             )
+        axes = {form.count(",") + 1 for form in task.form.split(" or ")}
         for where, y in (("train.y", self.train.y), ("test.y", self.test.y)):
-            self._check_form(where, y, task)
+            if y.ndim not in axes or ("C" in task.form and y.shape[1] != self.classes):
+                raise ValueError(f"{where} has shape {list(y.shape)}: task {self.task!r} needs {task.form}")
             check_range(where, y, task.values or self.classes)
         if self.retrieval is None:
             self._check_tested(self.test.y)
 
     def _check_tested(self, y: Tensor) -> None:
-        """What nothing can be measured on is an error now, and not after the training."""
+        """A test set without labels is an error now, not after training."""
         unknown = y == -1
         if not len(y) or (unknown.any() if y.ndim == 1 else unknown.all()):
             raise ValueError(
-                f"test.y has no label for {int(unknown.sum())} of {y.numel()}: test on labelled examples only, or say "
-                "what is searched for (retrieval)"
+                f"test.y has no label for {int(unknown.sum())} of {y.numel()}: test on labelled examples only, or set "
+                "retrieval"
             )
-
-    def _check_form(self, where: str, y: Tensor, task: Task) -> None:
-        axes = {form.count(",") + 1 for form in task.form.split(" or ")}
-        if y.ndim not in axes or ("C" in task.form and y.shape[1] != self.classes):
-            raise ValueError(f"{where} has shape {list(y.shape)}: task {self.task!r} needs {task.form}")
 
 
 def check_statistics(examples: Examples, mean: Sequence[float], std: Sequence[float]) -> None:
-    """Raise a ValueError where mean and deviation do not fit the examples: one value for each channel."""
+    """Raise a ValueError where mean and standard deviation do not fit the examples: one value for each channel."""
     channels = examples.x.shape[1] if examples.x.ndim == 4 else 0
     for setting, values in (("mean", mean), ("std", std)):
         if len(values) != channels:
@@ -227,18 +229,13 @@ def check_statistics(examples: Examples, mean: Sequence[float], std: Sequence[fl
 
 
 def check_finite(where: str, examples: Examples) -> None:
-    """Raise a ValueError with the number of the first example that holds a value that is no number."""
-    if not examples.x.is_floating_point() or isinstance(examples.x, Pictures):
-        return
-    for first in range(0, len(examples), STRIDE):
-        wrong = ~examples.x[first : first + STRIDE].flatten(1).isfinite().all(1)
-        if wrong.any():
-            number = first + int(wrong.nonzero()[0])
-            raise ValueError(f"{where}, example {number} holds a value that is no number (nan or inf): repair it")
+    """Raise a ValueError with the number of the first example that holds an invalid value."""
+    if isinstance(examples.x, Tensor) and len(wrong := (~examples.x.flatten(1).isfinite().all(1)).nonzero()):
+        raise ValueError(f"{where}, example {int(wrong[0])} holds an invalid value (nan or inf): repair it")
 
 
 def check_range(where: str, y: Tensor, values: int) -> None:
-    """Raise a ValueError that names the place and the example, where a label is not one of so many values, or -1."""
+    """Raise a ValueError that names the labels and the example, where a label is not from -1 to so many values."""
     wrong = (y < -1) | (y >= values)
     if wrong.any():
         first = wrong.nonzero()[0].tolist()
@@ -248,10 +245,10 @@ def check_range(where: str, y: Tensor, values: int) -> None:
         )
 
 
-def channel_statistics(x: Tensor | Pictures) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(x: Tensor | LazyImages) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of uint8 images ``[N, C, H, W]``, on the 0..1 scale.
 
-    Exact, from the 256 counts of each channel, so without a floating copy of the images; the deviation of a
+    Exact, from the 256 counts of each channel, so without a floating copy of the images; the standard deviation of a
     channel that never changes is given as 1, so that dividing by it is harmless.
     """
     level = torch.arange(256, dtype=torch.float64) / 255

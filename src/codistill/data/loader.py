@@ -1,37 +1,38 @@
-"""Batches of examples, which live on a device as tensors or in files as pictures: any batch, in any order."""
+"""Batches of examples, which are tensors on a device or images in files: any batch, in any order."""
 
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from codistill.checks import whole
 from codistill.data.augmentations import Augment
-from codistill.data.cut import Cut
+from codistill.data.batch_order import Order
 from codistill.data.examples import Examples, check_statistics
-from codistill.data.order import Order
-from codistill.data.pictures import Pictures
-from codistill.data.workers import Ahead, Ask, Place, in_order
+from codistill.data.images.cut import Cut
+from codistill.data.images.lazy import LazyImages
+from codistill.data.images.workers import Ahead, Place, Request, in_order
 from codistill.randomness import generator
 
-OWN, PARTNER = "augment", "partner augment"  # what is drawn for, and what pictures are read for
+SAMPLE, PARTNER = "augment", "partner augment"  # roles: they seed the augmentation, and tell what is read
 
 
 class Loader:
     """Shuffled, augmented and normalised batches, each a pure function of (seed, epoch, step, stream).
 
-    A *stream* is an order of its own over the same examples, for peers that each see their own batches.
-    Nothing waits on the device: an epoch's order is moved there once. Pictures in files are read ahead by worker
-    processes, in the order in which batches are asked for; whatever that order is, and however many workers there
+    A *stream* is a separate order over the same examples, for peers that each see their own batches.
+    Nothing waits on the device: an epoch's order is moved there once. Images in files are read ahead by worker
+    processes, in the order in which batches are requested; whatever that order is, and however many workers there
     are, the batches are the same.
 
     Args:
-        examples: Where they are is where the batches are.
-        batch: Examples in each.
+        examples: Their device is the batches'.
+        batch: Examples in each batch.
         seed: Of the order and the augmentation.
-        augment: As `codistill.data.augmentations.build_augment` makes it; acts before normalisation.
+        augment: From `codistill.data.augmentations.build_augment`; acts before normalisation.
         mean: Per channel, on the 0..1 scale; empty for token ids.
         std: As `mean`.
-        drop_last: Leave out the examples that fill no whole batch.
+        drop_last: Leave out the examples that do not fill a batch.
 
     Raises:
         ValueError: there is no batch, or the last one would hold a single example.
@@ -48,13 +49,13 @@ class Loader:
         std: Sequence[float],
         drop_last: bool = False,
     ) -> None:
-        whole, last = divmod(len(examples), _positive(batch))
-        self.steps = whole if drop_last or not last else whole + 1
+        full, last = divmod(len(examples), whole("batch", batch))
+        self.steps = full if drop_last or not last else full + 1
         if not self.steps:
             raise ValueError(f"batch={batch}: {len(examples)} examples make no batch; lower it or turn drop_last off")
         if last == 1 and not drop_last:
             raise ValueError(
-                f"batch={batch}: the last of {len(examples)} examples would be a batch of its own, and "
+                f"batch={batch}: the last of {len(examples)} examples would be a batch by itself, and "
                 "batch norm needs two; set drop_last=True or change batch"
             )
         self.examples = examples
@@ -64,9 +65,9 @@ class Loader:
         self._statistics = _statistics(examples, mean, std)
         self._device = examples.x.device
         x = examples.x
-        y = examples.y.cpu() if isinstance(x, Pictures) else examples.y  # files are found by numbers in memory
+        y = examples.y.cpu() if isinstance(x, LazyImages) else examples.y  # file numbers are needed in memory
         self._order = Order(y, batch=batch, steps=self.steps, seed=seed)
-        self._ahead = Ahead(x, _asks(self._order, x.cut), self.steps) if isinstance(x, Pictures) else None
+        self._ahead = Ahead(x, _requests(self._order, x.cut), self.steps) if isinstance(x, LazyImages) else None
 
     def indices(self, epoch: int, step: int, stream: int = 0) -> Tensor:
         """Which examples a batch holds, ``[B]``.
@@ -79,10 +80,10 @@ class Loader:
     def batch(self, epoch: int, step: int, stream: int = 0, view: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs ``[B, C, H, W]`` float32 (token ids as they are), labels ``[B]`` and indices ``[B]``.
 
-        Another ``view`` holds the same examples, augmented anew.
+        Another ``view`` holds the same examples with other augmentation.
         """
         index = self._order.indices(epoch, step, stream)
-        x = self._inputs(index, (epoch, step, (OWN, stream, view)))
+        x = self._inputs(index, (epoch, step, (SAMPLE, stream, view)))
         y, index = (t.to(self._device, non_blocking=True) for t in (self._order.y[index], index))
         return x, y, index
 
@@ -91,30 +92,30 @@ class Loader:
         return self._inputs(self._order.partners(epoch, step, stream), (epoch, step, (PARTNER, stream, 0)))
 
     def close(self) -> None:
-        """End the processes that read ahead, where there are any; a later batch starts them anew."""
+        """End the processes that read ahead, where there are any; a later batch starts them again."""
         if self._ahead is not None:
             self._ahead.close()
 
     def _inputs(self, index: Tensor, place: Place) -> Tensor:
-        epoch, step, (what, stream, view) = place
-        purpose = (what, epoch, step, stream, view) if view else (what, epoch, step, stream)
+        epoch, step, (role, stream, view) = place
+        purpose = (role, epoch, step, stream, view) if view else (role, epoch, step, stream)
         x = self.examples.x[index] if self._ahead is None else self._ahead.read(place)
         x = self._augment(x.to(self._device, non_blocking=True), generator(self.seed, *purpose))
         return normalise(x, *self._statistics)
 
 
-def _asks(order: Order, cut: Cut) -> Callable[[Place], Ask]:
-    """Which pictures a batch is made of, and what is random in their cuts.
+def _requests(order: Order, cut: Cut) -> Callable[[Place], Request]:
+    """The images of a batch, and the random numbers of their crops.
 
-    Without the loader, which would have to wait for the garbage collector, and its processes with it.
+    Holds no loader, which would then have to wait for the garbage collector, and its processes with it.
     """
 
-    def ask(place: Place) -> Ask:
-        epoch, step, (what, stream, view) = place
-        index = (order.indices if what == OWN else order.partners)(epoch, step, stream)
-        return index, cut.draws(len(index), generator(order.seed, what, "cut", epoch, step, stream, view))
+    def request(place: Place) -> Request:
+        epoch, step, (role, stream, view) = place
+        index = (order.indices if role == SAMPLE else order.partners)(epoch, step, stream)
+        return index, cut.draws(len(index), generator(order.seed, role, "cut", epoch, step, stream, view))
 
-    return ask
+    return request
 
 
 def plain(
@@ -122,15 +123,15 @@ def plain(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All examples once, in order, without augmentation: inputs as `Loader.batch` gives them, and labels."""
     statistics = _statistics(examples, mean, std)
-    parts = [slice(first, first + batch) for first in range(0, len(examples), _positive(batch))]
+    slices = [slice(first, first + batch) for first in range(0, len(examples), whole("batch", batch))]
     x = examples.x
-    inputs = in_order(x, batch) if isinstance(x, Pictures) else map(x.__getitem__, parts)
-    for images, part in zip(inputs, parts, strict=True):
-        yield normalise(images.to(x.device, non_blocking=True), *statistics), examples.y[part]
+    inputs = in_order(x, batch) if isinstance(x, LazyImages) else map(x.__getitem__, slices)
+    for images, rows in zip(inputs, slices, strict=True):
+        yield normalise(images.to(x.device, non_blocking=True), *statistics), examples.y[rows]
 
 
 def normalise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """``(x - mean) / std`` in float32, bytes brought to the 0..1 scale first; token ids stay as they are.
+    """``(x - mean) / std`` in float32, bytes scaled to 0..1 first; token ids stay as they are.
 
     Args:
         x: ``[B, C, H, W]`` uint8 or floating, or ``[B, T]`` int64.
@@ -147,9 +148,3 @@ def _statistics(examples: Examples, mean: Sequence[float], std: Sequence[float])
     device = examples.x.device
     mean_C11, std_C11 = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (mean, std))
     return mean_C11, std_C11
-
-
-def _positive(batch: int) -> int:
-    if batch < 1:
-        raise ValueError(f"batch={batch}: give 1 or more")
-    return batch

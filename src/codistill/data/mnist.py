@@ -10,24 +10,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from codistill.data.download import fetch, missing
+from codistill.data.download import fetch, located
 from codistill.data.examples import DataSet, Examples, check_range
 
 __all__ = ["fashion_mnist", "mnist"]
 
 BYTES = 0x08  # the idx code of unsigned bytes
 SIDE = 28  # pixels
-FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the four files of a data set are, what they hash to, and what is known of them."""
+    """Where the four files of a data set are, their hashes, and the facts about it."""
 
     name: str
     folder: str
@@ -64,36 +59,25 @@ FASHION_MNIST = Source(
     ),
     mean=0.2860,
     std=0.3530,
-    names=(
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
+    names=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 
 
 def mnist(root: Path, *, download: bool = False) -> DataSet:
-    """70,000 grey handwritten digits, 28x28, 10 classes; 60,000 to learn from.
+    """70,000 grey handwritten digits, 28x28, 10 classes; 60,000 for training.
 
     Reads the four original idx files, packed (.gz) or not, from ``root/MNIST/raw``, ``root/raw`` or ``root``;
-    the mean and deviation are those of the training part. Source: Y. LeCun, C. Cortes, C. J. C. Burges.
+    the mean and standard deviation are those of the training part. Source: Y. LeCun, C. Cortes, C. J. C. Burges.
 
     Raises:
-        FileNotFoundError: they are not there and ``download`` is off.
-        ValueError: a file is not what it should be; names it.
+        FileNotFoundError: they do not exist and ``download`` is off.
+        ValueError: a file is damaged or has another form; names it.
     """
     return _load(MNIST, root, download)
 
 
 def fashion_mnist(root: Path, *, download: bool = False) -> DataSet:
-    """70,000 grey pictures of clothes, 28x28, 10 classes; 60,000 to learn from.
+    """70,000 grey images of clothes, 28x28, 10 classes; 60,000 for training.
 
     As `mnist`, from ``root/FashionMNIST/raw``, ``root/raw`` or ``root``. Source: Xiao et al.,
     arXiv:1708.07747.
@@ -105,7 +89,7 @@ def read_idx(path: Path, axes: int) -> Tensor:
     """The bytes of an idx file, packed (.gz) or not, as uint8 with so many axes.
 
     Raises:
-        ValueError: another magic number, number of axes or length than it must have; names the file.
+        ValueError: a wrong magic number, number of axes or length; names the file.
     """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
@@ -113,7 +97,9 @@ def read_idx(path: Path, axes: int) -> Tensor:
         raise ValueError(f"{path}: damaged ({error}): fetch it again") from error
     magic, head = bytes((0, 0, BYTES, axes)), 4 + 4 * axes
     if raw[:4] != magic or len(raw) < head:
-        raise ValueError(f"{path}: begins with {raw[:4].hex()}; an idx file of {axes} axes, with {magic.hex()}")
+        raise ValueError(
+            f"{path}: begins with {raw[:4].hex()}, not {magic.hex()} (an idx file of {axes} axes): fetch it again"
+        )
     shape = struct.unpack(f">{axes}I", raw[4:head])
     body = torch.frombuffer(bytearray(raw), dtype=torch.uint8)[head:]
     expected = torch.Size(shape).numel()
@@ -123,24 +109,17 @@ def read_idx(path: Path, axes: int) -> Tensor:
 
 
 def _load(source: Source, root: Path, download: bool) -> DataSet:
-    folders = (root / source.folder / "raw", root / "raw", root)
-    found = next((files for folder in folders if (files := _files(folder))), None)
-    if not found and not download:
-        raise missing(source.name, (folder / f"{name}[.gz]" for folder in folders for name in FILES))
-    paths = found or [
-        fetch(f"{source.url}{name}.gz", folders[0] / f"{name}.gz", md5=md5)
-        for name, md5 in zip(FILES, source.md5, strict=True)
-    ]
+    homes = [root / source.folder / "raw", root / "raw", root]
+
+    def download_all() -> None:
+        for name, md5 in zip(FILES, source.md5, strict=True):
+            fetch(f"{source.url}{name}.gz", homes[0] / f"{name}.gz", md5=md5)
+
+    home = located(source.name, homes, FILES, download_all if download else None, packed=".gz")
+    paths = [home / name if (home / name).is_file() else home / f"{name}.gz" for name in FILES]
     classes = len(source.names)
     train, test = _examples(paths[:2], classes), _examples(paths[2:], classes)
     return DataSet(train, test, classes, "classes", (source.mean,), (source.std,), source.names)
-
-
-def _files(folder: Path) -> list[Path]:
-    """The four files of a folder, each unpacked if it is there, else packed; none unless all are there."""
-    paths = [folder / name for name in FILES]
-    paths = [path if path.is_file() else path.with_name(f"{path.name}.gz") for path in paths]
-    return paths if all(path.is_file() for path in paths) else []
 
 
 def _examples(paths: Sequence[Path], classes: int) -> Examples:
@@ -149,6 +128,6 @@ def _examples(paths: Sequence[Path], classes: int) -> Examples:
     if not len(x) or x.shape[1:] != (SIDE, SIDE):
         raise ValueError(f"{images} holds images {list(x.shape)}, not [N, {SIDE}, {SIDE}]: fetch it again")
     if len(x) != len(y):
-        raise ValueError(f"{images} holds {len(x)} images and {labels.name} {len(y)} labels: they are not of one set")
+        raise ValueError(f"{images} holds {len(x)} images and {labels.name} {len(y)} labels: fetch both again")
     check_range(str(labels), y.long(), classes)
     return Examples(x[:, None], y.long())

@@ -1,4 +1,4 @@
-"""Pairs of an input and a label, as a person has them in Python, read one by one and checked one by one."""
+"""Pairs of an input and a label, Python objects that are read and checked one by one."""
 
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
@@ -9,15 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from codistill.data.examples import TASKS
-from codistill.data.frame import Frame
+from codistill.data.images.cut import Cut
 
-KINDS = ("texts", "token ids", "pictures")
+KINDS = ("texts", "token ids", "images")
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Inputs and labels as they were given, and what they are called in messages."""
+    """Inputs and labels as they were given, and their name in messages."""
 
     name: str
     xs: list[Any]
@@ -41,24 +40,32 @@ class Pairs:
         """What the inputs are, one of `KINDS`; a ValueError gives the number of one that differs from the first."""
         first = _kind(self.xs[0])
         for number, x in enumerate(self.xs):
-            found = _kind(x)
-            if found not in KINDS:
-                raise ValueError(f"{self.name}, example {number} is {found}: give a picture, a text or token ids")
-            if found != first:
-                raise ValueError(f"{self.name}, example {number} is of {found}, the first of {first}: give one kind")
+            kind = _kind(x)
+            if kind not in KINDS:
+                raise ValueError(f"{self.name}, example {number} is {kind}: give an image, a text or token ids")
+            if kind != first:
+                raise ValueError(f"{self.name}, example {number} is of {kind}, the first of {first}: give one kind")
         return first
 
-    def pictures(self, frame: Frame) -> Tensor:
-        """``[N, C, H, W]``, bytes or floating; a ValueError gives the number of one unlike the first."""
-        found: list[Tensor] = []
+    def images(self) -> Tensor:
+        """``[N, C, H, W]``, bytes or floating; a ValueError gives the number of one of another form than the first."""
+        images: list[Tensor] = []
+        cut = Cut(grey=None, how="same")
         for number, x in enumerate(self.xs):
             where = f"{self.name}, example {number}"
-            image = _tensor(x, where) if isinstance(x, Tensor | np.ndarray) else frame.take(x, where)
-            first = found[0] if found else image
+            if isinstance(x, Tensor | np.ndarray):
+                image = _tensor(x, where)
+            else:
+                cut = cut.settled(x)
+                try:
+                    image = cut.apply(x)
+                except ValueError as error:
+                    raise ValueError(f"{where} {error}") from error
+            first = images[0] if images else image
             if image.shape != first.shape or image.dtype != first.dtype:
-                raise ValueError(f"{where} is {_form(image)}, the first {_form(first)}: bring them to one")
-            found.append(image)
-        return torch.stack(found)
+                raise ValueError(f"{where} is {_form(image)}, the first {_form(first)}: convert them to one form")
+            images.append(image)
+        return torch.stack(images)
 
     def ids(self, length: int | None) -> Tensor:
         """Token ids ``[N, length]``, cut, and padded with 0 at the end; None: as long as the longest.
@@ -86,22 +93,22 @@ class Pairs:
         wrong = (x < 0) | (x >= vocabulary)
         if wrong.any():
             number = int(wrong.any(1).nonzero()[0])
-            found = int(x[number][wrong[number]][0])
+            wrong_id = int(x[number][wrong[number]][0])
             raise ValueError(
-                f"{self.name}, example {number} has id {found}: ids go from 0 to {vocabulary - 1}; set vocabulary"
+                f"{self.name}, example {number} has id {wrong_id}: ids go from 0 to {vocabulary - 1}; set vocabulary"
             )
 
     def labels(self, task: str, length: int | None = None) -> Tensor:
         """Labels, int64: ``[N]``, ``[N, C]`` of several, or ``[N, length]`` of tokens, padded with -1.
 
         Raises:
-            ValueError: one is no whole number, or of another form than the first; gives the number.
+            ValueError: one is not a whole number, or of another form than the first; gives its number.
         """
         rows = [self._label(number, y) for number, y in enumerate(self.ys)]
         many = task == "multilabel" or (task == "tokens" and rows[0].ndim == 1)
         for number, row in enumerate(rows):
-            alike = row.shape == rows[0].shape if task == "multilabel" else row.numel() == 1 or task == "tokens"
-            if (many and row.ndim != 1) or not alike:
+            same = row.shape == rows[0].shape if task == "multilabel" else row.numel() == 1 or task == "tokens"
+            if (many and row.ndim != 1) or not same:
                 needs = f"{rows[0].numel()}, as the first" if many and rows[0].ndim else "one number"
                 raise ValueError(f"{self.name}, example {number} has {row.numel()} labels; task {task!r} needs {needs}")
         if not many:
@@ -122,20 +129,6 @@ class Pairs:
             raise ValueError(f"{self.name}, example {number} has label {y!r}: give a whole number (classes from 0)")
         return label.long()
 
-    def check_labels(self, y: Tensor, task: str, classes: int) -> None:
-        """Raise a ValueError with the number of the example, where a label is out of range."""
-        values = TASKS[task].values or classes
-        if y.ndim == 2 and task == "multilabel" and y.shape[1] != classes:
-            raise ValueError(f"{self.name} has {y.shape[1]} labels to an example, classes={classes}: make them equal")
-        wrong = (y < -1) | (y >= values)
-        if wrong.any():
-            place = wrong.nonzero()[0]
-            found = int(y[tuple(place)])
-            raise ValueError(
-                f"{self.name}, example {int(place[0])} has label {found}: labels go from 0 to {values - 1}, "
-                "-1 is unlabelled"
-            )
-
 
 def _each(pairs: Iterable[Any]) -> Iterator[Any]:
     """Examples one by one, those of a loader's batches too."""
@@ -155,16 +148,16 @@ def _kind(x: Any) -> str:
     if isinstance(x, str):
         return "texts"
     if isinstance(x, Tensor | np.ndarray):
-        whole = not torch.as_tensor(x).is_floating_point()
-        return "token ids" if x.ndim == 1 and whole else "pictures" if x.ndim in (2, 3) else f"of shape {list(x.shape)}"
+        integer = not torch.as_tensor(x).is_floating_point()
+        return "token ids" if x.ndim == 1 and integer else "images" if x.ndim in (2, 3) else f"of shape {list(x.shape)}"
     if isinstance(x, list | tuple):
-        whole = all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in x)
-        return "token ids" if whole else "a list of other things than whole numbers"
-    return "pictures" if hasattr(x, "mode") and hasattr(x, "size") else f"a {type(x).__name__}"
+        integers = all(isinstance(item, int | np.integer) and not isinstance(item, bool) for item in x)
+        return "token ids" if integers else "a list of other things than whole numbers"
+    return "images" if hasattr(x, "mode") and hasattr(x, "size") else f"a {type(x).__name__}"
 
 
 def _tensor(x: Tensor | np.ndarray[Any, Any], where: str) -> Tensor:
-    """A picture ``[C, H, W]``, from a tensor that has that form or an array ``[H, W, C]``; either may be grey."""
+    """An image ``[C, H, W]``, from a tensor that has that form or an array ``[H, W, C]``; either may be grey."""
     image = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
     if image.ndim == 3 and not isinstance(x, Tensor):
         if image.shape[2] > 4:

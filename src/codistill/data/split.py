@@ -1,4 +1,4 @@
-"""Which examples are learned from, chosen on and left unlabelled: drawn by seed, every class in its share."""
+"""Which examples are for training, validation and testing, and which are left unlabelled: drawn by seed, stratified."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from codistill.checks import number
 from codistill.data.examples import DataSet, Examples, Retrieval
 from codistill.randomness import generator
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A data set as one run sees it; `test` is the data set's own, whatever the seed."""
+    """A data set as one run sees it; `test` is the data set's, whatever the seed."""
 
     train: Examples
     valid: Examples
@@ -21,9 +22,9 @@ class Parts:
 
 
 def limited(dataset: DataSet, limit: int | None) -> DataSet:
-    """So many training, and as many test, examples of a data set, the same for every seed, for a quick look.
+    """A data set cut to so many training, and as many test, examples, the same for every seed, for a quick trial.
 
-    Classes keep their share, but may be left without an example; of an open set whole identities are taken.
+    Classes keep their share, but may be left without an example; of a retrieval set whole identities are taken.
 
     Raises:
         ValueError: a limit of less than 2.
@@ -37,8 +38,8 @@ def limited(dataset: DataSet, limit: int | None) -> DataSet:
         test = dataset.test.take(_some(_strata(dataset.test.y), limit, "test"))
         return replace(dataset, train=train, test=test)
     chosen = _identities(dataset.retrieval, limit)
-    kept = {name: getattr(dataset.retrieval, name)[chosen] for name in ("identity", "camera", "query")}
-    return replace(dataset, train=train, test=dataset.test.take(chosen), retrieval=Retrieval(**kept))
+    fields = {name: getattr(dataset.retrieval, name)[chosen] for name in ("identity", "camera", "query")}
+    return replace(dataset, train=train, test=dataset.test.take(chosen), retrieval=Retrieval(**fields))
 
 
 def _some(strata: Tensor, limit: int, part: str) -> Tensor:
@@ -49,16 +50,16 @@ def _some(strata: Tensor, limit: int, part: str) -> Tensor:
 
 
 def _identities(retrieval: Retrieval, limit: int) -> Tensor:
-    """Indices of all pictures of some of the identities that are searched for, about so many."""
-    people = torch.unique(retrieval.identity[retrieval.query & (retrieval.identity >= 0)])
-    people = people[torch.randperm(len(people), generator=generator(0, "limit", "identities"))]
-    sizes = (retrieval.identity.unsqueeze(0) == people.unsqueeze(1)).sum(1)
-    kept = people[: max(1, int((sizes.cumsum(0) <= limit).sum()))]
-    return torch.isin(retrieval.identity, kept).nonzero().flatten()
+    """Indices of all images of some of the query identities, about so many."""
+    identities = torch.unique(retrieval.identity[retrieval.query & (retrieval.identity >= 0)])
+    identities = identities[torch.randperm(len(identities), generator=generator(0, "limit", "identities"))]
+    sizes = (retrieval.identity.unsqueeze(0) == identities.unsqueeze(1)).sum(1)
+    taken = identities[: max(1, int((sizes.cumsum(0) <= limit).sum()))]
+    return torch.isin(retrieval.identity, taken).nonzero().flatten()
 
 
 def split(dataset: DataSet, seed: int, *, labels: int | None = None, valid: int | float = 0) -> Parts:
-    """Draw the labelled, the validation and the unlabelled part of ``dataset.train``, stratified by class.
+    """Draw the labelled, validation and unlabelled examples from ``dataset.train``, stratified by class.
 
     How many each class gives is the same for every seed. For one seed, the labelled examples of a smaller
     ``labels`` are among those of a larger one (up to the rounding of shares), and the validation part is the
@@ -68,16 +69,15 @@ def split(dataset: DataSet, seed: int, *, labels: int | None = None, valid: int 
         dataset: Its `train` is split; examples that are unlabelled there go to the unlabelled pool.
         seed: Which examples are drawn.
         labels: How many keep their label for training; None: all that validation leaves.
-        valid: How many to choose on (a count), or which fraction of the labelled ones (0.1).
+        valid: How many to validate on (a count), or which fraction of the labelled ones (0.1).
 
     Raises:
-        ValueError: more asked for than there are, or too few labels for every class to have one.
+        ValueError: more than there are, or too few labels for every class to have one.
     """
     strata = _strata(dataset.train.y)
-    asked = _asked(strata, labels, valid)
-    chosen, drawn, rest = deal(strata, ((asked.valid, 0), (asked.train, 1)), generator(seed, "split"))
-    missing = sorted(set(strata[strata >= 0].tolist()) - set(strata[drawn].tolist()))
-    if missing:
+    wanted, held = _sizes_of(strata, labels, valid)
+    chosen, drawn, rest = deal(strata, ((held, 0), (wanted, 1)), generator(seed, "split"))
+    if missing := sorted(set(strata[strata >= 0].tolist()) - set(strata[drawn].tolist())):
         raise ValueError(f"valid={valid} takes every example of classes {missing}: lower it")
     unlabelled = dataset.train.take(rest)
     return Parts(
@@ -97,7 +97,7 @@ def deal(y: Tensor, parts: Sequence[tuple[int, int]], source: torch.Generator) -
         source: Where the draw comes from.
     """
     labels = y.cpu()
-    left = _sizes(labels)
+    left: list[int] = torch.bincount(labels[labels >= 0], minlength=1).tolist()
     bounds = [[0] * len(left)]
     for total, least in parts:
         got = shares(left, total, least)
@@ -105,7 +105,7 @@ def deal(y: Tensor, parts: Sequence[tuple[int, int]], source: torch.Generator) -
         left = [n - g for n, g in zip(left, got, strict=True)]
     upper = torch.tensor(bounds[1:])[:, labels.clamp(min=0)]
     part = (_rank(labels, source) >= upper).sum(0).where(labels >= 0, len(parts))
-    return [(part == number).nonzero().flatten().to(y.device) for number in range(len(parts) + 1)]
+    return [(part == i).nonzero().flatten().to(y.device) for i in range(len(parts) + 1)]
 
 
 def shares(counts: Sequence[int], total: int, least: int = 0) -> list[int]:
@@ -134,10 +134,31 @@ def shares(counts: Sequence[int], total: int, least: int = 0) -> list[int]:
     return got
 
 
-def held_out(y: Tensor, size: int, name: str) -> tuple[Tensor, Tensor]:
-    """Indices to train and to test on, where there is no test set; the same for everybody."""
-    test, train = deal(y, ((size, 1),), generator(0, "test set", name))
-    return train, test
+def hold_out(name: str, y: Tensor, classes: Sequence[object], test: float) -> tuple[Tensor, Tensor]:
+    """Indices to train and to test on, where there is no test set: stratified, the same for every seed.
+
+    Args:
+        name: Of the data set: seeds the draw, and for messages.
+        y: Labels ``[N]``; -1 is unlabelled, and trained on.
+        classes: Names of the classes.
+        test: Fraction of the labelled examples to test on, at least one of each class.
+
+    Raises:
+        ValueError: no fraction, or one that leaves a class without an example to train on.
+    """
+    if not isinstance(test, float) or not 0 < test < 1:
+        raise ValueError(f"{name}: test={test!r}: give a fraction between 0 and 1, such as 0.2")
+    labelled = int((y >= 0).sum())
+    size = max(round(test * labelled), len(classes))
+    if size > labelled:
+        raise ValueError(f"{name}: {labelled} examples of {len(classes)} classes: add some")
+    held, train = deal(y, ((size, 1),), generator(0, "test set", name))
+    if lacking := set(y.tolist()) - set(y[train].tolist()):
+        raise ValueError(
+            f"{name}: test={test} leaves no example of class {str(classes[min(lacking)])!r} to train on: "
+            "add some, or lower it"
+        )
+    return train, held
 
 
 def _rank(y: Tensor, source: torch.Generator) -> Tensor:
@@ -150,30 +171,19 @@ def _rank(y: Tensor, source: torch.Generator) -> Tensor:
     return rank
 
 
-def _sizes(y: Tensor) -> list[int]:
-    """How many examples each class has."""
-    sizes: list[int] = torch.bincount(y[y >= 0], minlength=1).tolist()
-    return sizes
-
-
 def _strata(y: Tensor) -> Tensor:
     """Classes ``[N]`` to stratify by; one class, or -1, where there are several labels."""
     return y if y.ndim == 1 else (y >= 0).any(1).long() - 1
 
 
-@dataclass(frozen=True)
-class Asked:
-    """How many examples are wanted for what."""
-
-    train: int
-    valid: int
-
-
-def _asked(strata: Tensor, labels: int | None, valid: int | float) -> Asked:
-    """What the settings of `split` come to, once it is known that it can be had."""
-    sizes = _sizes(strata)
-    pool, present = sum(sizes), sum(map(bool, sizes))
-    held = _count(valid, pool)
+def _sizes_of(strata: Tensor, labels: int | None, valid: int | float) -> tuple[int, int]:
+    """How many examples `split` trains and validates on, once it is known that there are as many."""
+    counts: list[int] = torch.bincount(strata[strata >= 0], minlength=1).tolist()
+    pool, classes = sum(counts), sum(map(bool, counts))
+    if isinstance(valid, float) and valid >= 1:
+        raise ValueError(f"valid={valid}: a fraction is from 0 to below 1; for a count write {valid:.0f}")
+    number("valid", valid)
+    held = round(valid * pool) if isinstance(valid, float) else valid
     wanted = pool - held if labels is None else labels
     settings = f"labels={labels}, valid={valid}"
     for setting, count in (("valid", held), ("labels", wanted)):
@@ -182,15 +192,7 @@ def _asked(strata: Tensor, labels: int | None, valid: int | float) -> Asked:
     if wanted + held > pool:
         over = wanted + held - pool
         raise ValueError(f"{settings}: {wanted + held} examples of {pool} that have a label: lower one by {over}")
-    if wanted < present:
+    if wanted < classes:
         fix = "lower valid" if labels is None else "raise labels"
-        raise ValueError(f"{settings}: {wanted} labels for {present} classes: {fix}")
-    return Asked(wanted, held)
-
-
-def _count(valid: int | float, pool: int) -> int:
-    if isinstance(valid, float) and not 0 <= valid < 1:
-        raise ValueError(f"valid={valid}: a fraction is from 0 to below 1; for a count write {valid:.0f}")
-    if valid < 0:
-        raise ValueError(f"valid={valid}: give a count, or a fraction such as 0.1")
-    return round(valid * pool) if isinstance(valid, float) else valid
+        raise ValueError(f"{settings}: {wanted} labels for {classes} classes: {fix}")
+    return wanted, held

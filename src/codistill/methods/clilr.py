@@ -1,6 +1,5 @@
 """Collaborative learning with shared intermediate representations."""
 
-from codistill.cohort.branches import trunks
 from codistill.losses.divergences.kl import kl
 from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
 
@@ -30,8 +29,7 @@ class CLILR(Method):
         self.temperature = number("temperature", temperature, 1e-6)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        for trunk in trunks(cohort.parts(), cohort.peers, 1):
-            trunk.trunk_scale = 1.0 / len(trunk.peers)
+        cohort.scale_trunk(1.0 / len(cohort))
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]

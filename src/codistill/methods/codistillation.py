@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from codistill.batch import PerPeer
+from codistill.batch import PerPeer, value_of
 from codistill.checks import whole
 from codistill.losses.divergences.kl import kl
 from codistill.losses.posterior import log_posterior
@@ -60,7 +60,7 @@ class Codistillation(Method):
         if self.exchange == "weights":
             self.copies = cohort.frozen(moving=True)
         elif (
-            isinstance(batch.x, PerPeer)
+            isinstance(value_of(batch.x), PerPeer)
             and len(batch.y) == len(cohort)
             and any(not y.equal(batch.y[0]) for y in batch.y)
         ):
@@ -84,12 +84,12 @@ class Codistillation(Method):
     @torch.no_grad()
     def _others(self, current: Tensor, batch: Batch) -> Tensor:
         """The others' mean posterior on each peer's own batch, ``[P, B, C]``."""
-        x, task, temperature = batch.x, batch.task, self.temperature
+        x, task, temperature = value_of(batch.x), batch.task, self.temperature
         if self.exchange == "logits":
             return blend(self.graph, logits=current, task=task, temperature=temperature)
         copies = started(self.copies)
         if not isinstance(x, PerPeer):
-            return blend(self.graph, logits=copies(x).logits, task=task, temperature=temperature)
+            return blend(self.graph, logits=copies(batch.x).logits, task=task, temperature=temperature)
         total = torch.zeros_like(log_posterior(current, task))
         for away in range(1, len(copies)):  # peer j's copy predicts for the batch of peer j + away
             logits = copies(turned(x, -away)).logits

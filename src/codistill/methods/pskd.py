@@ -36,7 +36,6 @@ class PSKD(Method):
         super().__init__()
         self.alpha = number("alpha", alpha, 0.0, 1.0)
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
-        self._passes: list[tuple[Tensor, Tensor]] = []
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         if batch.index is None:
@@ -50,11 +49,6 @@ class PSKD(Method):
         # a row of zeros: not seen
         self.register_buffer("past", z.new_zeros(len(z), self.samples, z.shape[-1]))
         self.register_buffer("present", torch.zeros_like(self.past))
-        turn = {peer: group.turn for group in cohort.parts() for peer in group.peers}
-        turns = [turn[peer] for peer in cohort.peers]
-        self.turns = [
-            torch.tensor([i for i, t in enumerate(turns) if t == this], device=z.device) for this in sorted(set(turns))
-        ]
 
     def start_epoch(self, epoch: int) -> None:
         self.epoch.fill_(epoch)
@@ -66,7 +60,6 @@ class PSKD(Method):
         if index is None or not hasattr(self, "past"):
             raise ValueError("pskd: call method.prepare(cohort, batch) first, and give every Batch its index")
         log_p = log_posterior(z)
-        self._remember(index, cohort.share(log_p).exp())
         peers = torch.arange(len(z), device=z.device).unsqueeze(1)
         q = self.past[peers, index]  # [P, B, C]
         labels = batch.y.clamp(min=0).expand(z.shape[:2])
@@ -79,17 +72,11 @@ class PSKD(Method):
             "mimic": a * average(own, labelled),
         }
 
-    def _remember(self, index: Tensor, p: Tensor) -> None:
-        """Keep a pass until the step is done: one in a step, or one for each turn."""
-        if len(self._passes) == len(self.turns):
-            self._passes.clear()
-        self._passes.append((index, p))
-
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
-        for peers, (index, p) in zip(self.turns, self._passes, strict=True):  # each peer's from its own turn
-            numbers = index.expand(len(p), -1)[peers]
-            self.present[peers.unsqueeze(1), numbers] = p[peers]
-        self._passes.clear()
+        p = log_posterior(cohort.latest()).exp()  # each peer's, just before its own update
+        peers = torch.arange(len(p), device=p.device).unsqueeze(1)
+        assert batch.index is not None
+        self.present[peers, batch.index] = p
 
 
 __all__ = ["PSKD"]

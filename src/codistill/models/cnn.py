@@ -5,7 +5,7 @@ from collections import OrderedDict
 from torch import nn
 
 from codistill.checks import whole
-from codistill.models.fit import image
+from codistill.models.parts.checks import image
 
 __all__ = ["cnn"]
 

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from codistill.models.adopt import adopt
-from codistill.models.external import fits, made, needed, tensors_alone
-from codistill.models.fit import image
-from codistill.models.trial import said_by
+from codistill.models.parts.checks import image
+from codistill.models.parts.libraries import fits, made, needed, tensors_alone
+from codistill.models.parts.pretrained import adopt
+from codistill.models.parts.trial import said_by
 from codistill.spec import Value
 
 __all__ = ["hf"]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from codistill.checks import fraction, one_of
-from codistill.models.fit import image
-from codistill.models.parts import kaiming, pooled
+from codistill.models.parts.checks import image
+from codistill.models.parts.layers import kaiming, pooled
 
 __all__ = ["inception"]
 
@@ -56,6 +56,11 @@ def inception(
     stem; stage1, stage2, stage3 of 2, 5, 2 blocks, stages 2 and 3 after a max-pool 3x3 (2x2 before stage 3) with stride
     2; pool (global average); dropout; fc. Every convolution is followed by BN and ReLU, has no bias and starts
     Kaiming-normal (fan-out). No auxiliary heads.
+
+    TF-slim's network, which the re-identification experiments of mutual learning used, differs: its padding "SAME" puts
+    the odd pixel below and to the right where the stride is 2 (ours pads both sides alike, by kernel // 2), its BN has
+    epsilon 0.001, no scale gamma and moving averages with decay 0.9997 (ours 1e-5, a gamma and 0.9), and its weights
+    start truncated-normal (deviation 0.01).
 
     Args:
         classes: number of logits.

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from codistill.models.fit import image
+from codistill.models.parts.checks import image
 
 __all__ = ["mnist_cnn"]
 

@@ -7,8 +7,8 @@ from typing import Literal, get_args
 from torch import nn
 
 from codistill.checks import fraction, one_of
-from codistill.models.fit import image
-from codistill.models.parts import conv3x3, kaiming, pooled
+from codistill.models.parts.checks import image
+from codistill.models.parts.layers import conv3x3, kaiming, pooled
 
 __all__ = ["mobilenet"]
 
@@ -26,6 +26,11 @@ def mobilenet(classes: int, shape: tuple[int, ...], form: Form = "small", dropou
     conv3x3 32 - BN - ReLU (stem); 13 blocks of depthwise 3x3 - BN - ReLU - pointwise 1x1 - BN - ReLU with 64, 128 x 2,
     256 x 2, 512 x 6, 1024 x 2 channels: stage1 .. stage5; pool (global average); dropout; fc. Convolutions have no
     bias and start Kaiming-normal (fan-in).
+
+    TF-slim's network, which the re-identification experiments of mutual learning used, differs: its padding "SAME" puts
+    the odd pixel below and to the right where the stride is 2 (ours pads both sides by 1), its BN has epsilon 0.001 and
+    moving averages with decay 0.9997 (ours 1e-5 and 0.9; both have a gamma), its ReLU is capped at 6, and its weights
+    start truncated-normal (deviation 0.09).
 
     Args:
         classes: number of logits.

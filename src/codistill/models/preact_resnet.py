@@ -6,9 +6,9 @@ from typing import Literal, get_args
 from torch import nn
 
 from codistill.checks import one_of
-from codistill.models.fit import image
-from codistill.models.parts import conv3x3, kaiming, pooled
-from codistill.models.preactivation import Preactivation
+from codistill.models.parts.checks import image
+from codistill.models.parts.layers import conv3x3, kaiming, pooled
+from codistill.models.parts.preactivation import Preactivation
 
 __all__ = ["preact_resnet18"]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from codistill.checks import fraction, whole
-from codistill.models.recurrence import PADDING, Dropout, LastStates, Layer, Words
+from codistill.models.parts.recurrence import PADDING, Dropout, LastStates, Layer, Words
 
 __all__ = ["bigru", "bilstm"]
 

@@ -6,8 +6,8 @@ from typing import Literal, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from codistill.models.fit import image
-from codistill.models.parts import conv3x3, kaiming, pooled
+from codistill.models.parts.checks import image
+from codistill.models.parts.layers import conv3x3, kaiming, pooled
 
 __all__ = ["resnet20", "resnet32", "resnet56", "resnet110"]
 

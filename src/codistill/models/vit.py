@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from codistill.checks import fraction, whole
-from codistill.models.fit import image
+from codistill.models.parts.checks import image
 
 __all__ = ["vit_tiny"]
 

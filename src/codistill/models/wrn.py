@@ -5,9 +5,9 @@ from collections import OrderedDict
 from torch import nn
 
 from codistill.checks import fraction
-from codistill.models.fit import image
-from codistill.models.parts import conv3x3, kaiming, pooled
-from codistill.models.preactivation import Preactivation
+from codistill.models.parts.checks import image
+from codistill.models.parts.layers import conv3x3, kaiming, pooled
+from codistill.models.parts.preactivation import Preactivation
 
 __all__ = ["wrn16_2", "wrn28_2", "wrn28_10", "wrn40_2"]
 

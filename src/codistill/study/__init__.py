@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from codistill.checkpoint import places
 from codistill.run import Run
 from codistill.study.costs import measure_costs
 from codistill.study.entries import Entry, Row, Study
@@ -21,6 +20,7 @@ from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines
 from codistill.training.requirements import OWN
 from codistill.training.results import result_from_json
+from codistill.training.slots import peers_by_run
 
 STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
 
@@ -115,7 +115,7 @@ def _results(study: Study, todo: Sequence[Part]) -> Iterator[Mapping[str, Any]]:
     """The rows of all parts, each with its entry."""
     names = {entry.run: entry.name for entry in study.entries}
     for part in todo:
-        runs = list(places(part.runs))
+        runs = list(peers_by_run(part.runs))
         for row in read_lines(part.folder / "results.jsonl"):
             yield {"entry": names[runs[row["number"]].replace(seed=study.base.seed)], **row}
 

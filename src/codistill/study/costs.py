@@ -9,6 +9,7 @@ import torch
 
 from codistill.randomness import seeded
 from codistill.study.entries import Entry, Study
+from codistill.training.build import build_fleet
 from codistill.training.fleet import Fleet
 from codistill.training.step import take
 
@@ -38,9 +39,7 @@ def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> d
     steps = rounds + 2
     costs = {}
     for name, fleet in fleets.items():
-        passes = [fleet.cohort.passes] + [
-            m.passes for member in fleet.members for m in member.method.modules() if isinstance(m, type(fleet.cohort))
-        ]
+        passes = [cohort.passes for cohort in (fleet.cohort, *fleet.method_cohorts())]
         costs[name] = {
             "forward": sum(p.forward for p in passes) / steps / len(fleet.cohort),
             "backward": sum(p.backward for p in passes) / steps / len(fleet.cohort),
@@ -55,4 +54,4 @@ def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[int, Mapping[str,
     many = study.stacked and not study.quick
     seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if many else study.seeds[:1]
     known = teachers[seeds[0]] if entry.waits else {}
-    return Fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=known)
+    return build_fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=known)

@@ -1,113 +1,141 @@
-"""The batches of a fleet: labelled and unlabelled samples, views, partners and shards, for every seed."""
+"""The batches that a fleet's methods learn from: inputs that all share are one handle, whose forward pass is one."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
-from codistill.data.augmentations import build_augment
-from codistill.data.examples import DataSet, Examples
-from codistill.data.loader import Loader
-from codistill.data.split import Parts, split
-from codistill.randomness import derive
-from codistill.run import Run
-
-Where = tuple[int, int, int]  # epoch, step, stream
+from codistill.batch import Batch, Inputs, PerPeer, of_peer
+from codistill.cohort.groups import on_device
+from codistill.training.fleet import Member
+from codistill.training.streams import Streams, Where
 
 
-class Streams:
-    """The batches of every seed of a fleet, and of every shard of its data where peers have shards of their own.
-
-    A *row* is one seed, or one shard of one seed: ``rows[i]`` is the i-th of the leading dim of everything here.
-    """
-
-    def __init__(self, run: Run, seeds: Sequence[int], dataset: DataSet, device: torch.device, shards: int) -> None:
-        self.seeds, self.shards, self.task = list(seeds), shards, dataset.task
-        self.dtype = torch.float64 if run.precision == "float64" else torch.float32
-        valid = int(run.valid) if run.valid >= 1 else run.valid
-        self.parts: list[Parts] = [split(dataset, seed, labels=run.labels, valid=valid) for seed in self.seeds]
-        self._settings = {
-            "augment": build_augment(run.augment),
-            "mean": dataset.mean,
-            "std": dataset.std,
-        }
-        pieces = [
-            (derive(seed, "shard", number) if number else seed, piece)  # an order of its own for each
-            for seed, p in zip(self.seeds, self.parts, strict=True)
-            for number, piece in enumerate(deal_out(p.train, shards))
-        ]
-        readers = len(pieces) + (len(self.seeds) if run.unlabelled else 0)
-        self.loaders = [
-            self._loader(piece.to(device).shared(readers), run.batch, seed, run.drop_last) for seed, piece in pieces
-        ]
-        self.steps = min(loader.steps for loader in self.loaders)
-        self.extra = self._unlabelled(run, device) if run.unlabelled else []
-        self.samples = sum(max((len(row.examples) for row in kind), default=0) for kind in (self.loaders, self.extra))
-
-    def _loader(self, examples: Examples, batch: int, seed: int, drop_last: bool) -> Loader:
-        if batch > len(examples):
-            raise ValueError(
-                f"batch={batch}: there are {len(examples)} examples to draw it from: "
-                f"set batch to {len(examples)} or less (--batch {len(examples)})"
-            )
-        return Loader(examples, batch=batch, seed=seed, drop_last=drop_last, **self._settings)  # type: ignore[arg-type]
-
-    def _unlabelled(self, run: Run, device: torch.device) -> list[Loader]:
-        if len(self.parts[0].unlabelled) < run.unlabelled:
-            raise ValueError(
-                f"unlabelled={run.unlabelled}: only {len(self.parts[0].unlabelled)} examples are left without a label; "
-                f"lower it, or labels={run.labels}"
-            )
-        if self.shards > 1:
-            raise ValueError(f"unlabelled={run.unlabelled} and shards=True do not go together: choose one")
-        return [
-            self._loader(
-                parts.unlabelled.to(device).shared(2 * len(self.seeds)),
-                run.unlabelled,
-                derive(seed, "unlabelled"),
-                True,
-            )
-            for seed, parts in zip(self.seeds, self.parts, strict=True)
-        ]
-
-    def row(self, seed: int, peer: int) -> int:
-        """The row of a peer, by its number in its run."""
-        return self.seeds.index(seed) * self.shards + peer % self.shards
-
-    def draw(self, where: Where, view: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs, labels and sample numbers ``[rows, B, ...]``: a pure function of the seeds and where it is.
-
-        Unlabelled samples follow the labelled ones, with label -1 and numbers after theirs.
-        """
-        epoch, step, stream = where
-        each = [loader.batch(epoch, step, stream, view) for loader in self.loaders]
-        if self.extra:
-            place = divmod(epoch * self.steps + step, self.extra[0].steps)
-            more = [loader.batch(*place, stream, view) for loader in self.extra]
-            each = [
-                (torch.cat([x, u]), torch.cat([y, v]), torch.cat([index, j + len(loader.examples)]))
-                for (x, y, index), (u, v, j), loader in zip(each, more, self.loaders, strict=True)
-            ]
-        x, y, index = (torch.stack(kind) for kind in zip(*each, strict=True))
-        return self.cast(x), y, index
-
-    def partners(self, where: Where) -> Tensor:
-        """Inputs ``[rows, B, ...]`` of other samples of the same classes."""
-        return self.cast(torch.stack([loader.partners(*where) for loader in self.loaders]))
-
-    def close(self) -> None:
-        """End the processes that read ahead, where there are any."""
-        for loader in (*self.loaders, *self.extra):
-            loader.close()
-
-    def cast(self, x: Tensor) -> Tensor:
-        """Inputs in the run's precision; token ids stay what they are."""
-        return x.to(self.dtype) if x.is_floating_point() else x
+def draw(streams: Streams, members: Sequence[Member], where: Where) -> list[Batch]:
+    """Every member's batch; `Inputs.whole` of its x is what all of the cohort's peers see."""
+    _, y, index = streams.draw(where)
+    partners = _partners(streams, members, where)
+    views = _views(streams, members, where)
+    return [
+        Batch(
+            x,
+            _rows(y, member),
+            views=tuple(views[number]),
+            index=_rows(index, member),
+            partner=partners.get(number),
+            task=streams.task,
+            smoothing=member.run.smoothing,
+        )
+        for number, (member, x) in enumerate(zip(members, _inputs(streams, members, where), strict=True))
+    ]
 
 
-def deal_out(examples: Examples, shards: int) -> list[Examples]:
-    """Disjoint parts of the same size, every class in its share."""
-    if shards == 1:
-        return [examples]
-    order = examples.y.argsort(stable=True)
-    return [examples.take(order[shard::shards][: len(examples) // shards]) for shard in range(shards)]
+def merged(member: Member, batches: Sequence[Batch]) -> Batch:
+    """The batch that each peer learned from, as one, of the batches of every turn."""
+    if len(batches) == 1:
+        return batches[0]
+    peers = range(len(member.slots))
+    each = [batches[slot.turn] for slot in member.slots]
+    plain = _row(member) is not None
+
+    def inputs(values: Sequence[object]) -> Inputs:
+        own = [of_peer(values[i], i, len(peers)) for i in peers]
+        return Inputs(PerPeer(pytree.tree_map(lambda *tensors: torch.stack(tensors), *own)))
+
+    def stacked(values: Sequence[Tensor | None]) -> Tensor:
+        return torch.stack([value if plain else value[i] for i, value in enumerate(values) if value is not None])
+
+    return Batch(
+        inputs([batch.x for batch in each]),
+        stacked([batch.y for batch in each]),
+        views=tuple(inputs(views) for views in zip(*(batch.views for batch in each), strict=True)),
+        index=stacked([batch.index for batch in each]),
+        partner=None if each[0].partner is None else inputs([batch.partner for batch in each]),
+        task=each[0].task,
+        smoothing=each[0].smoothing,
+    )
+
+
+def _inputs(streams: Streams, members: Sequence[Member], where: Where) -> list[Inputs]:
+    """Of every member, what it learns from."""
+    x, _, _ = streams.draw(where)
+    shared = shared_inputs(x, members)
+    if not any(member.own_views for member in members):
+        return shared
+    values = [
+        PerPeer(_own_views(streams, member, where)) if member.own_views else handle.value
+        for member, handle in zip(members, shared, strict=True)
+    ]
+    every = x[on_device(tuple(slot.row for member in members for slot in member.slots), x.device)]
+    for member, value in zip(members, values, strict=True):
+        if member.own_views:  # the whole is what every peer sees, so its own view is there too
+            every[member.peers.start : member.peers.stop] = value.inputs
+    whole = Inputs(PerPeer(every), owners=_owners(members))
+    return [Inputs(value, whole) for value in values]
+
+
+def _own_views(streams: Streams, member: Member, where: Where) -> Tensor:
+    """Of each peer, the view of its number."""
+    views = torch.stack([streams.draw(where, view)[0] for view in range(member.run.peers)])
+    numbers, rows = zip(*((slot.number, slot.row) for slot in member.slots), strict=True)
+    return views[on_device(tuple(numbers), views.device), on_device(tuple(rows), views.device)]
+
+
+def _views(streams: Streams, members: Sequence[Member], where: Where) -> list[list[Inputs]]:
+    """Of every member, the further views that it asks for."""
+    views: list[list[Inputs]] = [[] for _ in members]
+    for view in range(1, max(member.further_views.stop for member in members)):
+        asking = [number for number, member in enumerate(members) if view in member.further_views]
+        if not asking:
+            continue
+        x, _, _ = streams.draw(where, view)
+        for number, handle in zip(asking, shared_inputs(x, [members[number] for number in asking]), strict=True):
+            views[number].append(handle)
+    return views
+
+
+def _partners(streams: Streams, members: Sequence[Member], where: Where) -> dict[int, Inputs]:
+    """By member, other samples of the same classes, for those who ask for them."""
+    asking = [number for number, member in enumerate(members) if member.partners]
+    if not asking:
+        return {}
+    handles = shared_inputs(streams.partners(where), [members[number] for number in asking])
+    return dict(zip(asking, handles, strict=True))
+
+
+def shared_inputs(x: Tensor, members: Sequence[Member]) -> list[Inputs]:
+    """Inputs ``[rows, B, ...]`` as those of some members' peers, one forward pass of all of which is shared."""
+    if len(x) == 1:
+        whole = Inputs(x[0], owners=_owners(members))
+        return [Inputs(x[0], whole) for _ in members]
+    rows = tuple(slot.row for member in members for slot in member.slots)
+    whole = Inputs(PerPeer(x[on_device(rows, x.device)]), owners=_owners(members))
+    return [Inputs(_value(x, member), whole) for member in members]
+
+
+def _value(x: Tensor, member: Member) -> Tensor | PerPeer:
+    """A member's inputs: those of its only row, or one for each block of peers that share them."""
+    if (row := _row(member)) is not None:
+        return x[row]
+    every = 1 if member.run.shards else member.run.peers
+    return PerPeer(x[on_device(tuple(slot.row for slot in member.slots[::every]), x.device)])
+
+
+def _row(member: Member) -> int | None:
+    """The row that all of a member's peers learn from, where it is one."""
+    rows = {slot.row for slot in member.slots}
+    return rows.pop() if len(rows) == 1 else None
+
+
+def _rows(values: Tensor, member: Member) -> Tensor:
+    """Labels or numbers ``[rows, B, ...]`` as a member's: without a peer dim where its peers share a row."""
+    row = _row(member)
+    return values[row] if row is not None else values[on_device(tuple(s.row for s in member.slots), values.device)]
+
+
+def _owners(members: Sequence[Member]) -> tuple[int, ...]:
+    return tuple(peer for member in members for peer in member.peers)
+
+
+__all__ = ["draw", "merged", "shared_inputs"]

@@ -1,56 +1,58 @@
 """How far peers are from each other while they learn; logged in every epoch, whatever the method makes of it."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from codistill.batch import Batch
-from codistill.cohort.memory import Memory
+from codistill.cohort.stepcache import StepCache
 from codistill.losses.posterior import log_posterior
 from codistill.metrics.pairs import agreement, kl_matrix
 from codistill.training.fleet import Fleet, Member
 
-WATCHED_STEPS = 8  # of an epoch, about
+MEASURED_STEPS = 8  # of an epoch, about
 
-Watched = dict[str, Tensor]
-
-
-def is_watched(step: int, steps: int) -> bool:
-    """Whether a step of an epoch is one of those that are looked at."""
-    return step % max(1, steps // WATCHED_STEPS) == 0
+Edges = dict[str, Tensor]
 
 
-def between(logits: Tensor, task: str = "classes") -> Watched:
+def is_measured(step: int, steps: int) -> bool:
+    """Whether a step of an epoch is one of those on which edges are measured."""
+    return step % max(1, steps // MEASURED_STEPS) == 0
+
+
+def edges(logits: Tensor, task: str = "classes") -> Edges:
     """Of every pair of peers, on the same samples.
 
     Args:
-        logits: ``[blocks, P, B, ..., C]``.
+        logits: ``[runs, P, B, ..., C]``.
         task: see `log_posterior`.
 
-    Returns: ``edges [blocks, P, P]``, the mean over samples of KL(p_j || p_i) in nats, row i the student and column j
-    the source; ``agree [blocks, P, P]``, the part of the samples on which both choose the same class (or side).
+    Returns: ``edges [runs, P, P]``, the mean over samples of KL(p_j || p_i) in nats, row i the student and column j
+    the source; ``agree [runs, P, P]``, the fraction of the samples on which both choose the same class (or side).
     """
     variables = logits.shape[-1] if task == "multilabel" else 1  # two outcomes each; their divergences are summed
-    log_p = log_posterior(logits.detach(), task).flatten(2, -2)  # [blocks, P, N, C]
-    log_p = log_p.clamp(min=torch.finfo(log_p.dtype).min)  # a log has no place for infinity
+    log_p = log_posterior(logits.detach(), task).flatten(2, -2)  # [runs, P, N, C]
+    log_p = log_p.clamp(min=torch.finfo(log_p.dtype).min)  # a log cannot hold infinity
     return {"edges": variables * kl_matrix(log_p), "agree": agreement(log_p)}
 
 
-def look(fleet: Fleet, memory: Memory, whole: object, batches: list[Batch]) -> list[Watched]:
-    """`between` of every member with several peers, from what the step has computed; no pass is made for it.
+def measure_edges(fleet: Fleet, cache: StepCache, batches: Sequence[Batch]) -> list[Edges]:
+    """The `edges` of every member with several peers, from what the step has computed; no pass is made for it.
 
-    Nothing is said of peers with samples of their own, or where a method does not ask for its batch's outputs.
+    Nothing is said of peers with samples of their own, or where no method asks for its batch's outputs.
     """
-    if fleet.run.shards or not memory.has(whole):
+    if fleet.run.shards or cache.batch is None or not cache.has(cache.batch):
         return [{} for _ in fleet.members]
     return [_of(member, batch) for member, batch in zip(fleet.members, batches, strict=True)]
 
 
-def _of(member: Member, batch: Batch) -> Watched:
-    peers = member.runs[0].peers
+def _of(member: Member, batch: Batch) -> Edges:
+    peers = member.run.peers
     if peers < 2:
         return {}
     logits = member.view(batch.x).logits
-    return between(logits.reshape(len(member.runs), peers, *logits.shape[1:]), batch.task)
+    return edges(logits.reshape(len(member.runs), peers, *logits.shape[1:]), batch.task)
 
 
-__all__ = ["Watched", "between", "is_watched", "look"]
+__all__ = ["Edges", "edges", "is_measured", "measure_edges"]

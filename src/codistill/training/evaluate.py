@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from codistill.batch import PerPeer
-from codistill.cohort.outputs import collect, collect_embeddings
+from codistill.cohort.collection import collect, collect_embeddings
 from codistill.data.examples import Examples
 from codistill.data.loader import plain
 from codistill.metrics.churn import churn

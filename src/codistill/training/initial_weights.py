@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from codistill import checkpoint, models
 from codistill.checkpoint import Tensors
-from codistill.models.adopt import adopt
+from codistill.models.parts.pretrained import adopt
 from codistill.run import Run
 from codistill.spec import Spec, Value
 

@@ -10,9 +10,10 @@ from codistill import checkpoint
 from codistill.checkpoint import Checkpoint
 from codistill.data.examples import DataSet
 from codistill.run import Run
+from codistill.training.build import build_fleet
 from codistill.training.fleet import Fleet
-from codistill.training.records import Record, logged, read_lines
-from codistill.training.results import Diverged, results
+from codistill.training.records import Record
+from codistill.training.results import results
 from codistill.training.state import Training, restore_peers
 
 
@@ -50,7 +51,7 @@ def train(
     runs = [runs] if isinstance(runs, Run) else list(runs)
     folder = Path(folder) if folder is not None else None
     saved = _open(folder, runs, resume)
-    fleet = Fleet(
+    fleet = build_fleet(
         runs,
         execute=saved.facts["execute"] if saved else None,
         dataset=dataset,
@@ -63,8 +64,7 @@ def train(
         training.restore(saved)
     elif folder is not None and not resume:
         checkpoint.write_runs(folder, runs)  # only now: settings that do not fit leave no folder behind
-        if fleet.dataset.text is not None and fleet.dataset.text.tokenizer:  # without it the ids mean nothing
-            (folder / "tokenizer.json").write_text(fleet.dataset.text.tokenizer, encoding="utf-8")
+        fleet.dataset.save_artefacts(folder)
     yield Record("start", training.step, fleet.total, facts=_start_facts(fleet))
     try:
         yield from _steps(training, runs[0])
@@ -81,7 +81,7 @@ def train(
 
 
 def _give_back(fleet: Fleet, networks: Sequence[nn.Module]) -> None:
-    """Put what a stack has learnt into the networks that it was made of."""
+    """Put what a stack has learned into the networks that it was made of."""
     for peer, net in enumerate(networks):
         net.load_state_dict(fleet.cohort.network(peer).state_dict())
 
@@ -90,7 +90,7 @@ def _steps(training: Training, run: Run) -> Iterator[Record]:
     fleet, total = training.fleet, training.fleet.total
     while True:
         ends_epoch = training.step % fleet.steps == 0
-        if ends_epoch and training.counted:
+        if ends_epoch and training.terms.count:
             lines = training.finish_epoch()
             yield Record("epoch", training.step, total, lines=lines)
             epoch = training.step // fleet.steps
@@ -143,7 +143,7 @@ def restored(
     if newest is None:
         raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
     saved = checkpoint.load(newest)
-    fleet = Fleet(
+    fleet = build_fleet(
         runs, execute=saved.facts["execute"], dataset=dataset, networks=networks, teachers=teachers, load=False
     )
     restore_peers(fleet, saved)
@@ -162,4 +162,4 @@ def _start_facts(fleet: Fleet) -> dict[str, Any]:
     }
 
 
-__all__ = ["Diverged", "Record", "logged", "read_lines", "restored", "results", "resume", "train"]
+__all__ = ["restored", "resume", "train"]

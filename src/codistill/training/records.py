@@ -1,4 +1,4 @@
-"""Records of what happens in a training, and the files that they become."""
+"""Records of what happens in a training, the files that they become, and the error that ends it."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -7,6 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from codistill.methods import Terms
+from codistill.run import Run
+
+
+class Diverged(ArithmeticError):
+    """A loss is no longer a number."""
+
+
+def diverged(run: Run, what: str) -> Diverged:
+    """The error of a run, with what may help."""
+    return Diverged(
+        f"{run.name}: {what}: lower learning_rate={run.learning_rate:g}, or set clip (now {run.clip}) or warmup "
+        f"(now {run.warmup:g})"
+    )
 
 
 @dataclass(frozen=True)
@@ -68,4 +81,4 @@ def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     draft.replace(path)
 
 
-__all__ = ["Record", "logged", "read_lines", "write_lines"]
+__all__ = ["Diverged", "Record", "diverged", "logged", "read_lines", "write_lines"]

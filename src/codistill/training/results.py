@@ -1,4 +1,4 @@
-"""The rows of ``results.jsonl``, and the error that ends a training with none."""
+"""The rows of ``results.jsonl``."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -19,18 +19,7 @@ from codistill.training.measure import (
     measure_retrieval,
     measure_retrieval_ensembles,
 )
-
-
-class Diverged(ArithmeticError):
-    """A loss is no longer a number."""
-
-
-def diverged(run: Run, what: str) -> Diverged:
-    """The error of a run, with what may help."""
-    return Diverged(
-        f"{run.name}: {what}: lower learning_rate={run.learning_rate:g}, or set clip (now {run.clip}) or warmup "
-        f"(now {run.warmup:g})"
-    )
+from codistill.training.records import diverged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,11 +168,9 @@ def _network_rows(single: list[Values], ensembles: list[Values], origin: Origin)
 
 
 __all__ = [
-    "Diverged",
     "NetworkResult",
     "Origin",
     "PairsResult",
-    "diverged",
     "result_from_json",
     "results",
     "retrieval_rows",

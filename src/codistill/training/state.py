@@ -2,36 +2,98 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codistill import checkpoint
-from codistill.checkpoint import Checkpoint
+from codistill.checkpoint import AVERAGE, BrokenCheckpoint, Checkpoint, Tensors
 from codistill.cohort.groups import Leaf
 from codistill.methods import Terms
 from codistill.randomness import seeded
 from codistill.run import Run
-from codistill.training.edges import Watched, is_watched
-from codistill.training.fleet import Fleet
-from codistill.training.results import NetworkResult, diverged, results
+from codistill.training.edges import Edges, is_measured
+from codistill.training.fleet import Fleet, Member
+from codistill.training.records import diverged
+from codistill.training.results import NetworkResult, results
 from codistill.training.step import take
 
 
+class Stateful(Protocol):
+    """What a checkpoint saves the tensors of."""
+
+    def state_dict(self) -> Tensors:
+        """Its tensors, by name."""
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `state_dict`."""
+
+
+class Sums:
+    """The sums over an epoch's steps of named values, of every member."""
+
+    def __init__(self, members: int, device: torch.device) -> None:
+        self.device, self.count = device, 0
+        self.members: list[Terms] = [{} for _ in range(members)]
+
+    def add(self, values: Sequence[Terms]) -> None:
+        """One more step."""
+        self.count += 1
+        for total, new in zip(self.members, values, strict=True):
+            for name, value in new.items():
+                total[name] = total[name] + value if name in total else value.clone()
+
+    def means(self) -> list[Terms]:
+        """Over the steps so far."""
+        return [{name: total / self.count for name, total in totals.items()} for totals in self.members]
+
+    def clear(self) -> None:
+        """Start a new epoch."""
+        self.count, self.members = 0, [{} for _ in self.members]
+
+    def state_dict(self) -> Tensors:
+        """``{member}.{name}``"""
+        return {f"{number}.{name}": t for number, totals in enumerate(self.members) for name, t in totals.items()}
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `state_dict`."""
+        self.members = [{} for _ in self.members]
+        for key, tensor in tensors.items():
+            number, _, name = key.partition(".")
+            self.members[int(number)][name] = tensor.to(self.device)
+
+
+class MethodOptimizer:
+    """The optimizer's state of a method's own parameters, which the first turn's optimizer moves."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, leaves: Sequence[Leaf]) -> None:
+        self.optimizer, self.leaves = optimizer, leaves
+
+    def state_dict(self) -> Tensors:
+        """By the parameters' names."""
+        return checkpoint.optimizer_state(self.optimizer, self.leaves)
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of `state_dict`."""
+        checkpoint.restore_optimizer(self.optimizer, self.leaves, tensors)
+
+
 class Training:
-    """A fleet on its way: where it is, and the sums of the epoch so far."""
+    """A fleet on its way: where it is, and the sums of the epoch so far.
+
+    Args:
+        fleet: what is trained.
+        folder: where checkpoints go; None: nowhere.
+    """
 
     def __init__(self, fleet: Fleet, folder: Path | None) -> None:
         self.fleet, self.folder = fleet, folder
-        self.step = 0
-        self.seconds = 0.0
-        self.sums: list[Terms] = [{} for _ in fleet.members]
-        self.counted = 0
-        self.watched: list[Watched] = [{} for _ in fleet.members]
-        self.looked = 0
+        self.step, self.seconds = 0, 0.0
+        self.terms = Sums(len(fleet.members), fleet.device)
+        self.edges = Sums(len(fleet.members), fleet.device)
 
     # Stepping ------------------------------------------------------------------------------------------------------
 
@@ -43,63 +105,72 @@ class Training:
         if step == 0:
             for member in fleet.members:
                 member.method.start_epoch(epoch)
-        seen: list[Watched] | None = [] if is_watched(step, fleet.steps) else None
+        edges: list[Edges] | None = [] if is_measured(step, fleet.steps) else None
         with seeded(fleet.device, fleet.run.seed, "step", self.step):
-            terms = take(fleet, epoch, step, seen)
+            terms = take(fleet, epoch, step, edges)
         if fleet.average is not None:
-            fleet.average.follow(fleet.cohort, min(fleet.run.average, (1 + self.step) / (10 + self.step)))
-        _add(self.sums, terms)
-        self.counted += 1
-        if seen is not None:
-            _add(self.watched, seen)
-            self.looked += 1
+            fleet.average.follow(fleet.cohort, self.step)
+        self.terms.add(terms)
+        if edges is not None:
+            self.edges.add(edges)
         self.step += 1
         self.seconds += time.perf_counter() - started
         return terms
 
     def finish_epoch(self) -> list[dict[str, Any]]:
-        """The epoch's lines, one for each run; the sums start anew.
+        """The epoch's lines, one for each run; the sums begin again.
 
         Raises:
             Diverged: names the run, the peer and the term.
         """
-        fleet = self.fleet
-        progress = self.step / fleet.total
-        rate = fleet.run.learning_rate * fleet.schedule((self.step - 1) / fleet.total)
-        epoch = self.step // fleet.steps
-        valid = self.validate(epoch)
-        lines = []
-        for member, sums, watched in zip(fleet.members, self.sums, self.watched, strict=True):
-            means = {name: (total / self.counted).reshape(-1).tolist() for name, total in sums.items()}
-            for number, run in enumerate(member.runs):
-                block = member.block(number)
-                terms = {
-                    n: [v[i] for i in block] if len(v) == len(member.peers) else [v[number]] for n, v in means.items()
-                }
-                _check_finite(run, epoch, terms)
-                line = {
-                    "kind": "epoch",
-                    "run": run.name,
-                    "method": str(run.method),
-                    "update": run.update,
-                    "peers": run.peers,
-                    "seed": run.seed,
-                    "epoch": epoch,
-                    "step": self.step,
-                    "progress": progress,
-                    "learning_rate": rate,
-                    "seconds": round(self.seconds, 3),
-                    "terms": terms,
-                }
-                line |= {name: (total[number] / self.looked).tolist() for name, total in watched.items()}
-                if valid is not None:
-                    line["valid_accuracy"] = [valid[member.peers[i]] for i in block]
-                lines.append(line)
-        self.sums, self.counted, self.seconds = [{} for _ in fleet.members], 0, 0.0
-        self.watched, self.looked = [{} for _ in fleet.members], 0
+        valid = self.validate(self.step // self.fleet.steps)
+        lines = [
+            self._line(member, number, terms, edges, valid)
+            for member, terms, edges in zip(self.fleet.members, self._terms(), self.edges.means(), strict=True)
+            for number in range(len(member.runs))
+        ]
+        self.terms.clear()
+        self.edges.clear()
+        self.seconds = 0.0
         return lines
 
-    # Evaluating ----------------------------------------------------------------------------------------------------
+    def _terms(self) -> list[dict[str, list[float]]]:
+        """Of every member, each term's values."""
+        return [{name: mean.reshape(-1).tolist() for name, mean in terms.items()} for terms in self.terms.means()]
+
+    def _line(
+        self,
+        member: Member,
+        number: int,
+        means: Mapping[str, list[float]],
+        edges: Edges,
+        valid: list[float] | None,
+    ) -> dict[str, Any]:
+        """What the log says of one run's epoch."""
+        run, block, epoch = member.runs[number], member.block(number), self.step // self.fleet.steps
+        terms = {
+            name: [values[i] for i in block] if len(values) == len(member.peers) else [values[number]]
+            for name, values in means.items()
+        }
+        _check_finite(run, epoch, terms)
+        line = {
+            "kind": "epoch",
+            "run": run.name,
+            "method": str(run.method),
+            "update": run.update,
+            "peers": run.peers,
+            "seed": run.seed,
+            "epoch": epoch,
+            "step": self.step,
+            "progress": self.step / self.fleet.total,
+            "learning_rate": self.fleet.learning_rate(self.step - 1),
+            "seconds": round(self.seconds, 3),
+            "terms": terms,
+        }
+        line |= {name: mean[number].tolist() for name, mean in edges.items()}
+        if valid is not None:
+            line["valid_accuracy"] = [valid[member.peers[i]] for i in block]
+        return line
 
     def validate(self, epoch: int) -> list[float] | None:
         """Each peer's validation accuracy, in the epochs that have one."""
@@ -114,28 +185,27 @@ class Training:
 
     # Saving --------------------------------------------------------------------------------------------------------
 
+    def parts(self) -> list[tuple[str, Stateful]]:
+        """What a checkpoint holds besides the peers, and the prefix of its names there."""
+        parts: list[tuple[str, Stateful]] = [("optimizer.", turn) for turn in self.fleet.turns]
+        for number, member in enumerate(self.fleet.members):
+            own = MethodOptimizer(self.fleet.turns[0].optimizer, member.leaves())
+            parts += [(f"own.{number}.", own), (f"method.{number}.", member)]
+        if self.fleet.average is not None:
+            parts.append((AVERAGE, self.fleet.average))
+        return [*parts, ("sums.", self.terms), ("watched.", self.edges)]
+
     def save(self) -> Path:
         """A checkpoint of this very step."""
         assert self.folder is not None
         fleet = self.fleet
-        state: dict[str, Tensor] = {}
-        for turn, optimizer in enumerate(fleet.optimizers):
-            found = checkpoint.optimizer_state(optimizer, fleet.turn_leaves(turn))
-            state |= {f"optimizer.{name}": t for name, t in found.items()}
-        for number, member in enumerate(fleet.members):
-            own = checkpoint.optimizer_state(fleet.optimizers[0], _own_leaves(member.method))
-            state |= {f"own.{number}.{name}": t for name, t in own.items()}
-            state |= {f"method.{number}.{n}": t for n, t in checkpoint.method_state(member.method).items()}
-            state |= {f"sums.{number}.{name}": t for name, t in self.sums[number].items()}
-            state |= {f"watched.{number}.{name}": t for name, t in self.watched[number].items()}
-        if fleet.average is not None:
-            state |= {f"average.{name}": t for name, t in checkpoint.peers_of(fleet.average).items()}
+        state = {f"{prefix}{name}": t for prefix, part in self.parts() for name, t in part.state_dict().items()}
         facts = {
             "step": self.step,
             "steps": fleet.total,
             "execute": fleet.execute,
-            "counted": self.counted,
-            "looked": self.looked,
+            "counted": self.terms.count,
+            "looked": self.edges.count,
             "seconds": self.seconds,
             "passes": [fleet.cohort.passes.forward, fleet.cohort.passes.backward],
             "torch": torch.__version__,
@@ -143,38 +213,20 @@ class Training:
         return checkpoint.save(self.folder, Checkpoint(checkpoint.peers_of(fleet.cohort), state, facts))
 
     def restore(self, saved: Checkpoint) -> None:
-        """Go back to where a checkpoint was made."""
-        fleet = self.fleet
+        """Go back to where a checkpoint was made.
 
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {n.removeprefix(prefix): t for n, t in saved.state.items() if n.startswith(prefix)}
-
-        if missing := [name for name in ("counted", "looked", "seconds", "passes") if name not in saved.facts]:
-            raise checkpoint.BrokenCheckpoint(
-                f"the checkpoint of step {saved.facts['step']} has no {missing[0]!r}: remove it"
-            )
-        restore_peers(fleet, saved)
-        for turn, optimizer in enumerate(fleet.optimizers):
-            checkpoint.restore_optimizer(optimizer, fleet.turn_leaves(turn), part("optimizer."))
-        for number, member in enumerate(fleet.members):
-            checkpoint.restore_optimizer(fleet.optimizers[0], _own_leaves(member.method), part(f"own.{number}."))
-            checkpoint.restore_method(member.method, part(f"method.{number}."))
-            self.sums[number] = {n: t.to(fleet.device) for n, t in part(f"sums.{number}.").items()}
-            self.watched[number] = {n: t.to(fleet.device) for n, t in part(f"watched.{number}.").items()}
-        self.step, self.counted, self.looked = (saved.facts[name] for name in ("step", "counted", "looked"))
-        self.seconds = saved.facts["seconds"]
-        fleet.cohort.passes.forward, fleet.cohort.passes.backward = saved.facts["passes"]
-
-
-def _add(sums: list[Terms], new: list[Terms]) -> None:
-    """To each member's sums, by name."""
-    for total, values in zip(sums, new, strict=True):
-        for name, value in values.items():
-            total[name] = total[name] + value if name in total else value.clone()
-
-
-def _own_leaves(method: nn.Module) -> list[Leaf]:
-    return [Leaf((0,), name, p, stacked=False) for name, p in method.named_parameters() if p.requires_grad]
+        Raises:
+            BrokenCheckpoint: something is missing in it.
+        """
+        facts = saved.facts
+        if missing := [name for name in ("counted", "looked", "seconds", "passes") if name not in facts]:
+            raise BrokenCheckpoint(f"the checkpoint of step {facts['step']} has no {missing[0]!r}: remove it")
+        checkpoint.restore_peers(self.fleet.cohort, saved.peers)
+        for prefix, part in self.parts():
+            part.load_state_dict(checkpoint.under(prefix, saved.state))
+        self.step, self.terms.count, self.edges.count = (facts[name] for name in ("step", "counted", "looked"))
+        self.seconds = facts["seconds"]
+        self.fleet.cohort.passes.forward, self.fleet.cohort.passes.backward = facts["passes"]
 
 
 def _check_finite(run: Run, epoch: int, terms: Mapping[str, list[float]]) -> None:
@@ -188,7 +240,7 @@ def restore_peers(fleet: Fleet, saved: Checkpoint) -> None:
     """The networks, and the averages of their weights."""
     checkpoint.restore_peers(fleet.cohort, saved.peers)
     if fleet.average is not None:
-        checkpoint.restore_peers(fleet.average, saved.delivered)
+        fleet.average.load_state_dict(saved.delivered)
 
 
-__all__ = ["Training", "restore_peers"]
+__all__ = ["Sums", "Training", "restore_peers"]

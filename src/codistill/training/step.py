@@ -6,103 +6,99 @@ in_turn      Algorithm 1: the same batch for all, peer after peer; later peers s
 fresh_batch  the authors' released code: a new batch for every peer, on which all predict and one learns
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor
 
-from codistill import optim
-from codistill.batch import Batch
-from codistill.cohort import Cohort, Group
-from codistill.cohort.groups import on_device
-from codistill.cohort.memory import Memory
-from codistill.methods import Terms
-from codistill.training.edges import Watched, look
-from codistill.training.fleet import Fleet, Member
+from codistill.batch import Batch, Inputs
+from codistill.cohort import Group
+from codistill.cohort.stepcache import StepCache
+from codistill.methods import Method, Terms
+from codistill.training.batches import draw, merged
+from codistill.training.edges import Edges, measure_edges
+from codistill.training.fleet import Fleet, Member, Turn
 
 
-def take(fleet: Fleet, epoch: int, step: int, watched: list[Watched] | None = None) -> list[Terms]:
+def take(fleet: Fleet, epoch: int, step: int, edges: list[Edges] | None = None) -> list[Terms]:
     """Do step ``step`` of an epoch: the terms of every member, detached, each peer's as of its own update.
 
-    Where there is a list ``watched``, it is filled with what there is to see between the peers, before they move.
+    A list ``edges`` is filled with how far each member's peers are from each other, before they move.
     """
-    progress = (epoch * fleet.steps + step) / fleet.total
-    for optimizer in fleet.optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = fleet.run.learning_rate * fleet.schedule(progress)
-    turns = range(len(fleet.optimizers))
-    seen: list[Terms] = [{} for _ in fleet.members]
+    number = epoch * fleet.steps + step
+    for turn in fleet.turns:
+        for group in turn.optimizer.param_groups:
+            group["lr"] = fleet.learning_rate(number)
+    progress = number / fleet.total
+    terms: list[Terms] = [{} for _ in fleet.members]
+    fleet.cohort.made.clear()
     if fleet.run.update == "fresh_batch":
-        for turn in turns:
-            whole, batches = fleet.draw(epoch, step, stream=turn)
-            with _memory(fleet, whole, batches, frozenset(_groups(fleet, turn))) as memory:
-                _turn(fleet, batches, progress, turn, seen)
-                if watched is not None and turn == 0:
-                    watched += look(fleet, memory, whole, batches)
+        drawn = [draw(fleet.streams, fleet.members, (epoch, step, turn.number)) for turn in fleet.turns]
+        for turn, batches in zip(fleet.turns, drawn, strict=True):
+            with _remember(fleet, batches[0].x.whole, frozenset(turn.groups)) as cache:
+                _learn(fleet, turn, batches, progress, terms)
+                if edges is not None and not turn.number:
+                    edges += measure_edges(fleet, cache, batches)
     else:
-        whole, batches = fleet.draw(epoch, step)
-        with _memory(fleet, whole, batches) as memory:
-            for turn in turns:
-                memory.learning = frozenset(_groups(fleet, turn)) if len(turns) > 1 else None
-                _turn(fleet, batches, progress, turn, seen)
-                if watched is not None and turn == 0:
-                    watched += look(fleet, memory, whole, batches)
-                if turn + 1 < len(turns):
-                    memory.refresh(_groups(fleet, turn))
-    for member, batch in zip(fleet.members, batches, strict=True):
-        member.method.after_step(member.view, batch, progress)
-    return seen
-
-
-def _groups(fleet: Fleet, turn: int) -> list[Group]:
-    return [group for group in fleet.cohort.parts() if group.turn == turn]
+        drawn = [draw(fleet.streams, fleet.members, (epoch, step, 0))]
+        with _remember(fleet, drawn[0][0].x.whole) as cache:
+            for turn in fleet.turns:
+                cache.learning = frozenset(turn.groups) if len(fleet.turns) > 1 else None
+                _learn(fleet, turn, drawn[0], progress, terms)
+                if edges is not None and not turn.number:
+                    edges += measure_edges(fleet, cache, drawn[0])
+                if turn is not fleet.turns[-1]:
+                    cache.refresh(turn.groups)
+    _after(fleet, drawn, progress)
+    return terms
 
 
 @contextmanager
-def _memory(
-    fleet: Fleet, whole: object, batches: list[Batch], active: frozenset[Group] | None = None
-) -> Iterator[Memory]:
-    """The step's memory: of the cohort, of which the members' batches are parts, and of the methods' own cohorts."""
+def _remember(fleet: Fleet, batch: Inputs | None, active: frozenset[Group] | None = None) -> Iterator[StepCache]:
+    """The caches of a step: the cohort's, of what it makes of the batch, and those of the methods' own cohorts."""
     with ExitStack() as stack:
-        memory = stack.enter_context(fleet.cohort.remember(active))
-        for member, batch in zip(fleet.members, batches, strict=True):
-            memory.know(batch.x, whole, fleet.cohort.peers)
-            for module in member.method.modules():
-                if isinstance(module, Cohort):
-                    stack.enter_context(module.remember())
-        yield memory
+        for cohort in fleet.method_cohorts():
+            stack.enter_context(cohort.remember())
+        yield stack.enter_context(fleet.cohort.remember(batch, active=active))
 
 
-def _turn(fleet: Fleet, batches: list[Batch], progress: float, turn: int, seen: list[Terms]) -> None:
-    """The update of the peers whose turn it is; their terms are put into ``seen``."""
-    alone = len(fleet.optimizers) == 1
+def _learn(fleet: Fleet, turn: Turn, batches: Sequence[Batch], progress: float, terms: list[Terms]) -> None:
+    """The update of the peers whose turn it is; their terms are put into ``terms``."""
     loss: Tensor | float = 0.0
-    for member, batch, kept in zip(fleet.members, batches, seen, strict=True):
-        mine = None if alone else _mine(fleet, member, turn)
-        if mine is not None and not len(mine):
+    for member, batch, values in zip(fleet.members, batches, terms, strict=True):
+        chosen = member.in_turn(turn.number) if len(fleet.turns) > 1 else None
+        if chosen is not None and not len(chosen):
             continue
         for name, term in member.method(member.view, batch, progress).items():
-            if mine is None:
+            if chosen is None:
                 loss = loss + term.sum()
-                kept[name] = term.detach()
+                values[name] = term.detach()
                 continue
-            if term.dim() == 0 or len(term) != len(member.peers):
-                raise ValueError(
-                    f"update={fleet.run.update!r}: term {name!r} of '{member.runs[0].method}' belongs to no peer, so "
-                    "peers cannot take turns on it; use update='together'"
-                )
-            loss = loss + term[mine].sum()
-            kept.setdefault(name, torch.zeros_like(term.detach()))[mine] = term.detach()[mine]
-    optimizer = fleet.optimizers[turn]
-    optimizer.zero_grad(set_to_none=True)
+            _check_per_peer(member, name, term)
+            loss = loss + term[chosen].sum()
+            values.setdefault(name, torch.zeros_like(term.detach()))[chosen] = term.detach()[chosen]
     assert isinstance(loss, Tensor)
-    loss.backward()  # type: ignore[no-untyped-call]
-    if fleet.run.clip is not None:
-        optim.clip(fleet.turn_leaves(turn), len(fleet.cohort), fleet.run.clip)
-    optimizer.step()
+    turn.update(loss)
 
 
-def _mine(fleet: Fleet, member: Member, turn: int) -> Tensor:
-    """Which of a member's peers have this turn, by their number in the member."""
-    return on_device(tuple(i for i, peer in enumerate(member.peers) if fleet.turns[peer] == turn), fleet.device)
+def _check_per_peer(member: Member, name: str, term: Tensor) -> None:
+    if term.dim() == 0 or len(term) != len(member.peers):
+        raise ValueError(
+            f"update={member.run.update!r}: term {name!r} of '{member.run.method}' belongs to no peer, so "
+            "peers cannot take turns on it; use update='together'"
+        )
+
+
+def _after(fleet: Fleet, drawn: Sequence[Sequence[Batch]], progress: float) -> None:
+    """The methods' hooks, each with the batch that every peer learned from; passes in them leave buffers alone."""
+    moving = [type(member.method).after_step is not Method.after_step for member in fleet.members]
+    if not any(moving):
+        return
+    with fleet.cohort.remember(active=frozenset()):
+        for number, member in enumerate(fleet.members):
+            if moving[number]:
+                member.method.after_step(member.view, merged(member, [batches[number] for batches in drawn]), progress)
+
+
+__all__ = ["take"]

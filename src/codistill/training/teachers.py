@@ -1,24 +1,25 @@
-"""Frozen teachers: the networks of a finished run, of one of its checkpoints, or any module of one's own."""
+"""Frozen teachers: the networks of a finished run, of one of its checkpoints, or any module of your own."""
 
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from codistill import checkpoint, models
+from codistill import models
 from codistill.cohort import Cohort
 from codistill.data.examples import DataSet
-from codistill.models.trial import try_out
+from codistill.models.parts.trial import try_out
 from codistill.run import Run
 from codistill.spec import Spec
 from codistill.training import initial_weights
+from codistill.training.slots import peers_by_run
 
 
 def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[nn.Module]:
     """A teacher's networks, for a student's run.
 
     Args:
-        teacher: what the run calls it: a folder, or ``module:function`` of one's own, which returns a trained network;
+        teacher: what the run calls it: a folder, or ``module:function`` of your own, which returns a trained network;
             in a comparison ``alone``, or the spec of a network that is there trained alone.
         folder: the folder that this name means.
         run: the student's.
@@ -73,11 +74,11 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None 
         )
     classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
     specs = chosen.networks()
-    places = [specs.index(named)] if named in specs else list(range(len(specs)))
-    nets = [initial_weights.network(specs[place], classes, shape, known=dataset.known, load=False) for place in places]
+    numbers = [specs.index(named)] if named in specs else list(range(len(specs)))
+    nets = [initial_weights.network(specs[i], classes, shape, known=dataset.known, load=False) for i in numbers]
     try:
         cohort = Cohort(nets)
-        for net, peer in enumerate(checkpoint.places(runs)[chosen][place] for place in places):
+        for net, peer in enumerate(peers_by_run(runs)[chosen][number] for number in numbers):
             cohort.load_peer_state(net, saved.peers[peer])
     except ValueError as error:
         raise ValueError(f"teacher={str(folder)!r} does not fit data='{run.data}': {error}") from None

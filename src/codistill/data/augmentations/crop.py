@@ -8,7 +8,7 @@ from codistill.data.augmentations import Augment, image_size
 
 
 def crop(pad: int = 4, mode: str = "reflect") -> Augment:
-    """A crop of the image's own size, at a place drawn for each image, from the image padded on all sides.
+    """A random crop of the image's own size from the image padded on all sides.
 
     Mirrored padding is the paper's (arXiv:1706.00384); black padding is common in copies of it.
 
@@ -20,7 +20,7 @@ def crop(pad: int = 4, mode: str = "reflect") -> Augment:
         ValueError: an option out of range; on the first batch, a pad that its images are too small for.
     """
     whole("crop: pad", pad, 0)
-    one_of("crop: mode", mode, _PLACES)
+    one_of("crop: mode", mode, _PADDINGS)
 
     def cropped(x: Tensor, source: torch.Generator) -> Tensor:
         height, width = image_size("crop", x)
@@ -31,8 +31,8 @@ def crop(pad: int = 4, mode: str = "reflect") -> Augment:
         shift = torch.randint(-pad, pad + 1, (2, len(x), 1), generator=source).to(x.device, non_blocking=True)
         rows = torch.arange(height, device=x.device) + shift[0]
         columns = torch.arange(width, device=x.device) + shift[1]
-        place = _PLACES[mode]
-        index = place(rows, height)[:, :, None] * width + place(columns, width)[:, None, :]
+        pad_index = _PADDINGS[mode]
+        index = pad_index(rows, height)[:, :, None] * width + pad_index(columns, width)[:, None, :]
         out = x.flatten(2).gather(2, index.view(len(x), 1, -1).expand(-1, x.shape[1], -1)).view_as(x)
         if mode == "zeros":
             inside = _inside(rows, height)[:, None, :, None] & _inside(columns, width)[:, None, None, :]
@@ -42,19 +42,19 @@ def crop(pad: int = 4, mode: str = "reflect") -> Augment:
     return cropped
 
 
-def _mirror(place: Tensor, size: int) -> Tensor:
-    return size - 1 - (size - 1 - place.abs()).abs()
+def _mirror(index: Tensor, size: int) -> Tensor:
+    return size - 1 - (size - 1 - index.abs()).abs()
 
 
-def _clamp(place: Tensor, size: int) -> Tensor:
-    return place.clamp(0, size - 1)
+def _clamp(index: Tensor, size: int) -> Tensor:
+    return index.clamp(0, size - 1)
 
 
-def _inside(place: Tensor, size: int) -> Tensor:
-    return (place >= 0) & (place < size)
+def _inside(index: Tensor, size: int) -> Tensor:
+    return (index >= 0) & (index < size)
 
 
-_PLACES = {"reflect": _mirror, "replicate": _clamp, "zeros": _clamp}
+_PADDINGS = {"reflect": _mirror, "replicate": _clamp, "zeros": _clamp}
 
 
 __all__ = ["crop"]

@@ -7,7 +7,7 @@ from codistill.data.augmentations import Augment, image_size
 
 
 def flip() -> Augment:
-    """Left and right exchanged in each image with probability one half."""
+    """Mirror each image left to right with probability one half."""
 
     def flipped(x: Tensor, source: torch.Generator) -> Tensor:
         image_size("flip", x)

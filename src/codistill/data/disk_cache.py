@@ -1,0 +1,83 @@
+"""A disk cache of tensors: what is slow to compute is stored, and computed again where its sources have changed."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from torch import Tensor
+
+CACHE = "CODISTILL_CACHE"  # the environment variable for the folder; empty: no cache
+VERSION = "2"  # of the format: raise it where that changes
+MANY = 1000  # images from which on they are cached decoded
+
+
+def cached(
+    kind: str,
+    root: Path,
+    options: Iterable[object],
+    *,
+    fresh: Callable[[str], bool],
+    make: Callable[[], tuple[dict[str, Tensor], str | None]],
+) -> dict[str, Tensor]:
+    """Tensors from the cache, else computed and stored.
+
+    They lie in the folder that CODISTILL_CACHE names, else in ``~/.cache/codistill/kept``: one file for each
+    root and each choice of options, replaced when it is stale. Where the folder cannot be written, nothing is stored.
+
+    Args:
+        kind: Of content, for the file's name.
+        root: The folder that the tensors are computed from.
+        options: What they depend on besides.
+        fresh: Whether the note stored with them still holds.
+        make: Computes them and the note; no note: they are not stored.
+    """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import save_file
+
+    path = _file(kind, root, options)
+    if path is not None and path.is_file():
+        try:
+            with safe_open(path, framework="pt") as file:
+                note = (file.metadata() or {}).get("note")
+                if note is not None and fresh(note):
+                    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError):
+            pass  # damaged: computed again
+    tensors, note = make()
+    if path is not None and note is not None:
+        draft = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file({name: t.contiguous() for name, t in tensors.items()}, draft, metadata={"note": note})
+            draft.replace(path)
+        except (SafetensorError, OSError):
+            with suppress(OSError):
+                draft.unlink()
+    return tensors
+
+
+def digest(lines: Iterable[object]) -> str:
+    """A short text that differs where any line differs."""
+    summary = hashlib.blake2b(digest_size=16)
+    for number, line in enumerate(lines):  # a million of them need not be in memory at once
+        summary.update(f"{chr(10) if number else ''}{line}".encode(errors="surrogateescape"))
+    return summary.hexdigest()
+
+
+def stamp(path: Path) -> str:
+    """A file's name, size and time of last change, which tell whether it is still the same."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        return f"{path} {error.errno}"
+    return f"{path} {status.st_size} {status.st_mtime_ns}"
+
+
+def _file(kind: str, root: Path, options: Iterable[object]) -> Path | None:
+    named = os.environ.get(CACHE)
+    if named == "":
+        return None
+    folder = Path(named) if named else Path.home() / ".cache" / "codistill" / "kept"
+    return folder / f"{kind}-{digest((VERSION, root.resolve(), *options))}.safetensors"

@@ -1,0 +1,90 @@
+"""Images in folders, one to a class: finding the classes and their files."""
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from codistill.data.images.cut import SUFFIXES
+from codistill.data.skipping import left_out, shortened
+
+
+def classes(root: Path, name: str) -> tuple[str, ...]:
+    """The names of a folder's classes, in order; hidden folders and files are passed over.
+
+    Args:
+        root: Holds a folder for each class.
+        name: Of the data set, for messages.
+
+    Raises:
+        FileNotFoundError: it holds no folders.
+        ValueError: it holds only one.
+    """
+    entries = [entry for entry in os.scandir(root) if not entry.name.startswith(".")]
+    names = tuple(sorted(entry.name for entry in entries if entry.is_dir()))
+    if not names:
+        loose = sum(is_image(entry.name) for entry in entries)
+        content = f"{loose} images and no folders" if loose else "no folders"
+        raise FileNotFoundError(
+            f"{name}: {root} holds {content}: put the images of each class into a folder of its own"
+        )
+    if len(names) < 2:
+        raise ValueError(f"{name}: {root} holds one class only, {names[0]!r}: give two or more")
+    return names
+
+
+def image_files(root: Path, label: str, visited: dict[str, int] | None = None) -> list[str]:
+    """The images of a class, in its folder and all folders below, as names below ``root``, in order.
+
+    Args:
+        root: Holds a folder for each class.
+        label: The class.
+        visited: Receives every folder that was searched, and the time of its last change, in nanoseconds.
+    """
+    return sorted(_below(root / label, label, {} if visited is None else visited))
+
+
+def _below(folder: Path, name: str, visited: dict[str, int]) -> Iterator[str]:
+    visited[name] = folder.stat().st_mtime_ns
+    for entry in os.scandir(folder):
+        if entry.name.startswith("."):
+            continue
+        if is_image(entry.name):  # if it is a folder of that name, reading it says so
+            yield f"{name}/{entry.name}"
+        elif entry.is_dir():
+            yield from _below(folder / entry.name, f"{name}/{entry.name}", visited)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file has the suffix of an image and is not hidden."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
+
+
+def check_same_classes(train: Path, test: Path, names: Collection[str], others: Collection[str], name: str) -> None:
+    """Raise a ValueError that names the classes that only one of the two folders has."""
+    if different := set(names) ^ set(others):
+        raise ValueError(
+            f"{name}: {train} and {test} differ in classes: only one of them holds "
+            f"{shortened(sorted(different), 10)}; add the others or remove those"
+        )
+
+
+def without_empty(root: Path, counts: dict[str, int], name: str, skip_bad: bool) -> tuple[str, ...]:
+    """The classes that have images.
+
+    Args:
+        root: Where they are.
+        counts: Number of images of each class.
+        name: Of the data set, for messages.
+        skip_bad: Leave out a class without images, with a warning that counts them, in place of an error.
+
+    Raises:
+        FileNotFoundError: a class has none; names it.
+        ValueError: fewer than two have any.
+    """
+    empty = [f"class {label!r} has no images in {root / label}" for label, count in counts.items() if not count]
+    fix = f"add some ({', '.join(sorted(SUFFIXES))}) or remove it"
+    left_out(name, f"classes in {root}", len(counts), empty, skip_bad=skip_bad, fix=fix, error=FileNotFoundError)
+    full = tuple(label for label, count in counts.items() if count)
+    if len(full) < 2:
+        raise ValueError(f"{name}: {len(full)} of the classes in {root} have images: give two or more")
+    return full

@@ -1,0 +1,1 @@
+"""Texts: rows of tables, tokenizers, token ids, word vectors."""

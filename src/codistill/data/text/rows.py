@@ -1,0 +1,186 @@
+"""Rows of a text and a label from CSV, TSV and Parquet; a bad row is described, not raised."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from codistill.checks import flag
+from codistill.data.skipping import left_out
+from codistill.spec import UnknownName
+
+SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+PARQUET = ".parquet"
+SUFFIXES = (*SEPARATORS, PARQUET)
+TAB = "tab"  # how it is written in a spec
+OTHERS = (";", "\t", "|", ",")  # separators to propose where the suffix misleads
+LONGEST = 2**31 - 1  # characters in a field; the csv module's own limit is 131,072
+UNDECODED = re.compile("[\udc80-\udcff]")  # bytes of another encoding
+SHOWN = 80  # characters of what a message quotes
+
+
+@dataclass(frozen=True)
+class Row:
+    """A text and its label as they are written; `fault` says why they cannot be used."""
+
+    lines: str  # where it is: line 3, lines 4-7
+    text: str = ""
+    label: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns are read, and how.
+
+    Raises:
+        ValueError: on construction, for an invalid option.
+    """
+
+    text: str
+    label: str
+    encoding: str = "utf-8"
+    quotes: bool = True  # false: a quote is a character like any other
+    separator: str | None = None  # a character, or tab; None: by the suffix
+    name: str = "table"  # of the data set, for messages
+
+    def __post_init__(self) -> None:
+        flag(f"{self.name}: quotes", self.quotes)
+        if self.separator is not None and self.separator != TAB and (len(self.separator) != 1 or self.separator == '"'):
+            raise ValueError(f"{self.name}: separator={self.separator}: give one character, such as ';', or {TAB}")
+        if self.text == self.label:
+            raise ValueError(f"{self.name}: text={self.text} and label={self.label} are one column: name two")
+        try:
+            "".encode(self.encoding)
+        except LookupError as error:
+            raise ValueError(f"{self.name}: encoding={self.encoding}: no such encoding; try utf-8 or cp949") from error
+
+    def rows(self, path: Path) -> Iterator[Row]:
+        """The rows of a file, one after the other.
+
+        Raises:
+            UnknownName: it has no such column, with the nearest that it has.
+            ValueError: a suffix, or a file as a whole, that cannot be read.
+            ImportError: Parquet, and pyarrow is not installed.
+        """
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES:
+            raise ValueError(f"{path}: suffix {suffix!r}: give a file of {', '.join(SUFFIXES)}")
+        separator = SEPARATORS.get(suffix, "") if self.separator is None else self.separator.replace(TAB, "\t")
+        return self._parquet(path) if suffix == PARQUET else self._separated(path, separator)
+
+    @property
+    def _undecoded(self) -> str:
+        return f"not {self.encoding}: set encoding (cp949, latin-1, utf-16, ...)"
+
+    def _separated(self, path: Path, separator: str) -> Iterator[Row]:
+        """The rows of a file of separated fields.
+
+        By the standard library's csv in its strict mode: pyarrow's reader accepts ``"a"b`` as ``ab`` and takes lines
+        between two stray quotes for one field, which loses rows in silence.
+        """
+        rows = self._fields(path, separator)
+        lines, head = next(rows, ("line 1", []))
+        if isinstance(head, str):
+            raise ValueError(f"{path}, {lines}: {head}")
+        if len(head) == 1 and (other := next((s for s in OTHERS if s in head[0]), None)):
+            hint = {"\t": TAB}.get(other, other)
+            raise ValueError(f"{path}, line 1: one column, {head[0][:SHOWN]!r}: set separator={hint}")
+        text, label = (_column(path, name, head) for name in (self.text, self.label))
+        for lines, fields in rows:
+            if isinstance(fields, str):
+                yield Row(lines, fault=fields)
+            elif len(fields) != len(head):
+                yield Row(lines, fault=f"{len(fields)} fields for {len(head)} columns")
+            else:
+                yield self._row(lines, fields[text], fields[label])
+
+    def _fields(self, path: Path, separator: str) -> Iterator[tuple[str, list[str] | str]]:
+        """Where each row is and its fields, or what is wrong with it; empty lines are passed over."""
+        try:
+            content = path.read_bytes().decode(self.encoding, errors="surrogateescape").removeprefix("\ufeff")
+        except UnicodeError as error:  # of codecs without surrogates
+            raise ValueError(f"{path}: not {self.encoding} ({error}): set encoding (utf-8, cp949, ...)") from error
+        if "\0" in content:
+            raise ValueError(f"{path}, line 1: {self._undecoded}")
+        reader = csv.reader(
+            io.StringIO(content, newline=""), delimiter=separator, quoting=0 if self.quotes else 3, strict=True
+        )
+        limit = csv.field_size_limit(LONGEST)  # of the whole process
+        try:
+            yield from self._numbered(reader)
+        finally:
+            csv.field_size_limit(limit)
+
+    def _numbered(self, reader: Iterator[list[str]]) -> Iterator[tuple[str, list[str] | str]]:
+        first = 1
+        while True:
+            fields: list[str] | str
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                fields = f"{error} (a quote inside a field? then set quotes=false)"
+            last = reader.line_num  # type: ignore[attr-defined]
+            if not isinstance(fields, str) and UNDECODED.search("".join(fields)):
+                fields = self._undecoded
+            if fields:
+                yield (f"lines {first}-{last}" if last > first else f"line {first}"), fields
+            first = last + 1
+
+    def _row(self, lines: str, text: object, label: object) -> Row:
+        """A row of the values in the two columns; with a fault where these are no text, or no label."""
+        if not isinstance(text, str):
+            return Row(lines, fault=f"column {self.text!r} holds {text!r}, no text")
+        if label is None or not str(label).strip() or label != label:
+            return Row(lines, fault=f"column {self.label!r} is empty")
+        return Row(lines, text, str(int(label) if isinstance(label, float) and label.is_integer() else label).strip())
+
+    def _parquet(self, path: Path) -> Iterator[Row]:
+        """The rows of a Parquet file."""
+        try:
+            arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+        except ImportError as error:
+            raise ImportError("Parquet needs pyarrow: pip install 'codistill[text]'") from error
+        try:
+            file = parquet.ParquetFile(path)
+            for name in (self.text, self.label):
+                _column(path, name, file.schema_arrow.names)
+            table = file.read(columns=[self.text, self.label])
+        except (arrow.ArrowException, OSError) as error:
+            raise ValueError(f"{path}: not a Parquet file, or a damaged one ({error}): write it again") from error
+        pairs = zip(table[self.text].to_pylist(), table[self.label].to_pylist(), strict=True)
+        for number, (text, label) in enumerate(pairs, 1):
+            yield self._row(f"row {number}", text, label)
+
+
+def sort_key(label: str) -> tuple[int, float, str]:
+    """What labels are sorted by: numbers by size, then words by letter."""
+    try:
+        return 0, float(label), label
+    except ValueError:
+        return 1, 0.0, label
+
+
+def usable(path: Path, rows: Sequence[Row], skip_bad: bool, fix: str = "repair it") -> list[Row]:
+    """The rows that can be used; an error for the first that cannot, or a warning that counts them.
+
+    Raises:
+        ValueError: a bad row and `skip_bad` is off, or no good one; names the file and the line.
+    """
+    faults = [f"{row.lines}: {row.fault}" for row in rows if row.fault]
+    left_out(str(path), "rows", len(rows), faults, skip_bad=skip_bad, fix=fix)
+    return [row for row in rows if not row.fault]
+
+
+def _column(path: Path, name: str, head: Sequence[str]) -> int:
+    """The number of the column of a name; an error where there is none or several."""
+    if list(head).count(name) > 1:
+        raise ValueError(f"{path}: {head.count(name)} columns are called {name!r}: rename all but one")
+    if name not in head:
+        raise UnknownName(f"column of {path}", name, [name[:SHOWN] for name in head] or ["(none: it is empty)"])
+    return list(head).index(name)

@@ -1,0 +1,314 @@
+"""From runs to a fleet: networks -> cohort -> members -> turns, each a function of what came before."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from codistill import data, methods, optim
+from codistill.batch import PerPeer
+from codistill.cohort import PRECISIONS, Cohort
+from codistill.cohort.embedding import embed
+from codistill.cohort.groups import Leaf, on_device
+from codistill.cohort.passes import uncounted
+from codistill.cohort.timing import fastest
+from codistill.data.examples import DataSet
+from codistill.data.split import limited
+from codistill.graph import Graph
+from codistill.methods import Method
+from codistill.models.parts.trial import try_out
+from codistill.randomness import derive, seeded
+from codistill.run import Run
+from codistill.spec import WrongKind
+from codistill.training import batches, initial_weights
+from codistill.training.fleet import Fleet, Member, Turn, WeightAverage, own_parameters
+from codistill.training.requirements import check_needs, check_runs
+from codistill.training.slots import PeerSlot, seeds_of, shards_of, slots
+from codistill.training.streams import Streams
+from codistill.training.teachers import networks_of, teacher_networks
+
+Folders = Mapping[str, Path]
+
+
+def build_fleet(
+    runs: Sequence[Run],
+    *,
+    execute: str | None = None,
+    dataset: DataSet | None = None,
+    networks: Sequence[nn.Module] | None = None,
+    teachers: Folders | None = None,
+    load: bool = True,
+) -> Fleet:
+    """The fleet of some runs.
+
+    Args:
+        runs: they may differ in their method, peers, networks and seed.
+        execute: how like peers run; None: as the runs say, and ``auto`` is decided by timing both.
+        dataset: in place of the one that the runs name.
+        networks: in place of the ones that the runs name, for all peers in order.
+        teachers: folders by the names that methods give to their teacher.
+        load: False where saved weights will take the place of what networks start from.
+
+    Raises:
+        ValueError: runs that cannot be one fleet, or settings that do not fit the data.
+    """
+    check_runs(runs)
+    run, table, folders = runs[0], slots(runs), teachers or {}
+    device = device_of(run)
+    dataset = limited(_dataset(run, dataset), run.limit)
+    streams = Streams(run, seeds_of(runs), dataset, device, shards_of(run))
+    nets = list(networks) if networks is not None else initial_networks(table, dataset, folders, load=load)
+    if len(nets) != len(table):
+        raise ValueError(f"{len(nets)} networks were given for {len(table)} peers")
+    nets = [net.to(device, PRECISIONS[run.precision]) for net in nets]
+    x, _, _ = streams.draw((0, 0, 0))
+    _try_out(table, nets, x, named=networks is None)
+    whole = _whole(table, x)
+    execute, timing = executor(table, nets, whole, execute or run.execute)
+    cohort = cohort_of(table, nets, execute).to(device)
+    _check_outputs(cohort, run, dataset, whole, x.shape[1])
+    members = members_of(table, cohort, dataset, folders, execute)
+    _prepare(members, streams, device)
+    average = WeightAverage(cohort.frozen(moving=True), run.average) if run.average else None
+    return Fleet(
+        slots=table,
+        dataset=dataset,
+        device=device,
+        streams=streams,
+        cohort=cohort,
+        members=members,
+        turns=turns_of(table, cohort, members),
+        average=average,
+        schedule=optim.schedule(run.schedule, run.warmup),
+        execute=execute,
+        timing=timing,
+    )
+
+
+def device_of(run: Run) -> torch.device:
+    """Where a run is computed.
+
+    Raises:
+        ValueError: that device is not there.
+    """
+    name = run.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={run.device!r} is not there ({str(error).splitlines()[0]}): set device=cpu") from None
+    return device
+
+
+def _dataset(run: Run, given: DataSet | None) -> DataSet:
+    """The data set that was given, or else the one that a run names."""
+    if given is None:
+        return data.load(run.data, Path(run.data_root) if run.data_root else None, run.download)
+    if not isinstance(given, DataSet):
+        raise WrongKind(
+            f"dataset is a {type(given).__name__}: give a DataSet, codistill.data.from_dataset(train, test) makes one "
+            "from pairs of an input and a label"
+        )
+    return given
+
+
+# Networks -----------------------------------------------------------------------------------------------------------
+
+
+def initial_networks(
+    table: Sequence[PeerSlot], dataset: DataSet, teachers: Folders, *, load: bool = True
+) -> list[nn.Module]:
+    """Every peer's network; its initial weights are a function of the seed and its number in its run."""
+    return [_network(slot, dataset, teachers, load) for slot in table]
+
+
+def _network(slot: PeerSlot, dataset: DataSet, teachers: Folders, load: bool) -> nn.Module:
+    run = slot.run
+    spec = run.networks()[slot.number]
+    plain = initial_weights.untrained(spec)
+    if plain != spec and load:
+        if str(plain) not in teachers:
+            raise ValueError(f"model '{spec}': start=alone is for comparisons; give the folder of a finished run")
+        return teacher_networks(teachers[str(plain)], run, dataset, str(plain))[0]
+    classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
+    return initial_weights.network(
+        plain, classes, shape, derive(run.seed, "init", slot.number), dataset.known, load=load
+    )
+
+
+def _try_out(table: Sequence[PeerSlot], nets: Sequence[nn.Module], x: Tensor, *, named: bool) -> None:
+    """A bug in a network is said before anything else is tried; of networks with one spec the first is asked."""
+    specs = [slot.run.networks()[slot.number] for slot in table]
+    for peer, (slot, net, spec) in enumerate(zip(table, nets, specs, strict=True)):
+        if named and spec in specs[:peer]:
+            continue
+        with seeded(x.device, table[0].run.seed, "try", peer):
+            try_out(
+                f"peer {peer} ({spec if named else type(net).__name__})",
+                net,
+                x[slot.row][:2],
+                autocast=slot.run.precision == "bfloat16",
+            )
+
+
+def _whole(table: Sequence[PeerSlot], x: Tensor) -> Tensor | PerPeer:
+    """Inputs ``[rows, B, ...]`` as those of all peers."""
+    return x[0] if len(x) == 1 else PerPeer(x[on_device(tuple(slot.row for slot in table), x.device)])
+
+
+# Cohort -------------------------------------------------------------------------------------------------------------
+
+
+def executor(
+    table: Sequence[PeerSlot], nets: Sequence[nn.Module], x: Tensor | PerPeer, execute: str
+) -> tuple[str, dict[str, float]]:
+    """How like peers run; ``auto`` is decided by timing both, whose seconds come with it."""
+    if execute != "auto":
+        return execute, {}
+    run = table[0].run
+    return fastest(
+        nets,
+        x,
+        turns=[slot.turn for slot in table],
+        trunks=[slot.trunk for slot in table],
+        seed=run.seed,
+        precision=run.precision,
+        branch_at=run.branch_at,
+    )
+
+
+def cohort_of(table: Sequence[PeerSlot], nets: Sequence[nn.Module], execute: str) -> Cohort:
+    """All peers behind one call."""
+    run = table[0].run
+    return Cohort(
+        nets,
+        execute=execute,
+        turns=[slot.turn for slot in table],
+        precision=run.precision,
+        branch_at=run.branch_at,
+        trunks=[slot.trunk for slot in table],
+    )
+
+
+@uncounted()
+def _check_outputs(cohort: Cohort, run: Run, dataset: DataSet, x: Tensor | PerPeer, size: int) -> None:
+    cohort.eval()
+    with torch.no_grad():
+        logits = cohort(x).logits
+        if dataset.retrieval is not None:  # how the test part is embedded is known before anything is trained
+            try:
+                embed(cohort, x, run.embedding)
+            except ValueError as error:
+                raise ValueError(f"embedding={run.embedding!r}: {error}") from None
+    cohort.train()
+    if dataset.task != "classes":
+        return
+    if logits.dim() != 3 or logits.shape[1] != size:
+        raise ValueError(
+            f"a network gives outputs of shape {list(logits.shape[1:])} for a batch of {size}: let it return "
+            f"logits of shape [{size}, {dataset.classes}]"
+        )
+    if logits.shape[-1] != dataset.classes:
+        raise ValueError(
+            f"models='{' '.join(map(str, run.models))}' give {logits.shape[-1]} classes, data='{run.data}' has "
+            f"{dataset.classes}: build them for as many"
+        )
+
+
+# Members ------------------------------------------------------------------------------------------------------------
+
+
+def members_of(
+    table: Sequence[PeerSlot], cohort: Cohort, dataset: DataSet, teachers: Folders, execute: str
+) -> tuple[Member, ...]:
+    """Every method with its peers; runs that differ in their seed alone share one where `Needs.couples` lets them."""
+    peers: dict[Run, list[int]] = {}
+    for peer, slot in enumerate(table):
+        side_by_side = methods.find(slot.run.method).needs.couples == "edges"
+        peers.setdefault(slot.run.replace(seed=0) if side_by_side else slot.run, []).append(peer)
+    members = []
+    for numbers in peers.values():
+        span = range(numbers[0], numbers[-1] + 1)
+        own = tuple(table[span.start : span.stop])
+        runs = tuple(dict.fromkeys(slot.run for slot in own))
+        method = repeat_graphs(_method(runs, dataset, teachers, execute), len(runs))
+        member = Member(runs, span, own, method, cohort[span.start : span.stop])
+        check_needs(method, member.run)
+        members.append(member)
+    return tuple(members)
+
+
+def repeat_graphs(method: Method, runs: int) -> Method:
+    """Make a method that of so many runs whose peers stand one after the other, each with the method's graphs."""
+    for module in method.modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Graph):
+                setattr(module, name, value.repeat(runs))
+    return method
+
+
+def _method(runs: Sequence[Run], dataset: DataSet, teachers: Folders, execute: str) -> Method:
+    teacher = runs[0].method.options.get("teacher")
+    if teacher is None:
+        return methods.get(runs[0].method)
+    folder = teachers.get(str(teacher), Path(str(teacher)))
+    nets = [net for run in runs for net in networks_of(str(teacher), folder, run, dataset)]
+    cohort = Cohort(nets, execute=execute, precision=runs[0].precision).to(device_of(runs[0])).freeze()
+    return methods.get(runs[0].method, teacher=cohort)
+
+
+@uncounted()
+def _prepare(members: Sequence[Member], streams: Streams, device: torch.device) -> None:
+    first = batches.draw(streams, members, (0, 0, 0))
+    for member, batch in zip(members, first, strict=True):
+        with seeded(device, member.run.seed, "prepare", 0):  # whatever else is in the fleet
+            member.method.to(device)
+            member.method.samples, member.method.epochs = streams.samples, member.run.epochs
+            member.method.check_task(batch)
+            member.method.prepare(member.view, batch)
+            member.method.to(device)
+
+
+# Optimizers ---------------------------------------------------------------------------------------------------------
+
+
+def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member]) -> tuple[Turn, ...]:
+    """Who is updated when, each turn with an optimizer of its own."""
+    run = table[0].run
+    extra = own_parameters(members)
+    if extra and run.update != "together":
+        raise ValueError(f"update={run.update!r}: this method has parameters of its own; use update='together'")
+    parameters = [leaf for leaf in cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)]
+    turns = []
+    for number in range(max(slot.turn for slot in table) + 1):
+        leaves = tuple(leaf for leaf in parameters if table[leaf.peers[0]].turn == number)
+        groups = tuple(group for group in cohort.every_group if group.turn == number)
+        turns.append(Turn(number, groups, leaves, _optimizer(run, leaves, extra), run.clip, len(table)))
+    return tuple(turns)
+
+
+def _optimizer(run: Run, leaves: Sequence[Leaf], extra: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    return optim.build(
+        [p for leaf in leaves if isinstance(p := leaf.tensor, nn.Parameter)] + list(extra),
+        run.optimizer,
+        learning_rate=run.learning_rate,
+        momentum=run.momentum,
+        nesterov=run.nesterov,
+        betas=run.betas,
+        weight_decay=run.weight_decay,
+    )
+
+
+__all__ = [
+    "build_fleet",
+    "cohort_of",
+    "device_of",
+    "executor",
+    "initial_networks",
+    "members_of",
+    "repeat_graphs",
+    "turns_of",
+]

@@ -1,0 +1,66 @@
+"""Every peer of a fleet: this table alone decides their order, in a cohort and in a checkpoint."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from codistill.run import Run
+
+
+@dataclass(frozen=True)
+class PeerSlot:
+    """One peer; its number in the cohort is its index in the table.
+
+    Attributes:
+        run: whose peer it is.
+        number: its number in its run.
+        row: which of the fleet's batches it learns from; see `rows`.
+        turn: when it is updated within a step.
+        trunk: whose trunk it is a branch of, where networks have branches.
+    """
+
+    run: Run
+    number: int
+    row: int
+    turn: int
+    trunk: int
+
+
+def slots(runs: Iterable[Run]) -> tuple[PeerSlot, ...]:
+    """The peers of some runs: those of one run after the other, runs that differ only in their seed together."""
+    ordered = _ordered(runs)
+    seeds = seeds_of(ordered)
+    table = []
+    for trunk, run in enumerate(ordered):
+        shards = shards_of(run)
+        for number in range(run.peers):
+            row = seeds.index(run.seed) * shards + number % shards
+            table.append(PeerSlot(run, number, row, number if run.update != "together" else 0, trunk))
+    return tuple(table)
+
+
+def peers_by_run(runs: Iterable[Run]) -> dict[Run, range]:
+    """Which of a cohort's peers are whose, in their order."""
+    numbers: dict[Run, list[int]] = {}
+    for peer, slot in enumerate(slots(runs)):
+        numbers.setdefault(slot.run, []).append(peer)
+    return {run: range(peers[0], peers[-1] + 1) for run, peers in numbers.items()}
+
+
+def seeds_of(runs: Iterable[Run]) -> list[int]:
+    """The seeds of which there are batches, in their order."""
+    return sorted({run.seed for run in runs})
+
+
+def shards_of(run: Run) -> int:
+    """Into how many shards a seed's examples are dealt out; each seed and shard has batches, a *row*, of its own."""
+    return run.peers if run.shards else 1
+
+
+def _ordered(runs: Iterable[Run]) -> list[Run]:
+    alike_but_for_seed: dict[Run, list[Run]] = {}
+    for run in runs:
+        alike_but_for_seed.setdefault(run.replace(seed=0), []).append(run)
+    return [run for group in alike_but_for_seed.values() for run in group]
+
+
+__all__ = ["PeerSlot", "peers_by_run", "seeds_of", "shards_of", "slots"]

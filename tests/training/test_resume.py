@@ -1,0 +1,174 @@
+"""A killed and resumed run ends bit for bit where an unbroken one does."""
+
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+from safetensors.torch import load_file
+
+from codistill import checkpoint
+from codistill.run import Run
+from codistill.training.loop import resume, train
+from codistill.training.records import logged, read_lines
+
+SCRIPT = """
+import sys
+from codistill.run import Run
+from codistill.training.loop import train
+from codistill.training.records import logged
+run, folder = Run.from_json(sys.argv[1]), sys.argv[2]
+for record in logged(train([run, run.replace(method="alone"), run.replace(seed=5)], folder), folder):
+    print(record.kind, record.step, flush=True)
+"""
+
+BASE = Run(
+    method="dml",
+    peers=3,
+    models=("cnn:width=4",),
+    labels=100,
+    valid=50,
+    batch=30,
+    epochs=5,
+    augment=("crop:pad=1",),
+    evaluate_every=2,
+    checkpoint_every=2,
+    checkpoint_steps=3,
+    execute="stack",
+)
+
+
+def fleet_of(run):
+    return [run, run.replace(method="alone"), run.replace(seed=5)]
+
+
+def finish(records):
+    return [[{n: t.clone() for n, t in terms.items()} for terms in r.terms] for r in records if r.kind == "step"]
+
+
+def killed_at(run, folder, step):
+    """Run in another process, and kill it as soon as it says that it has done so many steps."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, run.to_json(), str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.split() == ["step", str(step)]:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+
+
+def assert_same_end(folder, other):
+    one, two = checkpoint.latest(folder), checkpoint.latest(other)
+    assert one.name == two.name
+    for file in ("peers.safetensors", "state.safetensors"):
+        a, b = load_file(one / file), load_file(two / file)
+        assert a.keys() == b.keys()
+        assert a
+        for name in a:
+            assert a[name].numpy().tobytes() == b[name].numpy().tobytes(), name
+    assert (folder / "results.jsonl").read_text() == (other / "results.jsonl").read_text()
+
+    def log(path):
+        return [{k: v for k, v in line.items() if k != "seconds"} for line in read_lines(path / "log.jsonl")]
+
+    assert [x for x in log(folder) if x["kind"] == "epoch"] == [x for x in log(other) if x["kind"] == "epoch"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"update": "in_turn", "optimizer": "adam", "learning_rate": 0.01},
+        {"update": "fresh_batch", "execute": "loop", "optimizer": "adamw", "clip": 1.0, "warmup": 0.3},
+    ],
+    ids=["together", "in_turn", "fresh_batch"],
+)
+def test_a_killed_run_ends_where_an_unbroken_one_does(changes, tmp_path):
+    run = BASE.replace(**changes)
+    steps = 5 * 4
+    step = random.SystemRandom().randrange(4, steps)
+    whole = finish(logged(train(fleet_of(run), tmp_path / "whole"), tmp_path / "whole"))
+    killed_at(run, tmp_path / "killed", step)
+    newest = checkpoint.latest(tmp_path / "killed")
+    assert newest is not None, f"killed at step {step}"
+    again = finish(logged(resume(tmp_path / "killed"), tmp_path / "killed"))
+    assert 0 < len(again) < steps
+    for old, new in zip(whole[-len(again) :], again, strict=True):
+        for a, b in zip(old, new, strict=True):
+            assert all(a[name].equal(b[name]) for name in a), f"killed at step {step}"
+    assert_same_end(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_leaving_the_loop_saves_the_very_step(tmp_path):
+    run = BASE.replace(checkpoint_steps=0, checkpoint_every=0)
+    whole = finish(logged(train(run, tmp_path / "whole"), tmp_path / "whole"))
+    for leave in (7, 4, 16):
+        folder = tmp_path / str(leave)
+        records = logged(train(run, folder), folder)
+        for record in records:
+            if record.kind == "step" and record.step == leave:
+                break
+        records.close()
+        assert checkpoint.latest(folder).name == f"step-{leave:08d}"
+        again = finish(logged(resume(folder), folder))
+        assert len(again) == len(whole) - leave
+        assert_same_end(tmp_path / "whole", folder)
+
+
+def test_a_folder_that_holds_a_run_is_not_written_to(tmp_path):
+    list(train(BASE.replace(epochs=1), tmp_path))
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    with pytest.raises(FileExistsError, match="holds a run already: resume it, or choose another folder"):
+        next(train(BASE.replace(epochs=1), tmp_path))
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+def test_resuming_a_finished_run_trains_no_further(tmp_path):
+    run = BASE.replace(epochs=1)
+    list(logged(train(run, tmp_path), tmp_path))
+    before = (tmp_path / "results.jsonl").read_text()
+    assert not finish(logged(resume(tmp_path), tmp_path))
+    assert (tmp_path / "results.jsonl").read_text() == before
+
+
+def test_a_broken_checkpoint_says_what_to_do(tmp_path):
+    list(train(BASE, tmp_path))
+    file = checkpoint.latest(tmp_path) / "peers.safetensors"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(checkpoint.BrokenCheckpoint, match=r"cannot be read .*: remove .* to go on from step-"):
+        next(resume(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "afd:teacher=none",
+        "byot",
+        "codistillation:exchange_every=3,burn_in=0.1",
+        "kdcl_general",
+        "mmt",
+        "ofd:teacher=none",
+        "okddip",
+        "one:",
+        "pcl",
+        "pskd",
+    ],
+)
+def test_what_a_method_learns_and_remembers_is_resumed(method, tmp_path):
+    settings = {"branch_at": "stage3"} if method == "one:" else {}
+    run = BASE.replace(
+        method=method.removesuffix(":"), epochs=3, checkpoint_every=0, checkpoint_steps=0, evaluate_every=0, **settings
+    )
+    both = [run, run.replace(seed=5)]
+    finish(logged(train(both, tmp_path / "whole"), tmp_path / "whole"))
+    records = logged(train(both, tmp_path / "left"), tmp_path / "left")
+    for record in records:
+        if record.kind == "step" and record.step == 7:
+            break
+    records.close()
+    finish(logged(resume(tmp_path / "left"), tmp_path / "left"))
+    assert_same_end(tmp_path / "whole", tmp_path / "left")

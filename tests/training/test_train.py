@@ -1,0 +1,449 @@
+"""Training as a generator of records."""
+
+import copy
+import json
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from codistill import checkpoint, data
+from codistill.cohort.collection import collect
+from codistill.data.examples import DataSet, Examples
+from codistill.data.loader import plain
+from codistill.run import Run
+from codistill.training.build import build_fleet
+from codistill.training.loop import restored, resume, train
+from codistill.training.measure import measure_networks
+from codistill.training.records import Diverged, Record, logged, read_lines
+from codistill.training.results import results
+from codistill.training.state import Training
+
+RUN = Run(
+    method="dml",
+    peers=2,
+    models=("cnn:width=4",),
+    labels=60,
+    valid=50,
+    batch=20,
+    epochs=4,
+    evaluate_every=2,
+    checkpoint_every=2,
+    execute="stack",
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+@pytest.fixture
+def fleets(monkeypatch):
+    """Every fleet that `train` makes."""
+    from codistill.training import loop as module
+
+    made = []
+
+    def kept(*args, **settings):
+        made.append(build_fleet(*args, **settings))
+        return made[-1]
+
+    monkeypatch.setattr(module, "build_fleet", kept)
+    return made
+
+
+def states(fleet):
+    return [{n: t.clone() for n, t in fleet.cohort.peer_state(i).items()} for i in fleet.cohort.peers]
+
+
+def assert_same(one, two):
+    for a, b in zip(one, two, strict=True):
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+# Records ------------------------------------------------------------------------------------------------------------
+
+
+def test_records_come_in_order(tmp_path, digits):
+    kinds = [r.kind for r in train(RUN, tmp_path, dataset=digits)]
+    epoch = ["step"] * 3 + ["epoch"]
+    assert kinds == ["start", *epoch, *epoch, "checkpoint", *epoch, *epoch, "checkpoint", "end"]
+
+
+def test_without_a_folder_nothing_is_written(tmp_path, digits, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kinds = {r.kind for r in train(RUN, dataset=digits)}
+    assert kinds == {"start", "step", "epoch", "end"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_records_say_where_they_are_and_what_it_runs_on(digits):
+    records = list(train(RUN, dataset=digits))
+    assert [r.step for r in records if r.kind == "step"] == list(range(1, 13))
+    assert {r.steps for r in records} == {12}
+    facts = records[0].facts
+    assert (facts["execute"], facts["networks"], facts["steps_per_epoch"]) == ("stack", 2, 3)
+    assert records[-1].facts["passes"] == {"forward": 24, "backward": 24}
+
+
+def test_a_step_s_terms_are_each_peer_s_and_carry_no_graph(digits):
+    for record in train(RUN, dataset=digits):
+        for terms in record.terms:
+            assert set(terms) == {"task", "mimic"}
+            assert all(t.shape == (2,) and not t.requires_grad for t in terms.values())
+
+
+def test_an_epoch_s_terms_are_the_means_over_its_steps(digits):
+    steps, checked = [], 0
+    for record in train([RUN, RUN.replace(method="alone")], dataset=digits):
+        if record.kind == "step":
+            steps.append(record.terms)
+        if record.kind == "epoch":
+            for member, line in enumerate(record.lines):
+                for name, values in line["terms"].items():
+                    mean = torch.stack([terms[member][name] for terms in steps]).mean(0)
+                    assert values == pytest.approx(mean.tolist(), rel=1e-5)
+                    checked += 1
+            steps = []
+    assert checked == 4 * 3
+
+
+def test_an_epoch_s_lines_name_run_rate_and_progress(digits):
+    runs = [RUN, RUN.replace(method="alone"), RUN.replace(seed=5)]
+    epochs = [r.lines for r in train(runs, dataset=digits) if r.kind == "epoch"]
+    assert [line["epoch"] for lines in epochs for line in lines] == [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3
+    assert {(line["method"], line["seed"]) for line in epochs[0]} == {("dml", 0), ("alone", 0), ("dml", 5)}
+    assert [lines[0]["progress"] for lines in epochs] == [0.25, 0.5, 0.75, 1.0]
+    rates = [lines[0]["learning_rate"] for lines in epochs]
+    assert rates == sorted(rates, reverse=True)
+    assert 0.0 < rates[-1] < rates[0] < RUN.learning_rate
+
+
+def test_the_validation_part_is_measured_when_it_was_asked_for(digits, fleets):
+    lines = [r.lines[0] for r in train(RUN, dataset=digits) if r.kind == "epoch"]
+    assert [("valid_accuracy" in line) for line in lines] == [False, True, False, True]
+    found = [row.values["accuracy"] for row in results(fleets[0], "valid")[: RUN.peers]]
+    assert lines[-1]["valid_accuracy"] == found
+
+
+def test_the_end_s_rows_are_those_of_a_plain_loop_over_the_test_set(digits, fleets):
+    runs = [RUN, RUN.replace(seed=5)]
+    end = list(train(runs, dataset=digits))[-1]
+    (fleet,) = fleets
+    place = 0
+    for run in fleet.runs:
+        for peer in fleet.peers_by_run[run]:
+            net = fleet.cohort.network(peer).eval()
+            batches = plain(digits.test, digits.mean, digits.std, 100)
+            with torch.no_grad():
+                hits = sum((net(x).argmax(1) == y).sum().item() for x, y in batches)
+            row = end.lines[place]
+            assert (row["seed"], row["peer"], row["part"], row["n"]) == (run.seed, peer % 2, "test", 797)
+            assert row["accuracy"] == pytest.approx(hits / 797)
+            place += 1
+        assert (end.lines[place]["peer"], end.lines[place]["networks"]) == (None, 2)
+        assert end.lines[place + 1]["kind"] == "pairs"
+        place += 2
+    assert place == len(end.lines)
+
+
+def test_each_seed_is_validated_on_its_own_part(digits, fleets):
+    runs = [RUN.replace(method="alone"), RUN.replace(method="alone", seed=5)]
+    list(train(runs, dataset=digits))
+    (fleet,) = fleets
+    for row in [row.to_json() for row in results(fleet, "valid")]:
+        if row["peer"] is None:
+            continue
+        (run,) = [r for r in fleet.runs if r.seed == row["seed"]]
+        net = fleet.cohort.network(fleet.peers_by_run[run][row["peer"]])
+        part = fleet.streams.parts[fleet.streams.seeds.index(run.seed)].valid
+        logits = collect(type(fleet.cohort)([net]), (x for x, _ in plain(part, digits.mean, digits.std, 50)))
+        assert row["accuracy"] == pytest.approx(measure_networks(logits, part.y)[0]["accuracy"])
+
+
+def test_the_end_is_measured_on_the_part_that_was_asked_for(digits):
+    assert list(train(RUN, dataset=digits, part=None))[-1].lines == []
+    assert {(r["part"], r["n"]) for r in list(train(RUN, dataset=digits, part="valid"))[-1].lines} == {("valid", 50)}
+
+
+# What training leaves alone -----------------------------------------------------------------------------------------
+
+
+class Dropping(nn.Module):
+    """A network that draws random numbers, and counts the times that it was run in each mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.drop, self.seen = nn.Linear(64, 10), nn.Dropout(0.3), []
+
+    def forward(self, x):
+        self.seen.append(self.training)
+        return self.fc(self.drop(x.flatten(1)))
+
+
+def dropping(count=2):
+    torch.manual_seed(0)
+    return [Dropping() for _ in range(count)]
+
+
+@pytest.mark.parametrize("execute", ["loop", "stack", "auto"])
+def test_the_global_generator_does_not_move(execute, digits):
+    nets = dropping()
+    before = torch.get_rng_state()
+    list(train(RUN.replace(execute=execute), dataset=digits, networks=nets))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_global_generator_does_not_matter(digits, fleets):
+    for seed in (1, 2):
+        nets = dropping()
+        torch.manual_seed(seed)
+        list(train(RUN, dataset=digits, networks=nets))
+    assert_same(*map(states, fleets))
+
+
+def test_no_network_is_left_in_eval_mode(digits):
+    nets = dropping()
+    for record in train(RUN.replace(execute="loop"), dataset=digits, networks=nets):
+        if record.kind == "step":
+            assert all(net.training and net.seen[-1] for net in nets)
+    assert all(net.training for net in nets)
+    assert False in nets[0].seen
+
+
+def test_evaluating_on_the_way_changes_nothing_that_comes_after(digits, fleets):
+    for every in (0, 1, 3):
+        list(train(RUN.replace(evaluate_every=every), dataset=digits, networks=dropping()))
+    for fleet in fleets[1:]:
+        assert_same(states(fleets[0]), states(fleet))
+
+
+def test_evaluating_by_hand_in_the_middle_of_an_epoch_changes_nothing(digits, fleets):
+    for look in (False, True):
+        for record in train(RUN, dataset=digits):
+            if look and record.step == 5 and record.kind == "step":
+                results(fleets[-1], "test")
+    assert_same(*map(states, fleets))
+
+
+# Folders ------------------------------------------------------------------------------------------------------------
+
+
+def test_logged_writes_what_it_passes_on(tmp_path, digits):
+    records = list(logged(train(RUN, tmp_path, dataset=digits), tmp_path))
+    lines = read_lines(tmp_path / "log.jsonl")
+    assert lines[0]["kind"] == "start"
+    assert lines[0]["execute"] == "stack"
+    assert lines[1:] == [line for r in records if r.kind == "epoch" for line in r.lines]
+    assert read_lines(tmp_path / "results.jsonl") == records[-1].lines
+    assert checkpoint.read_runs(tmp_path) == [RUN]
+
+
+def test_closing_saves_and_resuming_ends_as_unbroken(tmp_path, digits):
+    whole = list(train(RUN, dataset=digits))[-1].lines
+    records = logged(train(RUN, tmp_path, dataset=digits), tmp_path)
+    for record in records:
+        if record.kind == "step" and record.step == 5:
+            break
+    records.close()
+    assert checkpoint.latest(tmp_path).name == "step-00000005"
+    assert not (tmp_path / "results.jsonl").exists()
+    again = list(logged(resume(tmp_path, dataset=digits), tmp_path))
+    assert (again[0].kind, again[0].step) == ("start", 5)
+    assert again[-1].lines == whole
+    assert [line["epoch"] for line in read_lines(tmp_path / "log.jsonl") if line["kind"] == "epoch"] == [1, 2, 3, 4]
+
+
+def test_resuming_drops_the_lines_of_steps_that_are_done_again(tmp_path, digits):
+    list(logged(train(RUN, tmp_path, dataset=digits), tmp_path))
+    newest = checkpoint.latest(tmp_path)
+    for file in newest.iterdir():
+        file.unlink()
+    newest.rmdir()
+    list(logged(resume(tmp_path, dataset=digits), tmp_path))
+    assert [line["epoch"] for line in read_lines(tmp_path / "log.jsonl") if line["kind"] == "epoch"] == [1, 2, 3, 4]
+
+
+def test_a_line_that_was_cut_short_is_left_out(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"a": 1}\n{"a": 2}\n{"a": ')
+    assert read_lines(tmp_path / "log.jsonl") == [{"a": 1}, {"a": 2}]
+    assert read_lines(tmp_path / "none.jsonl") == []
+
+
+def test_settings_that_do_not_fit_leave_no_folder_behind(tmp_path, digits):
+    with pytest.raises(ValueError, match="labels=5000"):
+        next(train(RUN.replace(labels=5000), tmp_path / "run", dataset=digits))
+    assert not (tmp_path / "run").exists()
+    list(train(RUN.replace(epochs=1), tmp_path / "run", dataset=digits))
+
+
+def test_resuming_with_other_settings_is_refused(tmp_path, digits):
+    list(train(RUN.replace(epochs=1), tmp_path, dataset=digits))
+    with pytest.raises(ValueError, match="holds other runs than these"):
+        next(train(RUN, tmp_path, dataset=digits, resume=True))
+    with pytest.raises(ValueError, match="resume=True needs the folder"):
+        next(train(RUN, resume=True))
+    with pytest.raises(FileNotFoundError, match="is not the folder of a run"):
+        next(resume(tmp_path / "nowhere"))
+
+
+def test_a_restored_fleet_gives_the_results_of_the_run(tmp_path, digits):
+    end = list(train(RUN, tmp_path, dataset=digits))[-1]
+    assert [row.to_json() for row in results(restored(tmp_path, dataset=digits), "test")] == end.lines
+    with pytest.raises(FileNotFoundError, match="is not the folder of a run"):
+        restored(tmp_path / "nowhere")
+    checkpoint.write_runs(tmp_path / "fresh", [RUN])
+    with pytest.raises(FileNotFoundError, match="has no checkpoint yet: codistill resume"):
+        restored(tmp_path / "fresh", dataset=digits)
+
+
+def test_one_s_own_networks_come_back_from_a_folder(tmp_path, digits):
+    end = list(train(RUN, tmp_path, dataset=digits, networks=dropping()))[-1]
+    fleet = restored(tmp_path, dataset=digits, networks=dropping())
+    assert [row.to_json() for row in results(fleet, "test")] == end.lines
+    assert isinstance(fleet.cohort.network(1), Dropping)
+
+
+# One's own networks, data and modules -------------------------------------------------------------------------------
+
+
+def test_one_s_own_networks_are_trained_in_a_loop_themselves(digits):
+    nets = dropping()
+    before = copy.deepcopy(nets)
+    list(train(RUN.replace(execute="loop"), dataset=digits, networks=nets))
+    assert not torch.equal(nets[1].fc.weight, before[1].fc.weight)
+
+
+def test_one_s_own_data_takes_the_place_of_the_named(fleets):
+    torch.manual_seed(0)
+    x = torch.rand(64, 3, 6, 6)
+    y = torch.arange(64) % 2
+    x[y == 1, 0] += 1.0
+    own = DataSet(Examples(x[:40], y[:40]), Examples(x[40:], y[40:]), 2, "classes", (0.5,) * 3, (0.5,) * 3, ())
+    run = Run(peers=2, models=("mlp:hidden=16",), batch=10, epochs=15, execute="loop", data="mine")
+    end = list(train(run, dataset=own))[-1]
+    assert end.lines[0]["n"] == 24
+    assert all(row["accuracy"] > 0.9 for row in end.lines if row["networks"])
+
+
+MODULE = '''
+from torch import nn
+from codistill.methods.dml import DML
+from codistill.data.digits import digits
+
+def net(classes, shape, hidden=8):
+    """A network of one's own."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+
+class Mine(DML):
+    """A method of one's own."""
+    title = "Mine"
+
+def some(root):
+    return digits()
+'''
+
+
+def test_a_module_of_one_s_own_is_named_by_its_spec(tmp_path, monkeypatch, fleets):
+    (tmp_path / "my_own.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    run = RUN.replace(models=("my_own:net,hidden=5",), method="my_own:Mine,weight=0.5", data="my_own:some")
+    list(train(run))
+    (fleet,) = fleets
+    assert fleet.cohort.peer_state(0)["1.weight"].shape == (5, 64)
+    assert fleet.members[0].method.weight == 0.5
+    assert fleet.members[0].method.title == "Mine"
+
+
+# Diverging ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_no_number_names_run_peer_term_and_fix(digits):
+    nets = dropping(3)
+    with torch.no_grad():
+        nets[1].fc.weight[0, 0] = float("nan")
+    run = RUN.replace(peers=3, method="alone", learning_rate=0.05, seed=7)
+    words = r"alone/peers=3/seed=7: the task term of peer 1 is nan in epoch 1: lower learning_rate=0.05, or set clip"
+    with pytest.raises(Diverged, match=words):
+        list(train(run.replace(evaluate_every=0), dataset=digits, networks=nets))
+
+
+def test_another_s_divergence_is_nobody_else_s(digits):
+    """0 * nan is nan, so the runs side by side must not meet in a sum."""
+    runs = [RUN.replace(method="alone", evaluate_every=0), RUN.replace(evaluate_every=0)]
+    nets = dropping(4)
+    with torch.no_grad():
+        nets[1].fc.weight[0, 0] = float("nan")
+    record = next(r for r in train(runs, dataset=digits, networks=nets) if r.kind == "step")
+    assert record.terms[0]["task"].isnan().tolist() == [False, True]
+    assert not any(t.isnan().any() for t in record.terms[1].values())
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_a_rate_that_is_far_too_high_ends_in_an_error_and_not_in_nan(epochs, digits):
+    with pytest.raises(Diverged, match=r"nan|inf") as error:
+        list(train(RUN.replace(learning_rate=1e9, epochs=epochs, evaluate_every=0), dataset=digits))
+    assert re.search(r"dml/peers=2/seed=0: .*peer \d .*lower learning_rate=1e\+09", str(error.value))
+
+
+def test_results_are_strict_json(digits):
+    lines = list(train(RUN, dataset=digits))[-1].lines
+    json.dumps(lines, allow_nan=False)
+
+
+def test_a_record_needs_only_its_kind_and_place():
+    assert Record("start", 0, 3).terms == []
+    assert Training.__doc__
+
+
+def test_the_average_of_the_weights_is_what_is_evaluated_and_survives_a_restart(tmp_path):
+    run = RUN.replace(average=0.9, evaluate_every=0, epochs=2, checkpoint_every=1)
+    training, naive = None, None
+
+    training = Training(build_fleet([run]), None)
+    naive = states(training.fleet)
+    for step in range(6):
+        training.advance()
+        decay = min(0.9, (1 + step) / (10 + step))
+        for old, new in zip(naive, states(training.fleet), strict=True):
+            for name, value in new.items():
+                learnt = value.is_floating_point() and "running" not in name
+                old[name] = decay * old[name] + (1 - decay) * value if learnt else value
+    for peer, expected in enumerate(naive):
+        for name, value in training.fleet.delivered.peer_state(peer).items():
+            torch.testing.assert_close(value, expected[name])
+    assert results(training.fleet, "test") != results(
+        Training(build_fleet([run.replace(average=0.0)]), None).fleet, "test"
+    )
+
+    *_, whole = train(run, tmp_path / "whole")
+    records = train(run, tmp_path / "cut")
+    while next(records).step < 4:
+        pass
+    records.close()
+    *_, resumed = resume(tmp_path / "cut")
+    assert resumed.lines == whole.lines == [row.to_json() for row in results(restored(tmp_path / "cut"), "test")]
+    *_, last = train(run.replace(average=0.0))
+    assert [row["nll"] for row in last.lines[:2]] != [row["nll"] for row in whole.lines[:2]]
+
+
+def test_labels_are_smoothed_whatever_the_method():
+    *_, plain = (r for r in train(RUN.replace(evaluate_every=0, epochs=1), part=None) if r.kind == "epoch")
+    *_, smooth = (
+        r for r in train(RUN.replace(evaluate_every=0, epochs=1, smoothing=0.2), part=None) if r.kind == "epoch"
+    )
+    *_, same = (
+        r
+        for r in train(RUN.replace(method="alone:label_smoothing=0.2", evaluate_every=0, epochs=1), part=None)
+        if r.kind == "epoch"
+    )
+    *_, alone = (
+        r
+        for r in train(RUN.replace(method="alone", smoothing=0.2, evaluate_every=0, epochs=1), part=None)
+        if r.kind == "epoch"
+    )
+    assert smooth.lines[0]["terms"]["task"] != plain.lines[0]["terms"]["task"]
+    assert same.lines[0]["terms"] == alone.lines[0]["terms"]
