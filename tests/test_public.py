@@ -9,7 +9,8 @@ from codistill.run import Run
 
 NAMES = """
 Alone Batch Cohort DML DMLEnsemble DataSet Examples Graph KD Method Needs PerPeer Record Row Run Study along blend
-compare complete cross_entropy from_dataset imitate js kl label_loss restored resume reverse_kl ring star symmetric_kl train
+compare complete cross_entropy from_dataset imitate js kl label_loss restored
+resume reverse_kl ring star symmetric_kl train
 """
 
 SETTINGS = {

@@ -1,20 +1,13 @@
 """The progress of records on a terminal: a live bar, or a line now and then where there is no terminal."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from codistill.training.records import Record
 
@@ -119,7 +112,7 @@ class _Shown:
         )
 
 
-def executed(facts: dict[str, Any]) -> str:
+def executed(facts: Mapping[str, Any]) -> str:
     """How peers are run, and why, in words."""
     how = {"stack": "like networks run as one stack", "loop": "networks run one after the other"}[facts["execute"]]
     timing = facts.get("timing") or {}

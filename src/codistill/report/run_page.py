@@ -147,10 +147,4 @@ def results_section(results: Iterable[Result]) -> Section:
     return Section(title, table=records_table(title, records), folded=True)
 
 
-__all__ = [
-    "imitation_section",
-    "learning_curves",
-    "results_section",
-    "similarity_section",
-    "write_run_report",
-]
+__all__ = ["imitation_section", "learning_curves", "results_section", "similarity_section", "write_run_report"]
