@@ -94,7 +94,7 @@ def figure(found: dict[str, Course], path: Path) -> None:
 
 
 def short(method: str) -> str:
-    """A row's name without the module of a method of one's own."""
+    """A row's name without the module of the user's own method."""
     return method.replace("codistill.recipes.sentiment:", "").replace("BatchSoftmax", "softmax over the batch")
 
 

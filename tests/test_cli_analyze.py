@@ -49,7 +49,7 @@ def test_a_comparison_is_analyzed_and_what_was_found_stands_beside_it(compared, 
         "Is the minimum wider?",
         "Is the minimum flatter?",
         "Are the networks less certain?",
-        "What do peers make of each other",
+        "How far do peers differ",
         "Is the mimic term doing anything?",
         "DML, 2 networks",
     ):
@@ -65,7 +65,7 @@ def test_a_comparison_is_analyzed_and_what_was_found_stands_beside_it(compared, 
 def test_what_somebody_else_wrote_is_not_touched(compared, tmp_path):
     (tmp_path / "analysis.html").write_text("mine")
     answer = refusal("analyze", str(compared), *LEAN, "--out", str(tmp_path))
-    assert answer == f"{tmp_path}/analysis.html is there and was not made by analyze: move it, or choose another --out"
+    assert answer == f"{tmp_path}/analysis.html exists and was not made by analyze: move it, or choose another --out"
     assert (tmp_path / "analysis.html").read_text() == "mine"
     assert [p.name for p in tmp_path.iterdir()] == ["analysis.html"]
 

@@ -38,7 +38,7 @@ def run_training(records: Any, folder: Path, console: "Console") -> None:
 
 
 def _say_how_to_resume(stop: Exception, folder: Path, console: "Console") -> None:
-    console.print(f"\n{str(stop).capitalize()}. Nothing is lost. Go on with:\n  codistill resume {folder}")
+    console.print(f"\n{str(stop).capitalize()}. Nothing is lost. Resume with:\n  codistill resume {folder}")
     raise SystemExit(130)
 
 
@@ -48,10 +48,10 @@ def say_if_unfinished(folder: Path, console: "Console") -> None:
 
     newest = latest(folder)
     if newest is None:
-        console.print(f"Not finished, and no checkpoint yet. Go on with:\n  codistill resume {folder}")
+        console.print(f"Not finished, and no checkpoint yet. Resume with:\n  codistill resume {folder}")
     elif (facts := facts_of(newest))["step"] < facts["steps"]:
         console.print(
-            f"Not finished: step {facts['step']} of {facts['steps']}. Go on with:\n  codistill resume {folder}"
+            f"Not finished: step {facts['step']} of {facts['steps']}. Resume with:\n  codistill resume {folder}"
         )
 
 

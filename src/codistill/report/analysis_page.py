@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from codistill.analysis import MADE_BY, Analysis
 from codistill.report.analysis_tables import WATCH, about, tables
-from codistill.report.page import Section, figures, settings_section, write_page
+from codistill.report.page import Figure, Section, figures, settings_section, write_page
 from codistill.report.plots.analysis import (
     line_figure,
     noise_figure,
@@ -20,51 +20,48 @@ from codistill.report.plots.analysis import (
 
 TITLE = "Why it works: minima, posteriors and peers"
 BAND = "the line is the mean over networks and seeds, the band goes from the lowest to the highest network"
-Drawn = tuple[str, Callable[[Analysis], go.Figure | None], str]  # title, figure, caption
 
-# Below which table a figure stands; in the end those of the loss around a solution.
-FIGURES: dict[str, tuple[Drawn, ...]] = {
-    "noise": (
-        (
-            "Training loss under noise",
-            noise_figure,
-            f"The same noise for all networks; {BAND}. The later a curve rises, the wider is the minimum.",
-        ),
+# The key of the section, title, figure and caption.
+FIGURES: tuple[tuple[str, str, Callable[[Analysis], go.Figure | None], str], ...] = (
+    (
+        "noise",
+        "Training loss under noise",
+        noise_figure,
+        f"The same noise for all networks; {BAND}. The later a curve rises, the wider is the minimum.",
     ),
-    "sure": (
-        (
-            "Sorted posteriors",
-            posterior_figure,
-            f"Mean probability by rank; {BAND}. What the first rank loses the others gain.",
-        ),
+    (
+        "sure",
+        "Sorted posteriors",
+        posterior_figure,
+        f"Mean probability by rank; {BAND}. What the first rank loses the others gain.",
     ),
-    "peers": (
-        (
-            "Divergence and agreement of peers",
-            peers_figure,
-            "Mean over pairs and seeds with a band of one standard deviation; networks trained alone to compare.",
-        ),
+    (
+        "peers",
+        "Divergence and agreement of peers",
+        peers_figure,
+        "Mean over pairs and seeds with a band of one standard deviation; networks trained alone to compare.",
     ),
-    "around": (
-        (
-            "Along a random direction",
-            line_figure,
-            f"Training loss at w + a d, each filter of d as long as the network's; {BAND}.",
-        ),
-        (
-            "On a plane",
-            plane_figure,
-            "Training loss around the first network of each method's first seed, along two such directions, the "
-            "same for all (before they are scaled); on a logarithmic scale.",
-        ),
-        (
-            "From one peer to another",
-            path_figure,
-            "Training loss on the straight line between two networks of a run, batch norm's statistics estimated "
-            f"again at each point; {BAND}. A hill says that they are in different valleys.",
-        ),
+    (
+        "around",
+        "Along a random direction",
+        line_figure,
+        f"Training loss at w + a d, each filter of d as long as the network's; {BAND}.",
     ),
-}
+    (
+        "around",
+        "On a plane",
+        plane_figure,
+        "Training loss around the first network of each method's first seed, along two such directions, the "
+        "same for all (before they are scaled); on a logarithmic scale.",
+    ),
+    (
+        "around",
+        "From one peer to another",
+        path_figure,
+        "Training loss on the straight line between two networks of a run, batch norm's statistics estimated "
+        f"again at each point; {BAND}. A hill says that they are in different valleys.",
+    ),
+)
 
 
 def write_analysis(analysis: Analysis, path: Path, command: str = "") -> Path:
@@ -77,17 +74,17 @@ def write_analysis(analysis: Analysis, path: Path, command: str = "") -> Path:
 
     Returns: `path`.
     """
-    plots = {
-        key: figures(*((title, caption, draw(analysis)) for title, draw, caption in drawn))
-        for key, drawn in FIGURES.items()
-    }
+
+    def drawn(section: str) -> list[Figure]:
+        return figures(*((title, caption, draw(analysis)) for key, title, draw, caption in FIGURES if key == section))
+
     settings = {**asdict(analysis.settings), "folders": analysis.folders, "device": analysis.device}
     sections = [
         *(
-            Section(table.title, table.key, table=table, style="measures", figures=plots.get(table.key, ()))
+            Section(table.title, table.key, table=table, style="measures", figures=drawn(table.key))
             for table in tables(analysis)
         ),
-        Section("What does the loss look like around a solution?", "around", figures=plots["around"]),
+        Section("What does the loss look like around a solution?", "around", figures=drawn("around")),
         Section(WATCH, findings=analysis.findings),
         settings_section(settings, analysis.versions, command),
     ]

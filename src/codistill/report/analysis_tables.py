@@ -136,7 +136,7 @@ def _peers(analysis: Analysis) -> Table | None:
         "Imitation/task: what peers learn from others beside what they learn from labels, as parts of the loss.",
     )
     columns = tuple(map(Column, ("Method", "Divergence", "Agreement", "Imitation/task, %")))
-    title = "What do peers make of each other, from the first epoch to the last?"
+    title = "How far do peers differ, from the first epoch to the last?"
     return Table(title, columns, tuple(rows), (), notes, "peers")
 
 

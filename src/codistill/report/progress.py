@@ -93,7 +93,7 @@ class _Shown:
                 self.said = record.step * PLAIN_LINES // record.steps
                 self.console.print(f"  step {record.step} of {record.steps}: {note}")
         elif record.kind == "timing":
-            self.console.print("Timing each method apart from the others ...")
+            self.console.print("Timing each method separately ...")
         elif record.kind == "end" and "parts" in facts and facts["part"] == facts["parts"]:
             self.bar.stop()
 
@@ -104,7 +104,7 @@ class _Shown:
         what = f"{facts['networks']} networks" + (f", {', '.join(facts['methods'])}" if "methods" in facts else "")
         self.console.print(f"{part}{what} on {facts['device']}; {executed(facts)}")
         if record.step:
-            self.console.print(f"  going on from step {record.step} of {record.steps}")
+            self.console.print(f"  resuming from step {record.step} of {record.steps}")
         if self.task is not None:
             self.bar.remove_task(self.task)
         self.task = self.bar.add_task(

@@ -72,7 +72,7 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
     """
     folder = Path(folder)
     if not go_on and folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is there already: resume it, or choose another name")
+        raise FileExistsError(f"{folder} already exists: resume it, or choose another name")
     todo, about = parts(study, folder), folder / "study.json"
     teachers = _teacher_folders(study, todo)
     for number, part in enumerate(todo, start=1):
