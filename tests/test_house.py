@@ -24,12 +24,10 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
     "spec checks randomness batch",
-    "discovery jsonable",
-    "run losses schedules",
-    "graph models data metrics",
-    "cohort",
-    "optim checkpoint",
-    "methods",
+    "discovery jsonable run schedules",
+    "data losses models",
+    "cohort graph metrics",
+    "checkpoint methods optim",
     "training",
     "study",
     "analysis recipes",
