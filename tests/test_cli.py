@@ -224,6 +224,7 @@ def test_what_is_misspelt_or_cannot_be_gets_one_line_and_leaves_nothing_behind(w
         ("train --method :weight=2", "spec ':weight=2': the name is missing"),
         ("show --peers x", "--peers"),
         ("list modls", "modls"),
+        ("analyze nowhere --exampels 3", "Perhaps you meant: --examples"),
         ("evaluate a --part tset", "tset"),
         ("train spare", "spare"),
     ],
