@@ -28,7 +28,7 @@ show it there; it is no proof of the opposite elsewhere. A claim is confirmed wh
 (Student's t over seeds) lies on its side of zero (where there are no intervals: where every step goes that
 way), confirmed in part where some do and none lies on the other side. Intervals are each for itself: of many,
 some leave out zero by chance. Omniglot was run for 8 epochs first, which the recipe has, and then for 16, to see
-whether networks that have learnt more differ in this.
+whether networks that are trained further differ in this.
 
 This page is made by `python benchmarks/claims.py` from the files in `benchmarks/results`; each names the command that
 made it. Points are percentage points.
@@ -138,7 +138,7 @@ def cohort_size() -> list[Claim]:
             ". ".join(spread) + " (no intervals)",
         ),
         Claim(
-            "An ensemble of networks that learnt together beats one of networks trained alone (figure 2b; features "
+            "An ensemble of networks trained together beats one of networks trained alone (figure 2b; features "
             "concatenated in retrieval)",
             _all(ensembles),
             ". ".join(together) + " (no intervals)",

@@ -94,7 +94,7 @@ def figure(found: dict[str, Course], path: Path) -> None:
 
 
 def short(method: str) -> str:
-    """A row's name without the module of a method of one's own."""
+    """A row's name without the module of the user's own method."""
     return method.replace("codistill.recipes.sentiment:", "").replace("BatchSoftmax", "softmax over the batch")
 
 
@@ -130,7 +130,7 @@ def relabel(path: Path) -> None:
     kept["notes"] = [*(note for note in notes if note not in published), *again.footnotes, *published]
     path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     if (table := path.with_suffix(".md")).exists():
-        table.write_text(markdown(kept), encoding="utf-8")
+        table.write_text(markdown(study.Summary.from_dict(kept)), encoding="utf-8")
 
 
 def relabel_all() -> None:

@@ -1,8 +1,8 @@
-"""One's own networks and data through `train`: a log, checkpoints, resuming and evaluation come with it.
+"""Your own networks and data through `train`: a log, checkpoints, resuming and evaluation come with it.
 
 python examples/own_data.py FOLDER [epochs]
 
-Started again with the same folder, it goes on where it was.
+Started again with the same folder, it resumes where it was.
 """
 
 import sys
@@ -16,8 +16,8 @@ from codistill.training.loop import restored, resume, train
 from codistill.training.records import logged
 
 
-def pictures(count: int, seed: int) -> Examples:
-    """Noisy 12 x 12 pictures of a bar: lying (0), standing (1), or both, a cross (2)."""
+def images(count: int, seed: int) -> Examples:
+    """Noisy 12 x 12 images of a bar: horizontal (0), vertical (1), or both, a cross (2)."""
     draw = torch.Generator().manual_seed(seed)
     x = 0.5 * torch.rand(count, 1, 12, 12, generator=draw)
     y = torch.randint(3, (count,), generator=draw)
@@ -42,7 +42,7 @@ class Net(nn.Module):
 
 def main(folder: Path, epochs: int) -> None:
     torch.manual_seed(0)
-    data = DataSet(pictures(400, seed=1), pictures(400, seed=2), 3, "classes", (0.3,), (0.2,), ())
+    data = DataSet(images(400, seed=1), images(400, seed=2), 3, "classes", (0.3,), (0.2,), ())
     own = {"dataset": data, "networks": [Net(width) for width in (8, 16, 16)]}
     run = Run(data="bars", models=("Net",), method="dml", peers=3, optimizer="adam", learning_rate=0.02, epochs=epochs)
     records = resume(folder, **own) if (folder / "runs.json").exists() else train(run, folder, **own)
@@ -50,7 +50,7 @@ def main(folder: Path, epochs: int) -> None:
         for line in record.lines if record.kind == "epoch" else ():
             print(f"epoch {line['epoch']}: task {sum(line['terms']['task']) / 3:.3f}")
     for row in (line for line in record.lines if "accuracy" in line):  # the last line is what the peers have in common
-        print(f"{row['networks']} network(s): {row['accuracy']:.1%} of {row['n']} test pictures")
+        print(f"{row['networks']} network(s): {row['accuracy']:.1%} of {row['n']} test images")
     net = restored(folder, **own).cohort.network(0)  # an ordinary module again
     print(f"network 0 has {sum(p.numel() for p in net.parameters())} parameters")
 

@@ -1,4 +1,4 @@
-"""Two unlike networks learn from each other in a loop of one's own; nothing of codistill is around it.
+"""Two heterogeneous networks learn from each other in your own loop; nothing of codistill is around it.
 
 python examples/plain_loop.py [epochs]
 """

@@ -102,8 +102,8 @@ def test_loading_runs_no_code(tmp_path, monkeypatch):
 
 
 def test_nothing_of_ours_unpickles_saves_or_loads_with_torch():
-    """But for CIFAR's files, which come as pickles and are read by an unpickler of its own that makes nothing, and for
-    starts that torch saved, of which tensors alone are read."""
+    """But for CIFAR's files, which come as pickles and are opened only where their hash is the published one (which
+    tests/data/test_cifar.py holds), and for starts that torch saved, of which tensors alone are read."""
     modules = {"pickle", "dill", "joblib", "shelve", "marshal"}
     calls = {"torch.load", "torch.save", "pickle.load", "pickle.loads", "pickle.dump", "pickle.dumps"}
     root = Path(codistill.__file__).parent
@@ -122,7 +122,8 @@ def test_nothing_of_ours_unpickles_saves_or_loads_with_torch():
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             importing |= {path.name for name in names if name.partition(".")[0] in modules}
             called = isinstance(node, ast.Attribute) and id(node) not in tensors_alone and ast.unparse(node) in calls
-            assert not called, f"{path.name}: {node.lineno}"
+            hashed = path.name == "cifar.py" and ast.unparse(node) == "pickle.loads"
+            assert not called or hashed, f"{path.name}: {node.lineno}"
     assert importing <= {"cifar.py", "initial_weights.py"}
     weights = (root / "training" / "initial_weights.py").read_text(encoding="utf-8")
     assert "from pickle import UnpicklingError\n" in weights

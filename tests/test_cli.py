@@ -224,6 +224,7 @@ def test_what_is_misspelt_or_cannot_be_gets_one_line_and_leaves_nothing_behind(w
         ("train --method :weight=2", "spec ':weight=2': the name is missing"),
         ("show --peers x", "--peers"),
         ("list modls", "modls"),
+        ("analyze nowhere --exampels 3", "Perhaps you meant: --examples"),
         ("evaluate a --part tset", "tset"),
         ("train spare", "spare"),
     ],
@@ -269,7 +270,7 @@ def test_a_folder_that_is_there_is_refused_and_not_touched(said, tmp_path):
     said("train", *QUICK, "--name", "first")
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     answer = refusal("train", *QUICK, "--name", "first")
-    assert answer == "runs/first is there already: codistill resume runs/first, or choose another --name"
+    assert answer == "runs/first already exists: codistill resume runs/first, or choose another --name"
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
@@ -277,7 +278,7 @@ def test_resuming_a_finished_run_shows_its_results_again(said, tmp_path):
     said("train", *QUICK, "--name", "first")
     results = (tmp_path / "runs/first/results.jsonl").read_text()
     text = said("resume", "runs/first")
-    assert "going on from step 6 of 6" in text
+    assert "resuming from step 6 of 6" in text
     assert f"{json.loads(results.splitlines()[0])['accuracy'] * 100:.2f}" in text
     assert (tmp_path / "runs/first/results.jsonl").read_text() == results
 
@@ -388,7 +389,7 @@ def test_one_number_is_so_many_seeds_and_several_are_themselves(monkeypatch):
 def test_a_comparison_that_is_there_is_refused_or_gone_on_with(compared, monkeypatch, capsys):
     monkeypatch.chdir(compared.parents[1])
     answer = refusal(*COMPARE, "--name", "two")
-    assert answer.startswith("runs/two is there already: choose another --name, or --if-exists resume")
+    assert answer.startswith("runs/two already exists: choose another --name, or --if-exists resume")
     answer = refusal(*COMPARE, "--name", "two", "--if-exists", "resume", "--epochs", "3")
     assert answer == "runs/two holds a comparison with other settings: choose another --name"
     before = (compared / "results.jsonl").read_text()
@@ -442,14 +443,14 @@ def test_ctrl_c_while_training_leaves_what_resuming_finishes(said, tmp_path):
     text, code = interrupted(["train", *LONG, "--name", "broken"], r"step \d+ of 300")
     assert code == 130
     assert re.search(
-        r"Stopped after step \d+ of 300. Nothing is lost. Go on with:\n  codistill resume runs/broken", text
+        r"Stopped after step \d+ of 300. Nothing is lost. Resume with:\n  codistill resume runs/broken", text
     )
     stopped = int(latest(tmp_path / "runs/broken").name.removeprefix("step-"))
     assert 60 <= stopped < 300
-    unfinished = f"Not finished: step {stopped} of 300. Go on with:\n  codistill resume runs/broken"
+    unfinished = f"Not finished: step {stopped} of 300. Resume with:\n  codistill resume runs/broken"
     for words in (["evaluate", "runs/broken", "--part", "test"], ["report", "runs/broken"]):
         assert unfinished in said(*words)
-    assert f"going on from step {stopped} of 300" in said("resume", "runs/broken")
+    assert f"resuming from step {stopped} of 300" in said("resume", "runs/broken")
     assert "Not finished" not in said("evaluate", "runs/broken", "--part", "test")
     said("train", *LONG, "--name", "whole")
     results = [(tmp_path / "runs" / name / "results.jsonl").read_text() for name in ("broken", "whole")]
@@ -460,7 +461,7 @@ def test_ctrl_c_while_comparing_leaves_what_resuming_finishes(said, tmp_path):
     words = ["compare", *LONG, "--valid", "0", "--evaluate-every", "0", "--methods", "dml", "kd", "--seeds", "2"]
     text, code = interrupted([*words, "--name", "broken"], r"^Part 2 of 2")
     assert code == 130
-    assert "Nothing is lost. Go on with:\n  codistill resume runs/broken" in text
+    assert "Nothing is lost. Resume with:\n  codistill resume runs/broken" in text
     assert not (tmp_path / "runs/broken/summary.json").exists()
     assert "Part 2 of 2" in said("resume", "runs/broken")
     said(*words, "--name", "whole")

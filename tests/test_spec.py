@@ -248,7 +248,7 @@ def test_context_comes_first_and_what_is_known_goes_where_it_is_asked_for(spec, 
     [
         ("own_function:pair", "data 'own_function:pair' needs second: write second=..., or own_function:pair,SECOND"),
         ("own_function:pair,2,3,4", r"4 is one too many \(options: second, third\)"),
-        ("own_function:pair,2,second=3", "second is there twice"),
+        ("own_function:pair,2,second=3", "second is given twice"),
         (
             "own_function:pair,2,thrid=3",
             "no option of data 'own_function:pair' is called 'thrid': did you mean 'third'",

@@ -312,7 +312,7 @@ def test_a_finished_study_trains_no_further(finished):
 def test_a_folder_with_something_in_it_is_refused(tmp_path, finished):
     (tmp_path / "notes.txt").write_text("mine")
     for folder in (tmp_path, finished[0]):
-        with pytest.raises(FileExistsError, match="is there already: resume it, or choose another name"):
+        with pytest.raises(FileExistsError, match="already exists: resume it, or choose another name"):
             next(compare(STUDY, folder))
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
@@ -348,7 +348,7 @@ def test_a_misspelt_method_gets_the_nearest():
         (("dml",), (), "seeds are empty"),
         (("dml",), (0, 0), "give each seed once"),
         (("dml:peers=x",), (0,), "peers='x': give a whole number"),
-        (("dml", "dml:peers=2"), (0,), "'dml:peers=2' is there twice"),
+        (("dml", "dml:peers=2"), (0,), "'dml:peers=2' is given twice"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(methods, seeds, words):

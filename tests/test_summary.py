@@ -1,6 +1,7 @@
 """A summary as JSON and back, of today and as older versions wrote it; results as typed lines."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,19 +23,26 @@ def test_every_committed_summary_opens_and_keeps_its_values(name):
     rows = zip(values.pop("rows"), again.pop("rows"), strict=True)
     assert values.keys() - OF_SUMMARIES <= again.keys()
     assert all(again[key] == value for key, value in values.items() if key not in OF_SUMMARIES)
+    assert [key for key in values if key not in OF_SUMMARIES] == [key for key in again if key in values]
     for row, same in rows:
         assert {**same, **row} == same
 
 
+COST = Cost(forward=1.0, backward=1.0, forward_per_network=1.0, backward_per_network=1.0)
 ROW = SummaryRow(
-    "dml:peers=2", "DML, 2 networks", 2, 2, 4, 0.9, 0.01, {"ece": 0.02}, Cost(2.0, 2.0, 1.0, 1.0, 2.1, 1.05),
-    alone_mean=0.88, gain=Gain(0.02, (0.01, 0.03), (0.015, 0.025)), ensemble=Ensemble(2, 0.92, 0.9),
-    pairs=Pairs(0.9, None, 0.1, 0.02), same_gradient_as="dml",
+    method="dml:peers=2", label="DML, 2 networks", alone=False, peers=2, seeds=2, networks=4, mean=0.9, sd=0.01,
+    beside={"ece": 0.02}, alone_mean=0.88, gain=Gain(0.02, (0.01, 0.03), (0.015, 0.025)),
+    ensemble=Ensemble(2, 0.92, 0.9), pairs=Pairs(0.9, None, 0.1, 0.02), same_gradient_as="dml",
+    cost=replace(COST, seconds=2.1, seconds_per_network=1.05),
 )  # fmt: skip
-BASE = SummaryRow("alone", "Alone", 1, 2, 1, 0.88, None, {"ece": 0.03}, Cost(1.0, 1.0, 1.0, 1.0), alone=True)
+BASE = SummaryRow(
+    method="alone", label="Alone", alone=True, peers=1, seeds=2, networks=1, mean=0.88, sd=None, beside={"ece": 0.03},
+    alone_mean=None, gain=None, ensemble=None, pairs=None, same_gradient_as=None, cost=COST,
+)  # fmt: skip
 SUMMARY = Summary(
-    "digits", (0, 1), 797, "map", "alone", ("A note.",), (BASE, ROW), True, {"epochs": 2}, "codistill", {"torch": "2"}
-)
+    recipe="digits", quick=True, seeds=(0, 1), n_test=797, measure="map", baseline="alone", notes=("A note.",),
+    rows=(BASE, ROW), settings={"epochs": 2}, command="codistill", versions={"torch": "2"},
+)  # fmt: skip
 
 
 def test_a_summary_is_the_same_after_json():

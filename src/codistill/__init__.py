@@ -5,7 +5,9 @@ method = DML()
 terms = method(cohort, Batch(x, y))     # {"task": [P], "mimic": [P]}
 """
 
+import ast
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -43,51 +45,22 @@ if TYPE_CHECKING:
     from codistill.training.loop import train as train
     from codistill.training.records import Record as Record
 
-# The same names, imported when they are first used: the command line's help need not wait for torch.
-_HOMES = {
-    "Alone": "methods.alone",
-    "Batch": "batch",
-    "Cohort": "cohort",
-    "DML": "methods.dml",
-    "DMLEnsemble": "methods.dml_ensemble",
-    "DataSet": "data.examples",
-    "Examples": "data.examples",
-    "Graph": "graph",
-    "KD": "methods.kd",
-    "Method": "methods",
-    "Needs": "methods",
-    "PerPeer": "batch",
-    "Record": "training.records",
-    "Row": "study",
-    "Run": "run",
-    "Study": "study",
-    "along": "graph",
-    "blend": "graph",
-    "compare": "study",
-    "complete": "graph",
-    "cross_entropy": "losses.labels",
-    "from_dataset": "data.conversion",
-    "imitate": "losses.divergence",
-    "js": "losses.divergences.js",
-    "kl": "losses.divergences.kl",
-    "label_loss": "losses.labels",
-    "restored": "training.loop",
-    "resume": "training.loop",
-    "reverse_kl": "losses.divergences.kl",
-    "ring": "graph",
-    "star": "graph",
-    "symmetric_kl": "losses.divergences.kl",
-    "train": "training.loop",
+# These names are imported when they are first used, so that the command line's help need not wait for torch.
+_MODULES = {
+    alias.name: str(node.module)
+    for node in ast.walk(ast.parse(Path(__file__).read_text(encoding="utf-8")))
+    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("codistill.")
+    for alias in node.names
 }
-__all__ = sorted(_HOMES)
+__all__ = sorted(_MODULES)
 
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        if name not in _HOMES:
+        if name not in _MODULES:
             raise AttributeError(f"module 'codistill' has no attribute {name!r}")
-        return getattr(importlib.import_module(f"codistill.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -119,7 +119,7 @@ def construct(package: str, spec: str | Spec, *context: Any, **known: Any) -> An
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         check_options(f"{_kind(package)} {label!r}", spec.options, free)
     if twice := named.keys() & spec.options.keys():
-        raise ValueError(f"{what}: {min(twice)} is there twice: leave one out")
+        raise ValueError(f"{what}: {min(twice)} is given twice: leave one out")
     named |= spec.options
     joint = "," if ":" in label else ":"
     if lacking := [name for name in required if name not in named]:

@@ -88,7 +88,7 @@ def test_pictures_are_brought_to_a_size(tmp_path):
         ("hf:two,grey=3", "hf: grey=3: use true or false"),
         ("hf:two,outputs=5", "hf: outputs=5 for 2 classes"),
         ("hf", "data 'hf' needs name: write name=..., or hf:NAME"),
-        ("hf:two,name=one", "name is there twice"),
+        ("hf:two,name=one", "name is given twice"),
     ],
 )
 def test_what_is_not_there_is_named(tmp_path, spec, said):

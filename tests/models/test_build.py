@@ -189,7 +189,7 @@ def test_a_network_of_one_s_own_that_cannot_be_built_is_told_how_it_is_called(ma
         ("mnist_cnn:width=3", "no option of model 'mnist_cnn' is called 'width': there are: none"),
         ("cnn:classes=3", "no option of model 'cnn' is called 'classes': there are: width"),
         ("cnn:8,9", r"model 'cnn:8,9': 9 is one too many \(options: width\)"),
-        ("cnn:8,width=9", "model 'cnn:8,width=9': width is there twice"),
+        ("cnn:8,width=9", "model 'cnn:8,width=9': width is given twice"),
         ("resnet20:shortcut=c", "resnet20: shortcut='c': give 'a' or 'b'"),
         ("mlp:hidden=0", "mlp: hidden=0: give a whole number"),
         ("mlp:layers=true", "mlp: layers=True: give a whole number"),

@@ -70,7 +70,7 @@ def test_report_of_a_study(summary, log, results, tmp_path):
         "[8, 16]",
         "2.13.0",
         "All results, per network: 270 lines",
-        "has the very gradient of DML, 4 networks",
+        "has exactly the same gradient as DML, 4 networks",
         "Is the mimic term doing anything?",
     ):
         assert part in page.text

@@ -125,12 +125,12 @@ def test_changes_are_said_network_by_network():
 def test_the_page_says_how_alike_networks_are_and_keeps_matrices_out_of_the_list(summary, log, results, tmp_path):
     lines = [*results, pairs(0, 0.5, method="dml", entry="dml:peers=3")]
     html = write_report(typed(summary), log, lines_of(lines), tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "How alike the networks of a cohort are" in html
+    assert "Similarity of the networks of a cohort" in html
     assert f"All results, per network: {len(results)} lines" in html
     assert "<td>dml:peers=3</td><td>60.00</td><td>0.600</td><td>0.600</td><td>0.600</td>" in html
     assert "[[" not in html.partition("All results")[2].partition("</details>")[0]
     without = write_report(typed(summary), log, lines_of(results), tmp_path / "old.html").read_text(encoding="utf-8")
-    assert "How alike" not in without
+    assert "Similarity of the networks" not in without
 
 
 def test_the_page_of_a_run_that_searches(tmp_path):

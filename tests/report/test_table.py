@@ -112,9 +112,9 @@ def test_terminal_does_not_read_brackets_in_a_label_as_markup(summary):
 
 def test_footnotes_come_where_they_are_needed(summary):
     text = "\n".join(footnotes(summary))
-    assert "† DML_e, 4 networks has the very gradient of DML, 4 networks" in text
+    assert "† DML_e, 4 networks has exactly the same gradient as DML, 4 networks" in text
     assert "fixed test set of 797 examples" in text
-    assert "Time was measured apart, method by method" in text
+    assert "Time was measured separately, method by method" in text
     assert "largest is likely to be overestimated" in text
     assert "– stands where nothing was measured." in text  # KD has no ensemble
     assert "One seed" not in text

@@ -28,9 +28,9 @@ class Compare:
     recipe: str = "digits"
     """The experiment (a spec; codistill list recipes). With --help: show its settings as defaults."""
     methods: tuple[str, ...] = ()
-    """Methods (specs that may also set a run's settings: dml:peers=4 kd:teacher=runs/big). None: the recipe's."""
+    """Methods (specs that may also set a run's settings: dml:peers=4 kd:teacher=runs/big). Empty: the recipe's."""
     seeds: tuple[int, ...] = ()
-    """The number of seeds N, for the seeds 0 to N-1; or the seeds themselves, two or more. None: the recipe's."""
+    """The number of seeds N, for the seeds 0 to N-1; or the seeds themselves, two or more. Empty: the recipe's."""
     name: str | None = None
     """Folder in --runs. none: the recipe's name."""
     runs: Path = Path("runs")
@@ -53,7 +53,7 @@ class Compare:
                 raise FileExistsError(f"{folder} holds a comparison with other settings: choose another --name")
         elif there:
             raise FileExistsError(
-                f"{folder} is there already: choose another --name, or --if-exists resume to go on with it"
+                f"{folder} already exists: choose another --name, or --if-exists resume to go on with it"
             )
         run_study(study, folder, console, go_on=there, command=command)
 
@@ -65,7 +65,7 @@ class Train:
     recipe: str | None = None
     """Start from a recipe's settings (a spec; codistill list recipes)."""
     name: str | None = None
-    """Folder in --runs. none: made of data, method and seed."""
+    """Folder in --runs. none: named by data, method and seed."""
     runs: Path = Path("runs")
     """Folder that holds the folders of runs."""
     settings: Settings = field(default_factory=Run)
@@ -77,7 +77,7 @@ class Train:
         run = self.settings
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}"))
         if (folder / "runs.json").exists():
-            raise FileExistsError(f"{folder} is there already: codistill resume {folder}, or choose another --name")
+            raise FileExistsError(f"{folder} already exists: codistill resume {folder}, or choose another --name")
         run_training(train(run, folder), folder, console)
 
 
@@ -147,9 +147,9 @@ class Analyze:
     out: Path | None = None
     """Folder for the output. none: the run's folder; several runs need one."""
     examples: int = 512
-    """Most training examples for noise, sharpness, curvature and surfaces; 4 times as many for losses."""
+    """Maximum number of training examples for noise, sharpness, curvature and surfaces; 4 times as many for losses."""
     networks: int = 2
-    """Most networks per run: the first ones."""
+    """Maximum number of networks per run: the first ones."""
     draws: int = 5
     """Number of draws of weight noise."""
     probes: int = 10
@@ -189,6 +189,7 @@ class List:
     """List the methods, models, data sets or recipes."""
 
     what: Positional[Literal["methods", "models", "data", "recipes"]]
+    """What to list."""
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill.cli.listing import listing
@@ -224,7 +225,7 @@ def _analysis_folder(runs: Sequence[Path], out: Path | None) -> Path:
     for name in ("analysis.json", "analysis.html"):
         if (folder / name).exists() and not is_analysis(folder / name):
             raise FileExistsError(
-                f"{folder / name} is there and was not made by analyze: move it, or choose another --out"
+                f"{folder / name} exists and was not made by analyze: move it, or choose another --out"
             )
     return folder
 

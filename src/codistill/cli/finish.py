@@ -1,6 +1,5 @@
 """Train to the end, or to an interruption, and write the report."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,16 +37,8 @@ def run_training(records: Any, folder: Path, console: "Console") -> None:
     write_report_of(folder, console)
 
 
-def _warn(lines: Sequence[dict[str, Any]], console: "Console") -> None:
-    """What the KL watch would have somebody change, one line each."""
-    from codistill.analysis.judge import warnings
-
-    for one in warnings(lines):
-        console.print(f"Warning: {one}", soft_wrap=True, markup=False)
-
-
 def _say_how_to_resume(stop: Exception, folder: Path, console: "Console") -> None:
-    console.print(f"\n{str(stop).capitalize()}. Nothing is lost. Go on with:\n  codistill resume {folder}")
+    console.print(f"\n{str(stop).capitalize()}. Nothing is lost. Resume with:\n  codistill resume {folder}")
     raise SystemExit(130)
 
 
@@ -57,10 +48,10 @@ def say_if_unfinished(folder: Path, console: "Console") -> None:
 
     newest = latest(folder)
     if newest is None:
-        console.print(f"Not finished, and no checkpoint yet. Go on with:\n  codistill resume {folder}")
+        console.print(f"Not finished, and no checkpoint yet. Resume with:\n  codistill resume {folder}")
     elif (facts := facts_of(newest))["step"] < facts["steps"]:
         console.print(
-            f"Not finished: step {facts['step']} of {facts['steps']}. Go on with:\n  codistill resume {folder}"
+            f"Not finished: step {facts['step']} of {facts['steps']}. Resume with:\n  codistill resume {folder}"
         )
 
 
@@ -71,6 +62,7 @@ def write_report_of(folder: Path, console: "Console") -> None:
         FileNotFoundError: it is not finished.
     """
     from codistill import study as studies
+    from codistill.analysis.judge import warnings
     from codistill.checkpoint import read_runs
     from codistill.report.comparison import comparison
     from codistill.report.markdown import markdown
@@ -97,7 +89,8 @@ def write_report_of(folder: Path, console: "Console") -> None:
         if results:
             console.print(results_table(results))
         say_if_unfinished(folder, console)
-    _warn(log, console)
+    for warning in warnings(log):
+        console.print(f"Warning: {warning}", soft_wrap=True, markup=False)
     console.print(f"Report: {path}")
 
 

@@ -5,41 +5,34 @@ from codistill.recipes.digits import digits
 from codistill.run import Run
 from codistill.study import Row, Study
 
-SIZES = tuple(Row("dml", peers=peers) for peers in range(2, 6))
+SIZES = (Row("alone"), *(Row("dml", peers=peers) for peers in range(2, 6)))
+SEEDS = tuple(range(10))
 
 
 def digits_cohorts() -> Study:
     """One to five networks on 300 labelled digits, single and as an ensemble, 10 seeds."""
-    return Study(recipe="digits_cohorts", base=digits().base, rows=(Row("alone"), *SIZES), seeds=tuple(range(10)))
+    return Study("digits_cohorts", digits().base, SIZES, SEEDS)
 
 
 def digits_entropy() -> Study:
     """DML beside other ways to less certain posteriors on 300 labelled digits, 10 seeds: smoothing, entropy, DML_e."""
-    return Study(
-        recipe="digits_entropy",
-        base=digits().base,
-        rows=(
-            Row("alone"),
-            Row("alone", label_smoothing=0.1),
-            Row("alone", confidence_penalty=0.1),
-            Row("alone", confidence_penalty=0.3),
-            Row("dml", peers=4),
-            Row("dml_ensemble", peers=4),
-            Row("dml_ensemble", peers=4, mean="geometric"),
-        ),
-        seeds=tuple(range(10)),
+    rows = (
+        Row("alone"),
+        Row("alone", label_smoothing=0.1),
+        Row("alone", confidence_penalty=0.1),
+        Row("alone", confidence_penalty=0.3),
+        Row("dml", peers=4),
+        Row("dml_ensemble", peers=4),
+        Row("dml_ensemble", peers=4, mean="geometric"),
     )
+    return Study("digits_entropy", digits().base, rows, SEEDS)
 
 
 def digits_pairs() -> Study:
     """A large network with a small one on 300 labelled digits, 10 seeds: trained together, or the large one first."""
     large = "cnn:width=16"
-    return Study(
-        recipe="digits_pairs",
-        base=digits().base,
-        rows=(Row("alone"), Row("dml", peers=2), Row("dml", models=(large, "cnn")), Row("kd", teacher=large)),
-        seeds=tuple(range(10)),
-    )
+    rows = (Row("alone"), Row("dml", peers=2), Row("dml", models=(large, "cnn")), Row("kd", teacher=large))
+    return Study("digits_pairs", digits().base, rows, SEEDS)
 
 
 def omniglot_cohorts() -> Study:
@@ -55,7 +48,7 @@ def omniglot_cohorts() -> Study:
         schedule="cosine",
         checkpoint_every=4,
     )
-    return Study(recipe="omniglot_cohorts", base=run, rows=(Row("alone"), *SIZES), seeds=tuple(range(3)))
+    return Study("omniglot_cohorts", run, SIZES, SEEDS[:3])
 
 
 __all__ = ["digits_cohorts", "digits_entropy", "digits_pairs", "omniglot_cohorts"]

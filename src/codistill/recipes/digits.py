@@ -22,19 +22,15 @@ def digits() -> Study:
         batch=30,
         evaluate_every=10,
     )
-    return Study(
-        recipe="digits",
-        base=run,
-        rows=(
-            Row("alone"),
-            Row("alone", label_smoothing=0.1),
-            Row("dml", peers=2),
-            Row("dml", peers=4),
-            Row("dml_ensemble", peers=4),
-            Row("kd", teacher="alone", graph="ring"),
-        ),
-        seeds=tuple(range(10)),
+    rows = (
+        Row("alone"),
+        Row("alone", label_smoothing=0.1),
+        Row("dml", peers=2),
+        Row("dml", peers=4),
+        Row("dml_ensemble", peers=4),
+        Row("kd", teacher="alone", graph="ring"),
     )
+    return Study("digits", run, rows, seeds=tuple(range(10)))
 
 
 __all__ = ["digits"]

@@ -1,6 +1,6 @@
 """The whole family side by side on digits, at equal epochs."""
 
-from codistill.run import Run
+from codistill.recipes.digits import digits
 from codistill.study import Row, Study
 
 NEXT = {"teacher": "alone", "graph": "ring"}  # each student is taught by the next network trained alone
@@ -48,20 +48,14 @@ def family(learning_rate: float = 0.4, weight_decay: float = 4e-3) -> Study:
     Rate and decay were tuned for `alone` on validation data of other seeds, with the budget that every method got
     (`benchmarks/family.py`). Where peers learn from each other there are 4 of them.
     """
-    run = Run(
-        data="digits",
-        labels=300,
-        valid=300,
+    run = digits().base.replace(
         augment=("crop:pad=1",),
-        models=("cnn",),
         learning_rate=learning_rate,
         weight_decay=weight_decay,
-        schedule="cosine",
-        epochs=60,
-        batch=30,
+        evaluate_every=0,
         execute="stack",
     )
-    return Study(recipe="family", base=run, rows=ROWS, seeds=tuple(range(10)))
+    return Study("family", run, ROWS, seeds=tuple(range(10)))
 
 
 __all__ = ["family"]

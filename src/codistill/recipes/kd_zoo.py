@@ -1,6 +1,6 @@
 """The comparison of AberHu/Knowledge-Distillation-Zoo: ResNet-20 taught by ResNet-110."""
 
-from codistill.run import Run
+from codistill.recipes import on_cifar, on_gpu
 from codistill.study import Row, Study
 
 TEACHER, STUDENT = "resnet110", "resnet20"
@@ -23,20 +23,8 @@ def kd_zoo(data: str = "cifar10") -> Study:
 
     CIFAR-10, or CIFAR-100 (data=cifar100).
     """
-    run = Run(
-        data=data,
-        augment=("crop:pad=4", "flip"),
-        models=(STUDENT,),
-        batch=128,
-        epochs=200,
-        optimizer="sgd",
-        learning_rate=0.1,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=1e-4,
-        schedule="step:at=0.5/0.75,by=0.1",
-        checkpoint_every=10,
-    )
+    schedule = "step:at=0.5/0.75,by=0.1"
+    run = on_cifar(data, STUDENT, batch=128, weight_decay=1e-4, schedule=schedule)
     losses = (
         Row("logits", weight=0.1, teacher=TEACHER),
         Row("kd", weight=0.1, task_weight=1, temperature=4, teacher=TEACHER),
@@ -47,21 +35,15 @@ def kd_zoo(data: str = "cifar10") -> Study:
         Row("afd", weight=500, att_f=1, teacher=TEACHER),
         Row("fitnet", weight=0.1, teacher=TEACHER),
     )
-    return Study(
-        recipe="kd_zoo" if data == "cifar10" else f"kd_zoo:data={data}",
-        base=run,
-        rows=(
-            Row("alone"),
-            *losses,
-            Row("dml", models=(TEACHER, STUDENT)),
-            Row("dml", models=(f"{TEACHER}:start=alone", STUDENT)),
-            Row("dml", models=(STUDENT, STUDENT)),
-        ),
-        seeds=(0, 1, 2),
-        stacked=False,
-        notes=("A full run needs a GPU; --quick shows in a minute that it works here.",),
-        published=PUBLISHED.get(data, ()),
+    rows = (
+        Row("alone"),
+        *losses,
+        Row("dml", models=(TEACHER, STUDENT)),
+        Row("dml", models=(f"{TEACHER}:start=alone", STUDENT)),
+        Row("dml", models=(STUDENT, STUDENT)),
     )
+    recipe = "kd_zoo" if data == "cifar10" else f"kd_zoo:data={data}"
+    return on_gpu(recipe, run, rows, published=PUBLISHED.get(data, ()))
 
 
 __all__ = ["kd_zoo"]

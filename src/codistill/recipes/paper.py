@@ -1,14 +1,16 @@
 """The tables of the paper: Zhang, Xiang, Hospedales, Lu, Deep Mutual Learning, CVPR 2018, arXiv:1706.00384.
 
-Its weight decay on CIFAR is in no text at hand: 5e-4 is that of most replications. The three seeds are ours. A figure
+Its weight decay on CIFAR is in no text at hand: 5e-4 is that of most replications. A figure
 marked [read] was seen in a primary source, [read2] second hand: for CIFAR-100 in two transcriptions that agree.
 """
 
+from codistill.recipes import on_cifar, on_gpu
+from codistill.recipes.claims import SIZES
 from codistill.run import Run
 from codistill.study import Row, Study
 
 STEPS = "step:at=0.3/0.6/0.9,by=0.1"  # epochs 60, 120, 180 of 200
-NEEDS_GPU = "A full run needs a GPU; --quick shows in a minute that it works here."
+AS_DML = {"weight": 1, "task_weight": 1, "temperature": 1}  # of KD: the loss of DML, from a frozen peer
 
 TABLE_2 = {
     "cifar100": (
@@ -32,20 +34,7 @@ TABLE_2 = {
 
 def cifar(data: str) -> Run:
     """The paper's settings on CIFAR."""
-    return Run(
-        data=data,
-        augment=("crop:pad=4", "flip"),
-        models=("resnet32",),
-        batch=64,
-        epochs=200,
-        optimizer="sgd",
-        learning_rate=0.1,
-        momentum=0.9,
-        nesterov=True,
-        weight_decay=5e-4,
-        schedule=STEPS,
-        checkpoint_every=10,
-    )
+    return on_cifar(data, "resnet32", batch=64, weight_decay=5e-4, schedule=STEPS)
 
 
 def market() -> Run:
@@ -80,16 +69,11 @@ def paper_pairs(data: str = "cifar100") -> Study:
         ("wrn28_10", "mobilenet"),
         ("wrn28_10", "wrn28_10"),
     )
-    return Study(
-        recipe=_named("paper_pairs", data, "cifar100"),
-        base=cifar(data),
-        rows=(Row("alone"), *(Row("dml", models=pair) for pair in pairs)),
-        seeds=(0, 1, 2),
-        stacked=False,
-        notes=(
-            NEEDS_GPU,
-            "The MobileNet's strides on 32x32 are ours (mobilenet:form=small): the paper's are not known.",
-        ),
+    return on_gpu(
+        _named("paper_pairs", data),
+        cifar(data),
+        (Row("alone"), *(Row("dml", models=pair) for pair in pairs)),
+        "The MobileNet's strides on 32x32 are ours (mobilenet:form=small): the paper's are not known.",
         published=TABLE_2.get(data, ()),
     )
 
@@ -100,23 +84,19 @@ def paper_distillation(data: str = "cifar100") -> Study:
     published = {
         "cifar100": ("ResNet-32 alone 68.99 [read2]; with WRN-28-10 in DML 70.73, with MobileNet in DML 71.10 [read2]",)
     }
-    return Study(
-        recipe=_named("paper_distillation", data, "cifar100"),
-        base=cifar(data),
-        rows=(
-            Row("alone"),
-            *(Row("kd", teacher=net, weight=1, task_weight=1, temperature=1) for net in teachers),
-            *(Row("kd", teacher=net) for net in teachers),
-            *(Row("dml", models=(net, "resnet32")) for net in teachers),
-        ),
-        seeds=(0, 1, 2),
-        stacked=False,
-        notes=(
-            NEEDS_GPU,
-            "The paper's columns of distillation are known from memory only and are not given here.",
-            "Distillation twice: with the loss of DML and a frozen peer, and with KD's usual weights and temperature; "
-            "the paper does not say which it took.",
-        ),
+    rows = (
+        Row("alone"),
+        *(Row("kd", teacher=net, **AS_DML) for net in teachers),
+        *(Row("kd", teacher=net) for net in teachers),
+        *(Row("dml", models=(net, "resnet32")) for net in teachers),
+    )
+    return on_gpu(
+        _named("paper_distillation", data),
+        cifar(data),
+        rows,
+        "The paper's columns of distillation are known from memory only and are not given here.",
+        "Distillation twice: with the loss of DML and a frozen peer, and with KD's usual weights and temperature; "
+        "the paper does not say which it took.",
         published=published.get(data, ()),
     )
 
@@ -124,44 +104,29 @@ def paper_distillation(data: str = "cifar100") -> Study:
 def paper_market() -> Study:
     """Tables 3 and 4 on Market-1501: MobileNets and InceptionV1 for re-identification, no pre-training."""
     mobilenet = "mobilenet:form=reid"
-    as_dml = {"weight": 1, "task_weight": 1, "temperature": 1}
-    return Study(
-        recipe="paper_market",
-        base=market(),
-        rows=(
-            Row("alone"),
-            Row("dml", peers=2),
-            Row("dml", models=("inception", mobilenet)),
-            Row("kd", teacher="inception", **as_dml),
-            Row("kd", teacher=mobilenet, **as_dml),
-        ),
-        seeds=(0, 1, 2),
-        stacked=False,
-        notes=(NEEDS_GPU, "The other entries of these tables are known from memory only and are not given here."),
-        published=(
-            "MobileNet alone, single query: mAP 46.07 [read]; taught by an equal frozen MobileNet: mAP 45.16 [read]",
-        ),
+    rows = (
+        Row("alone"),
+        Row("dml", peers=2),
+        Row("dml", models=("inception", mobilenet)),
+        Row("kd", teacher="inception", **AS_DML),
+        Row("kd", teacher=mobilenet, **AS_DML),
     )
+    note = "The other entries of these tables are known from memory only and are not given here."
+    figure = "MobileNet alone, single query: mAP 46.07 [read]; taught by an equal frozen MobileNet: mAP 45.16 [read]"
+    return on_gpu("paper_market", market(), rows, note, published=(figure,))
 
 
 def paper_cohorts() -> Study:
     """Figure 2: one to five MobileNets on Market-1501, single and with all features together."""
-    return Study(
-        recipe="paper_cohorts",
-        base=market(),
-        rows=(Row("alone"), *(Row("dml", peers=peers) for peers in range(2, 6))),
-        seeds=(0, 1, 2),
-        stacked=False,
-        notes=(NEEDS_GPU,),
-        published=(
-            "in words only: the mean mAP of single networks rises with their number and its spread shrinks; the "
-            "concatenated features of a DML cohort beat those of networks trained alone [read]",
-        ),
+    figure = (
+        "in words only: the mean mAP of single networks rises with their number and its spread shrinks; the "
+        "concatenated features of a DML cohort beat those of networks trained alone [read]"
     )
+    return on_gpu("paper_cohorts", market(), SIZES, published=(figure,))
 
 
-def _named(recipe: str, data: str, usual: str) -> str:
-    return recipe if data == usual else f"{recipe}:data={data}"
+def _named(recipe: str, data: str) -> str:
+    return recipe if data == "cifar100" else f"{recipe}:data={data}"
 
 
 __all__ = ["paper_cohorts", "paper_distillation", "paper_market", "paper_pairs"]

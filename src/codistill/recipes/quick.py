@@ -13,7 +13,9 @@ NETWORKS = {"wrn28_10": "wrn16_2", "resnet110": "resnet32", "preact_resnet18": "
 SIZES = {"bigru": {"hidden": 32, "embedding": 32}, "bilstm": {"hidden": 16, "embedding": 16}}  # of networks for text
 SIDE = 64  # of images, in pixels
 TEXTS = {"length": 64, "tokenizer": "words", "vocabulary": 1000}  # learning a tokenizer from all texts takes longer
-NOTE = f"A quick look: {EXAMPLES} examples, one epoch, smaller networks. It shows that all is in place, and no figure."
+NOTE = (
+    f"A quick look: {EXAMPLES} examples, one epoch, smaller networks. It shows that everything works; no figure counts."
+)
 
 
 def quick(study: Study) -> Study:

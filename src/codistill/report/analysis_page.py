@@ -1,7 +1,10 @@
 """The page of an analysis."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+
+import plotly.graph_objects as go
 
 from codistill.analysis import MADE_BY, Analysis
 from codistill.report.analysis_tables import WATCH, about, tables
@@ -16,7 +19,49 @@ from codistill.report.plots.analysis import (
 )
 
 TITLE = "Why it works: minima, posteriors and peers"
-_BAND = "the line is the mean over networks and seeds, the band goes from the lowest to the highest network"
+BAND = "the line is the mean over networks and seeds, the band goes from the lowest to the highest network"
+
+# The key of the section, title, figure and caption.
+FIGURES: tuple[tuple[str, str, Callable[[Analysis], go.Figure | None], str], ...] = (
+    (
+        "noise",
+        "Training loss under noise",
+        noise_figure,
+        f"The same noise for all networks; {BAND}. The later a curve rises, the wider is the minimum.",
+    ),
+    (
+        "sure",
+        "Sorted posteriors",
+        posterior_figure,
+        f"Mean probability by rank; {BAND}. What the first rank loses the others gain.",
+    ),
+    (
+        "peers",
+        "Divergence and agreement of peers",
+        peers_figure,
+        "Mean over pairs and seeds with a band of one standard deviation; networks trained alone to compare.",
+    ),
+    (
+        "around",
+        "Along a random direction",
+        line_figure,
+        f"Training loss at w + a d, each filter of d as long as the network's; {BAND}.",
+    ),
+    (
+        "around",
+        "On a plane",
+        plane_figure,
+        "Training loss around the first network of each method's first seed, along two such directions, the "
+        "same for all (before they are scaled); on a logarithmic scale.",
+    ),
+    (
+        "around",
+        "From one peer to another",
+        path_figure,
+        "Training loss on the straight line between two networks of a run, batch norm's statistics estimated "
+        f"again at each point; {BAND}. A hill says that they are in different valleys.",
+    ),
+)
 
 
 def write_analysis(analysis: Analysis, path: Path, command: str = "") -> Path:
@@ -29,36 +74,17 @@ def write_analysis(analysis: Analysis, path: Path, command: str = "") -> Path:
 
     Returns: `path`.
     """
-    plots = {
-        "noise": figures(
-            (
-                "Training loss under noise",
-                f"The same noise for all networks; {_BAND}. The later a curve rises, the wider is the minimum.",
-                noise_figure(analysis),
-            )
-        ),
-        "sure": figures(
-            (
-                "Sorted posteriors",
-                f"Mean probability by rank; {_BAND}. What the first rank loses the others gain.",
-                posterior_figure(analysis),
-            )
-        ),
-        "peers": figures(
-            (
-                "Divergence and agreement of peers",
-                "Mean over pairs and seeds with a band of one standard deviation; networks trained alone to compare.",
-                peers_figure(analysis),
-            )
-        ),
-    }
+
+    def drawn(section: str) -> list[Figure]:
+        return figures(*((title, caption, draw(analysis)) for key, title, draw, caption in FIGURES if key == section))
+
     settings = {**asdict(analysis.settings), "folders": analysis.folders, "device": analysis.device}
     sections = [
         *(
-            Section(table.title, table.key, table=table, style="measures", figures=plots.get(table.key, ()))
+            Section(table.title, table.key, table=table, style="measures", figures=drawn(table.key))
             for table in tables(analysis)
         ),
-        Section("What does the loss look like around a solution?", "around", figures=_surroundings(analysis)),
+        Section("What does the loss look like around a solution?", "around", figures=drawn("around")),
         Section(WATCH, findings=analysis.findings),
         settings_section(settings, analysis.versions, command),
     ]
@@ -70,28 +96,6 @@ def is_analysis(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
         start = file.read(2000)
     return f"<title>{TITLE}</title>" in start or f'"made_by": "{MADE_BY}"' in start
-
-
-def _surroundings(analysis: Analysis) -> list[Figure]:
-    return figures(
-        (
-            "Along a random direction",
-            f"Training loss at w + a d, each filter of d as long as the network's; {_BAND}.",
-            line_figure(analysis),
-        ),
-        (
-            "On a plane",
-            "Training loss around the first network of each method's first seed, along two such directions, the "
-            "same for all (before they are scaled); on a logarithmic scale.",
-            plane_figure(analysis),
-        ),
-        (
-            "From one peer to another",
-            "Training loss on the straight way between two networks of a run, batch norm's statistics measured "
-            f"anew; {_BAND}. A hill says that they are in different valleys.",
-            path_figure(analysis),
-        ),
-    )
 
 
 __all__ = ["TITLE", "is_analysis", "write_analysis"]

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from codistill.analysis import Analysis
 from codistill.analysis.seeds import Mean, MethodMeans
-from codistill.report.numbers import MISSING, count, figure, listed
+from codistill.report.numbers import MISSING, figure, listed
+from codistill.report.prose import sentences
 from codistill.report.quantities import FIT, NOISE, RANKED, SHARP, SURE, Quantity
 from codistill.report.table import Cell, Column, Row, Table, terminal
 
@@ -43,26 +44,9 @@ def tables(analysis: Analysis) -> list[Table]:
 
 def about(analysis: Analysis) -> list[str]:
     """What was measured, in sentences."""
-    n, networks = analysis.n, analysis.networks
-    seeds = {network.seed for network in networks}
-    said = [
-        f"Looked at: {count(len(networks), 'network')}, at most the first {analysis.settings.networks} of each run, "
-        f"{count(len(seeds), 'seed')}, data {analysis.data}.",
-        f"Noise, sharpness, curvature and surfaces: the training loss of {count(n.shaken, 'training example')}; "
-        f"losses, accuracies and posteriors: {n.train} training and {count(n.test, 'test example')}.",
-    ]
-    if analysis.baseline is None:
-        said.append("There are no networks trained alone among these runs, so nothing is compared with a baseline.")
-    else:
-        said.append(
-            "Below each number its difference from the same networks (seed, number and kind) trained alone ± half of "
-            "the 95 % interval over seeds; an interval of few seeds is wide, and among many one or "
-            "two leave out zero by chance."
-        )
-    whys = {trace.how: trace.why for network in networks if (trace := network.hessian_detail)}
-    if "finite differences" in whys:
-        said.append(f"The Hessian's trace is from differences of gradients: {whys['finite differences']}.")
-    return said
+    traces = (network.hessian_detail for network in analysis.networks)
+    why = next((trace.why for trace in traces if trace and trace.how == "finite differences"), "")
+    return sentences("analysis.txt", analysis=analysis, why=why)
 
 
 def _quantities(analysis: Analysis, key: str, title: str, quantities: Sequence[Quantity]) -> Table | None:
@@ -152,7 +136,7 @@ def _peers(analysis: Analysis) -> Table | None:
         "Imitation/task: what peers learn from others beside what they learn from labels, as parts of the loss.",
     )
     columns = tuple(map(Column, ("Method", "Divergence", "Agreement", "Imitation/task, %")))
-    title = "What do peers make of each other, from the first epoch to the last?"
+    title = "How far do peers differ, from the first epoch to the last?"
     return Table(title, columns, tuple(rows), (), notes, "peers")
 
 

@@ -47,12 +47,7 @@ class Measure:
 ACCURACY = Measure("accuracy", "Acc. %", "accuracy")
 SEVERAL_LABELS = Measure("map", "mAP %", "mAP")
 RETRIEVAL = Measure(
-    "map",
-    "mAP %",
-    "mAP",
-    "test query",
-    "queries",
-    "of a search with the features of a cohort's networks side by side",
+    "map", "mAP %", "mAP", "test query", "queries", "of a search with the features of a cohort's networks side by side"
 )
 
 

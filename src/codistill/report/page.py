@@ -1,14 +1,13 @@
 """One self-contained page: it loads nothing, and a policy in it forbids it to."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import plotly.graph_objects as go
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from codistill.analysis.judge import Finding
+from codistill.report.prose import environment, plain
 from codistill.report.table import Cell, Column, Row, Table
 
 
@@ -76,7 +75,7 @@ def write_page(path: Path, title: str, lead: Sequence[str], sections: Iterable[S
 
     full = [section for section in sections if not section.empty]
     plotly = get_plotlyjs() if any(section.figures for section in full) else ""
-    html = _environment().get_template("page.html").render(title=title, lead=lead, sections=full, plotly=plotly)
+    html = environment().get_template("page.html").render(title=title, lead=lead, sections=full, plotly=plotly)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
     return path
@@ -99,22 +98,5 @@ def settings_section(settings: Mapping[str, object], versions: Mapping[str, str]
     return Section("Settings", command=command, values={"": settings, "Versions": versions})
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("codistill.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(plain=_plain, label=lambda column: f"{column.title}\n{column.detail}".strip())
-    return environment
-
-
 def _value(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else _plain(value)
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else plain(value)

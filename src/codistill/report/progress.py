@@ -1,20 +1,13 @@
 """The progress of records on a terminal: a live bar, or a line now and then where there is no terminal."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from codistill.training.records import Record
 
@@ -100,7 +93,7 @@ class _Shown:
                 self.said = record.step * PLAIN_LINES // record.steps
                 self.console.print(f"  step {record.step} of {record.steps}: {note}")
         elif record.kind == "timing":
-            self.console.print("Timing each method apart from the others ...")
+            self.console.print("Timing each method separately ...")
         elif record.kind == "end" and "parts" in facts and facts["part"] == facts["parts"]:
             self.bar.stop()
 
@@ -111,7 +104,7 @@ class _Shown:
         what = f"{facts['networks']} networks" + (f", {', '.join(facts['methods'])}" if "methods" in facts else "")
         self.console.print(f"{part}{what} on {facts['device']}; {executed(facts)}")
         if record.step:
-            self.console.print(f"  going on from step {record.step} of {record.steps}")
+            self.console.print(f"  resuming from step {record.step} of {record.steps}")
         if self.task is not None:
             self.bar.remove_task(self.task)
         self.task = self.bar.add_task(
@@ -119,7 +112,7 @@ class _Shown:
         )
 
 
-def executed(facts: dict[str, Any]) -> str:
+def executed(facts: Mapping[str, Any]) -> str:
     """How peers are run, and why, in words."""
     how = {"stack": "like networks run as one stack", "loop": "networks run one after the other"}[facts["execute"]]
     timing = facts.get("timing") or {}

@@ -26,7 +26,7 @@ FIT = (
     Quantity(
         "train_loss",
         "Train loss",
-        "plain cross-entropy on examples it was trained on, eval mode, no augmentation; nats",
+        "cross-entropy on training examples, eval mode, no augmentation; nats",
         "Training loss",
     ),
     Quantity("test_loss", "Test loss", "the same on the test part", "Test loss"),
@@ -47,38 +47,22 @@ NOISE = (
         "Rise under relative noise",
     ),
     Quantity(
-        "weight_norm",
-        "Weight norm",
-        "length of all weights together; absolute noise is felt less by longer weights",
-        "Weight norm",
+        "weight_norm", "Weight norm", "length of all weights; absolute noise moves longer weights less", "Weight norm"
     ),
 )
 SHARP = (
     Quantity(
-        "sharpness",
-        "SAM",
-        "rise of the training loss after one step of length ρ along the gradient; nats",
-        "SAM's sharpness",
+        "sharpness", "SAM", "rise of the training loss after one step of length ρ uphill; nats", "SAM's sharpness"
     ),
-    Quantity(
-        "sharpness_relative",
-        "SAM, relative",
-        "the same with steps in units of the filters' norms",
-        "Relative sharpness",
-    ),
-    Quantity(
-        "hessian",
-        "Hessian trace",
-        "sum of the curvatures of the training loss, by Hutchinson's estimator",
-        "Hessian trace",
-    ),
+    Quantity("sharpness_relative", "SAM, relative", "the same in units of the filters' norms", "Relative sharpness"),
+    Quantity("hessian", "Hessian trace", "sum of the loss's curvatures, by Hutchinson's estimator", "Hessian trace"),
     Quantity("weight_norm", "Weight norm", "length of all weights; where it differs, compare the relative forms"),
 )
 SURE = (
     Quantity(
         "train_entropy",
         "Entropy, train",
-        "mean of -Σ p log p of the posteriors; nats, higher is less certain",
+        "mean of -Σ p log p; nats, higher is less certain",
         "Entropy on training examples",
     ),
     Quantity("test_entropy", "Entropy, test", "the same on the test part", "Entropy on test examples"),

@@ -130,11 +130,11 @@ def similarity_section(results: Iterable[Result]) -> Section:
         for method, pairs in pairs_of(results).items()
     ]
     said = (
-        "Two networks of a cohort on the same examples, the mean over pairs and seeds. The more alike they are, the "
-        "less an ensemble of them brings. Error correlation: 1 where they err on the very same examples, 0 as if by "
+        "Two networks of a cohort on the same examples, the mean over pairs and seeds. The more similar they are, the "
+        "less an ensemble of them gains. Error correlation: 1 where they err on exactly the same examples, 0 as if by "
         "chance; KL and JS: how far their posteriors are apart."
     )
-    title = "How alike the networks of a cohort are"
+    title = "Similarity of the networks of a cohort"
     return Section(title, paragraphs=(said,) if records else (), table=records_table(title, records))
 
 
@@ -147,10 +147,4 @@ def results_section(results: Iterable[Result]) -> Section:
     return Section(title, table=records_table(title, records), folded=True)
 
 
-__all__ = [
-    "imitation_section",
-    "learning_curves",
-    "results_section",
-    "similarity_section",
-    "write_run_report",
-]
+__all__ = ["imitation_section", "learning_curves", "results_section", "similarity_section", "write_run_report"]

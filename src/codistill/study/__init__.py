@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import json
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -72,34 +72,18 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
     """
     folder = Path(folder)
     if not go_on and folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is there already: resume it, or choose another name")
-    begun = (folder / "study.json").exists()
-    todo = parts(study, folder)
+        raise FileExistsError(f"{folder} already exists: resume it, or choose another name")
+    todo, about = parts(study, folder), folder / "study.json"
     teachers = _teacher_folders(study, todo)
-    for number, part in enumerate(todo):
-        if (part.folder / "results.jsonl").exists():
-            continue
-        seeds = {run.seed for run in part.runs}
-        known = teachers[min(seeds)] if part.waits else {}
-        records = (
-            resume(part.folder, teachers=known, part=study.part)
-            if (part.folder / "runs.json").exists()
-            else train(part.runs, part.folder, teachers=known, part=study.part)
-        )
-        for record in logged(records, part.folder):
-            if not begun:  # only now: invalid settings leave no folder behind
+    for number, part in enumerate(todo, start=1):
+        methods = sorted({str(run.method) for run in part.runs})
+        for record in _trained(study, part, teachers[min(run.seed for run in part.runs)]):
+            if not about.exists():  # only now: invalid settings leave no folder behind
                 text = json.dumps({**study.as_dict(), "command": command, "versions": versions()}, indent=1) + "\n"
-                (folder / "study.json").write_text(text, encoding="utf-8")
-                begun = True
-            where = {"part": number + 1, "parts": len(todo), "methods": sorted({str(r.method) for r in part.runs})}
-            yield Record(record.kind, record.step, record.steps, record.terms, record.lines, {**record.facts, **where})
-    names = {entry.run: entry.name for entry in study.entries}
-    rows = [
-        {"entry": names[runs[row["number"]].replace(seed=study.base.seed)], **row}
-        for part in todo
-        for runs in [list(peers_by_run(part.runs))]
-        for row in read_lines(part.folder / "results.jsonl")
-    ]
+                about.write_text(text, encoding="utf-8")
+            facts = {**record.facts, "part": number, "parts": len(todo), "methods": methods}
+            yield dataclasses.replace(record, facts=facts)
+    rows = list(_results(study, todo))
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     costs = folder / "costs.json"
     if not costs.exists():
@@ -107,13 +91,33 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
             yield Record("timing", 0, 0)
         costs.write_text(json.dumps(measure_costs(study, teachers), indent=1) + "\n", encoding="utf-8")
     table = dataclasses.replace(
-        summary(study, [result_from_json(row) for row in rows], json.loads(costs.read_text(encoding="utf-8"))),
+        summary(study, list(map(result_from_json, rows)), json.loads(costs.read_text(encoding="utf-8"))),
         settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
-        command=command or json.loads((folder / "study.json").read_text(encoding="utf-8")).get("command", ""),
+        command=command or json.loads(about.read_text(encoding="utf-8")).get("command", ""),
         versions=versions(),
     )
     (folder / "summary.json").write_text(table.to_json(), encoding="utf-8")
-    yield Record("summary", 0, 0, facts=table.as_dict())
+    yield Record("summary", 0, 0, facts=dict(table.as_dict()))
+
+
+def _trained(study: Study, part: Part, teachers: Mapping[str, Path]) -> Iterator[Record]:
+    """Train or resume a part; nothing where it is finished."""
+    if (part.folder / "results.jsonl").exists():
+        return
+    known = teachers if part.waits else {}
+    if (part.folder / "runs.json").exists():
+        yield from logged(resume(part.folder, teachers=known, part=study.part), part.folder)
+    else:
+        yield from logged(train(part.runs, part.folder, teachers=known, part=study.part), part.folder)
+
+
+def _results(study: Study, todo: Sequence[Part]) -> Iterator[Mapping[str, Any]]:
+    """The rows of all parts, each with its entry."""
+    names = {entry.run: entry.name for entry in study.entries}
+    for part in todo:
+        runs = list(peers_by_run(part.runs))
+        for row in read_lines(part.folder / "results.jsonl"):
+            yield {"entry": names[runs[row["number"]].replace(seed=study.base.seed)], **row}
 
 
 def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, dict[str, Path]]:
@@ -136,10 +140,10 @@ def teachers_of(folder: Path) -> dict[str, Path]:
     return {} if part is None else _teacher_folders(study, todo)[min(run.seed for run in part.runs)]
 
 
-def log_of(study: Study, folder: Path) -> list[dict[str, Any]]:
+def log_of(study: Study, folder: Path) -> list[Mapping[str, Any]]:
     """All epochs' lines, each with the name of its entry as its method."""
     names = {entry.run.replace(seed=0): entry.name for entry in study.entries}
-    lines: list[dict[str, Any]] = []
+    lines: list[Mapping[str, Any]] = []
     for part in parts(study, folder):
         entries = {run.name: names[run.replace(seed=0)] for run in part.runs}
         found = read_lines(part.folder / "log.jsonl")

@@ -193,7 +193,7 @@ def _check_entries(entries: Sequence[Entry]) -> None:
     for number, entry in enumerate(entries):
         _check_method(entry.run)
         if any(entry.run == other.run or entry.name == other.name for other in entries[:number]):
-            raise ValueError(f"{entry.name!r} is there twice: leave one out")
+            raise ValueError(f"{entry.name!r} is given twice: leave one out")
         if entry.teacher == BASELINE and entry.run.peers < 2 and methods.find(entry.method).needs.teacher != "past":
             raise ValueError(
                 f"peers=1: {entry.name!r} needs a teacher other than the student's own twin, but only one network is "

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import plotly.graph_objects as go
@@ -37,16 +38,16 @@ class Panel:
 def noise_figure(analysis: Analysis) -> go.Figure | None:
     """Training loss by size of the noise, absolute and relative."""
 
-    def absolute(network: NetworkMeasures) -> Course | None:
-        noise = network.noise_detail
+    details = {"σ, absolute": "noise_detail", "σ, relative to each filter": "noise_relative_detail"}
+
+    def losses(network: NetworkMeasures, name: str) -> Course | None:
+        noise = getattr(network, name)
         return None if noise is None else (noise.sizes, [_positive(v) for v in noise.loss])
 
-    def relative(network: NetworkMeasures) -> Course | None:
-        noise = network.noise_relative_detail
-        return None if noise is None else (noise.sizes, [_positive(v) for v in noise.loss])
-
-    courses = {"σ, absolute": absolute, "σ, relative to each filter": relative}
-    panels = [Panel(title, "Training loss, nats", _curves(analysis.networks, of)) for title, of in courses.items()]
+    panels = [
+        Panel(title, "Training loss, nats", _curves(analysis.networks, partial(losses, name=name)))
+        for title, name in details.items()
+    ]
     figure = _side_by_side(analysis, panels, log=True, height=340)
     return None if figure is None else figure.update_xaxes(type="log")
 

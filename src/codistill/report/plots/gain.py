@@ -23,10 +23,7 @@ def gain_figure(summary: Summary) -> go.Figure | None:
         _mean(figure, gain, number, style[row.method], name_of(row))
     names = [name_of(row, 18) for row, _ in gains]
     figure.update_yaxes(
-        tickvals=list(range(len(gains))),
-        ticktext=names,
-        range=[len(gains) - 0.45, -0.55],
-        fixedrange=True,
+        tickvals=list(range(len(gains))), ticktext=names, range=[len(gains) - 0.45, -0.55], fixedrange=True
     )
     dress(figure, 90 + max(62, 20 * max(1 + name.count("<br>") for name in names)) * len(gains))
     figure.update_yaxes(showgrid=False)

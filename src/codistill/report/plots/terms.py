@@ -1,7 +1,8 @@
 """Terms of the loss over the epochs."""
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -25,23 +26,13 @@ Values = dict[int, list[float]]  # over networks and seeds, by epoch
 def learning_figure(log: Iterable[Line], summary: Summary | None = None) -> go.Figure | None:
     """Each term by epoch, one line per method: mean over networks and seeds, with a band of one sd."""
     by_term = _by_term(log)
-    if not by_term:
-        return None
-    legends = _legends(dict.fromkeys(method for by in by_term.values() for method in by), summary)
     terms = sorted(by_term, key=lambda term: list(_TERMS).index(term) if term in _TERMS else len(_TERMS))[:_MOST_TERMS]
-    figure = make_subplots(rows=len(terms), cols=1, shared_xaxes=True, vertical_spacing=0.14 / len(terms))
-    named: set[str] = set()
-    for number, term in enumerate(terms, start=1):
-        for method, legend in legends.items():
-            if values := by_term[term].get(method):
-                curve = spreading(sorted(values), [values[epoch] for epoch in sorted(values)])
-                draw(figure, curve, legend, row=number, first=method not in named, at="epoch ")
-                named.add(method)
-        title = _TERMS.get(term, f"{escaped(term)} loss")
-        figure.update_yaxes(title_text=title, rangemode="tozero", row=number, col=1)
-    dress(figure, 60 + 240 * len(terms) + legend_height([*legends]), len(legends))
-    figure.update_xaxes(**epoch_ticks(epoch for by in by_term.values() for values in by.values() for epoch in values))
-    return figure.update_xaxes(title_text="Epoch", row=len(terms), col=1)
+    figure = _figure([by_term[term] for term in terms], summary)
+    if figure is not None:
+        for number, term in enumerate(terms, start=1):
+            title = _TERMS.get(term, f"{escaped(term)} loss")
+            figure.update_yaxes(title_text=title, rangemode="tozero", row=number, col=1)
+    return figure
 
 
 def ratio_figure(log: Iterable[Line], summary: Summary | None = None) -> go.Figure | None:
@@ -50,26 +41,39 @@ def ratio_figure(log: Iterable[Line], summary: Summary | None = None) -> go.Figu
     for line in _epochs(log):
         if percents := [100 * v for v in ratios(EpochLine.from_json(line)) if known(v)]:
             by_method[_method(line)][int(line["epoch"])] += percents
-    if not by_method:
+    figure = _figure([by_method] if by_method else [], summary, positive=True)
+    return None if figure is None else figure.update_yaxes(title_text="Imitation / task, %", type="log")
+
+
+def _figure(
+    rows: Sequence[Mapping[str, Values]], summary: Summary | None, *, positive: bool = False
+) -> go.Figure | None:
+    """Values of each method by epoch, one subplot below the other; None without any.
+
+    With ``positive``, a band ends at a method's least value above zero: for a logarithmic axis.
+    """
+    if not rows:
         return None
-    legends = _legends(by_method, summary)
-    figure = make_subplots(rows=1, cols=1)
-    for method, values in by_method.items():
-        least = min((v for column in values.values() for v in column if v > 0), default=1.0)
-        draw(
-            figure, spreading(sorted(values), [values[e] for e in sorted(values)], least), legends[method], at="epoch "
-        )
-    dress(figure, 300 + legend_height([*by_method]), len(by_method))
-    figure.update_yaxes(title_text="Imitation / task, %", type="log")
-    return figure.update_xaxes(
-        title_text="Epoch", **epoch_ticks(epoch for values in by_method.values() for epoch in values)
-    )
+    legends = _legends(dict.fromkeys(method for by_method in rows for method in by_method), summary)
+    figure = make_subplots(rows=len(rows), cols=1, shared_xaxes=True, vertical_spacing=0.14 / len(rows))
+    named: set[str] = set()
+    for number, by_method in enumerate(rows, start=1):
+        for method, legend in legends.items():
+            if values := by_method.get(method):
+                columns = [values[epoch] for epoch in sorted(values)]
+                least = min((v for column in columns for v in column if v > 0), default=1.0) if positive else -math.inf
+                curve = spreading(sorted(values), columns, least)
+                draw(figure, curve, legend, row=number, first=method not in named, at="epoch ")
+                named.add(method)
+    dress(figure, 60 + 240 * len(rows) + legend_height([*legends]), len(legends))
+    figure.update_xaxes(**epoch_ticks(epoch for by in rows for values in by.values() for epoch in values))
+    return figure.update_xaxes(title_text="Epoch", row=len(rows), col=1)
 
 
 def _legends(methods: Iterable[str], summary: Summary | None) -> dict[str, Legend]:
     """Of each method, in a summary's order where there is one."""
     rows = {row.method: row for row in summary.rows} if summary else {}
-    names = {**{method: name_of(row) for method, row in rows.items()}}
+    names = {method: name_of(row) for method, row in rows.items()}
     given = list(methods)
     order = [method for method in rows if method in given] + [method for method in given if method not in rows]
     style = styles([*rows, *order], summary.baseline if summary else None)
