@@ -42,8 +42,8 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 format: $(STAMP)
+	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
-	$(BIN)/ruff check --fix .
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
