@@ -3,11 +3,12 @@
 # make lint         format, lint and type check alone
 # make suite        the tests alone: make suite JOBS=8 TESTS="tests/losses tests/test_graph.py"
 # make coverage     the tests, with the share of lines and branches that they run
-# make format       formats, and mends what the linter can mend
+# make format       mends what the linter can mend, and formats
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+CONSTRAINTS ?= constraints.txt
 JOBS   ?= 2
 TESTS  ?= tests
 PYTEST  = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist=worksteal
@@ -18,11 +19,11 @@ PYTEST  = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 help:
 	@sed -n 's/^# //p' Makefile
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "codistill needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 
 quickstart: $(STAMP)
