@@ -3,6 +3,7 @@
 python -m codistill.cli.docs methods > docs/methods.md
 python -m codistill.cli.docs recipes > docs/recipes.md
 python -m codistill.cli.docs metrics > docs/metrics.md
+python -m codistill.cli.docs names > docs/names.md
 """
 
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from codistill import methods
-from codistill.cli.listing import RecipeRow, command, method_rows, recipe_rows
+from codistill.cli.listing import CLASSES, RecipeRow, command, method_rows, name_rows, parameters, recipe_rows
 from codistill.methods import Needs
 from codistill.metrics import described
 from codistill.spec import Spec
@@ -71,6 +72,17 @@ Averaged queries are the mean embeddings of all queries of one identity and came
 
 This page is made by `python -m codistill.cli.docs metrics > docs/metrics.md`.
 """
+NAMES = """# Names
+
+What a setting may name besides [methods](methods.md), [data sets](data.md) and [recipes](recipes.md), with the options
+and their defaults: `resnet32:shortcut=b`, `dml:divergence=js,graph=ring`, `--augment crop:pad=2 flip`. Each is found in
+its folder; [extending.md](extending.md) says how to add one.
+
+This page is made by `python -m codistill.cli.docs names > docs/names.md`; `codistill list divergences` and the like
+print the same rows.
+"""
+KINDS = {"divergences": "divergence=", "graphs": "graph=", "augmentations": "--augment", "schedules": "--schedule"}
+
 WHERE = {"decisions": "all but retrieval", "labels": "several labels", "pairs": "pairs"}
 
 
@@ -81,9 +93,10 @@ def methods_page(results: Path = RESULTS) -> str:
     lines = [METHODS.format(page=page), _cells(titles), _cells(["---"] * len(titles))]
     for row in method_rows():
         about = f"{row.summary} `{row.equation}`" if row.equation else row.summary
-        options = f"`{row.options}`" if row.options else ""
         ours = gains.get(row.name, "-")
-        lines.append(_cells((f"`{row.name}`", about, options, row.needs, row.cost, row.published or "-", ours)))
+        lines.append(
+            _cells((f"`{row.name}`", about, _code(row.options), row.needs, row.cost, row.published or "-", ours))
+        )
     return "\n".join(lines) + "\n" + _refused()
 
 
@@ -157,6 +170,25 @@ def metrics_page() -> str:
     return "\n".join([METRICS, *map(_cells, (titles, ["---"] * len(titles), *rows))]) + "\n"
 
 
+def names_page() -> str:
+    """``docs/names.md``."""
+    titles = ("name", "what it is", "options", *(f"parameters, {n} classes" for n in CLASSES), "counted for")
+    rows = []
+    for name, options, summary in name_rows("models"):
+        counts, inputs = parameters(name)
+        numbers = [f"{count:,}" for count in counts] or ["-"] * len(CLASSES)
+        rows.append((f"`{name}`", summary, _code(options), *numbers, inputs or "-"))
+    lines = [NAMES, "## models: `--models`", "", *map(_cells, (titles, ["---"] * len(titles), *rows))]
+    for kind, setting in KINDS.items():
+        lines += ["", f"## {kind}: `{setting}`", "", *map(_cells, (titles[:3], ["---"] * 3))]
+        lines += [_cells((f"`{name}`", summary, _code(options))) for name, options, summary in name_rows(kind)]
+    return "\n".join(lines) + "\n"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
 def _settings(study: Study) -> list[str]:
     run = study.base
     rate = f"{run.optimizer}, rate {run.learning_rate:g}, decay {run.weight_decay:g}, {run.schedule}"
@@ -171,10 +203,10 @@ def _settings(study: Study) -> list[str]:
     ]
 
 
-PAGES = {"methods": methods_page, "recipes": recipes_page, "metrics": metrics_page}
+PAGES = {"methods": methods_page, "recipes": recipes_page, "metrics": metrics_page, "names": names_page}
 
 if __name__ == "__main__":
     sys.stdout.write(PAGES[sys.argv[1]]())
 
 
-__all__ = ["methods_page", "metrics_page", "recipes_page"]
+__all__ = ["methods_page", "metrics_page", "names_page", "recipes_page"]
