@@ -55,21 +55,21 @@ def test_columns_stand_in_this_order_with_others_between_them(table, titles):
 
 
 def test_a_metric_is_added_by_its_file_alone(tmp_path, monkeypatch):
-    (tmp_path / "margin.py").write_text(
+    (tmp_path / "own_margin.py").write_text(
         "from codistill.metrics import Metric\n"
-        "def margin(logits, labels):\n"
+        "def own_margin(logits, labels):\n"
         "    top = logits.topk(2, dim=-1).values\n"
         "    return (top[..., 0] - top[..., 1]).mean(-1)\n"
-        "METRICS = (Metric('margin', margin, 99, 'gap', title='margin', tables='classes', unit=''),)\n"
+        "METRICS = (Metric('own_margin', own_margin, 99, 'gap', title='own margin', tables='classes', unit=''),)\n"
     )
     monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
     described.cache_clear()
     try:
         logits = torch.tensor([[[3.0, 1.0], [0.0, 1.0]]])
         (row,) = measure_networks(logits, torch.tensor([0, 1]))
-        assert row["margin"] == pytest.approx(1.5)
-        assert "margin" in averaged()
-        assert "margin" in [m.key for m in columns("classes")]
+        assert row["own_margin"] == pytest.approx(1.5)
+        assert "own_margin" in averaged()
+        assert "own_margin" in [m.key for m in columns("classes")]
     finally:
         described.cache_clear()
-        sys.modules.pop("codistill.metrics.margin", None)
+        sys.modules.pop("codistill.metrics.own_margin", None)
