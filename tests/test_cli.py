@@ -54,7 +54,7 @@ def refusal(*words):
 
 def process(*words):
     return subprocess.Popen(
-        [sys.executable, "-m", "codistill.cli", *words],
+        [sys.executable, "-m", "codistill", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

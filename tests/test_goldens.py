@@ -7,6 +7,8 @@ import pytest
 
 from goldens import record
 
+RECORD = "python tests/goldens/record.py --only"
+
 
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory):
@@ -27,7 +29,7 @@ class TestGoldens:
     def test_the_numbers_are_those_that_were_recorded(self, name, fresh):
         machine, stored = record.read(name)
         moved = record.terms_that_moved(stored, fresh(name), exact=machine == record.machine())
-        assert not moved, "\n".join([f"{name}: record.py --only {name} if this is meant", *moved])
+        assert not moved, "\n".join([f"{name}: {RECORD} {name} if this is meant", *moved])
 
     def test_the_digests_are_those_that_were_recorded(self, name, fresh):
         machine, stored = record.read(name)
@@ -36,7 +38,7 @@ class TestGoldens:
             differ = [f"{k}: {machine.get(k)} -> {here[k]}" for k in here if machine.get(k) != here[k]]
             pytest.skip(f"recorded on another machine ({', '.join(differ)})")
         moved = record.digests_that_moved(stored, fresh(name))
-        assert not moved, "\n".join([f"{name}: record.py --only {name} if this is meant", *moved])
+        assert not moved, "\n".join([f"{name}: {RECORD} {name} if this is meant", *moved])
 
 
 def test_a_resumed_run_ended_as_the_unbroken_one():
@@ -52,7 +54,10 @@ def test_settings_are_not_refused():
 
 
 def test_there_is_a_file_for_everything_that_is_recorded_and_no_other():
-    assert {path.stem for path in record.DATA.glob("*.json")} == set(record.names())
+    files = {path.stem for path in record.DATA.glob("*.json")}
+    missing = sorted(set(record.names()) - files)
+    assert not missing, f"not recorded yet: {RECORD} {' '.join(missing)}"
+    assert not files - set(record.names()), "without --only, record.py removes what is recorded no more"
 
 
 def test_a_change_of_the_last_bit_is_seen_here_and_no_change_within_the_tolerance_elsewhere():

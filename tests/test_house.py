@@ -13,7 +13,7 @@ from types import FunctionType
 import pytest
 
 from codistill import discovery
-from codistill.cli.docs import methods_page, recipes_page
+from codistill.cli.docs import methods_page, names_page, recipes_page
 from codistill.report.markdown import short
 from codistill.spec import Spec
 from codistill.study import Summary
@@ -43,7 +43,11 @@ def part_of(module):
 
 
 def module_of(path):
-    return ".".join(("codistill", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
+    return (
+        ".".join(("codistill", *path.relative_to(SOURCE).with_suffix("").parts))
+        .removesuffix(".__init__")
+        .removesuffix(".__main__")
+    )
 
 
 def imported(path):
@@ -130,12 +134,15 @@ def test_a_method_s_file_is_short():
     assert not {name: n for name, n in long.items() if name != "__init__.py"}
 
 
+PAPER = r"arXiv:\d{4}\.\d{4,5}|\b(CVPR|ICCV|ECCV|ICLR|ICML|NeurIPS|AAAI|[Oo]urs)\b"
+
+
 @pytest.mark.parametrize("name", discovery.available("codistill.methods"))
 def test_a_method_says_its_equation_and_its_paper(name):
     assert (SOURCE / "methods" / f"{name}.py").exists()
     found, _ = discovery.find("codistill.methods", Spec(name))
-    assert re.search(r"\bL(_\w+)? =", found.__doc__), "no equation, L_i = ..."
-    assert re.search(r"arXiv:\d{4}\.\d{4,5}|\b(CVPR|ICCV|ECCV|ICLR|ICML|NeurIPS|AAAI)\b", found.__doc__), "no paper"
+    assert re.search(r"\bL(_\w+)? =", found.__doc__), "no equation: write L_i = ..."
+    assert re.search(PAPER, found.__doc__), "no paper: name it, or say that the method is ours"
     assert found.title
 
 
@@ -205,3 +212,8 @@ def test_the_page_of_methods_is_what_the_methods_say():
 
 def test_the_page_of_recipes_is_what_the_recipes_say():
     assert (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8") == recipes_page()
+
+
+def test_the_page_of_names_is_what_the_folders_hold():
+    text = (ROOT / "docs" / "names.md").read_text(encoding="utf-8")
+    assert text == names_page(), "run python -m codistill.cli.docs names > docs/names.md"

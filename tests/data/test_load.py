@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,13 @@ def own(tmp_path, monkeypatch):
 
 def test_the_folder_is_the_list_of_data_sets():
     pictures = "cifar10 cifar100 digits fashion_mnist folder imagenet market1501 mnist omniglot"
-    assert available("codistill.data") == sorted([*pictures.split(), "hf", "imdb", "nsmc", "table"])
+    assert {*pictures.split(), "hf", "imdb", "nsmc", "table"} <= set(available("codistill.data"))
+
+
+def test_every_data_set_has_a_row_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = " ".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    assert not [name for name in available("codistill.data") if not re.search(rf"`{name}[`:]", rows)]
 
 
 def test_a_data_set_is_found_by_name():

@@ -186,10 +186,11 @@ class Report:
 
 @dataclass
 class List:
-    """List the methods, models, data sets or recipes."""
+    """List the methods, models, data sets, recipes, divergences, graphs, augmentations or schedules."""
 
-    what: Positional[Literal["methods", "models", "data", "recipes"]]
-    """What to list."""
+    what: Positional[
+        Literal["methods", "models", "data", "recipes", "divergences", "graphs", "augmentations", "schedules"]
+    ]
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill.cli.listing import listing

@@ -3,19 +3,21 @@
 python -m codistill.cli.docs methods > docs/methods.md
 python -m codistill.cli.docs recipes > docs/recipes.md
 python -m codistill.cli.docs metrics > docs/metrics.md
+python -m codistill.cli.docs names > docs/names.md
 """
 
 import sys
 from pathlib import Path
 
 from codistill import methods
-from codistill.cli.listing import command, method_rows, recipe_rows
+from codistill.cli.listing import CLASSES, command, method_rows, name_rows, parameters, recipe_rows
 from codistill.metrics import described
 from codistill.report.prose import environment
 from codistill.spec import Spec
 from codistill.study import Summary
 
 RESULTS = Path("benchmarks/results")
+KINDS = {"divergences": "divergence=", "graphs": "graph=", "augmentations": "--augment", "schedules": "--schedule"}
 WHERE = {"decisions": "all but retrieval", "labels": "several labels", "pairs": "pairs"}
 
 
@@ -42,6 +44,24 @@ def metrics_page() -> str:
     return _page("metrics", metrics=described(), where=WHERE)
 
 
+def names_page() -> str:
+    """``docs/names.md``."""
+    models = []
+    for name, options, summary in name_rows("models"):
+        counts, inputs = parameters(name)
+        numbers = [f"{count:,}" for count in counts] or ["-"] * len(CLASSES)
+        models.append((f"`{name}`", summary, _code(options), *numbers, inputs or "-"))
+    kinds = [
+        (kind, setting, [(f"`{name}`", summary, _code(options)) for name, options, summary in name_rows(kind)])
+        for kind, setting in KINDS.items()
+    ]
+    return _page("names", classes=CLASSES, models=models, kinds=kinds)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
 def _page(name: str, **values: object) -> str:
     return environment().get_template(f"{name}.md").render(values).rstrip() + "\n"
 
@@ -60,10 +80,10 @@ def _measured(results: Path) -> tuple[str, dict[str, str]]:
     return page, gains
 
 
-PAGES = {"methods": methods_page, "recipes": recipes_page, "metrics": metrics_page}
+PAGES = {"methods": methods_page, "recipes": recipes_page, "metrics": metrics_page, "names": names_page}
 
 if __name__ == "__main__":
     sys.stdout.write(PAGES[sys.argv[1]]())
 
 
-__all__ = ["methods_page", "metrics_page", "recipes_page"]
+__all__ = ["methods_page", "metrics_page", "names_page", "recipes_page"]

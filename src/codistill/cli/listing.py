@@ -8,11 +8,16 @@ from rich.table import Table
 from rich.text import Text
 
 from codistill import discovery, methods, models, recipes
+from codistill.losses.divergence import Divergence
 from codistill.methods import Method
 from codistill.spec import Spec
 from codistill.study import Study
 
-FOLDERS = {kind: f"codistill.{kind}" for kind in ("methods", "models", "data", "recipes")}
+FOLDERS = {kind: f"codistill.{kind}" for kind in ("methods", "models", "data", "recipes", "schedules")} | {
+    "divergences": "codistill.losses.divergences",
+    "graphs": "codistill.graph",
+    "augmentations": "codistill.data.augmentations",
+}
 # What a network's parameters are counted for: the first of these that it takes.
 INPUTS: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {
     "3 x 32 x 32": ((3, 32, 32), {}),
@@ -112,10 +117,15 @@ def listing(what: str) -> Table:
         return table
     for title in ("name", "options", ""):
         table.add_column(title)
-    for name in discovery.available(FOLDERS[what]):
-        item, _ = discovery.find(FOLDERS[what], Spec(name))
-        table.add_row(name, _options(item), _summary(item))
+    for row in name_rows(what):
+        table.add_row(*map(Text, row))
     return table
+
+
+def name_rows(what: str) -> list[tuple[str, str, str]]:
+    """Name, options with their defaults, and summary of everything in a folder."""
+    found = [(name, discovery.find(FOLDERS[what], Spec(name))[0]) for name in discovery.available(FOLDERS[what])]
+    return [(name, _options(item), _summary(item)) for name, item in found]
 
 
 def _methods(table: Table) -> None:
@@ -168,6 +178,8 @@ def _summary(item: object) -> str:
 
 
 def _options(item: object) -> str:
+    if isinstance(item, Divergence):  # made already
+        return ""
     parameters = inspect.signature(item).parameters.values()  # type: ignore[arg-type]
     given = {"classes", "shape", "root", "download"}
     if "shape" in (p.name for p in parameters):  # a model's, which the data set tells
@@ -177,4 +189,4 @@ def _options(item: object) -> str:
     )
 
 
-__all__ = ["MethodRow", "RecipeRow", "command", "listing", "method_rows", "parameters", "recipe_rows"]
+__all__ = ["MethodRow", "RecipeRow", "command", "listing", "method_rows", "name_rows", "parameters", "recipe_rows"]

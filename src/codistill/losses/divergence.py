@@ -11,7 +11,9 @@ from codistill.losses.posterior import full_precision, log_posterior
 
 
 class Divergence(ABC):
-    """D(source, student): how far a student is from what it imitates, per sample, in nats; 0 where they are equal.
+    """D(source, student): how far a student is from what it imitates, per sample; 0 where they are equal.
+
+    In nats where posteriors are compared; `on_logits`, in squares of logits or whatever `between` returns.
 
     Attributes:
         linear: D is linear in the source up to a term that does not depend on the student, so that many sources may be

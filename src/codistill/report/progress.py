@@ -118,7 +118,8 @@ def executed(facts: Mapping[str, Any]) -> str:
     timing = facts.get("timing") or {}
     if len(timing) == 2:
         ratio = max(timing.values()) / min(timing.values())
-        how += f" ({ratio:.1f} times as fast as the {'loop' if facts['execute'] == 'stack' else 'stack'})"
+        factor = "" if f"{ratio:.1f}" == "1.0" else f"{ratio:.1f} times "
+        how += f" ({factor}as fast as the {'loop' if facts['execute'] == 'stack' else 'stack'})"
     return how
 
 

@@ -1,4 +1,4 @@
-"""python -m codistill.cli"""
+"""python -m codistill"""
 
 from codistill.cli import main
 
