@@ -378,7 +378,7 @@ def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monk
 
     monkeypatch.setattr("codistill.training.build.networks_of", trained)
     monkeypatch.setattr("codistill.training.build.teacher_networks", begun)
-    fleet = build_fleet([run], dataset=dataset, teachers={name: Path(name) for name in entry.waits})
+    fleet = build_fleet([run], dataset=dataset, teachers={str(name): Path(str(name)) for name in entry.waits})
     (member,) = fleet.members
     taught = [m for m in member.method.modules() if isinstance(m, Cohort)] if entry.teacher else []
     assert bool(lent) == bool(entry.teacher) == bool(taught)
