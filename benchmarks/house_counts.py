@@ -56,7 +56,7 @@ def layers(source: Path) -> int:
         below = (imports.get(part, set()) & parts) - {part, "__init__"}
         return 1 + max(map(height, below), default=0)
 
-    return max(height(part) for part in parts - {"__init__"})
+    return max(height(part) for part in parts - {"__init__", "__main__"})
 
 
 def calls(tree: ast.Module, owner: str, method: str) -> int:

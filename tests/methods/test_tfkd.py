@@ -90,7 +90,9 @@ def test_a_comparison_takes_the_past_self_from_the_twin_and_kd_s_teacher_never()
 
 def test_one_network_has_a_past_self_and_no_other_teacher():
     Study("s", SMALL.replace(peers=1), ("tfkd",), (0,))
-    with pytest.raises(ValueError, match="peers=1: 'kd:teacher=alone,graph=ring' learns from another network"):
+    with pytest.raises(
+        ValueError, match="peers=1: 'kd:teacher=alone,graph=ring' needs a teacher other than the student's own twin"
+    ):
         Study("s", SMALL.replace(peers=1), ("kd",), (0,))
 
 
