@@ -14,15 +14,15 @@ from codistill.spec import UnknownName
 
 
 def from_dataset(
-    train: Iterable[Any],  # a torch data set, any iterable of pairs, or a `DataLoader` (its batches are taken apart)
+    train: Iterable[Any],
     test: Iterable[Any],
     *,
-    task: str = "classes",  # or binary, multilabel (0 or 1 for each class), tokens
-    classes: int | None = None,  # outputs; None: as many as names, or as the training labels need; 1 where binary
+    task: str = "classes",
+    classes: int | None = None,
     names: Sequence[str] = (),
-    length: int | None = None,  # of each text (None: 128) or list of ids (None: of the longest)
-    vocabulary: int | None = None,  # token ids; None: 15,000 of a tokenizer that is trained, else what the ids need
-    tokenizer: str = "bpe",  # of texts, as all that follow: see `codistill.data.text.token_ids.TextOptions`
+    length: int | None = None,
+    vocabulary: int | None = None,
+    tokenizer: str = "bpe",
     vectors: str | None = None,
     lowercase: bool = True,
     min_count: int = 2,
@@ -33,6 +33,16 @@ def from_dataset(
     bytes, or floating), a text, or token ids (a list, or a tensor of one axis), whose padding is id 0. The images' mean
     and standard deviation are those of the training part. Random augmentation in your own data set happens once, here:
     leave it to a run's ``augment``.
+
+    Args:
+        train: A torch data set, any iterable of pairs, or a `DataLoader` (its batches are taken apart).
+        test: In the same form.
+        task: classes, binary, multilabel (0 or 1 for each class) or tokens.
+        classes: Outputs; None: as many as names, or as the training labels need; 1 where binary.
+        names: Of the classes.
+        length: Of each text (None: 128) or list of ids (None: of the longest).
+        vocabulary: Token ids; None: 15,000 of a tokenizer that is trained, else what the ids need.
+        tokenizer: Of texts, as all that follow: see `codistill.data.text.token_ids.TextOptions`.
 
     Raises:
         ValueError: an example that is not a pair, of another form than the first, or with a label out of range; gives

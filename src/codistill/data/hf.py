@@ -26,20 +26,20 @@ FIFTH = 0.2  # held out where there is none
 
 @takes_text_options()
 def hf(
-    name: str,  # on the hub, such as stanfordnlp/imdb; or a folder, by its path or below root
+    name: str,
     root: Path,
     texts: TextOptions,
     *,
-    download: bool = False,  # fetch what is not on this machine
-    text: str | None = None,  # the column of texts; None: the only one of strings
-    image: str | None = None,  # the column of images; None: the only one, if there is any
-    label: str | None = None,  # None: the column called label or labels, else the only one of classes
-    config: str | None = None,  # which of a data set's configurations
-    train: str = "train",  # the split to train on
-    test: str | float | None = None,  # a split, or the fraction to hold out; None: test or validation, else a fifth
-    size: int | None = None,  # to which images are resized and cropped at the centre; None: they are of one size
-    grey: bool | None = None,  # one channel; None: as the first image has it
-    skip_bad: bool = False,  # leave out rows that cannot be used, with a warning that counts them
+    download: bool = False,
+    text: str | None = None,
+    image: str | None = None,
+    label: str | None = None,
+    config: str | None = None,
+    train: str = "train",
+    test: str | float | None = None,
+    size: int | None = None,
+    grey: bool | None = None,
+    skip_bad: bool = False,
 ) -> DataSet:
     """Any Hugging Face data set of texts or images: hf:NAME, on the hub or in a folder.
 
@@ -48,6 +48,19 @@ def hf(
     images on, what has been decoded is cached for the next start (`codistill.data.disk_cache`), until the data or an
     option changes. A label that is -1 or missing means unlabelled: such a row is trained on without it, and cannot be
     tested on. Nothing that is read can run code.
+
+    Args:
+        name: On the hub, such as stanfordnlp/imdb; or a folder, by its path or below root.
+        download: Fetch what is not on this machine.
+        text: The column of texts; None: the only one of strings.
+        image: The column of images; None: the only one, if there is any.
+        label: None: the column called label or labels, else the only one of classes.
+        config: Which of a data set's configurations.
+        train: The split to train on.
+        test: A split, or the fraction to hold out; None: test or validation, else a fifth.
+        size: To which images are resized and cropped at the centre; None: they are of one size.
+        grey: One channel; None: as the first image has it.
+        skip_bad: Leave out rows that cannot be used, with a warning that counts them.
 
     Raises:
         FileNotFoundError: it is not on this machine and ``download`` is off.

@@ -26,10 +26,10 @@ TICK = 2 * 10**9  # nanoseconds within which a folder may change twice and show 
 def imagenet(
     root: Path,
     *,
-    download: bool = False,  # there is no address to fetch it from without an account; an error where it is on
-    size: int = 224,  # height and width in pixels
-    area: float = 0.08,  # the smallest crop that training draws, as a fraction of the pixels; 1: nearly the full image
-    workers: int | None = None,  # see `codistill.data.images.workers.count`; batches are the same whatever it is
+    download: bool = False,
+    size: int = 224,
+    area: float = 0.08,
+    workers: int | None = None,
     skip_bad: bool = False,
 ) -> DataSet:
     """Photos in root/{train,val}/<class>/, any number of classes (ImageNet: 1,000, 1.3 million); read by workers.
@@ -40,6 +40,12 @@ def imagenet(
     changes. With ``skip_bad`` every image is checked first; those that cannot be read, and classes that have none in
     one of the folders, are left out with warnings that count them, and the outcome is cached until a file changes.
     Mean and standard deviation are those usual for ImageNet. Source: Russakovsky et al., IJCV 2015, arXiv:1409.0575.
+
+    Args:
+        download: There is no address to fetch it from without an account; an error where it is on.
+        size: Height and width in pixels.
+        area: The smallest crop that training draws, as a fraction of the pixels; 1: nearly the full image.
+        workers: See `codistill.data.images.workers.count`; batches are the same whatever it is.
 
     Raises:
         FileNotFoundError: the folders do not exist, or a class has no images.

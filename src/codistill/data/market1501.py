@@ -39,12 +39,12 @@ class Box:
 def market1501(
     root: Path,
     *,
-    download: bool = False,  # there is nothing to fetch; an error where it is on
-    height: int = 224,  # in pixels, as the width
+    download: bool = False,
+    height: int = 224,
     width: int = 224,
-    queries: str = "query",  # or gt_bbox: all hand-drawn boxes of these persons and cameras, for multi-query retrieval
-    workers: int | None = None,  # see `codistill.data.images.workers.count`; batches are the same whatever it is
-    skip_bad: bool = False,  # leave out images that cannot be read or have an unexpected name; they are counted
+    queries: str = "query",
+    workers: int | None = None,
+    skip_bad: bool = False,
 ) -> DataSet:
     """Persons seen by six cameras, 128x64; 751 for training, 750 others for retrieval; read by workers.
 
@@ -54,6 +54,13 @@ def market1501(
     (bad boxes) and 0 a distractor. ``root``, or ``Market-1501-v15.09.15`` in it, holds ``bounding_box_train``,
     ``bounding_box_test`` and ``query``. Source: Zheng et al., ICCV 2015. We differ: boxes are resized in one step, not
     by way of 160x64.
+
+    Args:
+        download: There is nothing to fetch; an error where it is on.
+        height: In pixels, as the width.
+        queries: query, or gt_bbox: all hand-drawn boxes of these persons and cameras, for multi-query retrieval.
+        workers: See `codistill.data.images.workers.count`; batches are the same whatever it is.
+        skip_bad: Leave out images that cannot be read or have an unexpected name; they are counted.
 
     Raises:
         FileNotFoundError: the folders do not exist, or one has no images.

@@ -23,21 +23,32 @@ def table(
     root: Path,
     texts: TextOptions,
     *,
-    download: bool = False,  # there is nothing to download; an error where it is on
-    train: str = "train",  # a file: its path, or its name in the folder, with or without the suffix
-    test: str | float | None = None,  # a file, or the fraction to hold out; None: test beside train, else a fifth
-    text: str = "text",  # the column of texts
-    label: str = "label",  # the column of labels
-    encoding: str = "utf-8",  # of CSV and TSV
-    quotes: bool = True,  # fields may stand in double quotes; false: a quote is a character like any other
-    separator: str | None = None,  # a character, or tab; None: a comma in .csv, a tab in .tsv and .txt
-    skip_bad: bool = False,  # leave out rows that cannot be used, with a warning that counts them
+    download: bool = False,
+    train: str = "train",
+    test: str | float | None = None,
+    text: str = "text",
+    label: str = "label",
+    encoding: str = "utf-8",
+    quotes: bool = True,
+    separator: str | None = None,
+    skip_bad: bool = False,
 ) -> DataSet:
     """Your own texts: a CSV, TSV or Parquet file with a column of texts and one of labels.
 
     The first line names the columns. Labels may be any words or numbers; classes are those of the training file, in
     order. A text may be empty: it is then a single unknown token. A stray quote may join several lines to one bad row;
     the message about it names them all.
+
+    Args:
+        download: There is nothing to download; an error where it is on.
+        train: A file: its path, or its name in the folder, with or without the suffix.
+        test: A file, or the fraction to hold out; None: test beside train, else a fifth.
+        text: The column of texts.
+        label: The column of labels.
+        encoding: Of CSV and TSV.
+        quotes: Fields may stand in double quotes; false: a quote is a character like any other.
+        separator: A character, or tab; None: a comma in .csv, a tab in .tsv and .txt.
+        skip_bad: Leave out rows that cannot be used, with a warning that counts them.
 
     Raises:
         FileNotFoundError: no such file.

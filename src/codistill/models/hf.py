@@ -28,18 +28,25 @@ PADDING = 0  # of token ids, everywhere in here
 def hf(
     classes: int,
     shape: tuple[int, ...],
-    name: str,  # a folder that save_pretrained made, or a name on huggingface.co (earlier downloads go first)
+    name: str,
     *,
-    pretrained: bool = True,  # with the weights; else the architecture alone
-    attention: str | None = None,  # eager or sdpa; none: transformers chooses
-    vocabulary: int | None = None,  # number of token ids that the data has
-    **options: Value,  # settings of the model's config, num_hidden_layers=2
+    pretrained: bool = True,
+    attention: str | None = None,
+    vocabulary: int | None = None,
+    **options: Value,
 ) -> nn.Module:
     """Classifiers of Hugging Face transformers, by name or folder: hf:distilbert-base-uncased, hf:my/folder.
 
     The network is transformers' own, so that its submodules have its names. Examples of shape ``(T,)`` are token ids:
     0 is padding, at the end; the attention mask follows from it, and where the model pads with p, 0 and p change
     places. Examples ``(C, H, W)`` are images. A head for other classes than the weights' is left random.
+
+    Args:
+        name: A folder that save_pretrained made, or a name on huggingface.co (earlier downloads go first).
+        pretrained: With the weights; else the architecture alone.
+        attention: Eager or sdpa; none: transformers chooses.
+        vocabulary: Number of token ids that the data has.
+        options: Settings of the model's config, num_hidden_layers=2.
 
     Raises:
         ImportError: transformers cannot be imported; says how to install it.
