@@ -94,6 +94,35 @@ def test_the_architecture_page_shows_these_layers():
     assert "Imports flow one way: " + " -> ".join(f"`{layer}`" for layer in LAYERS) + "." in text
 
 
+def code_of(node, text):
+    """Code lines of a function: with its decorators and signature, without its docstring, comments and blanks."""
+    first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    docstring = node.body[0] if ast.get_docstring(node) else None
+    skipped = range(docstring.lineno, docstring.end_lineno + 1) if docstring else ()
+    lines = enumerate(text.splitlines()[first - 1 : node.end_lineno], first)
+    return sum(bool(line.strip()) and not line.strip().startswith("#") and i not in skipped for i, line in lines)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_functions_are_short_enough_to_see_whole(path):
+    text = path.read_text(encoding="utf-8")
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+    long = {node.name: code_of(node, text) for node in functions if code_of(node, text) > 40}
+    assert not long
+
+
+def test_the_forward_of_a_method_fits_beside_its_equation():
+    for path in (SOURCE / "methods").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and node.name == "forward":
+                assert code_of(node, text) <= 20, path.name
+
+
+def test_reports_are_typed():
+    assert not [path for path in (SOURCE / "report").rglob("*.py") if "dict[str, Any]" in path.read_text("utf-8")]
+
+
 def test_no_file_has_a_name_that_says_nothing():
     empty = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
     found = [p for p in ROOT.glob("*/**/*.py") if ".venv" not in p.parts and empty & {*p.parts[:-1], p.stem}]

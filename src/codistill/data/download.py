@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 import tarfile
 import tempfile
 import urllib.error
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException, HTTPResponse
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 PIECE = 1 << 16  # bytes read at a time
 PATIENCE = 30  # seconds without an answer
@@ -60,10 +61,10 @@ def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = 
 def extract(archive: Path, dest: Path) -> None:
     """Unpack a tar or zip file, all of it or nothing; its members cannot land outside ``dest`` or be a device.
 
-    A leading slash is dropped; a link of a tar file may lead to a target inside, one of a zip file is a plain file.
+    The leading slash of a tar file's member is dropped, and a link in it may lead to a target inside.
 
     Raises:
-        ValueError: it is neither, it is damaged, or a member of a tar file is unsafe; names the member.
+        ValueError: it is neither, it is damaged, or a member is unsafe; names the member.
         FileExistsError: a member exists in ``dest`` already; names it.
     """
     dest.mkdir(parents=True, exist_ok=True)
@@ -93,9 +94,15 @@ def check_free(*paths: Path) -> None:
 
 
 def _unzip(archive: Path, dest: Path) -> None:
-    """Unpack a zip file; zipfile writes every member below ``dest``, whatever its name, and links as plain files."""
     try:
         with zipfile.ZipFile(archive) as file:
+            for member in file.infolist():
+                path, kind = PureWindowsPath(member.orig_filename), stat.S_IFMT(member.external_attr >> 16)
+                if path.anchor or ".." in path.parts or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                    raise ValueError(
+                        f"{archive}: unsafe member, not unpacked: {member.orig_filename!r} is an absolute path, leads "
+                        "outside, or is a link or a device"
+                    )
             file.extractall(dest)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{archive}: not a zip file, or a damaged one ({error}): fetch it again") from error
