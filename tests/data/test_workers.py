@@ -281,7 +281,8 @@ def test_the_workers_of_a_training_end_with_its_loader_and_wait_for_no_collectio
 
 
 SCRIPT = """
-import multiprocessing, sys, time, torch
+import multiprocessing, signal, sys, time, torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 from pathlib import Path
 from codistill.data.images.cut import Cut
 from codistill.data.images.lazy import FileNames, LazyImages
