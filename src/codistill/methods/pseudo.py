@@ -8,8 +8,8 @@ from codistill.methods.parts.imitation import Imitation
 class Pseudo(Method):
     """Each network alone labels for itself.  L_i = CE(z_i, y) + w r(t) mean over unlabelled x of s(x) CE(z_i, y'_i)
 
-    y'_i = argmax p_i. The control of what peers learn from unlabelled samples: the same without a peer. s(x) = 1 where the network's own
-    largest probability is at least a threshold. Lee 2013 (ICML workshop), which has no threshold.
+    y'_i = argmax p_i. The control of what peers learn from unlabelled samples: the same without a peer. s(x) = 1 where
+    the network's own largest probability is at least a threshold. Lee 2013 (ICML workshop), which has no threshold.
 
     Args:
         weight: w.
