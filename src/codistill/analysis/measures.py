@@ -148,7 +148,7 @@ def measure_network(network: TrainedNetwork, settings: Settings) -> NetworkMeasu
     if "surface" not in settings.skip:
         values["line"] = surface.line(net, few, seed=seed, task=task)
     about = network.method, network.seed, network.peer, network.model
-    return NetworkMeasures(*about, norm(dict(weights(net))), **values)
+    return NetworkMeasures(*about, norm(weights(net)), **values)
 
 
 def planes(network: TrainedNetwork, settings: Settings) -> list[Plane]:

@@ -11,13 +11,15 @@ from codistill.randomness import generator
 Weights = dict[str, Tensor]
 
 
-def weights(net: nn.Module, *, learning: bool = False) -> dict[str, nn.Parameter]:
+def weights(net: nn.Module, *, learning: bool = False) -> Weights:
     """The floating-point parameters by name, without running statistics. ``learning``: only those that training moves.
 
     Raises:
         ValueError: there is none.
     """
-    floating = {n: p for n, p in net.named_parameters() if p.is_floating_point() and (p.requires_grad or not learning)}
+    floating: Weights = {
+        n: p for n, p in net.named_parameters() if p.is_floating_point() and (p.requires_grad or not learning)
+    }
     if not floating:
         kind = "parameters that learn (requires_grad)" if learning else "parameters"
         raise ValueError(f"a {type(net).__name__} has no {kind}: there is nothing to move")
