@@ -42,13 +42,17 @@ def labelled(y: Tensor, task: str = "classes") -> int:
     return int(((y >= 0).all(-1) if task == "multilabel" else y >= 0).sum())
 
 
-def loss_and_accuracy(net: nn.Module, batches: Batches, task: str = "classes") -> tuple[float, float]:
-    """Mean cross-entropy in nats, and share of right decisions; (nan, nan) where nothing has a label."""
+def decided(net: nn.Module, batches: Batches, task: str = "classes") -> tuple[float, Tensor, Tensor]:
+    """Mean cross-entropy in nats, and the labelled decisions: their logits ``[n, M]`` and labels ``[n]``."""
     logits, y = all_logits(net, batches)
     flat, labels = labelled_decisions(class_logits(logits, task), y)
-    if not len(labels):
-        return math.nan, math.nan
-    return float(mean_loss(logits, y, task)), float(correct(flat, labels).double().mean())
+    return float(mean_loss(logits, y, task)) if len(labels) else math.nan, flat, labels
+
+
+def loss_and_accuracy(net: nn.Module, batches: Batches, task: str = "classes") -> tuple[float, float]:
+    """Mean cross-entropy in nats, and share of right decisions; (nan, nan) where nothing has a label."""
+    loss, flat, labels = decided(net, batches, task)
+    return loss, float(correct(flat, labels).double().mean())
 
 
 def losses_at(net: nn.Module, batches: Batches, moves: Iterable[Weights], task: str = "classes") -> list[list[float]]:
@@ -83,10 +87,9 @@ def gradient(net: nn.Module, batches: Batches, task: str = "classes") -> Weights
     sums = {name: torch.zeros_like(p) for name, p in parameters.items()}
     with differentiable(net):
         for share in shares(net, batches, task):
-            each = torch.autograd.grad(share, list(parameters.values()), allow_unused=True)
+            each = torch.autograd.grad(share, list(parameters.values()), materialize_grads=True)
             for name, g in zip(parameters, each, strict=True):
-                if g is not None:
-                    sums[name] += g
+                sums[name] += g
     return sums
 
 
@@ -106,4 +109,4 @@ def differentiable(net: nn.Module) -> Iterator[None]:
         torch.backends.cudnn.enabled = before
 
 
-__all__ = ["Batches", "all_logits", "differentiable", "gradient", "loss_and_accuracy", "losses_at", "shares"]
+__all__ = ["Batches", "decided", "differentiable", "gradient", "loss_and_accuracy", "losses_at", "shares"]
