@@ -31,11 +31,11 @@ def path(
             "give two networks of the same architecture"
         )
     net = copy.deepcopy(one)
-    ends = [dict(one.named_parameters()), dict(other.named_parameters())]
     losses = []
     for t in at:
-        for name, p in net.named_parameters():
-            p.copy_(torch.lerp(ends[0][name], ends[1][name], t) if p.is_floating_point() else ends[0][name])
+        for p, start, end in zip(net.parameters(), one.parameters(), other.parameters(), strict=True):
+            if p.is_floating_point():
+                p.copy_(torch.lerp(start, end, t))
         measure_statistics(net, batches)
         losses.append(loss_and_accuracy(net, batches, task)[0])
     return losses
