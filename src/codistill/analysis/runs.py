@@ -1,5 +1,6 @@
 """The networks of finished runs, each with its method, seed and number, and the data to measure it on."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from codistill.run import Run
 from codistill.spec import Spec
 from codistill.study.entries import BASELINE
 from codistill.training.fleet import Fleet
-from codistill.training.loop import restored
 from codistill.training.records import read_lines
 
 BATCH = 256
@@ -29,7 +29,6 @@ class TrainedNetwork:
 
     Attributes:
         method: the row that it belongs to; seeds of a row are repetitions.
-        label: of the row, for people.
         seed: of its run.
         peer: its number in its run.
         model: its spec.
@@ -40,7 +39,6 @@ class TrainedNetwork:
     """
 
     method: str
-    label: str
     seed: int
     peer: int
     model: str
@@ -107,16 +105,15 @@ def _of_study(folder: Path) -> list[RunFolder]:
 def _of_runs(folders: Sequence[Path]) -> list[RunFolder]:
     """Runs of the same name are one row, except where they differ in more than their seed: then by folder."""
     each = {folder: read_runs(folder) for folder in folders}
-    forms: dict[str, set[Run]] = {}
-    for run in (run for runs in each.values() for run in runs):
-        forms.setdefault(_name(run), set()).add(run.replace(seed=0))
-    alone = [run for runs in each.values() for run in runs if run.method == Spec(BASELINE)]
+    every = [run for runs in each.values() for run in runs]
+    forms = Counter(_name(form) for form in {run.replace(seed=0) for run in every})
+    alone = [run for run in every if run.method == Spec(BASELINE)]
     # for each kind of networks, the row with the most of them, so that all others have their pairs in it
     bases = {run.models: run.replace(seed=0) for run in sorted(alone, key=lambda run: run.peers)}
 
     def row(run: Run, folder: Path) -> Row:
         name = _name(run)
-        name = name if len(forms[name]) == 1 else f"{name} ({folder.name})"
+        name = name if forms[name] == 1 else f"{name} ({folder.name})"
         return Row(name, name, run.replace(seed=0) == bases.get(run.models))
 
     return [RunFolder(folder, {run: row(run, folder) for run in runs}) for folder, runs in each.items()]
@@ -134,11 +131,6 @@ def log_lines(folders: Sequence[RunFolder]) -> list[dict[str, object]]:
         epochs = (line for line in read_lines(each.folder / "log.jsonl") if line["kind"] == "epoch")
         lines += [{**line, "method": names[line["run"]]} for line in epochs]
     return lines
-
-
-def fleet_of(folder: Path) -> Fleet:
-    """The fleet of a folder, as training left it."""
-    return restored(folder, teachers=studies.teachers_of(folder))
 
 
 def trained_networks(
@@ -160,7 +152,7 @@ def trained_networks(
         test = _batches(fleet, part.test, examples, derived=("test",), seed=seed)
         pairs = list(enumerate(zip(peers, run.networks(), strict=True)))[:networks]
         nets = [(i, str(model), fleet.delivered.network(peer)) for i, (peer, model) in pairs]
-        yield [TrainedNetwork(row.method, row.label, run.seed, *net, train, test, task) for net in nets]
+        yield [TrainedNetwork(row.method, run.seed, *net, train, test, task) for net in nets]
 
 
 def _batches(fleet: Fleet, examples: Examples, most: int, *, derived: tuple[str | int, ...], seed: int) -> Batches:
@@ -171,4 +163,4 @@ def _batches(fleet: Fleet, examples: Examples, most: int, *, derived: tuple[str 
     return [(fleet.streams.cast(x), y) for x, y in pairs]
 
 
-__all__ = ["Row", "RunFolder", "TrainedNetwork", "fleet_of", "log_lines", "run_folders", "trained_networks"]
+__all__ = ["Row", "RunFolder", "TrainedNetwork", "log_lines", "run_folders", "trained_networks"]
