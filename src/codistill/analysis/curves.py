@@ -38,10 +38,9 @@ class EpochLine:
     def from_json(cls, line: Mapping[str, Any]) -> "EpochLine":
         """From a line whose ``kind`` is ``epoch``."""
         run = str(line.get("run"))
-        terms = {name: values for name, values in (line.get("terms") or {}).items() if isinstance(values, list)}
+        terms = {name: v if isinstance(v, list) else [v] for name, v in line.get("terms", {}).items()}
         method = str(line.get("method") or run)
-        edges, agree = line.get("edges"), line.get("agree")
-        return cls(run, method, line.get("seed"), int(line["epoch"]), terms, edges or None, agree or None)
+        return cls(run, method, line.get("seed"), int(line["epoch"]), terms, line.get("edges"), line.get("agree"))
 
     @property
     def task(self) -> list[float]:

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from codistill.analysis.curves import EpochLine
+from codistill.analysis.curves import epoch_lines
 from codistill.analysis.peers import ratios
 from codistill.report.numbers import known
 from codistill.report.palette import styles
@@ -38,9 +38,9 @@ def learning_figure(log: Iterable[Line], summary: Summary | None = None) -> go.F
 def ratio_figure(log: Iterable[Line], summary: Summary | None = None) -> go.Figure | None:
     """All imitation terms together beside the task term, in percent by epoch, one line per method."""
     by_method: dict[str, Values] = defaultdict(lambda: defaultdict(list))
-    for line in _epochs(log):
-        if percents := [100 * v for v in ratios(EpochLine.from_json(line)) if known(v)]:
-            by_method[_method(line)][int(line["epoch"])] += percents
+    for line in epoch_lines(log):
+        if percents := [100 * v for v in ratios(line) if known(v)]:
+            by_method[line.method][line.epoch] += percents
     figure = _figure([by_method] if by_method else [], summary, positive=True)
     return None if figure is None else figure.update_yaxes(title_text="Imitation / task, %", type="log")
 
@@ -83,17 +83,8 @@ def _legends(methods: Iterable[str], summary: Summary | None) -> dict[str, Legen
 def _by_term(log: Iterable[Line]) -> Mapping[str, Mapping[str, Values]]:
     """Term -> method -> epoch -> values over networks and seeds; what is no number is left out."""
     by_term: dict[str, dict[str, Values]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    for line in _epochs(log):
-        for term, values in line["terms"].items():
-            values = values if isinstance(values, list) else [values]
+    for line in epoch_lines(log):
+        for term, values in line.terms.items():
             if numbers := [float(v) for v in values if known(v)]:
-                by_term[term][_method(line)][int(line["epoch"])] += numbers
+                by_term[term][line.method][line.epoch] += numbers
     return by_term
-
-
-def _epochs(log: Iterable[Line]) -> Iterable[Line]:
-    return (line for line in log if line.get("kind") == "epoch")
-
-
-def _method(line: Line) -> str:
-    return str(line.get("method") or line.get("run"))
