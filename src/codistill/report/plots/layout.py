@@ -1,7 +1,7 @@
 """What the figures have in common."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection
 from html import escape
 
 import plotly.graph_objects as go
@@ -58,11 +58,6 @@ def dress(figure: go.Figure, height: int, legend: int = 0) -> go.Figure:
     return figure
 
 
-def legend_height(labels: Sequence[str]) -> int:
+def legend_height(labels: Collection[str]) -> int:
     """Room for a legend, as if the page were narrow."""
     return 22 * math.ceil(len(labels) / 2) + 10
-
-
-def epoch_ticks(epochs: Iterable[int]) -> dict[str, int]:
-    """Whole numbers, about ten of them."""
-    return {"tick0": 0, "dtick": max(1, math.ceil(max(epochs, default=1) / 10))}

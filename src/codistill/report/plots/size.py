@@ -80,7 +80,7 @@ def _line(figure: go.Figure, name: str, sizes: Sequence[Size], style: tuple[str,
     if len(points) < 2:
         return
     dash, symbol, aside = style
-    sds = [100 * size.sd if size.sd is not None and known(size.sd) else None for size, _ in points]
+    sds = [100 * size.sd if known(size.sd) else None for size, _ in points]
     notes = [f", {spread} {percent(size.sd)}" if known(size.sd) else "" for size, _ in points]
     figure.add_scatter(
         x=[size.peers + aside * (size.peers > 1) for size, _ in points],
