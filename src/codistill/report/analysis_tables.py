@@ -39,7 +39,7 @@ def tables(analysis: Analysis) -> list[Table]:
         _certainty(analysis),
         _peers(analysis),
     ]
-    return [table for table in candidates if table is not None]
+    return [table for table in candidates if table.rows]
 
 
 def about(analysis: Analysis) -> list[str]:
@@ -49,11 +49,10 @@ def about(analysis: Analysis) -> list[str]:
     return sentences("analysis.txt", analysis=analysis, why=why)
 
 
-def _quantities(analysis: Analysis, key: str, title: str, quantities: Sequence[Quantity]) -> Table | None:
-    rows = analysis.rows
-    shown = [q for q in quantities if any(q.name in row.measures for row in rows)]
-    if not shown or all(q.name == "weight_norm" for q in shown):
-        return None
+def _quantities(analysis: Analysis, key: str, title: str, quantities: Sequence[Quantity]) -> Table:
+    """A column for each quantity that was measured; no rows where that is at most the norm of the weights."""
+    shown = [q for q in quantities if any(q.name in row.measures for row in analysis.rows)]
+    rows = analysis.rows if any(q.name != "weight_norm" for q in shown) else []
     return Table(
         title,
         (Column("Method"), *(Column(q.title) for q in shown)),
@@ -67,19 +66,18 @@ def _quantities(analysis: Analysis, key: str, title: str, quantities: Sequence[Q
 def _cell(value: Mean | None, quantity: Quantity) -> Cell:
     if value is None:
         return Cell(MISSING)
-    return Cell(figure(quantity.scale * value.mean, quantity.percent), difference(value, quantity))
+    return Cell(figure(value.mean, quantity.percent), difference(value, quantity))
 
 
 def difference(value: Mean, quantity: Quantity) -> str:
     """``−0.012 ± 0.004``: how far from the baseline, and half of the interval."""
     if value.difference is None:
         return ""
-    gap = quantity.scale * value.difference
-    half = ""
-    if value.ci95 is not None:
-        low, high = value.ci95
-        half = f" ± {figure(quantity.scale * (high - low) / 2, quantity.percent, 2)}"
-    return f"{'+' if gap > 0 else ''}{figure(gap, quantity.percent, 2)}{half}"
+    text = ("+" if value.difference > 0 else "") + figure(value.difference, quantity.percent, 2)
+    if value.ci95 is None:
+        return text
+    low, high = value.ci95
+    return f"{text} ± {figure((high - low) / 2, quantity.percent, 2)}"
 
 
 def read(rows: Sequence[MethodMeans], quantity: Quantity) -> str:
@@ -101,12 +99,10 @@ def read(rows: Sequence[MethodMeans], quantity: Quantity) -> str:
     return f"{quantity.words}: {'; '.join([*said, *rest])}."
 
 
-def _certainty(analysis: Analysis) -> Table | None:
+def _certainty(analysis: Analysis) -> Table:
     table = _quantities(analysis, "sure", "Are the networks less certain?", SURE)
-    if table is None:
-        return None
     ranks = [Cell(_ranks(row.train_top), _ranks(row.test_top)) for row in analysis.rows]
-    rows = tuple(Row((*row.cells, cell)) for row, cell in zip(table.rows, ranks, strict=True))
+    rows = tuple(Row((*row.cells, cell)) for row, cell in zip(table.rows, ranks, strict=False))
     return replace(table, columns=(*table.columns, Column("Sorted posterior")), rows=rows, notes=(*table.notes, RANKED))
 
 
@@ -114,21 +110,15 @@ def _ranks(top: Sequence[float]) -> str:
     return "  ".join(f"{p:.3f}" for p in top)
 
 
-def _peers(analysis: Analysis) -> Table | None:
+def _peers(analysis: Analysis) -> Table:
     labels = {row.method: row.label for row in reversed(analysis.rows)}
     rows = []
     for method in dict.fromkeys(epoch.method for epoch in analysis.peers):
         epochs = [epoch for epoch in analysis.peers if epoch.method == method]
-        if all(epoch.divergence is None and epoch.ratio is None for epoch in epochs):
-            continue
-        cells = (
-            _course([epoch.divergence for epoch in epochs]),
-            _course([epoch.agreement for epoch in epochs]),
-            _course([None if epoch.ratio is None else 100 * epoch.ratio for epoch in epochs]),
-        )
-        rows.append(Row((Cell(labels.get(method, method)), *cells)))
-    if not rows:
-        return None
+        divergences, agreements = [epoch.divergence for epoch in epochs], [epoch.agreement for epoch in epochs]
+        ratios = [None if epoch.ratio is None else 100 * epoch.ratio for epoch in epochs]
+        if any(value is not None for value in (*divergences, *ratios)):
+            rows.append(Row((Cell(labels.get(method, method)), *map(_course, (divergences, agreements, ratios)))))
     notes = (
         "Divergence: mean KL between the posteriors of two peers on training batches, all pairs; nats. Networks "
         "trained alone show what two seeds differ by anyway.",

@@ -23,10 +23,10 @@ def decimal(x: float | None, digits: int = 3) -> str:
 
 
 def figure(x: float | None, in_percent: bool = False, digits: int = 3) -> str:
-    """Significant figures, or two decimals of percent: 0.01234 -> ``0.0123``, 123456.0 -> ``123456``."""
+    """Significant figures, or a fraction as percent: 0.01234 -> ``0.0123`` or ``1.23``, 123456.0 -> ``123456``."""
     if not known(x):
         return MISSING
-    text = f"{x:.2f}" if in_percent else f"{x:.0f}" if 10**digits <= abs(x) < 1e6 else f"{x:.{digits}g}"
+    text = f"{100 * x:.2f}" if in_percent else f"{x:.0f}" if 10**digits <= abs(x) < 1e6 else f"{x:.{digits}g}"
     return text.replace("-", "−")
 
 

@@ -16,11 +16,6 @@ class Quantity:
     words: str = ""
     percent: bool = False
 
-    @property
-    def scale(self) -> float:
-        """What its values are multiplied by to be printed."""
-        return 100.0 if self.percent else 1.0
-
 
 FIT = (
     Quantity(
