@@ -43,16 +43,12 @@ def _seeds(figure: go.Figure, gain: Gain, number: int, style: Style, seeds: tupl
 
 
 def _mean(figure: go.Figure, gain: Gain, number: int, style: Style, name: str) -> None:
-    error, bounds = None, ""
-    if gain.interval is not None:
-        low, high = gain.interval
-        error = error_bars(100 * gain.mean, (100 * low, 100 * high), style.colour, thickness=2.5, width=6)
-        bounds = f", 95 % interval {interval(gain.interval)}"
+    bounds = f", 95 % interval {interval(gain.interval)}" if gain.interval else ""
     figure.add_scatter(
         x=[100 * gain.mean],
         y=[number - 0.12],
         mode="markers",
-        error_x=error,
+        error_x=error_bars(gain, style.colour, thickness=2.5, width=6),
         marker={"color": style.colour, "size": 11, "symbol": "diamond"},
         hovertemplate=f"{name}: mean {points(gain.mean)}{bounds}<extra></extra>",
     )

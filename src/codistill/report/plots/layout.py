@@ -6,6 +6,7 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from codistill.metrics.interval import Gain
 from codistill.report.comparison import MARK
 from codistill.report.numbers import wrapped
 from codistill.study.summary import SummaryRow
@@ -25,10 +26,12 @@ def name_of(row: SummaryRow, width: int = 0) -> str:
     return "<br>".join(map(escaped, wrapped(label, width) if width else [label]))
 
 
-def error_bars(mean: float, bounds: tuple[float, float], colour: str, **style: object) -> dict[str, object]:
-    """From a mean to the ends of its interval, for one point."""
-    low, high = bounds
-    return {"array": [high - mean], "arrayminus": [mean - low], "symmetric": False, "color": colour, **style}
+def error_bars(gain: Gain | None, colour: str, **style: object) -> dict[str, object] | None:
+    """From a mean gain to the ends of its interval, in points; None without an interval."""
+    if gain is None or gain.interval is None:
+        return None
+    above, below = (100 * abs(end - gain.mean) for end in reversed(gain.interval))
+    return {"array": [above], "arrayminus": [below], "symmetric": False, "color": colour, **style}
 
 
 def dress(figure: go.Figure, height: int, legend: int = 0) -> go.Figure:
