@@ -15,7 +15,7 @@ from codistill.report.plots import learning_figure, ratio_figure
 from codistill.report.plots.terms import Line
 from codistill.report.results import pairs_of
 from codistill.run import Run
-from codistill.study.results import Result, measured, values_of
+from codistill.study.results import Result, measured, networks_of, values_of
 from codistill.study.summary import Summary
 from codistill.training.results import NetworkResult
 
@@ -68,11 +68,10 @@ def _per_method(results: Iterable[Result]) -> list[tuple[dict[str, object], str]
 
 
 def _means(method: str, part: str, results: list[NetworkResult]) -> tuple[dict[str, object], str]:
-    single = [r for r in results if r.peer is not None]
-    measure = measure_of_results(results)
+    single, measure = networks_of(results), measure_of_results(results)
     mean, sd = _spread(single, measure.key)
     ensemble, _ = _spread([r for r in results if r.peer is None], measure.key)
-    beside = {"rank-1, %": _spread(single, "cmc1")[0], "ECE, %": _spread(single, "ece")[0]}
+    beside = {"rank-1, %": _spread(single, "cmc1")[0], "ECE, %": _spread(single, "ece")[0], "ensemble, %": ensemble}
     record = {
         "method": method,
         "part": part,
@@ -80,13 +79,11 @@ def _means(method: str, part: str, results: list[NetworkResult]) -> tuple[dict[s
         f"{measure.name}, %": percent(mean),
         "± sd": percent(sd),
         **{name: percent(value) for name, value in beside.items() if value is not None},
-        "ensemble, %": "" if ensemble is None else percent(ensemble),
     }
-    reached = measure.reached(mean, f"the {part} examples") + (
-        "" if measure.key == "accuracy" else f" on the {part} part"
-    )
+    where = "" if measure.key == "accuracy" else f" on the {part} part"
+    reached = f"{measure.reached(mean, f'the {part} examples')}{where} (mean over {count(len(single), 'network')})"
     together = "" if ensemble is None else f", used together {percent(ensemble)} %"
-    return record, f"One network of {method} {reached} (mean over {count(len(single), 'network')}){together}."
+    return record, f"One network of {method} {reached}{together}."
 
 
 def _spread(results: Sequence[NetworkResult], measure: str) -> tuple[float, float] | tuple[None, None]:

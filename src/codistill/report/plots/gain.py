@@ -22,11 +22,9 @@ def gain_figure(summary: Summary) -> go.Figure | None:
         _seeds(figure, gain, number, style[row.method], summary.seeds)
         _mean(figure, gain, number, style[row.method], name_of(row))
     names = [name_of(row, 18) for row, _ in gains]
-    figure.update_yaxes(
-        tickvals=list(range(len(gains))), ticktext=names, range=[len(gains) - 0.45, -0.55], fixedrange=True
-    )
     dress(figure, 90 + max(62, 20 * max(1 + name.count("<br>") for name in names)) * len(gains))
-    figure.update_yaxes(showgrid=False)
+    figure.update_yaxes(tickvals=list(range(len(gains))), ticktext=names, range=[len(gains) - 0.45, -0.55])
+    figure.update_yaxes(fixedrange=True, showgrid=False)
     return figure.update_xaxes(title_text=f"Gain over {escaped(baseline_label(summary))}, percentage points")
 
 

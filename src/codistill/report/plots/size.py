@@ -22,7 +22,7 @@ class Size:
     """A point: number of networks, mean, sd and colour."""
 
     peers: int
-    mean: float | None
+    mean: float
     sd: float | None
     colour: str
 
@@ -33,18 +33,18 @@ def cohort_size_figure(summary: Summary, results: Sequence[Result] = ()) -> go.F
     if len(family) < 2:
         return None
     style = styles([row.method for row in summary.rows], summary.baseline)
-    colours = {row.method: style[row.method].colour for row in summary.rows}
     grey = style[summary.baseline].colour
     base = [row for row in summary.rows if row.method == summary.baseline]
     single = [Size(1, row.mean, row.sd, grey) for row in base]
-    single += [Size(row.peers, row.mean, row.sd, colours[row.method]) for row in family]
+    single += [Size(row.peers, row.mean, row.sd, style[row.method].colour) for row in family]
     one = [Size(1, row.mean, None, grey) for row in base]  # an ensemble of one network is that network
     together = [
-        Size(row.peers, row.ensemble.mean, _ensemble_sd(row, results, measure.key), colours[row.method])
+        Size(row.peers, row.ensemble.mean, _ensemble_sd(row, results, measure.key), style[row.method].colour)
         for row in family
         if row.ensemble
     ]
-    apart = [Size(row.peers, row.ensemble.alone, None, grey) for row in family if row.ensemble]
+    alone = [(row.peers, row.ensemble.alone) for row in family if row.ensemble]
+    apart = [Size(peers, mean, None, grey) for peers, mean in alone if mean is not None]
     aside = 0.006 * family[-1].peers  # so that the bars do not cover one another
     figure = go.Figure()
     _line(figure, "One network", single, ("solid", "circle", -aside), "sd over networks")
@@ -76,22 +76,21 @@ def _ensemble_sd(row: SummaryRow, results: Sequence[Result], measure: str) -> fl
 
 
 def _line(figure: go.Figure, name: str, sizes: Sequence[Size], style: tuple[str, str, float], spread: str) -> None:
-    points = [(size, size.mean) for size in sizes if size.mean is not None]
-    if len(points) < 2:
+    if len(sizes) < 2:
         return
     dash, symbol, aside = style
-    sds = [100 * size.sd if known(size.sd) else None for size, _ in points]
-    notes = [f", {spread} {percent(size.sd)}" if known(size.sd) else "" for size, _ in points]
+    sds = [100 * size.sd if known(size.sd) else None for size in sizes]
+    notes = [f", {spread} {percent(size.sd)}" if known(size.sd) else "" for size in sizes]
     figure.add_scatter(
-        x=[size.peers + aside * (size.peers > 1) for size, _ in points],
-        y=[100 * mean for _, mean in points],
+        x=[size.peers + aside * (size.peers > 1) for size in sizes],
+        y=[100 * size.mean for size in sizes],
         name=name,
         mode="lines+markers",
         line={"color": AXIS, "dash": dash, "width": 1.5},
-        marker={"color": [size.colour for size, _ in points], "size": 10, "symbol": symbol},
+        marker={"color": [size.colour for size in sizes], "size": 10, "symbol": symbol},
         error_y={"array": sds, "thickness": 1.2, "width": 5, "color": AXIS, "visible": any(notes)},
         hovertemplate=[
-            f"{name}, {count(size.peers, 'network')}: {percent(mean)} %{note}<extra></extra>"
-            for (size, mean), note in zip(points, notes, strict=True)
+            f"{name}, {count(size.peers, 'network')}: {percent(size.mean)} %{note}<extra></extra>"
+            for size, note in zip(sizes, notes, strict=True)
         ],
     )
