@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codistill.analysis.curves import EpochLine, epoch_lines, imitation_terms
+from codistill.analysis.curves import EpochLine, epoch_lines
 from codistill.metrics.interval import mean_sd
 from codistill.metrics.pairs import off_diagonal
 
@@ -43,8 +43,8 @@ def over_epochs(lines: Iterable[Mapping[str, Any]]) -> list[PeerEpoch]:
         PeerEpoch(
             method,
             epoch,
-            *_mean_sd([v for line in group for v in off_diagonal(line.edges or [])]),
-            *_mean_sd([v for line in group for v in off_diagonal(line.agree or [])]),
+            *_mean_sd([v for line in group for v in off_diagonal(line.edges)]),
+            *_mean_sd([v for line in group for v in off_diagonal(line.agree)]),
             *_mean_sd([v for line in group for v in ratios(line)]),
         )
         for (method, epoch), group in sorted(groups.items(), key=lambda item: item[0][1])
@@ -53,8 +53,7 @@ def over_epochs(lines: Iterable[Mapping[str, Any]]) -> list[PeerEpoch]:
 
 def ratios(line: EpochLine) -> list[float]:
     """For each peer, all its imitation terms together divided by its task term; empty where there is none."""
-    terms = imitation_terms(line).values()
-    sums = [sum(values) for values in zip(*terms, strict=True)]
+    sums = [sum(values) for values in zip(*line.imitation.values(), strict=True)]
     return [imitation / task for imitation, task in zip(sums, line.task, strict=False) if task > 0]
 
 
