@@ -34,14 +34,11 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class MethodMeans:
+class MethodMeans(Row):
     """The networks of one method, or of one kind in it.
 
     Attributes:
-        method: the row's name.
         model: the networks' kind.
-        label: of the row, for people.
-        baseline: whether the others are compared with it.
         seeds: how many.
         networks: how many.
         measures: by name, those that a network has.
@@ -49,10 +46,7 @@ class MethodMeans:
         test_top: the same on test examples.
     """
 
-    method: str
     model: str
-    label: str
-    baseline: bool
     seeds: int
     networks: int
     measures: dict[str, Mean]
