@@ -148,11 +148,11 @@ def test_a_comparison_that_is_not_finished_and_a_run_without_a_checkpoint_are_re
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"examples": 0}, "examples=0: give at least 1"),
-        ({"draws": 1}, "draws=1: give at least 2"),
-        ({"probes": 1}, "probes=1: give at least 2"),
-        ({"networks": 0}, "networks=0: give at least 1"),
-        ({"rho": 0.0}, "rho=0: give a length above 0"),
+        ({"examples": 0}, "examples=0: give a whole number of at least 1"),
+        ({"draws": 1}, "draws=1: give a whole number of at least 2"),
+        ({"probes": 1}, "probes=1: give a whole number of at least 2"),
+        ({"networks": 0}, "networks=0: give a whole number of at least 1"),
+        ({"rho": 0.0}, "rho=0.0: give a number above 0"),
         ({"skip": ("nosie",)}, "no measure to skip is called 'nosie': did you mean 'noise'"),
     ],
 )

@@ -14,6 +14,7 @@ from codistill.analysis.noise import ABSOLUTE, RELATIVE, NoiseCurve, noise_curve
 from codistill.analysis.runs import TrainedNetwork
 from codistill.analysis.sharpness import sharpness
 from codistill.analysis.weights import norm, weights
+from codistill.checks import number, whole
 from codistill.cohort import alike
 from codistill.spec import UnknownName
 
@@ -52,10 +53,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for field, least in (("examples", 1), ("networks", 1), ("draws", 2), ("probes", 2)):
-            if getattr(self, field) < least:
-                raise ValueError(f"{field}={getattr(self, field)}: give at least {least}")
-        if not self.rho > 0:
-            raise ValueError(f"rho={self.rho:g}: give a length above 0, such as 0.05")
+            whole(field, getattr(self, field), least)
+        number("rho", self.rho, above=True)
         for kind in self.skip:
             if kind not in KINDS:
                 raise UnknownName("measure to skip", kind, KINDS)
