@@ -27,11 +27,6 @@ def batch_logits(net: nn.Module, x: Any) -> Tensor:
     return full_precision(call(net, None, x, ())[0])
 
 
-def all_logits(net: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
-    """Logits ``[N, ..., C]`` and labels of all batches, without gradients."""
-    return collect(Cohort([net]), (x for x, _ in batches))[0], torch.cat([y for _, y in batches])
-
-
 def mean_loss(logits: Tensor, y: Tensor, task: str = "classes") -> Tensor:
     """Mean plain cross-entropy over the labelled samples, in nats; a scalar."""
     return cross_entropy(logits.unsqueeze(0), y, task=task)[0]
@@ -44,7 +39,7 @@ def labelled(y: Tensor, task: str = "classes") -> int:
 
 def decided(net: nn.Module, batches: Batches, task: str = "classes") -> tuple[float, Tensor, Tensor]:
     """Mean cross-entropy in nats, and the labelled decisions: their logits ``[n, M]`` and labels ``[n]``."""
-    logits, y = all_logits(net, batches)
+    logits, y = collect(Cohort([net]), (x for x, _ in batches))[0], torch.cat([y for _, y in batches])
     flat, labels = labelled_decisions(class_logits(logits, task), y)
     return float(mean_loss(logits, y, task)) if len(labels) else math.nan, flat, labels
 
