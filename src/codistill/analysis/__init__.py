@@ -70,6 +70,11 @@ class Analysis:
     peers: list[PeerEpoch]
     findings: list[Finding]
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of each method, for people."""
+        return {row.method: row.label.partition(", its ")[0] for row in reversed(self.rows)}
+
     def to_json(self) -> dict[str, object]:
         """Plain data: a number that is not finite is null, and what was skipped of a network is not there."""
         values: dict[str, object] = to_json(self, finite=True)

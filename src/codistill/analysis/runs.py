@@ -106,21 +106,17 @@ def _of_runs(folders: Sequence[Path]) -> list[RunFolder]:
     """Runs of the same name are one row, except where they differ in more than their seed: then by folder."""
     each = {folder: read_runs(folder) for folder in folders}
     every = [run for runs in each.values() for run in runs]
-    forms = Counter(_name(form) for form in {run.replace(seed=0) for run in every})
+    forms = Counter(form.name for form in {run.replace(seed=0) for run in every})
     alone = [run for run in every if run.method == Spec(BASELINE)]
     # for each kind of networks, the row with the most of them, so that all others have their pairs in it
     bases = {run.models: run.replace(seed=0) for run in sorted(alone, key=lambda run: run.peers)}
 
     def row(run: Run, folder: Path) -> Row:
-        name = _name(run)
-        name = name if forms[name] == 1 else f"{name} ({folder.name})"
-        return Row(name, name, run.replace(seed=0) == bases.get(run.models))
+        form = run.replace(seed=0)
+        name = form.name.removesuffix("/seed=0") + (f" ({folder.name})" if forms[form.name] > 1 else "")
+        return Row(name, name, form == bases.get(run.models))
 
     return [RunFolder(folder, {run: row(run, folder) for run in runs}) for folder, runs in each.items()]
-
-
-def _name(run: Run) -> str:
-    return run.name.rpartition("/seed=")[0]
 
 
 def log_lines(folders: Sequence[RunFolder]) -> list[dict[str, object]]:

@@ -111,14 +111,15 @@ def _ranks(top: Sequence[float]) -> str:
 
 
 def _peers(analysis: Analysis) -> Table:
-    labels = {row.method: row.label for row in reversed(analysis.rows)}
     rows = []
     for method in dict.fromkeys(epoch.method for epoch in analysis.peers):
         epochs = [epoch for epoch in analysis.peers if epoch.method == method]
         divergences, agreements = [epoch.divergence for epoch in epochs], [epoch.agreement for epoch in epochs]
         ratios = [None if epoch.ratio is None else 100 * epoch.ratio for epoch in epochs]
         if any(value is not None for value in (*divergences, *ratios)):
-            rows.append(Row((Cell(labels.get(method, method)), *map(_course, (divergences, agreements, ratios)))))
+            rows.append(
+                Row((Cell(analysis.labels.get(method, method)), *map(_course, (divergences, agreements, ratios))))
+            )
     notes = (
         "Divergence: mean KL between the posteriors of two peers on training batches, all pairs; nats. Networks "
         "trained alone show what two seeds differ by anyway.",

@@ -68,7 +68,6 @@ def peers_figure(analysis: Analysis) -> go.Figure | None:
 
 def plane_figure(analysis: Analysis) -> go.Figure | None:
     """Training loss on a plane through one network of each method, all in the same colours."""
-    labels = _labels(analysis)
     planes = [p for p in analysis.planes if any(known(v) for row in p.loss for v in row)][:_MOST_PLANES]
     if not planes:
         return None
@@ -78,7 +77,7 @@ def plane_figure(analysis: Analysis) -> go.Figure | None:
     for number, plane in enumerate(planes):
         row, col = number // columns + 1, number % columns + 1
         _contour(figure, plane, row, col)
-        title = escaped(f"{labels.get(plane.method, plane.method)}, seed {plane.seed}")
+        title = escaped(f"{analysis.labels.get(plane.method, plane.method)}, seed {plane.seed}")
         figure.update_xaxes(title_text=title, row=row, col=col)
     dress(figure, 60 + 290 * rows)
     ticks = list(range(-3, 3))
@@ -103,10 +102,6 @@ def _contour(figure: go.Figure, plane: Plane, row: int, col: int) -> None:
     )
 
 
-def _labels(analysis: Analysis) -> dict[str, str]:
-    return {row.method: row.label.partition(", its ")[0] for row in reversed(analysis.rows)}
-
-
 def _panel(
     x_title: str, y_title: str, values: Iterable[tuple[str, float, float | None]], floor: float = -math.inf
 ) -> Panel:
@@ -116,9 +111,8 @@ def _panel(
 
 def _side_by_side(analysis: Analysis, *panels: Panel, log: bool = True, height: int = 340) -> go.Figure | None:
     """The panels with one legend; None where none has a curve."""
-    labels = _labels(analysis)
     style = styles([row.method for row in analysis.rows], analysis.baseline)
-    legends = {method: Legend(escaped(labels[method]), style[method]) for method in style}
+    legends = {method: Legend(escaped(analysis.labels[method]), style[method]) for method in style}
     figure = figure_of(panels, legends, height)
     return None if figure is None else figure.update_yaxes(type="log" if log else "linear")
 
