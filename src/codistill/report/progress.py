@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from codistill.training.records import Record
 
@@ -57,19 +57,10 @@ def _interrupt() -> Iterator[list[bool]]:
 
 
 def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("steps"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+    steps = ("{task.description}", BarColumn(bar_width=24), MofNCompleteColumn(), "steps")
+    times = (TimeElapsedColumn(), "left", TimeRemainingColumn())
+    shown = (*steps, *times, "{task.fields[note]}")
+    return Progress(*shown, console=console, disable=not console.is_terminal, transient=True)
 
 
 def _show(record: Record, bar: Progress) -> None:
