@@ -107,21 +107,21 @@ def analyze(
     planes: list[Plane] = []
     paths: list[Path] = []
     few, many = settings.examples, WIDER * settings.examples
-    for each in chosen:
+    for folder, of_runs in chosen.items():
         if say:
-            say(f"{each.folder}: {len(each.rows)} {'run' if len(each.rows) == 1 else 'runs'}")
-        fleet = restored(each.folder, teachers=studies.teachers_of(each.folder))
-        for run in trained_networks(each.rows, fleet, settings.networks, many, settings.seed):
+            say(f"{folder}: {len(of_runs)} {'run' if len(of_runs) == 1 else 'runs'}")
+        fleet = restored(folder, teachers=studies.teachers_of(folder))
+        for run in trained_networks(of_runs, fleet, settings.networks, many, settings.seed):
             networks += [measures.measure_network(network, settings) for network in run]
             if run[0].method not in [plane.method for plane in planes]:
                 planes += measures.planes(run[0], settings)
             paths += measures.paths(run, settings)
     train, test = len(fleet.streams.parts[0].train), len(fleet.dataset.test)
-    rows = dict.fromkeys(row for each in chosen for row in each.rows.values())
+    rows = dict.fromkeys(row for of_runs in chosen.values() for row in of_runs.values())
     lines = log_lines(chosen)
     return Analysis(
         MADE_BY,
-        [str(folder) for folder in folders],
+        list(map(str, folders)),
         settings,
         studies.versions(),
         next((row.method for row in rows if row.baseline), None),

@@ -63,15 +63,10 @@ class Row:
     baseline: bool
 
 
-@dataclass(frozen=True)
-class RunFolder:
-    """A folder of a run or a fleet, and which row each of its runs belongs to."""
-
-    folder: Path
-    rows: dict[Run, Row]
+RunFolders = dict[Path, dict[Run, Row]]  # folders of runs or fleets, and which row each of their runs belongs to
 
 
-def run_folders(folders: Sequence[Path]) -> list[RunFolder]:
+def run_folders(folders: Sequence[Path]) -> RunFolders:
     """The folders to analyse: those given, or those of the one comparison that was given.
 
     Raises:
@@ -86,23 +81,23 @@ def run_folders(folders: Sequence[Path]) -> list[RunFolder]:
     if comparisons and len(folders) > 1:
         raise ValueError(f"{comparisons[0]} is a comparison: analyze it by itself, or give folders of runs only")
     chosen = _of_study(folders[0]) if comparisons else _of_runs(folders)
-    data = {run.data: each.folder for each in chosen for run in each.rows}
+    data = {run.data: folder for folder, rows in chosen.items() for run in rows}
     if len(data) > 1:
         (one, here), (other, there) = list(data.items())[:2]
         raise ValueError(f"data='{one}' in {here} and '{other}' in {there}: analyze runs on the same data together")
     return chosen
 
 
-def _of_study(folder: Path) -> list[RunFolder]:
+def _of_study(folder: Path) -> RunFolders:
     study = studies.load(folder)
     rows = {entry.run.replace(seed=0): Row(entry.name, entry.label, entry.alone) for entry in study.entries}
     parts = studies.parts(study, folder)
     if any(not (part.folder / "results.jsonl").exists() for part in parts):
         raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
-    return [RunFolder(part.folder, {run: rows[run.replace(seed=0)] for run in part.runs}) for part in parts]
+    return {part.folder: {run: rows[run.replace(seed=0)] for run in part.runs} for part in parts}
 
 
-def _of_runs(folders: Sequence[Path]) -> list[RunFolder]:
+def _of_runs(folders: Sequence[Path]) -> RunFolders:
     """Runs of the same name are one row, except where they differ in more than their seed: then by folder."""
     each = {folder: read_runs(folder) for folder in folders}
     every = [run for runs in each.values() for run in runs]
@@ -116,15 +111,15 @@ def _of_runs(folders: Sequence[Path]) -> list[RunFolder]:
         name = form.name.removesuffix("/seed=0") + (f" ({folder.name})" if forms[form.name] > 1 else "")
         return Row(name, name, form == bases.get(run.models))
 
-    return [RunFolder(folder, {run: row(run, folder) for run in runs}) for folder, runs in each.items()]
+    return {folder: {run: row(run, folder) for run in runs} for folder, runs in each.items()}
 
 
-def log_lines(folders: Sequence[RunFolder]) -> list[dict[str, object]]:
+def log_lines(folders: RunFolders) -> list[dict[str, object]]:
     """The lines of all runs' epochs, each with its row's name as its method."""
     lines = []
-    for each in folders:
-        names = {run.name: row.method for run, row in each.rows.items()}
-        epochs = (line for line in read_lines(each.folder / "log.jsonl") if line["kind"] == "epoch")
+    for folder, rows in folders.items():
+        names = {run.name: row.method for run, row in rows.items()}
+        epochs = (line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch")
         lines += [{**line, "method": names[line["run"]]} for line in epochs]
     return lines
 
@@ -159,4 +154,4 @@ def _batches(fleet: Fleet, examples: Examples, most: int, *, derived: tuple[str 
     return [(fleet.streams.cast(x), y) for x, y in pairs]
 
 
-__all__ = ["Row", "RunFolder", "TrainedNetwork", "log_lines", "run_folders", "trained_networks"]
+__all__ = ["Row", "RunFolders", "TrainedNetwork", "log_lines", "run_folders", "trained_networks"]
