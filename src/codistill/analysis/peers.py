@@ -43,9 +43,9 @@ def over_epochs(lines: Iterable[Mapping[str, Any]]) -> list[PeerEpoch]:
         PeerEpoch(
             method,
             epoch,
-            *_mean_sd([v for line in group for v in off_diagonal(line.edges)]),
-            *_mean_sd([v for line in group for v in off_diagonal(line.agree)]),
-            *_mean_sd([v for line in group for v in ratios(line)]),
+            *known_mean_sd([v for line in group for v in off_diagonal(line.edges)]),
+            *known_mean_sd([v for line in group for v in off_diagonal(line.agree)]),
+            *known_mean_sd([v for line in group for v in ratios(line)]),
         )
         for (method, epoch), group in sorted(groups.items(), key=lambda item: item[0][1])
     ]
@@ -57,9 +57,10 @@ def ratios(line: EpochLine) -> list[float]:
     return [imitation / task for imitation, task in zip(sums, line.task, strict=False) if task > 0]
 
 
-def _mean_sd(values: list[float]) -> tuple[float | None, float | None]:
+def known_mean_sd(values: list[float]) -> tuple[float | None, float | None]:
+    """As `mean_sd`; None for a mean of no values, and for the spread of fewer than two."""
     mean, sd = mean_sd(values) if values else (None, None)
     return mean, sd if len(values) > 1 else None
 
 
-__all__ = ["PeerEpoch", "over_epochs", "ratios"]
+__all__ = ["PeerEpoch", "known_mean_sd", "over_epochs", "ratios"]

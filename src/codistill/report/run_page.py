@@ -6,7 +6,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from codistill.analysis.judge import findings, merged
-from codistill.metrics.interval import mean_sd
+from codistill.analysis.peers import known_mean_sd
 from codistill.report.analysis_tables import WATCH
 from codistill.report.measures import measure_of_results
 from codistill.report.numbers import count, decimal, listed, percent
@@ -69,9 +69,10 @@ def _per_method(results: Iterable[Result]) -> list[tuple[dict[str, object], str]
 
 def _means(method: str, part: str, results: list[NetworkResult]) -> tuple[dict[str, object], str]:
     single, measure = networks_of(results), measure_of_results(results)
-    mean, sd = _spread(single, measure.key)
-    ensemble, _ = _spread([r for r in results if r.peer is None], measure.key)
-    beside = {"rank-1, %": _spread(single, "cmc1")[0], "ECE, %": _spread(single, "ece")[0], "ensemble, %": ensemble}
+    mean, sd = known_mean_sd(values_of(single, measure.key))
+    ensemble, _ = known_mean_sd(values_of([r for r in results if r.peer is None], measure.key))
+    rank, ece = (known_mean_sd(values_of(single, key))[0] for key in ("cmc1", "ece"))
+    beside = {"rank-1, %": rank, "ECE, %": ece, "ensemble, %": ensemble}
     record = {
         "method": method,
         "part": part,
@@ -84,11 +85,6 @@ def _means(method: str, part: str, results: list[NetworkResult]) -> tuple[dict[s
     reached = f"{measure.reached(mean, f'the {part} examples')}{where} (mean over {count(len(single), 'network')})"
     together = "" if ensemble is None else f", used together {percent(ensemble)} %"
     return record, f"One network of {method} {reached}{together}."
-
-
-def _spread(results: Sequence[NetworkResult], measure: str) -> tuple[float, float] | tuple[None, None]:
-    values = values_of(results, measure)
-    return mean_sd(values) if values else (None, None)
 
 
 def learning_curves(log: Sequence[Line], summary: Summary | None) -> tuple[str, str, go.Figure | None]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from codistill.metrics.interval import mean_sd
+from codistill.analysis.peers import known_mean_sd
 from codistill.report.measures import measure_of
 from codistill.report.numbers import count, known, percent
 from codistill.report.palette import styles
@@ -71,8 +71,7 @@ def _largest_family(summary: Summary) -> list[SummaryRow]:
 def _ensemble_sd(row: SummaryRow, results: Sequence[Result], measure: str) -> float | None:
     """Over seeds, of the ensembles of all networks of a row's cohorts."""
     ensembles = [r for r in measured(results) if row_of(r) == row.method and r.networks == row.peers > 1]
-    values = values_of(ensembles, measure)
-    return mean_sd(values)[1] if len(values) > 1 else None
+    return known_mean_sd(values_of(ensembles, measure))[1]
 
 
 def _line(figure: go.Figure, name: str, sizes: Sequence[Size], style: tuple[str, str, float], spread: str) -> None:
