@@ -171,12 +171,8 @@ def paths(run: Sequence[TrainedNetwork], settings: Settings) -> list[Path]:
 
 def head(batches: Batches, most: int) -> Batches:
     """The first examples of the batches, at most so many."""
-    first, left = [], most
-    for x, y in batches:
-        if left > 0:
-            first.append((x[:left], y[:left]))
-            left -= len(y)
-    return first
+    before = itertools.accumulate((len(y) for _, y in batches), initial=0)
+    return [(x[: most - n], y[: most - n]) for (x, y), n in zip(batches, before, strict=False) if n < most]
 
 
 __all__ = ["NetworkMeasures", "Path", "Plane", "Settings", "head", "measure_network", "paths", "planes"]
