@@ -49,16 +49,9 @@ def dress(figure: go.Figure, height: int, legend: int = 0) -> go.Figure:
         template="none",
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": AXIS, "activecolor": AXIS},
     )
-    axis = {
-        "automargin": True,
-        "gridcolor": _GRID,
-        "zeroline": False,
-        "linecolor": AXIS,
-        "title": {"standoff": 10, "font": {"size": 14}},
-    }
-    figure.update_xaxes(**axis, showgrid=True)
-    figure.update_yaxes(**axis, showgrid=True)
-    return figure
+    axis = {"automargin": True, "showgrid": True, "gridcolor": _GRID, "zeroline": False, "linecolor": AXIS}
+    title = {"standoff": 10, "font": {"size": 14}}
+    return figure.update_xaxes(axis, title=title).update_yaxes(axis, title=title)
 
 
 def legend_height(labels: Collection[str]) -> int:
