@@ -96,6 +96,3 @@ def is_analysis(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
         start = file.read(2000)
     return f"<title>{TITLE}</title>" in start or f'"made_by": "{MADE_BY}"' in start
-
-
-__all__ = ["TITLE", "is_analysis", "write_analysis"]

@@ -82,20 +82,15 @@ def difference(value: Mean, quantity: Quantity) -> str:
 
 def read(rows: Sequence[MethodMeans], quantity: Quantity) -> str:
     """What the intervals of one measure say: who lies clearly below the baseline, and who above."""
-    sides: dict[str, list[str]] = {"below": [], "above": [], "unclear": []}
-    for row in rows:
-        value = row.measures.get(quantity.name)
-        if value is None or value.difference is None:
-            continue
-        low, high = value.ci95 or (0.0, 0.0)
-        if low <= 0 <= high:
-            sides["unclear"].append(row.label)
-        else:
-            sides["below" if high < 0 else "above"].append(f"{row.label} ({difference(value, quantity)})")
-    said = [f"{side} alone's with {listed(sides[side])}" for side in ("below", "above") if sides[side]]
+    compared = [
+        (row.label, mean) for row in rows if (mean := row.measures.get(quantity.name)) and mean.difference is not None
+    ]
+    below = [f"{label} ({difference(mean, quantity)})" for label, mean in compared if mean.ci95 and mean.ci95[1] < 0]
+    above = [f"{label} ({difference(mean, quantity)})" for label, mean in compared if mean.ci95 and mean.ci95[0] > 0]
+    said = [f"{side} alone's with {listed(who)}" for side, who in (("below", below), ("above", above)) if who]
     if not said:
         return f"{quantity.words}: no clear difference from alone with any method."
-    rest = ["no clear difference with the others"] if sides["unclear"] else []
+    rest = ["no clear difference with the others"] if len(below) + len(above) < len(compared) else []
     return f"{quantity.words}: {'; '.join([*said, *rest])}."
 
 
@@ -137,6 +132,3 @@ def _course(values: Sequence[float | None]) -> Cell:
     if not numbers:
         return Cell(MISSING)
     return Cell(f"{figure(numbers[0])} → {figure(numbers[-1])}", f"mean {figure(fmean(numbers))}")
-
-
-__all__ = ["WATCH", "about", "difference", "print_analysis", "read", "tables"]

@@ -66,5 +66,3 @@ RANKED = (
     "Sorted posterior: mean probability of the most probable class, of the second, ...; on training examples, below "
     "them on test examples."
 )
-
-__all__ = ["FIT", "NOISE", "RANKED", "SHARP", "SURE", "Quantity"]

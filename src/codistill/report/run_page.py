@@ -138,6 +138,3 @@ def results_section(results: Iterable[Result]) -> Section:
     ]
     title = f"All results, per network: {count(len(records), 'line')}"
     return Section(title, table=records_table(title, records), folded=True)
-
-
-__all__ = ["imitation_section", "learning_curves", "results_section", "similarity_section", "write_run_report"]

@@ -61,6 +61,3 @@ def _figures(summary: Summary, log: Sequence[Line], results: Sequence[Result]) -
         ),
         learning_curves(log, summary),
     )
-
-
-__all__ = ["write_report"]

@@ -115,6 +115,3 @@ def _side_by_side(analysis: Analysis, *panels: Panel, log: bool = True, height: 
     legends = {method: Legend(escaped(analysis.labels[method]), style[method]) for method in style}
     figure = figure_of(panels, legends, height)
     return None if figure is None else figure.update_yaxes(type="log" if log else "linear")
-
-
-__all__ = ["line_figure", "noise_figure", "path_figure", "peers_figure", "plane_figure", "posterior_figure"]
