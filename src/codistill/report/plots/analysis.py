@@ -75,21 +75,19 @@ def plane_figure(analysis: Analysis) -> go.Figure | None:
     rows = math.ceil(len(planes) / columns)
     figure = make_subplots(rows=rows, cols=columns, horizontal_spacing=0.06, vertical_spacing=0.24 / rows)
     for number, plane in enumerate(planes):
-        row, col = number // columns + 1, number % columns + 1
-        _contour(figure, plane, row, col)
+        place = {"row": number // columns + 1, "col": number % columns + 1}
         title = escaped(f"{analysis.labels.get(plane.method, plane.method)}, seed {plane.seed}")
-        figure.update_xaxes(title_text=title, row=row, col=col)
+        figure.add_trace(_contour(plane), **place).update_xaxes(title_text=title, **place)
     dress(figure, 60 + 290 * rows)
     ticks = list(range(-3, 3))
     bar = {"title": "nats", "tickvals": ticks, "ticktext": [f"{10.0**t:g}" for t in ticks], "thickness": 12}
-    return figure.update_layout(
-        coloraxis={"cmin": -3, "cmax": 2, "colorscale": "Viridis", "colorbar": bar}, margin={"r": 60}
-    )
+    colours = {"cmin": -3, "cmax": 2, "colorscale": "Viridis", "colorbar": bar}
+    return figure.update_layout(coloraxis=colours, margin={"r": 60})
 
 
-def _contour(figure: go.Figure, plane: Plane, row: int, col: int) -> None:
+def _contour(plane: Plane) -> go.Contour:
     """The logarithm of the losses on a plane."""
-    figure.add_contour(
+    return go.Contour(
         x=plane.at,
         y=plane.at,
         z=[[math.log10(max(v, _FLOOR)) if known(v) else None for v in losses] for losses in plane.loss],
@@ -97,8 +95,6 @@ def _contour(figure: go.Figure, plane: Plane, row: int, col: int) -> None:
         contours={"start": -3, "end": 2, "size": 0.5},
         line={"width": 0.5},
         hovertemplate="%{x}, %{y}: 10^%{z:.2f} nats<extra></extra>",
-        row=row,
-        col=col,
     )
 
 

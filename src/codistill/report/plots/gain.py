@@ -19,8 +19,7 @@ def gain_figure(summary: Summary) -> go.Figure | None:
     figure = go.Figure()
     figure.add_vline(x=0, line={"color": AXIS, "width": 1.5}, layer="below")
     for number, (row, gain) in enumerate(gains):
-        _seeds(figure, gain, number, style[row.method], summary.seeds)
-        _mean(figure, gain, number, style[row.method], name_of(row))
+        figure.add_traces(_marks(gain, number, style[row.method], name_of(row), summary.seeds))
     names = [name_of(row, 18) for row, _ in gains]
     dress(figure, 90 + max(62, 20 * max(1 + name.count("<br>") for name in names)) * len(gains))
     figure.update_yaxes(tickvals=list(range(len(gains))), ticktext=names, range=[len(gains) - 0.45, -0.55])
@@ -28,21 +27,17 @@ def gain_figure(summary: Summary) -> go.Figure | None:
     return figure.update_xaxes(title_text=f"Gain over {escaped(baseline_label(summary))}, percentage points")
 
 
-def _seeds(figure: go.Figure, gain: Gain, number: int, style: Style, seeds: tuple[int, ...]) -> None:
-    figure.add_scatter(
-        x=[100 * g for g in gain.per_seed],
-        y=[number + 0.17 + 0.05 * (i % 3) for i in range(len(gain.per_seed))],  # apart, so that equal gains show
+def _marks(gain: Gain, number: int, style: Style, name: str, seeds: tuple[int, ...]) -> list[go.Scatter]:
+    """A small mark for each seed, apart so that equal gains show, and above them the mean with its interval."""
+    per_seed, bounds = gain.per_seed, f", 95 % interval {interval(gain.interval)}" if gain.interval else ""
+    each = go.Scatter(
+        x=[100 * g for g in per_seed],
+        y=[number + 0.17 + 0.05 * (i % 3) for i in range(len(per_seed))],
         mode="markers",
         marker={"color": style.faint(0.55), "size": 7, "symbol": style.symbol},
-        hovertemplate=[
-            f"seed {seed}: {points(g)}<extra></extra>" for seed, g in zip(seeds, gain.per_seed, strict=True)
-        ],
+        hovertemplate=[f"seed {seed}: {points(g)}<extra></extra>" for seed, g in zip(seeds, per_seed, strict=True)],
     )
-
-
-def _mean(figure: go.Figure, gain: Gain, number: int, style: Style, name: str) -> None:
-    bounds = f", 95 % interval {interval(gain.interval)}" if gain.interval else ""
-    figure.add_scatter(
+    mean = go.Scatter(
         x=[100 * gain.mean],
         y=[number - 0.12],
         mode="markers",
@@ -50,3 +45,4 @@ def _mean(figure: go.Figure, gain: Gain, number: int, style: Style, name: str) -
         marker={"color": style.colour, "size": 11, "symbol": "diamond"},
         hovertemplate=f"{name}: mean {points(gain.mean)}{bounds}<extra></extra>",
     )
+    return [each, mean]
