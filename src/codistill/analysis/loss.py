@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -95,13 +95,9 @@ def differentiable(net: nn.Module) -> Iterator[None]:
     cuDNN's recurrent networks have no backward pass in eval mode, and fused attention has no second derivative.
     """
     recurrent = any(isinstance(module, nn.RNNBase) for module in net.modules())
-    before = torch.backends.cudnn.enabled
-    torch.backends.cudnn.enabled = before and not recurrent
-    try:
-        with evaluating(net), sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.cudnn.enabled = before
+    kernels = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
+    with kernels, evaluating(net), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 __all__ = ["Batches", "decided", "differentiable", "gradient", "loss_and_accuracy", "losses_at", "shares"]
