@@ -11,8 +11,7 @@ from codistill.report.analysis_tables import WATCH
 from codistill.report.measures import measure_of_results
 from codistill.report.numbers import count, decimal, listed, percent
 from codistill.report.page import Section, figures, records_table, settings_section, write_page
-from codistill.report.plots import learning_figure, ratio_figure
-from codistill.report.plots.terms import Line
+from codistill.report.plots.terms import Line, learning_figure, ratio_figure
 from codistill.report.results import pairs_of
 from codistill.run import Run
 from codistill.study.results import Result, measured, networks_of, values_of
