@@ -130,22 +130,21 @@ class Path:
 def measure_network(network: TrainedNetwork, settings: Settings) -> NetworkMeasures:
     """Every number of one network that is not skipped."""
     net, few, task = network.net, head(network.train, settings.examples), network.task
-    seed = settings.seed
     values: dict[str, Any] = {}
     for part, batches in (("train", network.train), ("test", network.test)):
         values |= {f"{part}_{name}": value for name, value in vars(certainty(net, batches, task)).items()}
     for name, relative in (("noise", False), ("noise_relative", True)) if "noise" not in settings.skip else ():
         sizes = RELATIVE if relative else ABSOLUTE
-        curve = noise_curve(net, few, sizes, relative=relative, draws=settings.draws, seed=seed, task=task)
+        curve = noise_curve(net, few, sizes, relative=relative, draws=settings.draws, seed=settings.seed, task=task)
         values |= {name: curve.loss[AT[name]] - curve.still, f"{name}_detail": curve}
     if "sharpness" not in settings.skip:
         for name, relative in (("sharpness", False), ("sharpness_relative", True)):
             values[name] = sharpness(net, few, rho=settings.rho, relative=relative, task=task)
     if "hessian" not in settings.skip:
-        trace = hessian.trace(net, few, probes=settings.probes, seed=seed, task=task)
+        trace = hessian.trace(net, few, probes=settings.probes, seed=settings.seed, task=task)
         values |= {"hessian": trace.mean, "hessian_detail": trace}
     if "surface" not in settings.skip:
-        values["line"] = surface.line(net, few, seed=seed, task=task)
+        values["line"] = surface.line(net, few, seed=settings.seed, task=task)
     about = network.method, network.seed, network.peer, network.model
     return NetworkMeasures(*about, norm(weights(net)), **values)
 

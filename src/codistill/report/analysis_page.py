@@ -79,11 +79,9 @@ def write_analysis(analysis: Analysis, path: Path, command: str = "") -> Path:
         return figures(*((title, caption, draw(analysis)) for key, title, draw, caption in FIGURES if key == section))
 
     settings = {**asdict(analysis.settings), "folders": analysis.folders, "device": analysis.device}
+    shown = tables(analysis)
     sections = [
-        *(
-            Section(table.title, table.key, table=table, style="measures", figures=drawn(table.key))
-            for table in tables(analysis)
-        ),
+        *(Section(table.title, table.key, table=table, style="measures", figures=drawn(table.key)) for table in shown),
         Section("What does the loss look like around a solution?", "around", figures=drawn("around")),
         Section(WATCH, findings=analysis.findings),
         settings_section(settings, analysis.versions, command),
