@@ -47,10 +47,9 @@ def measure_statistics(net: nn.Module, batches: Batches) -> None:
 
     Not by `torch.optim.swa_utils.update_bn`: it puts the whole network into train mode, so dropout would draw.
     """
-    norms = [m for m in net.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = {m: m.momentum for m in net.modules() if isinstance(m, _BatchNorm) and m.track_running_stats}
     if not norms:
         return
-    momenta = [m.momentum for m in norms]
     net.eval()
     for m in norms:
         m.reset_running_stats()
@@ -58,7 +57,7 @@ def measure_statistics(net: nn.Module, batches: Batches) -> None:
         m.train()
     for x, _ in batches:
         batch_logits(net, x)
-    for m, momentum in zip(norms, momenta, strict=True):
+    for m, momentum in norms.items():
         m.momentum = momentum
         m.eval()
 

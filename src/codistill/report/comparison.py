@@ -22,14 +22,13 @@ def comparison(summary: Summary) -> Table:
 def _columns(summary: Summary, measure: Measure) -> tuple[Column, ...]:
     """Beside the mAP of retrieval stands its rank-1, beside other measures the ECE."""
     gain = f"Gain over {baseline_label(summary)}, points"
-    ranks = measure is RETRIEVAL
     return (
         Column("Method"),
         Column("Networks per cohort", "(in all)", "Nets", "(all)"),
         Column(f"{measure.title} of one network, %", "± sd", measure.short, "± sd"),
         Column(gain, "[95 % interval]", "Gain, points", "[95 % interval]"),
         Column("Ensemble, %", "(trained alone)", "Ens. %", "(alone)"),
-        Column("Rank-1, %", "", "Rank-1%") if ranks else Column("ECE, %", "", "ECE %"),
+        Column("Rank-1, %", "", "Rank-1%") if measure is RETRIEVAL else Column("ECE, %", "", "ECE %"),
         Column("Forward / backward passes", "(per network)", "Fwd/bwd", "(each)"),
         Column("Training time, relative", "(per network)", "Time", "(each)"),
     )
