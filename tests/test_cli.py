@@ -14,6 +14,7 @@ import torch
 
 from codistill import cli, discovery
 from codistill.checkpoint import latest
+from codistill.cli.commands import COMMANDS
 from codistill.run import Run
 from codistill.training.records import read_lines
 
@@ -102,7 +103,7 @@ def test_a_traceback_is_shown_where_it_is_asked_for(error, monkeypatch):
     def command(*_):
         raise error
 
-    monkeypatch.setattr(cli.COMMANDS["list"], "__call__", command)
+    monkeypatch.setattr(COMMANDS["list"], "__call__", command)
     assert refusal("list", "models") == str(error)
     monkeypatch.setenv("CODISTILL_DEBUG", "1")
     with pytest.raises(type(error), match=str(error)):
@@ -478,7 +479,7 @@ def test_a_warning_is_one_line_without_the_place_in_the_code(monkeypatch, capsys
     def command(self, *rest):
         warnings.warn("two rows are left out:\n  b.csv line 3", stacklevel=1)
 
-    monkeypatch.setattr(cli.COMMANDS["list"], "__call__", command)
+    monkeypatch.setattr(COMMANDS["list"], "__call__", command)
     cli.main(["list", "models"])
     assert capsys.readouterr().err == "codistill: warning: two rows are left out: b.csv line 3\n"
     assert warnings.showwarning is before

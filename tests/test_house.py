@@ -222,9 +222,10 @@ def commands():
 @pytest.mark.parametrize("words", list(commands()))
 def test_the_commands_that_pages_show_are_understood(words, monkeypatch):
     from codistill import cli
+    from codistill.cli.commands import COMMANDS
 
     reached = []
-    for command in cli.COMMANDS.values():
+    for command in COMMANDS.values():
         monkeypatch.setattr(command, "__call__", lambda self, *rest: reached.append(self))
     cli.main(words)
     assert len(reached) == 1

@@ -192,7 +192,7 @@ def test_what_is_neither_a_name_nor_a_module_is_said_to_be_neither(package, spec
 @pytest.mark.parametrize("word", ["none", "true", "false", "inf", "nan"])
 @pytest.mark.usefixtures("own_module")
 def test_a_function_of_one_s_own_may_be_called_like_a_value(word, monkeypatch):
-    import own_methods
+    own_methods = import_module("own_methods")
 
     monkeypatch.setattr(own_methods, word, word.upper(), raising=False)
     assert discovery.find("codistill.data", Spec.parse(f"own_methods:{word},none")) == (word.upper(), (None,))

@@ -4,7 +4,7 @@ import torch
 from codistill.data import load
 from codistill.data.disk_cache import CACHE
 from codistill.data.images import lazy
-from codistill.data.images.cut import Unreadable
+from codistill.data.images.cut import Unreadable, open_image
 from codistill.data.market1501 import market1501
 from codistill.metrics.retrieval import retrieval
 from small_images import market_tree, save, spoil
@@ -131,8 +131,8 @@ def test_a_corrupt_image_is_named_when_it_is_read_or_left_out_first(root):
 def test_the_second_start_that_leaves_out_bad_images_decodes_none(root, tmp_path_factory, monkeypatch):
     monkeypatch.setenv(CACHE, str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(lazy, "MANY", 1)
-    opened, look = [], lazy.open_image
-    monkeypatch.setattr(lazy, "open_image", lambda path: opened.append(path) or look(path))
+    opened = []
+    monkeypatch.setattr(lazy, "open_image", lambda path: opened.append(path) or open_image(path))
     spoil(root / "bounding_box_test" / "0001_c5s1_001053_01.jpg")
     for _ in range(2):
         with pytest.warns(UserWarning, match=r"1 of 5 images in .*bounding_box_test cannot be used.*0001_c5s1"):

@@ -1,6 +1,7 @@
 """DML with one ensemble teacher: another value, the same gradient."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -110,9 +111,7 @@ def test_with_one_source_they_are_one_and_the_same():
 def geometric(z, i, include_self, temperature=1.0):
     """The normalised geometric mean of the posteriors at T of one sample's logits, [P][C]."""
     chosen = [naive.softmax(row, temperature) for j, row in enumerate(z) if include_self or j != i]
-    product = 1.0
-    for p in chosen:
-        product = product * p ** (1.0 / len(chosen))
+    product = math.prod(p ** (1.0 / len(chosen)) for p in chosen)
     return product / product.sum()
 
 

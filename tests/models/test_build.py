@@ -38,7 +38,7 @@ def own(monkeypatch):
         return linear(*args) if options else None
 
     module = types.ModuleType("own_nets")
-    module.linear, module.anything, module.narrow = linear, anything, lambda classes: nn.Linear(1, classes)
+    vars(module).update(linear=linear, anything=anything, narrow=lambda classes: nn.Linear(1, classes))
     monkeypatch.setitem(sys.modules, "own_nets", module)
 
 
@@ -184,7 +184,7 @@ class Buggy(nn.Module):
 )
 @pytest.mark.usefixtures("own")
 def test_a_network_of_one_s_own_that_cannot_be_built_is_told_how_it_is_called(made, message):
-    sys.modules["own_nets"].net = made
+    vars(sys.modules["own_nets"])["net"] = made
     with pytest.raises(ValueError, match=message):
         build("own_nets:net", 3, (2, 5))
 

@@ -52,7 +52,7 @@ def create_model(
 @pytest.fixture
 def timm(monkeypatch):
     module = types.ModuleType("timm")
-    module.create_model, module.list_models = create_model, lambda: ["resnet18", "resnet34", "far"]
+    vars(module).update(create_model=create_model, list_models=lambda: ["resnet18", "resnet34", "far"])
     monkeypatch.setitem(sys.modules, "timm", module)
     CALLS.clear()
 
@@ -82,10 +82,11 @@ def torchvision(monkeypatch):
 
     known = {"resnet18": resnet18, "boxes": boxes}
     module = types.ModuleType("torchvision.models")
-    module.list_models = lambda: sorted(known)
-    module.get_model = lambda name, **config: known[name.lower()](**config)
+    vars(module).update(
+        list_models=lambda: sorted(known), get_model=lambda name, **config: known[name.lower()](**config)
+    )
     package = types.ModuleType("torchvision")
-    package.models = module
+    vars(package)["models"] = module
     monkeypatch.setitem(sys.modules, "torchvision", package)
     monkeypatch.setitem(sys.modules, "torchvision.models", module)
 

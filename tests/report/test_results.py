@@ -48,9 +48,10 @@ def results_table(rows):
 
 
 def printed(table, width=80):
-    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    written = io.StringIO()
+    console = Console(width=width, file=written, force_terminal=False)
     console.print(table)
-    return console.file.getvalue()
+    return written.getvalue()
 
 
 def test_a_long_name_of_a_run_takes_no_room_from_the_numbers():
