@@ -74,7 +74,7 @@ def test_what_is_saved_loads_into_any_executor(execute, other, tmp_path):
 
 
 @pytest.mark.parametrize("execute", EXECUTORS)
-def test_files_hold_each_peer_by_the_network_s_own_names(execute, tmp_path):
+def test_files_hold_each_peer_by_the_networks_own_names(execute, tmp_path):
     from safetensors.torch import load_file
 
     path = saved(tmp_path, execute=execute)

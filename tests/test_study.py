@@ -65,7 +65,7 @@ def strictly(path):
         ("dml:qqqq=2", "is called 'qqqq': there are: divergence, graph, "),
     ],
 )
-def test_a_misspelt_option_gets_the_nearest_of_the_method_s_and_the_run_s(spec, said):
+def test_a_misspelt_option_gets_the_nearest_of_the_methods_and_the_runs(spec, said):
     with pytest.raises(UnknownName, match=said):
         dataclasses.replace(STUDY, rows=(spec,))
 
@@ -244,7 +244,7 @@ def test_one_run_after_the_other_gives_the_same_results(tmp_path):
     assert len(rows("single")) == 6 * 3
 
 
-def test_settings_of_a_method_s_own_are_in_its_name_and_kept_apart(tmp_path):
+def test_settings_of_a_methods_own_are_in_its_name_and_kept_apart(tmp_path):
     two = Study(
         "s", BASE.replace(epochs=1, learning_rate=0.1), ("dml:learning_rate=0.01", "dml:learning_rate=0.2"), (0,)
     )
@@ -332,7 +332,7 @@ def test_a_study_comes_back_from_its_json():
     assert Study.from_dict(json.loads(json.dumps(other.as_dict()))) == other
 
 
-def test_what_is_no_study_s_folder_is_said(tmp_path):
+def test_what_is_no_studys_folder_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not the folder of a comparison"):
         load(tmp_path)
 

@@ -81,7 +81,7 @@ def test_never_below_zero_zero_where_equal_and_growing_with_the_order(seed, scal
     torch.testing.assert_close(0.75 * one, 0.25 * two, rtol=1e-8, atol=1e-11)
 
 
-def test_order_half_is_symmetric_and_bhattacharyya_s():
+def test_order_half_is_symmetric_and_bhattacharyyas():
     a, b = drawn(6, 1, 4, 3), drawn(7, 1, 4, 3)
     value = Renyi(0.5)(students=a, sources=b)
     torch.testing.assert_close(value, Renyi(0.5)(students=b, sources=a))

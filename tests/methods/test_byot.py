@@ -96,7 +96,7 @@ def test_nothing_that_is_imitated_is_moved_by_it():
             assert moved == {"stage1", "stage2"}
 
 
-def test_classifiers_are_the_method_s_and_the_network_stays_what_it_was():
+def test_classifiers_are_the_methods_and_the_network_stays_what_it_was():
     training = training_of("byot")
     method = training.fleet.members[0].method
     before = [p.detach().clone() for p in method.parameters()]
