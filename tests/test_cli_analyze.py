@@ -40,7 +40,7 @@ def compared(tmp_path_factory):
     return folder / "runs" / "digits"
 
 
-def test_an_analysis_is_written_into_the_comparison_s_folder(compared, said):
+def test_an_analysis_is_written_into_the_comparisons_folder(compared, said):
     before = {p.name for p in compared.iterdir()}
     text = said("analyze", str(compared), *LEAN)
     assert {p.name for p in compared.iterdir()} == before | {"analysis.json", "analysis.html"}
