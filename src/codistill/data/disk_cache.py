@@ -69,7 +69,7 @@ def digest(lines: Iterable[object]) -> str:
     """A short text that differs where any line differs."""
     summary = hashlib.blake2b(digest_size=16)
     for number, line in enumerate(lines):  # a million of them need not be in memory at once
-        summary.update(f"{chr(10) if number else ''}{line}".encode(errors="surrogateescape"))
+        summary.update(f"{chr(10) if number else ''}{line}".encode(errors="surrogatepass"))
     return summary.hexdigest()
 
 
