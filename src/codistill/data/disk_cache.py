@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 CACHE = "CODISTILL_CACHE"  # the environment variable for the folder; empty: no cache
-VERSION = "2"  # of the format: raise it where that changes
+VERSION = "3"  # of the format: raise it where that changes
 MANY = 1000  # images from which on they are cached decoded
 
 

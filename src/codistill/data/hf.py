@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,12 @@ def hf(
         ValueError: an option out of range; an unknown split, column or label, or a row that cannot be used; names it.
         ImportError: `datasets` is not installed.
     """
-    cut, name = _cut(size, grey), str(name)
     flag("hf: skip_bad", skip_bad)
+    if grey is not None:
+        flag("hf: grey", grey)
+    if size is not None:
+        whole("hf: size", size)
+    cut, name = Cut(size or 0, size or 0, grey, how="same" if size is None else "fit"), str(name)
     splits = load_splits(name, root, config, download)
     learned = _split(splits, train, name)
     if test is None:
@@ -77,14 +82,6 @@ def hf(
     columns = Columns.choose(name, learned.rows.features, text, image, label)
     reader = Reader(columns, cut, skip_bad, Source(folder_of(name, root) or root / name, config))
     return reader.data_set(learned, _split(splits, test, name) if isinstance(test, str) else test, texts, root)
-
-
-def _cut(size: int | None, grey: bool | None) -> Cut:
-    if size is not None:
-        whole("hf: size", size)
-    if grey is not None:
-        flag("hf: grey", grey)
-    return Cut(size or 0, size or 0, grey, how="same" if size is None else "fit")
 
 
 @dataclass(frozen=True)
@@ -102,19 +99,18 @@ class Reader:
         names = self.columns.names(train, labels)
         y = _numbers(labels, names)
         if isinstance(test, Split):
-            held, wanted = self.like(x).read(test, names)
-            pairs = [(x, y), (held, _numbers(wanted, names))]
+            test_x, test_labels = self.like(x).read(test, names)
+            test_y = _numbers(test_labels, names)
         else:
-            pairs = [(_take(x, index.tolist()), y[index]) for index in hold_out("hf", y, names, test)]
-        if self.columns.images:
-            seen, held_out = (Examples(x, y) for x, y in pairs)
-            return DataSet(seen, held_out, len(names), "classes", *channel_statistics(seen.x), names)
-        seen_texts, test_texts = (Texts(x, y.tolist()) for x, y in pairs)
-        return text_data(seen_texts, test_texts, names, texts, root)
+            (x, y), (test_x, test_y) = ((_take(x, index), y[index]) for index in hold_out("hf", y, names, test))
+        if not self.columns.images:
+            return text_data(Texts(x, y.tolist()), Texts(test_x, test_y.tolist()), names, texts, root)
+        statistics = channel_statistics(x)
+        return DataSet(Examples(x, y), Examples(test_x, test_y), len(names), "classes", *statistics, names)
 
     def like(self, x: Any) -> "Reader":
         """The same, that gives images the size and channels of others ``[N, C, H, W]``."""
-        if not self.columns.images or not len(x):
+        if not self.columns.images:
             return self
         _, channels, height, width = x.shape
         return replace(self, cut=replace(self.cut, height=height, width=width, grey=channels == 1))
@@ -130,19 +126,15 @@ class Reader:
         labels, faults = columns.labels(split) if names is None else columns.test_labels(split, names)
         if not self.skip_bad:
             split.usable(faults, False)  # which is known before an image is read
-        x: Any
-        if columns.images:
-            x, unread = read_images(split, columns.x, self.cut, self.skip_bad, self.source)
-        else:
-            x, unread = columns.texts(split)
+        read = partial(read_images, cut=self.cut, skip_bad=self.skip_bad, source=self.source)
+        x, unread = read(split, columns.x) if columns.images else columns.texts(split)
         rows = split.usable(unread | faults, self.skip_bad)
-        numbers = {row: number for number, row in enumerate(r for r in range(len(split.rows)) if r not in unread)}
-        return _take(x, [numbers[row] for row in rows]), [labels[row] for row in rows]
+        return _take(x, torch.tensor(rows)), [labels[row] for row in rows]
 
 
-def _take(x: Any, rows: Sequence[int]) -> Any:
+def _take(x: Any, index: Tensor) -> Any:
     """Some images or texts, in that order."""
-    return x[torch.tensor(rows, dtype=torch.int64)] if isinstance(x, Tensor) else [x[row] for row in rows]
+    return x[index] if isinstance(x, Tensor) else [x[row] for row in index.tolist()]
 
 
 def _numbers(labels: Sequence[str | None], names: Sequence[str]) -> Tensor:

@@ -74,8 +74,7 @@ class Columns:
 
     def labels(self, split: Split) -> tuple[list[str | None], dict[int, str]]:
         """What each row says of its class, None where it is unlabelled; and the faults of rows."""
-        feature = split.rows.features[self.y]
-        names = feature.names if isinstance(feature, library().ClassLabel) else None
+        names = self._class_names(split)
         labels: list[str | None] = []
         faults = {}
         for row, value in enumerate(split.rows[self.y][:]):
@@ -107,22 +106,24 @@ class Columns:
         Raises:
             ValueError: no row is labelled, or all alike.
         """
-        feature = split.rows.features[self.y]
+        names = self._class_names(split)
         known = {label for label in labels if label is not None}
-        named = isinstance(feature, library().ClassLabel)
-        if len(known) < (1 if named else 2):
+        if len(known) < (2 if names is None else 1):
+            where = f"column {self.y!r} of split {split.name!r}"
             content = f"the label {min(known)} only" if known else "no labels"
-            raise ValueError(
-                f"hf: column {self.y!r} of split {split.name!r} holds {content} (-1 and missing are unlabelled): "
-                "give two classes or more, or name another column or split"
-            )
-        return tuple(feature.names) if named else tuple(sorted(known, key=sort_key))
+            ways = "give two classes or more, or name another column or split"
+            raise ValueError(f"hf: {where} holds {content} (-1 and missing are unlabelled): {ways}")
+        return tuple(sorted(known, key=sort_key) if names is None else names)
 
-    def texts(self, split: Split) -> tuple[list[str], dict[int, str]]:
-        """The texts of a split, and the faults of the rows that are not among them."""
+    def _class_names(self, split: Split) -> list[str] | None:
+        """The names that the data set gives to its classes, if it does."""
+        return getattr(split.rows.features[self.y], "names", None)
+
+    def texts(self, split: Split) -> tuple[list[object], dict[int, str]]:
+        """The values of a split, and the faults of the rows that hold no text."""
         values: list[object] = split.rows[self.x][:]
         faults = {row: f"{self.x}={text!r} is no text" for row, text in enumerate(values) if not isinstance(text, str)}
-        return [text for text in values if isinstance(text, str)], faults
+        return values, faults
 
 
 def _of_type(features: Mapping[str, Any], kind: type) -> list[str]:

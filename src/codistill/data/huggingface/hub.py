@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -36,18 +36,15 @@ def load_splits(name: str, root: Path, config: str | None, download: bool) -> Ma
     try:
         if folder is not None and any((folder / file).is_file() for file in SAVED):
             splits = datasets.load_from_disk(str(folder))
-        elif folder is not None or download:
-            splits = datasets.load_dataset(str(folder or name), config)
         else:
-            with _offline(datasets):
-                splits = datasets.load_dataset(name, config)
+            with nullcontext() if folder or download else _offline(datasets):
+                splits = datasets.load_dataset(str(folder or name), config)
     except ConnectionError as error:
         if download:
             raise OSError(f"hf: {name} cannot be fetched ({error}): check the network and the name") from error
-        raise FileNotFoundError(
-            f"hf: {name} is not on this machine, neither as a folder ({root / name}) nor from an earlier download: "
-            "check the name, or fetch it (--download)"
-        ) from error
+        places = f"neither as a folder ({root / name}) nor from an earlier download"
+        ways = "check the name, or fetch it (--download)"
+        raise FileNotFoundError(f"hf: {name} is not on this machine, {places}: {ways}") from error
     except Exception as error:  # the library raises whatever its readers raise
         file = None if folder is None else _broken_file(folder)
         raise ValueError(f"hf: {name} cannot be read: {file or _reason(error)}: repair it") from error
@@ -71,7 +68,8 @@ def _broken_file(folder: Path) -> str | None:
     """The first file of a folder that cannot be read by itself, and why; None where all can."""
     with tempfile.TemporaryDirectory() as scratch:
         for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in READERS):
-            reader, options = READERS[path.suffix.lower()], {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
+            suffix = path.suffix.lower()
+            reader, options = READERS[suffix], {"sep": "\t"} if suffix == ".tsv" else {}
             try:
                 library().load_dataset(reader, data_files=str(path), cache_dir=scratch, split="train", **options)
             except Exception as error:  # as above
@@ -81,13 +79,10 @@ def _broken_file(folder: Path) -> str | None:
 
 def _reason(error: BaseException) -> str:
     """What a reader itself says is wrong, on one line, below what the library has wrapped around it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        text = " ".join(str(cause).removeprefix(SAYS_NOTHING).split())
-        if text:
-            return text if len(text) <= LENGTH else f"{text[:LENGTH]} ..."
-        error, cause = cause, cause.__cause__
-    return type(error).__name__
+    text = " ".join(str(error).removeprefix(SAYS_NOTHING).split())
+    if not text:
+        return _reason(error.__cause__) if error.__cause__ else type(error).__name__
+    return text if len(text) <= LENGTH else f"{text[:LENGTH]} ..."
 
 
 def _reach(address: str) -> None:
@@ -97,9 +92,8 @@ def _reach(address: str) -> None:
     except HTTPError:
         return  # it has answered
     except (OSError, ValueError) as error:
-        raise OSError(
-            f"hf: {address} cannot be reached ({error}): check the network, or name a folder that holds the data set"
-        ) from error
+        ways = "check the network, or name a folder that holds the data set"
+        raise OSError(f"hf: {address} cannot be reached ({error}): {ways}") from error
 
 
 @contextmanager

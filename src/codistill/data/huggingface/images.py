@@ -27,7 +27,7 @@ class Source:
 
 
 def read_images(split: Split, column: str, cut: Cut, skip_bad: bool, source: Source) -> tuple[Tensor, dict[int, str]]:
-    """The images of a split, ``[n, C, H, W]`` uint8, and the faults of the rows that are not among them.
+    """The images of a split, ``[N, C, H, W]`` uint8, and the faults of the rows that are not among them, and black.
 
     From 1,000 rows on, what has been decoded is cached for the next start (`codistill.data.disk_cache`).
 
@@ -39,13 +39,12 @@ def read_images(split: Split, column: str, cut: Cut, skip_bad: bool, source: Sou
         source: Where the data set comes from.
 
     Raises:
-        ValueError: an image of another size; names the row.
+        ValueError: an image of another size, or one that cannot be read and is not to be skipped; names the row.
     """
 
     def make() -> tuple[dict[str, Tensor], str | None]:
         x, faults = _read(split, column, cut, skip_bad)
-        text = torch.frombuffer(bytearray(json.dumps(faults).encode()), dtype=torch.uint8)
-        return {"x": x, "faults": text}, note if len(x) and (skip_bad or not faults) else None
+        return {"x": x, "faults": torch.frombuffer(bytearray(json.dumps(faults).encode()), dtype=torch.uint8)}, note
 
     note = source.note(split) if len(split.rows) >= MANY else None
     options = (source.config, split.name, column, cut)
@@ -55,22 +54,23 @@ def read_images(split: Split, column: str, cut: Cut, skip_bad: bool, source: Sou
 
 
 def _read(split: Split, column: str, cut: Cut, skip_bad: bool) -> tuple[Tensor, dict[int, str]]:
-    """As `read_images`, decoded now; ends at the first fault where none may be skipped."""
-    images, faults = [], {}
+    """As `read_images`, decoded now."""
+    x, faults = torch.zeros(len(split.rows), *cut.shape, dtype=torch.uint8), {}
     rows = split.rows.select_columns([column])
     for row in range(len(rows)):
         image = _image(rows, row, column)
         if isinstance(image, str):
             faults[row] = image
-            if not skip_bad:
-                break
+            split.usable({} if skip_bad else faults, False)
             continue
         cut = cut.settled(image)
+        if x.shape[1:] != cut.shape:  # of the first image
+            x = x.new_zeros(len(rows), *cut.shape)
         try:
-            images.append(cut.apply(image))
+            x[row] = cut.apply(image)
         except ValueError as error:
             raise ValueError(f"hf: row {row} of split {split.name!r} {error} (size=32)") from error
-    return torch.stack(images) if images else torch.empty(0), faults
+    return x, faults
 
 
 def _image(rows: Any, row: int, column: str) -> Any:
