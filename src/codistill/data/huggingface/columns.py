@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codistill.data.huggingface.hub import library
+from codistill.data.optional import optional
 from codistill.data.skipping import left_out, shortened
 from codistill.data.text.rows import sort_key
 from codistill.spec import UnknownName
@@ -53,16 +53,16 @@ class Columns:
             UnknownName: a column that does not exist, with the nearest that does.
             ValueError: more than one could be meant, or none.
         """
-        lib = library()
+        datasets = optional("datasets", "hf")
         for column in filter(None, (text, image, label)):
             if column not in features:
                 raise UnknownName(f"column of {name}", column, features)
         if text and image:
             raise ValueError(f"hf: text={text} and image={image}: name one of them")
         usual = [c for c in LABELS if c in features][:1]
-        y = label or _only(name, "label", usual or _of_type(features, lib.ClassLabel), features)
+        y = label or _only(name, "label", usual or _of_type(features, datasets.ClassLabel), features)
         strings = [c for c, f in features.items() if getattr(f, "dtype", "") in ("string", "large_string") and c != y]
-        pictures = _of_type(features, lib.Image)
+        pictures = _of_type(features, datasets.Image)
         images = bool(image or (pictures and not text))
         kind = "image" if images else "text"
         x = image or text or _only(name, kind, pictures or strings, features)

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from codistill.data.optional import optional
 
 PATIENCE = 10  # seconds for the hub's first answer
 SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk leaves in a folder
@@ -29,7 +30,7 @@ def load_splits(name: str, root: Path, config: str | None, download: bool) -> Ma
         ValueError: there is no such data set or configuration, or it is damaged; of a folder, names the file.
         ImportError: `datasets` is not installed.
     """
-    datasets = library()
+    datasets = optional("datasets", "hf")
     folder = folder_of(name, root)
     if folder is None and download:
         _reach(import_module("huggingface_hub").constants.ENDPOINT)
@@ -46,7 +47,7 @@ def load_splits(name: str, root: Path, config: str | None, download: bool) -> Ma
         ways = "check the name, or fetch it (--download)"
         raise FileNotFoundError(f"hf: {name} is not on this machine, {places}: {ways}") from error
     except Exception as error:  # the library raises whatever its readers raise
-        file = None if folder is None else _broken_file(folder)
+        file = None if folder is None else _broken_file(datasets, folder)
         raise ValueError(f"hf: {name} cannot be read: {file or _reason(error)}: repair it") from error
     return splits if isinstance(splits, Mapping) else {"train": splits}
 
@@ -56,22 +57,14 @@ def folder_of(name: str, root: Path) -> Path | None:
     return next((path for path in (root / name, Path(name)) if path.is_dir()), None)
 
 
-def library() -> ModuleType:
-    """The `datasets` library; an ImportError that says how to install it, where it is not."""
-    try:
-        return import_module("datasets")
-    except ImportError as error:
-        raise ImportError("hf needs the datasets library: pip install 'codistill[text]'") from error
-
-
-def _broken_file(folder: Path) -> str | None:
+def _broken_file(datasets: Any, folder: Path) -> str | None:
     """The first file of a folder that cannot be read by itself, and why; None where all can."""
     with tempfile.TemporaryDirectory() as scratch:
         for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in READERS):
             suffix = path.suffix.lower()
             reader, options = READERS[suffix], {"sep": "\t"} if suffix == ".tsv" else {}
             try:
-                library().load_dataset(reader, data_files=str(path), cache_dir=scratch, split="train", **options)
+                datasets.load_dataset(reader, data_files=str(path), cache_dir=scratch, split="train", **options)
             except Exception as error:  # as above
                 return f"{path}: {_reason(error)}"
     return None
@@ -97,7 +90,7 @@ def _reach(address: str) -> None:
 
 
 @contextmanager
-def _offline(datasets: ModuleType) -> Iterator[None]:
+def _offline(datasets: Any) -> Iterator[None]:
     """Only what is on this machine, while this lasts; both libraries read their variables once, on import."""
     hub = import_module("huggingface_hub").constants
     switches = [(datasets.config, "HF_HUB_OFFLINE"), (datasets.config, "HF_DATASETS_OFFLINE"), (hub, "HF_HUB_OFFLINE")]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from codistill.checks import flag
+from codistill.data.optional import optional
 from codistill.data.skipping import left_out
 from codistill.spec import UnknownName
 
@@ -142,10 +143,7 @@ class Columns:
 
     def _parquet(self, path: Path) -> Iterator[Row]:
         """The rows of a Parquet file."""
-        try:
-            arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-        except ImportError as error:
-            raise ImportError("Parquet needs pyarrow: pip install 'codistill[text]'") from error
+        arrow, parquet = optional("pyarrow", "Parquet"), import_module("pyarrow.parquet")
         try:
             file = parquet.ParquetFile(path)
             for name in (self.text, self.label):

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from codistill.checks import whole
 from codistill.data.disk_cache import stamp
+from codistill.data.optional import optional
 from codistill.spec import UnknownName
 
 if TYPE_CHECKING:
@@ -26,13 +26,9 @@ SPACE = "▁"  # before every word, in the pieces of bpe
 PIECE = 4096  # texts encoded at a time
 
 
-def library() -> ModuleType:
-    """The `tokenizers` library; an ImportError that says how to install it, where it is not."""
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise ImportError("text needs the tokenizers library: pip install 'codistill[text]'") from error
-    return tokenizers
+def library() -> Any:
+    """The `tokenizers` library."""
+    return optional("tokenizers", "text")
 
 
 def train_tokenizer(
