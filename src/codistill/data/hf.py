@@ -16,6 +16,7 @@ from codistill.data.huggingface.hub import folder_of, load_splits
 from codistill.data.huggingface.images import Source, read_images
 from codistill.data.images.cut import Cut
 from codistill.data.split import hold_out
+from codistill.data.text.rows import class_numbers
 from codistill.data.text.token_ids import TextOptions, Texts, takes_text_options, text_data
 from codistill.spec import UnknownName
 
@@ -97,10 +98,10 @@ class Reader:
         """The data set of two splits, or of one and the fraction of it to hold out."""
         x, labels = self.read(train)
         names = self.columns.names(train, labels)
-        y = _numbers(labels, names)
+        y = torch.tensor(class_numbers(labels, names))
         if isinstance(test, Split):
             test_x, test_labels = self.like(x).read(test, names)
-            test_y = _numbers(test_labels, names)
+            test_y = torch.tensor(class_numbers(test_labels, names))
         else:
             (x, y), (test_x, test_y) = ((_take(x, index), y[index]) for index in hold_out("hf", y, names, test))
         if not self.columns.images:
@@ -135,12 +136,6 @@ class Reader:
 def _take(x: Any, index: Tensor) -> Any:
     """Some images or texts, in that order."""
     return x[index] if isinstance(x, Tensor) else [x[row] for row in index.tolist()]
-
-
-def _numbers(labels: Sequence[str | None], names: Sequence[str]) -> Tensor:
-    """Labels as numbers ``[N]``, -1 where there is none."""
-    numbers = {name: number for number, name in enumerate(names)}
-    return torch.tensor([-1 if label is None else numbers[label] for label in labels])
 
 
 def _split(splits: Mapping[str, Any], name: str, data: str) -> Split:

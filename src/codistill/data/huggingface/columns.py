@@ -6,7 +6,7 @@ from typing import Any
 
 from codistill.data.optional import optional
 from codistill.data.skipping import left_out, shortened
-from codistill.data.text.rows import sort_key
+from codistill.data.text.rows import label_text, sort_key
 from codistill.spec import UnknownName
 
 LABELS = ("label", "labels")  # the usual names of a column of labels
@@ -144,4 +144,4 @@ def _class_of(value: object, names: Sequence[str] | None) -> str | None:
         return None
     if names is not None:
         return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    return label_text(value)

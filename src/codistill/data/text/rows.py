@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -108,7 +108,7 @@ class Columns:
             raise ValueError(f"{path}: not {self.encoding} ({error}): set encoding (utf-8, cp949, ...)") from error
         if "\0" in content:
             raise ValueError(f"{path}, line 1: {self._undecoded}")
-        quoting: Literal[0, 3] = 0 if self.quotes else 3  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
         reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, quoting=quoting, strict=True)
         limit = csv.field_size_limit(LONGEST)  # of the whole process
         try:
@@ -139,7 +139,7 @@ class Columns:
             return Row(lines, fault=f"column {self.text!r} holds {text!r}, no text")
         if label is None or not str(label).strip() or label != label:
             return Row(lines, fault=f"column {self.label!r} is empty")
-        return Row(lines, text, str(int(label) if isinstance(label, float) and label.is_integer() else label).strip())
+        return Row(lines, text, label_text(label).strip())
 
     def _parquet(self, path: Path) -> Iterator[Row]:
         """The rows of a Parquet file."""
@@ -154,6 +154,17 @@ class Columns:
         pairs = zip(table[self.text].to_pylist(), table[self.label].to_pylist(), strict=True)
         for number, (text, label) in enumerate(pairs, 1):
             yield self._row(f"row {number}", text, label)
+
+
+def label_text(value: object) -> str:
+    """A label as it is written: 1.0 and 1 are one."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def class_numbers(labels: Iterable[str | None], names: Sequence[str]) -> list[int]:
+    """Labels as the numbers of the classes, -1 where there is none."""
+    numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
+    return [-1 if label is None else numbers[label] for label in labels]
 
 
 def sort_key(label: str) -> tuple[int, float, str]:
