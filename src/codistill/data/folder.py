@@ -10,7 +10,7 @@ from codistill.data.download import nothing_to_fetch
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.images import class_folders
 from codistill.data.images.cut import Cut
-from codistill.data.images.lazy import decoded
+from codistill.data.images.lazy import FileNames, decoded
 from codistill.data.split import hold_out
 
 __all__ = ["folder"]
@@ -78,8 +78,8 @@ def _examples(root: Path, names: Sequence[str], cut: Cut, skip_bad: bool) -> tup
     files = {name: class_folders.image_files(root, name) for name in names}
     if not skip_bad:
         class_folders.without_empty(root, {name: len(files[name]) for name in names}, "folder", False)
-    paths = [root / path for name in names for path in files[name]]
-    x, good = decoded("folder", root, paths, cut, skip_bad)
+    paths = FileNames.of(root, (path for name in names for path in files[name]))
+    x, good = decoded(paths, cut, "folder", skip_bad)
     y = torch.tensor([label for label, name in enumerate(names) for _ in files[name]], dtype=torch.int64)[good]
     counts = dict(zip(names, torch.bincount(y, minlength=len(names)).tolist(), strict=True))
     full = class_folders.without_empty(root, counts, "folder", skip_bad)

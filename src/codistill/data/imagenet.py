@@ -61,19 +61,15 @@ def imagenet(
     names = left = class_folders.shared_classes(*folders, "imagenet")
     parts = []
     for folder in folders:
-        files, good, y = _usable(folder, names, skip_bad)
+        files, y = _listed(folder, names)
+        if skip_bad:
+            good = readable(files, "imagenet")
+            files, y = files.take(good), y[good]
         counts = dict(zip(names, torch.bincount(y, minlength=len(names)).tolist(), strict=True))
         left = class_folders.without_empty(folder, {name: counts[name] for name in left}, "imagenet", skip_bad)
-        parts.append(Examples(LazyImages(files, cut, name="imagenet", workers=processes).take(good), y))
+        parts.append(Examples(LazyImages(files, cut, "imagenet", processes), y))
     seen, held = (part.of_classes([names.index(name) for name in left]) for part in parts)
     return DataSet(seen, held, len(left), "classes", MEAN, STD, left)
-
-
-def _usable(root: Path, names: tuple[str, ...], skip_bad: bool) -> tuple[FileNames, Tensor, Tensor]:
-    """The images of all classes, the numbers ``[n]`` of those to use, and the labels of these."""
-    files, y = _listed(root, names)
-    good = readable(files, "imagenet").nonzero().flatten() if skip_bad else torch.arange(len(files))
-    return files, good, y[good]
 
 
 def _listed(root: Path, names: tuple[str, ...]) -> tuple[FileNames, Tensor]:
@@ -87,9 +83,8 @@ def _listed(root: Path, names: tuple[str, ...]) -> tuple[FileNames, Tensor]:
             files = class_folders.image_files(root, name, visited)
             paths += files
             labels += [label] * len(files)
-        listed = FileNames.of(root, paths)
         trusted = len(paths) >= MANY and max(visited.values(), default=0) < started - TICK
-        tensors = {"text": listed.text, "ends": listed.ends, "y": torch.tensor(labels, dtype=torch.int64)}
+        tensors = {"files": FileNames.of(root, paths).names, "y": torch.tensor(labels, dtype=torch.int64)}
         return tensors, json.dumps([names, visited]) if trusted else None
 
     def fresh(note: str) -> bool:
@@ -97,7 +92,7 @@ def _listed(root: Path, names: tuple[str, ...]) -> tuple[FileNames, Tensor]:
         return tuple(known) == names and all(_changed(root / name) == then for name, then in visited.items())
 
     tensors = cached("imagenet", root, (), fresh=fresh, make=make)
-    return FileNames(root, tensors["text"], tensors["ends"]), tensors["y"]
+    return FileNames(root, tensors["files"]), tensors["y"]
 
 
 def _changed(folder: Path) -> int | None:

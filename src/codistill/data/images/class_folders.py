@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from codistill.data.images.cut import SUFFIXES
@@ -94,24 +94,24 @@ def without_empty(root: Path, counts: dict[str, int], name: str, skip_bad: bool)
 
 
 def named(
-    paths: Iterable[Path], form: re.Pattern[str], root: Path, name: str, skip_bad: bool, *, tells: str, example: str
-) -> dict[Path, re.Match[str]]:
+    root: Path, pattern: str, form: str, name: str, skip_bad: bool, *, tells: str, example: str
+) -> dict[str, re.Match[str]]:
     """The images of a set whose names have a form, in order, with its fields; other files are passed over.
 
     Args:
-        paths: Of files, below ``root``.
-        form: Of a name.
-        root: For messages.
+        root: The folder that they are below.
+        pattern: How deep they lie there: ``*``, ``*/*``.
+        form: Of a name, a regular expression.
         name: Of the data set, for messages.
         skip_bad: Leave out images with another name, with a warning that counts them, in place of an error.
         tells: What a name must tell, for messages.
         example: A name that does.
     """
-    images = sorted(path for path in paths if is_image(path.name))
+    images = sorted(path for path in root.glob(pattern) if is_image(path.name))
     if not images:
         raise FileNotFoundError(f"{name}: {root} has no images such as {example}: unpack the set again")
-    matches = {path: match for path in images if (match := form.fullmatch(path.name))}
-    bad = [str(path) for path in images if path not in matches]
+    matches = {path: re.fullmatch(form, path.name, re.ASCII) for path in images}
+    bad = [str(path) for path, match in matches.items() if not match]
     fix = f"the name must tell {tells} as {example} does; rename or remove it, or unpack the set again"
     left_out(name, f"images in {root}", len(images), bad, skip_bad=skip_bad, fix=fix)
-    return matches
+    return {path.relative_to(root).as_posix(): match for path, match in matches.items() if match}
