@@ -54,10 +54,8 @@ class Loader:
         if not self.steps:
             raise ValueError(f"batch={batch}: {len(examples)} examples make no batch; lower it or turn drop_last off")
         if last == 1 and not drop_last:
-            raise ValueError(
-                f"batch={batch}: the last of {len(examples)} examples would be a batch by itself, and "
-                "batch norm needs two; set drop_last=True or change batch"
-            )
+            alone = f"the last of {len(examples)} examples would be a batch by itself, and batch norm needs two"
+            raise ValueError(f"batch={batch}: {alone}; set drop_last=True or change batch")
         self.examples, self.size, self.seed, self._augment = examples, batch, seed, augment
         self._statistics = _statistics(examples, mean, std)
         x, self._device = examples.x, examples.x.device
@@ -65,18 +63,13 @@ class Loader:
         self._order = Order(y, batch=batch, steps=self.steps, seed=seed)
         self._ahead = Ahead(x, _requests(self._order, x.cut), self.steps) if isinstance(x, LazyImages) else None
 
-    def indices(self, epoch: int, step: int, stream: int = 0) -> Tensor:
-        """Which examples a batch holds, ``[B]``.
-
-        Raises:
-            IndexError: an epoch has no such step.
-        """
-        return self._order.indices(epoch, step, stream).to(self._device, non_blocking=True)
-
     def batch(self, epoch: int, step: int, stream: int = 0, view: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs ``[B, C, H, W]`` float32 (token ids as they are), labels ``[B]`` and indices ``[B]``.
 
         Another ``view`` holds the same examples with other augmentation.
+
+        Raises:
+            IndexError: an epoch has no such step.
         """
         index = self._order.indices(epoch, step, stream)
         x = self._inputs(index, (epoch, step, (SAMPLE, stream, view)))
