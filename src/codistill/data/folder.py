@@ -44,10 +44,7 @@ def folder(
     whole("folder: size", size), flag("folder: grey", grey), flag("folder: skip_bad", skip_bad)
     cut = Cut(size, size, grey, how="fit")
     train_root, test_root = _folders(root)
-    if test_root is None:
-        names = class_folders.classes(train_root, "folder")
-    else:
-        names = class_folders.shared_classes(train_root, test_root, "folder")
+    names = class_folders.shared_classes(train_root, test_root, "folder")
     train, names = _examples(train_root, names, cut, skip_bad)
     if test_root is not None:
         held, both = _examples(test_root, names, cut, skip_bad)
@@ -61,15 +58,13 @@ def folder(
 def _folders(root: Path) -> tuple[Path, Path | None]:
     """The folders of classes for training and testing; None where the test part is to be held out."""
     if not root.is_dir():
-        raise FileNotFoundError(
-            f"folder: {root} is not a folder: name the one that holds your images (--data-root FOLDER)"
-        )
+        ways = "name the one that holds your images (--data-root FOLDER)"
+        raise FileNotFoundError(f"folder: {root} is not a folder: {ways}")
     test = next((root / name for name in TESTS if (root / name).is_dir()), None)
     train = root / "train"
     if test and not train.is_dir():
-        raise ValueError(
-            f"folder: {root} has {test.name}/ but no train/: add it, or put the classes directly into {root}"
-        )
+        ways = f"add it, or put the classes directly into {root}"
+        raise ValueError(f"folder: {root} has {test.name}/ but no train/: {ways}")
     return (train if train.is_dir() else root), test
 
 

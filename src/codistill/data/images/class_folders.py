@@ -25,9 +25,8 @@ def classes(root: Path, name: str) -> tuple[str, ...]:
     if not names:
         loose = sum(is_image(entry.name) for entry in entries)
         content = f"{loose} images and no folders" if loose else "no folders"
-        raise FileNotFoundError(
-            f"{name}: {root} holds {content}: put the images of each class into a folder of its own"
-        )
+        ways = "put the images of each class into a folder of its own"
+        raise FileNotFoundError(f"{name}: {root} holds {content}: {ways}")
     if len(names) < 2:
         raise ValueError(f"{name}: {root} holds one class only, {names[0]!r}: give two or more")
     return names
@@ -60,14 +59,12 @@ def is_image(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
 
 
-def shared_classes(train: Path, test: Path, name: str) -> tuple[str, ...]:
-    """The classes of two folders; a ValueError names those that only one of them has."""
+def shared_classes(train: Path, test: Path | None, name: str) -> tuple[str, ...]:
+    """The classes of a folder, or of two; a ValueError names those that only one of them has."""
     names = classes(train, name)
-    if different := set(names) ^ set(classes(test, name)):
-        raise ValueError(
-            f"{name}: {train} and {test} differ in classes: only one of them holds "
-            f"{shortened(sorted(different), 10)}; add the others or remove those"
-        )
+    if different := set(names) ^ set(names if test is None else classes(test, name)):
+        only = f"only one of them holds {shortened(sorted(different), 10)}"
+        raise ValueError(f"{name}: {train} and {test} differ in classes: {only}; add the others or remove those")
     return names
 
 
