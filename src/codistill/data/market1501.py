@@ -79,18 +79,13 @@ def market1501(
     test = [*asked, *gallery]
     persons = _persons(home, train, test)
     files = (FileNames.of(home, (box.file for box in boxes)) for boxes in (train, test))
-    seen, held = (LazyImages(names, cut, "market1501", processes) for names in files)
+    x, test_x = (LazyImages(names, cut, "market1501", processes) for names in files)
+    seen = Examples(x, torch.tensor([persons[box.person] for box in train]))
+    held = Examples(test_x, torch.full((len(test),), -1))
     identity, camera = (torch.tensor([getattr(box, name) for box in test]) for name in ("person", "camera"))
-    return DataSet(
-        Examples(seen, torch.tensor([persons[box.person] for box in train])),
-        Examples(held, torch.full((len(test),), -1)),
-        classes=len(persons),
-        task="classes",
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        names=tuple(f"{person:04}" for person in persons),
-        retrieval=Retrieval(identity, camera, query=torch.arange(len(test)) < len(asked)),
-    )
+    retrieval = Retrieval(identity, camera, query=torch.arange(len(test)) < len(asked))
+    names = tuple(f"{person:04}" for person in persons)
+    return DataSet(seen, held, len(persons), "classes", (0.5,) * 3, (0.5,) * 3, names, retrieval=retrieval)
 
 
 def _boxes(folder: Path, skip_bad: bool) -> list[Box]:
