@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from codistill.checks import flag, whole
 from codistill.data.download import nothing_to_fetch
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.images import class_folders
 from codistill.data.images.cut import Cut
-from codistill.data.images.lazy import FileNames, decoded
+from codistill.data.images.lazy import decoded
 from codistill.data.split import hold_out
 
 __all__ = ["folder"]
@@ -70,12 +68,8 @@ def _folders(root: Path) -> tuple[Path, Path | None]:
 
 def _examples(root: Path, names: Sequence[str], cut: Cut, skip_bad: bool) -> tuple[Examples, tuple[str, ...]]:
     """The examples of some classes, and those of the classes that have any."""
-    files = {name: class_folders.image_files(root, name) for name in names}
+    files, y = class_folders.listed(root, names)
     if not skip_bad:
-        class_folders.without_empty(root, {name: len(files[name]) for name in names}, "folder", False)
-    paths = FileNames.of(root, (path for name in names for path in files[name]))
-    x, good = decoded(paths, cut, "folder", skip_bad)
-    y = torch.tensor([label for label, name in enumerate(names) for _ in files[name]], dtype=torch.int64)[good]
-    counts = dict(zip(names, torch.bincount(y, minlength=len(names)).tolist(), strict=True))
-    full = class_folders.without_empty(root, counts, "folder", skip_bad)
-    return Examples(x, y).of_classes([names.index(name) for name in full]), full
+        class_folders.without_empty(root, names, y, "folder", False)  # known before an image is read
+    x, good = decoded(files, cut, "folder", skip_bad)
+    return class_folders.of_full_classes(Examples(x, y[good]), root, names, "folder", skip_bad)

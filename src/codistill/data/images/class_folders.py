@@ -2,10 +2,16 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from codistill.data.examples import Examples
 from codistill.data.images.cut import SUFFIXES
+from codistill.data.images.lazy import FileNames
 from codistill.data.skipping import left_out, shortened
 
 
@@ -68,12 +74,28 @@ def shared_classes(train: Path, test: Path | None, name: str) -> tuple[str, ...]
     return names
 
 
-def without_empty(root: Path, counts: dict[str, int], name: str, skip_bad: bool) -> tuple[str, ...]:
+def listed(root: Path, names: Sequence[str], visited: dict[str, int] | None = None) -> tuple[FileNames, Tensor]:
+    """The images of some classes, and their labels ``[N]``; see `image_files`."""
+    files = [image_files(root, name, visited) for name in names]
+    y = torch.tensor([label for label, images in enumerate(files) for _ in images], dtype=torch.int64)
+    return FileNames.of(root, chain.from_iterable(files)), y
+
+
+def of_full_classes(
+    examples: Examples, root: Path, names: Sequence[str], name: str, skip_bad: bool
+) -> tuple[Examples, tuple[str, ...]]:
+    """Examples of classes, numbered anew without those that have none, and the names of the classes that have any."""
+    full = without_empty(root, names, examples.y, name, skip_bad)
+    return examples.of_classes([names.index(label) for label in full]), full
+
+
+def without_empty(root: Path, names: Sequence[str], y: Tensor, name: str, skip_bad: bool) -> tuple[str, ...]:
     """The classes that have images.
 
     Args:
         root: Where they are.
-        counts: Number of images of each class.
+        names: Of the classes.
+        y: Labels of the images, ``[N]``.
         name: Of the data set, for messages.
         skip_bad: Leave out a class without images, with a warning that counts them, in place of an error.
 
@@ -81,10 +103,10 @@ def without_empty(root: Path, counts: dict[str, int], name: str, skip_bad: bool)
         FileNotFoundError: a class has none; names it.
         ValueError: fewer than two have any.
     """
-    empty = [f"class {label!r} has no images in {root / label}" for label, count in counts.items() if not count]
+    full = tuple(names[label] for label in torch.unique(y).tolist())
+    empty = [f"class {label!r} has no images in {root / label}" for label in names if label not in full]
     fix = f"add some ({', '.join(sorted(SUFFIXES))}) or remove it"
-    left_out(name, f"classes in {root}", len(counts), empty, skip_bad=skip_bad, fix=fix, error=FileNotFoundError)
-    full = tuple(label for label, count in counts.items() if count)
+    left_out(name, f"classes in {root}", len(names), empty, skip_bad=skip_bad, fix=fix, error=FileNotFoundError)
     if len(full) < 2:
         raise ValueError(f"{name}: {len(full)} of the classes in {root} have images: give two or more")
     return full
