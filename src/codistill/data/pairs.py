@@ -38,29 +38,25 @@ class Pairs:
 
     def kind(self) -> str:
         """What the inputs are, one of `KINDS`; a ValueError gives the number of one that differs from the first."""
-        first = _kind(self.xs[0])
-        for number, x in enumerate(self.xs):
-            kind = _kind(x)
+        kinds = list(map(_kind, self.xs))
+        for number, kind in enumerate(kinds):
             if kind not in KINDS:
                 raise ValueError(f"{self.name}, example {number} is {kind}: give an image, a text or token ids")
-            if kind != first:
-                raise ValueError(f"{self.name}, example {number} is of {kind}, the first of {first}: give one kind")
-        return first
+            if kind != kinds[0]:
+                raise ValueError(f"{self.name}, example {number} is of {kind}, the first of {kinds[0]}: give one kind")
+        return kinds[0]
 
     def images(self) -> Tensor:
         """``[N, C, H, W]``, bytes or floating; a ValueError gives the number of one of another form than the first."""
         images: list[Tensor] = []
         cut = Cut(grey=None, how="same")
         for number, x in enumerate(self.xs):
-            where = f"{self.name}, example {number}"
-            if isinstance(x, Tensor | np.ndarray):
-                image = _tensor(x, where)
-            else:
-                cut = cut.settled(x)
-                try:
-                    image = cut.apply(x)
-                except ValueError as error:
-                    raise ValueError(f"{where} {error}") from error
+            where, array = f"{self.name}, example {number}", isinstance(x, Tensor | np.ndarray)
+            cut = cut if array else cut.settled(x)
+            try:
+                image = _tensor(x) if array else cut.apply(x)
+            except ValueError as error:
+                raise ValueError(f"{where} {error}") from error
             first = images[0] if images else image
             if image.shape != first.shape or image.dtype != first.dtype:
                 raise ValueError(f"{where} is {_form(image)}, the first {_form(first)}: convert them to one form")
@@ -148,16 +144,16 @@ def _kind(x: Any) -> str:
     return "images" if hasattr(x, "mode") and hasattr(x, "size") else f"a {type(x).__name__}"
 
 
-def _tensor(x: Tensor | np.ndarray[Any, Any], where: str) -> Tensor:
+def _tensor(x: Tensor | np.ndarray[Any, Any]) -> Tensor:
     """An image ``[C, H, W]``, from a tensor that has that form or an array ``[H, W, C]``; either may be grey."""
     image = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
     if image.ndim == 3 and not isinstance(x, Tensor):
         if image.shape[2] > 4:
             ways = "give [height, width, channels], or a tensor [channels, height, width]"
-            raise ValueError(f"{where} is an array of shape {list(image.shape)}: {ways}")
+            raise ValueError(f"is an array of shape {list(image.shape)}: {ways}")
         image = image.permute(2, 0, 1)
     if image.dtype != torch.uint8 and not image.is_floating_point():
-        raise ValueError(f"{where} is {image.dtype}: make it uint8 or floating")
+        raise ValueError(f"is {image.dtype}: make it uint8 or floating")
     image = (image if image.dtype == torch.uint8 else image.float()).detach().cpu()
     return image if image.ndim == 3 else image[None]
 

@@ -85,10 +85,9 @@ def read_tokenizer(path: Path) -> "Tokenizer":
     if not file.is_file():
         ways = f"name a tokenizer.json or a folder with one, or train one: {', '.join(MODELS)}"
         raise FileNotFoundError(f"tokenizer={path}: {file} does not exist: {ways}")
+    reader = library().Tokenizer
     try:
-        tokenizer: Tokenizer = library().Tokenizer.from_file(str(file))
-    except ImportError:
-        raise
+        tokenizer: Tokenizer = reader.from_file(str(file))
     except Exception as error:  # the library raises nothing narrower
         raise ValueError(f"{file}: not a file of the tokenizers library ({error}): save it again") from error
     if (name := _padding(tokenizer, config)) is None or (number := tokenizer.token_to_id(name)) != 0:
@@ -137,11 +136,10 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> Tensor:
     for start in range(0, len(texts), PIECE):
         rows = tokenizer.encode_batch_fast(list(texts[start : start + PIECE]))
         out[start : start + PIECE] = torch.tensor([row.ids for row in rows])
-    empty = (out == 0).all(1).nonzero().flatten()
-    if len(empty):
-        if (unknown := _unknown(tokenizer)) is None:
-            raise ValueError(f"text {int(empty[0])} has no token and the tokenizer none for unknown: leave it out")
-        out[empty, 0] = unknown
+    empty, unknown = (out == 0).all(1).nonzero().flatten(), _unknown(tokenizer)
+    if len(empty) and unknown is None:
+        raise ValueError(f"text {int(empty[0])} has no token and the tokenizer none for unknown: leave it out")
+    out[empty, 0] = unknown or 0
     return out
 
 
@@ -159,8 +157,8 @@ def _untrained(model: str, lowercase: bool, pieces: object = None) -> "Tokenizer
         tokenizer.pre_tokenizer = pre.BertPreTokenizer()
         tokenizer.decoder = decoders.WordPiece(cleanup=False)
     norm = lib.normalizers
-    spaces = [norm.Replace(lib.Regex(r"\s+"), " "), norm.Strip()]
-    tokenizer.normalizer = norm.Sequence([norm.NFC(), *([norm.Lowercase()] if lowercase else []), *spaces])
+    case = [norm.Lowercase()] if lowercase else []
+    tokenizer.normalizer = norm.Sequence([norm.NFC(), *case, norm.Replace(lib.Regex(r"\s+"), " "), norm.Strip()])
     return tokenizer
 
 
@@ -176,9 +174,8 @@ def _trainer(model: str, vocabulary: int, min_count: int, letters: Sequence[str]
 
 def _letters(texts: Sequence[str], most: int) -> list[str]:
     """The most frequent characters, ties in their order; the library's own choice among ties is not repeatable."""
-    counts = Counter(chain.from_iterable(texts))
-    ranked = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))
-    return sorted(ranked[:most])
+    counts = Counter(c for c in chain.from_iterable(texts) if not c.isspace())
+    return sorted(sorted(counts, key=lambda c: (-counts[c], c))[:most])
 
 
 def _inner(texts: Sequence[str], letters: Sequence[str]) -> list[str]:

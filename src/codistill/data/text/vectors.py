@@ -34,7 +34,7 @@ def read_vectors(path: Path, tokenizer: "Tokenizer") -> tuple[Tensor, int]:
     width = 0
     for number, line in _lines(path):
         fields = line.rstrip("\n\r ").split(" ")
-        if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
+        if number == 1 and len(fields) == 2 and all(map(str.isdecimal, fields)):
             continue
         width = width or len(fields) - 1
         word = " ".join(fields[: len(fields) - width])
