@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from codistill.checks import flag, whole
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.huggingface.columns import Columns, Split
 from codistill.data.huggingface.hub import folder_of, load_splits
-from codistill.data.huggingface.images import Source, read_images
+from codistill.data.huggingface.images import read_images
 from codistill.data.images.cut import Cut
 from codistill.data.split import hold_out
 from codistill.data.text.rows import class_numbers
@@ -77,12 +76,13 @@ def hf(
         whole("hf: size", size)
     cut, name = Cut(size or 0, size or 0, grey, how="same" if size is None else "fit"), str(name)
     splits = load_splits(name, root, config, download)
-    learned = _split(splits, train, name)
+    learned = _split(splits, train, name, config)
     if test is None:
         test = next((split for split in TESTS if split in splits and split != train), FIFTH)
     columns = Columns.choose(name, learned.rows.features, text, image, label)
-    reader = Reader(columns, cut, skip_bad, Source(folder_of(name, root) or root / name, config))
-    return reader.data_set(learned, _split(splits, test, name) if isinstance(test, str) else test, texts, root)
+    reader = Reader(columns, cut, skip_bad, folder_of(name, root) or root / name)
+    held = _split(splits, test, name, config) if isinstance(test, str) else test
+    return reader.data_set(learned, held, texts, root)
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Reader:
     columns: Columns
     cut: Cut
     skip_bad: bool
-    source: Source
+    folder: Path
 
     def data_set(self, train: Split, test: Split | float, texts: TextOptions, root: Path) -> DataSet:
         """The data set of two splits, or of one and the fraction of it to hold out."""
@@ -127,8 +127,11 @@ class Reader:
         labels, faults = columns.labels(split) if names is None else columns.test_labels(split, names)
         if not self.skip_bad:
             split.usable(faults, False)  # which is known before an image is read
-        read = partial(read_images, cut=self.cut, skip_bad=self.skip_bad, source=self.source)
-        x, unread = read(split, columns.x) if columns.images else columns.texts(split)
+        x: Any
+        if columns.images:
+            x, unread = read_images(split, columns.x, self.cut, self.skip_bad, self.folder)
+        else:
+            x, unread = columns.texts(split)
         rows = split.usable(unread | faults, self.skip_bad)
         return _take(x, torch.tensor(rows)), [labels[row] for row in rows]
 
@@ -138,8 +141,8 @@ def _take(x: Any, index: Tensor) -> Any:
     return x[index] if isinstance(x, Tensor) else [x[row] for row in index.tolist()]
 
 
-def _split(splits: Mapping[str, Any], name: str, data: str) -> Split:
+def _split(splits: Mapping[str, Any], name: str, data: str, config: str | None) -> Split:
     """A split by its name; an UnknownName with the nearest where there is none."""
     if name not in splits:
         raise UnknownName(f"split of {data}", name, splits)
-    return Split(name, splits[name])
+    return Split(name, splits[name], config)

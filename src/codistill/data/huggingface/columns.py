@@ -14,10 +14,11 @@ LABELS = ("label", "labels")  # the usual names of a column of labels
 
 @dataclass(frozen=True)
 class Split:
-    """A split of a data set: a `datasets.Dataset`, and its name."""
+    """A split of a data set: a `datasets.Dataset`, its name, and the configuration of the data set."""
 
     name: str
     rows: Any
+    config: str | None = None
 
     def usable(self, faults: Mapping[int, str], skip_bad: bool) -> list[int]:
         """The rows without a fault.

@@ -1,7 +1,6 @@
 """Images of a Hugging Face data set as bytes, cached on disk so that a second start is fast."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +12,18 @@ from codistill.data.huggingface.columns import Split
 from codistill.data.images.cut import Cut, check_depth
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where the images come from: the data set's folder, or where it would be, and its configuration."""
-
-    folder: Path
-    config: str | None
-
-    def note(self, split: Split) -> str:
-        """A text that changes with the data: by the library's own fingerprint and, of a folder, by its files."""
-        files = sorted(path for path in self.folder.rglob("*") if path.is_file()) if self.folder.is_dir() else []
-        return digest([getattr(split.rows, "_fingerprint", ""), len(split.rows), *map(stamp, files)])
-
-
-def read_images(split: Split, column: str, cut: Cut, skip_bad: bool, source: Source) -> tuple[Tensor, dict[int, str]]:
+def read_images(split: Split, column: str, cut: Cut, skip_bad: bool, folder: Path) -> tuple[Tensor, dict[int, str]]:
     """The images of a split, ``[N, C, H, W]`` uint8, and the faults of the rows that are not among them, and black.
 
-    From 1,000 rows on, what has been decoded is cached for the next start (`codistill.data.disk_cache`).
+    From 1,000 rows on, what has been decoded is cached for the next start (`codistill.data.disk_cache`), until the
+    library's own fingerprint of the data is another or, of a folder, any of its files.
 
     Args:
         split: Of a data set.
         column: Holds its images.
         cut: Their size and channels; what it does not say, the first image does.
         skip_bad: Go on after a row that holds no image, or one that cannot be read.
-        source: Where the data set comes from.
+        folder: The data set's, or where it would be.
 
     Raises:
         ValueError: an image of another size, or one that cannot be read and is not to be skipped; names the row.
@@ -46,9 +33,12 @@ def read_images(split: Split, column: str, cut: Cut, skip_bad: bool, source: Sou
         x, faults = _read(split, column, cut, skip_bad)
         return {"x": x, "faults": torch.frombuffer(bytearray(json.dumps(faults).encode()), dtype=torch.uint8)}, note
 
-    note = source.note(split) if len(split.rows) >= MANY else None
-    options = (source.config, split.name, column, cut)
-    tensors = cached("hf", source.folder, options, fresh=lambda then: then == note, make=make)
+    note = None
+    if len(split.rows) >= MANY:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        note = digest([getattr(split.rows, "_fingerprint", ""), len(split.rows), *map(stamp, files)])
+    options = (split.config, split.name, column, cut)
+    tensors = cached("hf", folder, options, fresh=lambda then: then == note, make=make)
     faults = json.loads(tensors["faults"].numpy().tobytes())
     return tensors["x"], {int(row): fault for row, fault in faults.items()}
 
