@@ -231,18 +231,20 @@ def check_range(where: str, y: Tensor, values: int) -> None:
 
 
 def channel_statistics(x: Tensor | LazyImages) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of uint8 images ``[N, C, H, W]``, on the 0..1 scale.
+    """Mean and standard deviation per channel of images ``[N, C, H, W]``, on the 0..1 scale.
 
-    Exact, from the 256 counts of each channel, so without a floating copy of the images; the standard deviation of a
-    channel that never changes is given as 1, so that dividing by it is harmless.
+    Of bytes exact, from the 256 counts of each channel, so without a floating copy of the images; the standard
+    deviation of a channel that never changes is given as 1, so that dividing by it is harmless.
     """
-    level = torch.arange(256, dtype=torch.float64) / 255
-    counts = torch.zeros(x.shape[1], 256, dtype=torch.int64)
-    for first in range(0, len(x), STRIDE):
-        channels = x[first : first + STRIDE].unbind(1)
-        counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels]).cpu()
-    share = counts.double() / counts.sum(1, keepdim=True)
-    mean = (share * level).sum(1)
-    std = (share * (level - mean[:, None]) ** 2).sum(1).sqrt()
-    std = torch.where(std > 0, std, 1.0)
-    return tuple(mean.tolist()), tuple(std.tolist())
+    if isinstance(x, Tensor) and x.is_floating_point():
+        mean, std = x.mean((0, 2, 3)), x.std((0, 2, 3), correction=0)
+    else:
+        level = torch.arange(256, dtype=torch.float64) / 255
+        counts = torch.zeros(x.shape[1], 256, dtype=torch.int64)
+        for first in range(0, len(x), STRIDE):
+            channels = x[first : first + STRIDE].unbind(1)
+            counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels]).cpu()
+        share = counts.double() / counts.sum(1, keepdim=True)
+        mean = (share * level).sum(1)
+        std = (share * (level - mean[:, None]) ** 2).sum(1).sqrt()
+    return tuple(mean.tolist()), tuple(std.where(std > 0, 1.0).tolist())

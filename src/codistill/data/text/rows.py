@@ -85,23 +85,21 @@ class Columns:
         between two stray quotes for one field, which loses rows in silence.
         """
         rows = self._fields(path, separator)
-        lines, head = next(rows, ("line 1", []))
-        if isinstance(head, str):
-            raise ValueError(f"{path}, {lines}: {head}")
+        lines, head, fault = next(rows, ("line 1", [], ""))
+        if fault:
+            raise ValueError(f"{path}, {lines}: {fault}")
         if len(head) == 1 and (other := next((s for s in OTHERS if s in head[0]), None)):
             hint = {"\t": TAB}.get(other, other)
             raise ValueError(f"{path}, line 1: one column, {head[0][:SHOWN]!r}: set separator={hint}")
         text, label = (_column(path, name, head) for name in (self.text, self.label))
-        for lines, fields in rows:
-            if isinstance(fields, str):
-                yield Row(lines, fault=fields)
-            elif len(fields) != len(head):
-                yield Row(lines, fault=f"{len(fields)} fields for {len(head)} columns")
+        for lines, fields, fault in rows:
+            if fault or len(fields) != len(head):
+                yield Row(lines, fault=fault or f"{len(fields)} fields for {len(head)} columns")
             else:
                 yield self._row(lines, fields[text], fields[label])
 
-    def _fields(self, path: Path, separator: str) -> Iterator[tuple[str, list[str] | str]]:
-        """Where each row is and its fields, or what is wrong with it; empty lines are passed over."""
+    def _fields(self, path: Path, separator: str) -> Iterator[tuple[str, list[str], str]]:
+        """Where each row is, its fields, and what is wrong with it; empty lines are passed over."""
         try:
             content = path.read_bytes().decode(self.encoding, errors="surrogateescape").removeprefix("\ufeff")
         except UnicodeError as error:  # of codecs without surrogates
@@ -116,21 +114,20 @@ class Columns:
         finally:
             csv.field_size_limit(limit)
 
-    def _numbered(self, reader: Iterator[list[str]]) -> Iterator[tuple[str, list[str] | str]]:
+    def _numbered(self, reader: Iterator[list[str]]) -> Iterator[tuple[str, list[str], str]]:
         first = 1
         while True:
-            fields: list[str] | str
             try:
-                fields = next(reader)
-            except StopIteration:
-                return
+                fields, fault = next(reader, None), ""
             except csv.Error as error:
-                fields = f"{error} (a quote inside a field? then set quotes=false)"
+                fields, fault = [], f"{error} (a quote inside a field? then set quotes=false)"
+            if fields is None:
+                return
             last = reader.line_num  # type: ignore[attr-defined]
-            if not isinstance(fields, str) and UNDECODED.search("".join(fields)):
-                fields = self._undecoded
-            if fields:
-                yield (f"lines {first}-{last}" if last > first else f"line {first}"), fields
+            if UNDECODED.search("".join(fields)):
+                fault = self._undecoded
+            if fields or fault:
+                yield (f"lines {first}-{last}" if last > first else f"line {first}"), fields, fault
             first = last + 1
 
     def _row(self, lines: str, text: object, label: object) -> Row:
