@@ -68,7 +68,7 @@ def _folders(root: Path) -> tuple[Path, Path | None]:
 
 def _examples(root: Path, names: Sequence[str], cut: Cut, skip_bad: bool) -> tuple[Examples, tuple[str, ...]]:
     """The examples of some classes, and those of the classes that have any."""
-    files, y = class_folders.listed(root, names)
+    files, y = class_folders.listed(root, names, {})
     if not skip_bad:
         class_folders.without_empty(root, names, y, "folder", False)  # known before an image is read
     x, good = decoded(files, cut, "folder", skip_bad)

@@ -85,10 +85,8 @@ def _data_set(home: Path, x: Tensor, fields: Mapping[str, re.Match[str]], held_o
     tested = torch.tensor([name.split("/")[0] in held_out for name in fields])
     query = drawer[tested] > GALLERY
     if len(torch.unique(query)) < 2:
-        ways = "unpack the set again, or change test_alphabets"
-        raise ValueError(
-            f"omniglot: {home}: the test alphabets lack queries (drawers 11-20) or a gallery (1-10): {ways}"
-        )
+        lack = "the test alphabets lack queries (drawers 11-20) or a gallery (1-10)"
+        raise ValueError(f"omniglot: {home}: {lack}: unpack the set again, or change test_alphabets")
     classes, y = torch.unique(identity[~tested], return_inverse=True)
     train, test = Examples(x[~tested], y), Examples(x[tested], torch.full((len(query),), -1))
     retrieval = Retrieval(identity[tested], drawer[tested], query)

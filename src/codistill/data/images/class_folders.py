@@ -38,26 +38,21 @@ def classes(root: Path, name: str) -> tuple[str, ...]:
     return names
 
 
-def image_files(root: Path, label: str, visited: dict[str, int] | None = None) -> list[str]:
-    """The images of a class, in its folder and all folders below, as names below ``root``, in order.
+def image_files(root: Path, folder: str, visited: dict[str, int]) -> Iterator[str]:
+    """The images in a class's folder and all folders below, as names below ``root``, in no order.
 
     Args:
         root: Holds a folder for each class.
-        label: The class.
+        folder: The class, or a folder below it.
         visited: Receives every folder that was searched, and the time of its last change, in nanoseconds.
     """
-    return sorted(_below(root / label, label, {} if visited is None else visited))
-
-
-def _below(folder: Path, name: str, visited: dict[str, int]) -> Iterator[str]:
-    visited[name] = folder.stat().st_mtime_ns
-    for entry in os.scandir(folder):
-        if entry.name.startswith("."):
-            continue
+    visited[folder] = (root / folder).stat().st_mtime_ns
+    for entry in os.scandir(root / folder):
+        name = f"{folder}/{entry.name}"
         if is_image(entry.name):  # if it is a folder of that name, reading it says so
-            yield f"{name}/{entry.name}"
-        elif entry.is_dir():
-            yield from _below(folder / entry.name, f"{name}/{entry.name}", visited)
+            yield name
+        elif entry.is_dir() and not entry.name.startswith("."):
+            yield from image_files(root, name, visited)
 
 
 def is_image(name: str) -> bool:
@@ -74,9 +69,9 @@ def shared_classes(train: Path, test: Path | None, name: str) -> tuple[str, ...]
     return names
 
 
-def listed(root: Path, names: Sequence[str], visited: dict[str, int] | None = None) -> tuple[FileNames, Tensor]:
-    """The images of some classes, and their labels ``[N]``; see `image_files`."""
-    files = [image_files(root, name, visited) for name in names]
+def listed(root: Path, names: Sequence[str], visited: dict[str, int]) -> tuple[FileNames, Tensor]:
+    """The images of some classes, each in order of their names, and the labels ``[N]``; see `image_files`."""
+    files = [sorted(image_files(root, name, visited)) for name in names]
     y = torch.tensor([label for label, images in enumerate(files) for _ in images], dtype=torch.int64)
     return FileNames.of(root, chain.from_iterable(files)), y
 
