@@ -38,7 +38,7 @@ def loss_of(edge_loss, names, weight, teachers=None):
         edges = [(i, j) for i in range(len(nets)) for j in range(len(sources)) if teachers is not None or i != j]
         total = sum(naive.label_loss(z, batch.y) for z, _ in walked)
         for k, name in enumerate(names):
-            module = method.losses[k] if hasattr(method, "losses") else None
+            module = method.losses[k] if len(method.losses) else None
             single = module is not None and len(module.connectors) == len(edges)
             for e, (i, j) in enumerate(edges):
                 mine, theirs = walked[i][1][name], sources[j][1][name].detach()

@@ -60,7 +60,7 @@ def test_maps_of_other_sizes_are_refused_before_the_first_step():
 
 def test_the_weights_of_channels_are_of_the_source_trained_and_sum_to_one():
     cohort, batch, method = small("afd")
-    pairs = method.features.pairs(*method.students_and_sources(cohort, batch))
+    pairs = method.pairs(*method.students_and_sources(cohort, batch))
     rho = method.losses[0].weights[0](pairs[0].sources[[1, 2, 0, 2, 0, 1]])
     assert rho.shape == (6, 6, 4)
     assert (rho > 0).all()

@@ -96,7 +96,7 @@ def test_a_comparison_gives_it_the_next_network_trained_alone_and_leaves_the_pee
     (_, entry) = Study("s", training_of("alone").fleet.run, ("cml:peers=4",), (0,)).entries
     assert str(entry.method) == "cml:teacher=alone,graph=ring"
     method = get(entry.method, teacher=cohort_of(draw(4, 1, 4, 3)).freeze())
-    assert (method.graph.name, method.teacher_graph.name) == ("complete", "ring")
+    assert (method.peer_graph.name, method.graph.name) == ("complete", "ring")
 
 
 def test_what_cannot_be_is_said():

@@ -80,7 +80,7 @@ def test_no_gradient_reaches_the_imitated_through_margin_or_mask():
 
 def test_the_maps_are_those_before_the_relu():
     cohort, batch, method = small("ofd")
-    pairs = method.features.pairs(*method.students_and_sources(cohort, batch))
+    pairs = method.pairs(*method.students_and_sources(cohort, batch))
     assert [pair.name for pair in pairs] == ["stage1", "stage2", "stage3"]
     _, found = naive.walk(cohort.network(1), batch.x)
     for pair, name in zip(pairs, NAMES, strict=True):

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from codistill.losses.labels import confidence
-from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss, number
+from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.options import Fraction, Number
 
 
 class Alone(Method):
@@ -17,10 +18,8 @@ class Alone(Method):
     title = "Alone"
     needs = Needs(shards=True, couples="edges")
 
-    def __init__(self, label_smoothing: float = 0.0, confidence_penalty: float = 0.0) -> None:
-        super().__init__()
-        self.label_smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
-        self.confidence_penalty = number("confidence_penalty", confidence_penalty)
+    label_smoothing: Fraction = Fraction(0.0)
+    confidence_penalty: Number = Number(0.0)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]

@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer, value_of
-from codistill.checks import whole
 from codistill.losses.divergences.kl import kl
 from codistill.losses.posterior import log_posterior
-from codistill.methods import Batch, Cohort, Method, Needs, Peers, Terms, blend, imitate, label_loss, number
+from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, blend, label_loss
 from codistill.methods.parts.ema import Steps, started
+from codistill.methods.parts.options import Fraction, Number, Temperature, Whole
 
 
-class Codistillation(Method):
+class Codistillation(Imitation):
     """Peers imitate stale copies of the others.  L_i = CE(z_i, y) + w [t >= b] T^2 KL(mean_{j != i} q_j^T || p_i^T)
 
     Anil et al. 2018, arXiv:1804.03235: peers may learn from data of their own (``shards=True``), and then need no more
@@ -23,8 +23,6 @@ class Codistillation(Method):
     0.4), 50 steps and w = 1 as in pfnet-research/sc20-online-codistillation.
 
     Args:
-        weight: w.
-        temperature: T.
         burn_in: b, the fraction of the training in which everybody learns alone.
         exchange: ``weights`` (stale copies), or ``logits``: all peers have the same samples in every step and imitate
             each other's current logits; nothing is stale, and ``exchange_every`` is of no account.
@@ -38,21 +36,16 @@ class Codistillation(Method):
     needs = Needs(peers=True, unlabelled=True, shards=True)
     cost = "2 / 1 after the burn-in, P / 1 with shards; exchange=logits: 1 / 1"
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        temperature: float = 1.0,
-        burn_in: float = 0.4,
-        exchange: str = "weights",
-        exchange_every: int = 50,
-    ) -> None:
-        super().__init__()
-        if exchange not in ("weights", "logits"):
-            raise ValueError(f"exchange={exchange!r}: choose weights or logits")
-        self.weight = number("weight", weight)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.burn_in = number("burn_in", burn_in, 0.0, 1.0)
-        self.exchange, self.exchange_every = exchange, whole("exchange_every", exchange_every)
+    weight: Number = Number(1.0)
+    temperature: Temperature = Temperature(1.0)
+    burn_in: Fraction = Fraction(0.4)
+    exchange: str = "weights"
+    exchange_every: Whole = Whole(50)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.exchange not in ("weights", "logits"):
+            raise ValueError(f"exchange={self.exchange!r}: choose weights or logits")
         self.steps = Steps()
         self.copies: Cohort | None = None
 
@@ -73,7 +66,7 @@ class Codistillation(Method):
         terms = {"task": label_loss(z, batch), "mimic": z.new_zeros(len(z))}
         if self._exchanged() and (progress is None or progress >= self.burn_in):
             others = self._others(cohort.share(z), batch)
-            mimic = imitate(kl, students=z, posteriors=others, of=batch, temperature=self.temperature)
+            mimic = self.imitate(kl, students=z, posteriors=others, of=batch)
             terms["mimic"] = self.weight * mimic
         return terms
 

@@ -2,12 +2,11 @@
 
 from torch import Tensor
 
-from codistill.checks import flag
 from codistill.losses.average import average
 from codistill.losses.divergences.kl import kl
 from codistill.losses.features.mmd import mmd as discrepancy
-from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss, number
-from codistill.methods.parts.features import feature_names
+from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.options import Flag, Names, Number, Temperature
 
 
 class DDGSD(Method):
@@ -23,11 +22,9 @@ class DDGSD(Method):
     Args:
         weight: w; 0 leaves the KLs out.
         mmd: m; 0 leaves it out.
-        temperature: T.
         scaled: whether the KLs are multiplied by T^2.
         detach: whether what is imitated is detached (the paper does not say; winycg/Self-KD-Lib does). If not, the KLs
             also pull each view's posterior towards what imitates it.
-        features: submodules whose outputs are h (``:input`` for what goes in), joined by ``/``: side by side.
     """
 
     title = "DDGSD"
@@ -35,20 +32,12 @@ class DDGSD(Method):
     cost = "2 / 2"
     published = "CIFAR-100, ResNet-18, error: 23.45 -> 21.47 (second hand: the paper's table 3 as an issue quotes it)"
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        mmd: float = 5e-4,
-        temperature: float = 3.0,
-        scaled: bool = True,
-        detach: bool = True,
-        features: str = "fc:input",
-    ) -> None:
-        super().__init__()
-        self.weight, self.mmd = number("weight", weight), number("mmd", mmd)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.scaled, self.detach = flag("scaled", scaled), flag("detach", detach)
-        self.features = feature_names(features)
+    weight: Number = Number(1.0)
+    mmd: Number = Number(5e-4)
+    temperature: Temperature = Temperature(3.0)
+    scaled: Flag = Flag(True)
+    detach: Flag = Flag(True)
+    features: Names = Names("fc:input")
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         for name in self.features if self.mmd else ():

@@ -1,16 +1,17 @@
 """Knowledge distillation via collaborative learning: the general ensemble."""
 
-from dataclasses import replace
+from dataclasses import field, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.options import Number, Temperature
 
 
-class KDCLGeneral(Method):
+class KDCLGeneral(Imitation):
     """KDCL, its ensemble weighted by held-out errors.  L_i = CE(z_i, y) + w T^2 KL(p_e^T || p_i^T), z_e = sum_i w_i z_i
 
     w = C^-1 1 / (1' C^-1 1), C_ij = mean (p_i - y)(p_j - y) over samples that nobody learns from, renewed each epoch;
@@ -19,8 +20,6 @@ class KDCLGeneral(Method):
     In your own loop it needs Batch(index=...), and `start_epoch` and `after_step` to be called.
 
     Args:
-        weight: w.
-        temperature: T.
         held_out: fraction of the training samples that are held out for C.
 
     We differ: C is gathered from the held-out samples of the epoch's own batches, in place of a pass of its own, and
@@ -29,15 +28,16 @@ class KDCLGeneral(Method):
 
     title = "KDCL-general"
     needs = Needs(peers=True, own_views=True, index=True, tasks=("classes",))
-    products: Tensor
-    count: Tensor
-    weights: Tensor
 
-    def __init__(self, weight: float = 1.0, temperature: float = 2.0, held_out: float = 0.1) -> None:
-        super().__init__()
-        self.weight = number("weight", weight)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.held_out = number("held_out", held_out, 0.01, 0.99)
+    weight: Number = Number(1.0)
+    temperature: Temperature = Temperature(2.0)
+    held_out: Number = Number(0.1, low=0.01, high=0.99)
+    products: Tensor = field(init=False)
+    count: Tensor = field(init=False)
+    weights: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._seen: tuple[Tensor, Tensor] | None = None
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
@@ -62,7 +62,7 @@ class KDCLGeneral(Method):
         self._seen = error_products(shared, batch.joint().y.clamp(min=0), held)
         batch = replace(batch, mask=~held if batch.mask is None else ~held * batch.mask)
         target = torch.einsum("p,pbc->bc", self.weights, shared)
-        mimic = imitate(kl, students=z, sources=target, of=batch, temperature=self.temperature)
+        mimic = self.imitate(kl, students=z, sources=target, of=batch)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:

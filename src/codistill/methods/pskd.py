@@ -1,11 +1,14 @@
 """Self-distillation with progressive refinement of targets."""
 
+from dataclasses import field
+
 import torch
 from torch import Tensor
 
 from codistill.losses.average import average
 from codistill.losses.posterior import log_posterior
-from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss, number
+from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.options import Fraction
 
 
 class PSKD(Method):
@@ -31,13 +34,14 @@ class PSKD(Method):
         "CIFAR-100, error: PreAct ResNet-18 24.18 -> 20.82, PreAct ResNet-101 20.75 -> 19.43, DenseNet-121 20.05 -> "
         "18.73 (lgcnsai/PS-KD-Pytorch, the authors'); replication, ResNet-18: accuracy 76.24 -> 79.31"
     )
-    epoch: Tensor
-    past: Tensor
-    present: Tensor
 
-    def __init__(self, alpha: float = 0.8) -> None:
-        super().__init__()
-        self.alpha = number("alpha", alpha, 0.0, 1.0)
+    alpha: Fraction = Fraction(0.8)
+    epoch: Tensor = field(init=False)
+    past: Tensor = field(init=False)
+    present: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
