@@ -10,9 +10,7 @@ from codistill.methods import get
 from codistill.methods.cml import CML
 from codistill.study import Study
 from codistill.training.teachers import teacher_networks
-from methods.side_by_side import check_seeds
-from methods.tables import cohort_of, draw, leaves, same, view
-from methods.three_steps import check, teacher_folder, training_of
+from methods.references import check, check_seeds, cohort_of, draw, leaves, same, teacher_folder, training_of, view
 
 Y = torch.tensor([0, 2, 1, 2])
 

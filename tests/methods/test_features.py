@@ -9,8 +9,7 @@ from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.spec import UnknownName
-from methods.imitated_features import small
-from methods.three_steps import training_of
+from methods.references import small, training_of
 
 X = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 BATCH = Batch(X, torch.arange(6))

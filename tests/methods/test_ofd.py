@@ -8,9 +8,16 @@ from codistill.methods import get
 from codistill.spec import UnknownName
 from codistill.training.build import build_fleet
 from codistill.training.state import Training
-from methods.imitated_features import UNLIKE, between_peers, check_gradients, from_teachers, small, wide_teachers
-from methods.side_by_side import check_seeds
-from methods.three_steps import training_of
+from methods.references import (
+    UNLIKE,
+    between_peers,
+    check_gradients,
+    check_seeds,
+    from_teachers,
+    small,
+    training_of,
+    wide_teachers,
+)
 
 EXECUTE = pytest.mark.parametrize("execute", ["loop", "stack"])
 NAMES = [f"stage{i} before ReLU" for i in (1, 2, 3)]
