@@ -17,8 +17,9 @@ from codistill import discovery
 from codistill.batch import Batch
 from codistill.checks import number
 from codistill.cohort import Cohort, Outputs, Peers
-from codistill.graph import Graph, along, blend, complete, everyone, named, none
+from codistill.graph import Graph, along, blend, complete, everyone, named, none, same_classes
 from codistill.losses.divergence import Divergence, imitate
+from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import joint_loss, label_loss
 from codistill.methods.parts.needs import Needs
 from codistill.methods.parts.options import GraphOption, Links, Names, Number, Temperature, completed
@@ -30,6 +31,10 @@ Terms = dict[str, Tensor]
 
 class IdenticalPeers(UserWarning):
     """Peers that are to teach each other start with the same weights."""
+
+
+class NotPrepared(AttributeError, ValueError):
+    """A method has no such attribute: it may be one that `Method.prepare` makes."""
 
 
 @dataclass_transform(eq_default=False)
@@ -55,7 +60,7 @@ class Method(nn.Module, ABC):
             matrix or as a `Graph`. None: each from all teachers, or from all other peers, alike.
 
     Attributes:
-        title: its name in tables.
+        title: its name in tables, where that is not the class's.
         needs: what it needs of data, peers and networks.
         cost: network passes per network and step, forward / backward.
         published: published figures, their source, and how sure they are.
@@ -85,7 +90,7 @@ class Method(nn.Module, ABC):
             dataclass(eq=False, repr=False)(cls)
         if "teacher" in vars(cls):
             del cls.teacher  # a default would hide the submodule of this name
-        cls.__doc__ = completed(cls)
+        cls.__doc__, cls.title = completed(cls), vars(cls).get("title", cls.__name__)
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
         method = super().__new__(cls)
@@ -96,6 +101,12 @@ class Method(nn.Module, ABC):
     def __init__(self, graph: Links = None, teacher: Cohort | None = None) -> None:
         self.graph, self.teacher = graph, teacher
         self.__post_init__()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError as error:
+            raise NotPrepared(f"{error}: call method.prepare(cohort, batch) before the first step") from None
 
     def __post_init__(self) -> None:
         teacher = self.teacher
@@ -171,6 +182,7 @@ class Imitation(Method):
     def logits(self, cohort: Peers, batch: Batch) -> tuple[Tensor, Tensor]:
         """The students' ``[P, B, C]``, and those that they imitate, ``[Q, B, C]``: see `students_and_sources`."""
         students, sources = self.students_and_sources(cohort, batch)
+        same_classes(students.logits, sources.logits)
         return students.logits, sources.logits
 
     def along(self, divergence: Divergence, *, students: Tensor, sources: Tensor, of: Batch, **other: Any) -> Tensor:
@@ -256,6 +268,7 @@ __all__ = [
     "imitate",
     "is_mutual",
     "joint_loss",
+    "kl",
     "label_loss",
     "named",
     "number",

@@ -27,7 +27,6 @@ class AFD(FeatureMethod):
     those of any convolution. SE and connector are one for each edge.
     """
 
-    title = "AFD"
     needs = Needs(teacher="frozen", unlabelled=True, parameters=True)
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 92.92 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
 

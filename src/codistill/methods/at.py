@@ -23,7 +23,6 @@ class AT(FeatureMethod):
             channels may differ.
     """
 
-    title = "AT"
     needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 93.21 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
 

@@ -2,9 +2,8 @@
 
 from torch import Tensor, nn
 
-from codistill.losses.divergences.kl import kl
 from codistill.losses.features.squared_error import squared_error
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.linear import linear, zeros
 from codistill.methods.parts.options import Fraction, Names, Number, Temperature
 
@@ -27,7 +26,6 @@ class BYOT(Imitation):
     not checked against the paper.
     """
 
-    title = "BYOT"
     needs = Needs(unlabelled=True, shards=True, parameters=True, tasks=("classes", "binary", "multilabel"))
 
     alpha: Fraction = Fraction(0.3)
@@ -36,25 +34,20 @@ class BYOT(Imitation):
     features: Names = Names("stage1/stage2")
     last: str = "fc:input"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.heads = nn.ModuleList()
-
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         for name in (*self.features, self.last):
             cohort.tap(name)
         outputs = cohort.probe(batch)
         h, classes = outputs.pooled(self.last), outputs.logits.shape[-1]
-        self.heads.extend(ShallowHead(outputs.pooled(name), h.shape[-1], classes) for name in self.features)
+        heads = (ShallowHead(outputs.pooled(name), h.shape[-1], classes) for name in self.features)
+        self.heads = nn.ModuleList(heads)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        if not len(self.heads):
-            raise ValueError("byot: call method.prepare(cohort, batch) before the first step")
-        outputs = cohort(batch.x)
+        heads, outputs = zip(self.features, self.heads, strict=True), cohort(batch.x)
         z = outputs.logits  # [P, B, C]
         target, h = cohort.share(z), cohort.share(outputs.pooled(self.last))
         shallow, mimic, hint = z.new_zeros(len(z)), z.new_zeros(len(z)), z.new_zeros(len(z))
-        for name, head in zip(self.features, self.heads, strict=True):
+        for name, head in heads:
             g, z_s = head(outputs.pooled(name))
             shallow = shallow + label_loss(z_s, batch)
             mimic = mimic + self.imitate(kl, students=z_s, sources=target, of=batch)

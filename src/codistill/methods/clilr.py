@@ -1,7 +1,6 @@
 """Collaborative learning with shared intermediate representations."""
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.options import Number, Temperature
 
 

@@ -1,8 +1,7 @@
 """Collaborative mutual learning."""
 
 from codistill.graph import complete
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.options import DivergenceOption, GraphOption, Number, Temperature
 
 
@@ -25,7 +24,6 @@ class CML(Imitation):
     nothing is detached: with that D, the same gradient as ours.
     """
 
-    title = "CML"
     needs = Needs(peers=True, teacher="frozen", unlabelled=True, couples="edges")
     published = (
         "text detection, hmean: PP-OCR 0.759, with DML 0.777, with CML 0.789 (second hand: a summary of 'Dive into "

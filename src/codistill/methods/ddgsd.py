@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
+from codistill.cohort import Outputs
 from codistill.losses.average import average
-from codistill.losses.divergences.kl import kl
 from codistill.losses.features.mmd import mmd as discrepancy
-from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss
+from codistill.methods import Batch, Method, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.options import Flag, Names, Number, Temperature
 
 
@@ -27,7 +27,6 @@ class DDGSD(Method):
             also pull each view's posterior towards what imitates it.
     """
 
-    title = "DDGSD"
     needs = Needs(views=2, unlabelled=True, shards=True, couples="edges")
     cost = "2 / 2"
     published = "CIFAR-100, ResNet-18, error: 23.45 -> 21.47 (second hand: the paper's table 3 as an issue quotes it)"
@@ -52,8 +51,7 @@ class DDGSD(Method):
         terms = {"task": label_loss(a.logits, batch) + label_loss(b.logits, batch)}
         if self.weight:
             weight = self.weight if self.scaled else self.weight / self.temperature**2
-            mimic = self._divergence(cohort, a.logits, b.logits, batch)
-            mimic = self._divergence(cohort, b.logits, a.logits, batch) + mimic
+            mimic = self._divergence(cohort, a, b, batch) + self._divergence(cohort, b, a, batch)
             terms["mimic"] = weight * average(mimic, batch.mask)
         if self.mmd:
             mask = batch.mask.any(-1) if batch.mask is not None and batch.task == "tokens" else batch.mask
@@ -61,9 +59,9 @@ class DDGSD(Method):
             terms["mmd"] = self.mmd * discrepancy(h_a, h_b, mask)
         return terms
 
-    def _divergence(self, cohort: Peers, z: Tensor, source: Tensor, batch: Batch) -> Tensor:
-        source = cohort.share(source) if self.detach else source
-        return kl(students=z, sources=source, task=batch.task, temperature=self.temperature)
+    def _divergence(self, cohort: Peers, student: Outputs, source: Outputs, batch: Batch) -> Tensor:
+        target = cohort.share(source.logits) if self.detach else source.logits
+        return kl(students=student.logits, sources=target, task=batch.task, temperature=self.temperature)
 
 
 __all__ = ["DDGSD"]

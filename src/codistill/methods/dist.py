@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from codistill.graph import along_edges, same_classes
+from codistill.graph import along_edges
 from codistill.losses.features.dist import dist
 from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, label_loss
 from codistill.methods.parts.options import GraphOption, Number, Temperature
@@ -23,7 +23,6 @@ class DIST(Imitation):
     posteriors differ; what is constant gives no gradient. a = 1 is ours. The batch is that of one process.
     """
 
-    title = "DIST"
     needs = Needs(teacher="frozen", unlabelled=True, tasks=("classes", "tokens"), couples="edges")
     published = (
         "ImageNet, ResNet-34 to ResNet-18: 72.07; CIFAR-100, ResNet-32x4 to ResNet-8x4: 76.31 ± 0.19 (hunto/DIST_KD)"
@@ -38,7 +37,6 @@ class DIST(Imitation):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
-        same_classes(z, t)
         mask = None if batch.mask is None else batch.mask.expand(z.shape[:-1])
         weights = {"beta": self.beta, "gamma": self.gamma, "temperature": self.temperature}
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from codistill.graph import along_edges, same_classes
+from codistill.graph import along_edges
 from codistill.losses.labels.dkd import dkd
 from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, label_loss, rise
 from codistill.methods.parts.options import Fraction, GraphOption, Number, Temperature
@@ -25,7 +25,6 @@ class DKD(Imitation):
     We differ: r rises from step to step, in the code from epoch to epoch.
     """
 
-    title = "DKD"
     needs = Needs(teacher="frozen", tasks=("classes", "tokens"), couples="edges")
     published = (
         "CIFAR-100, ResNet-32x4 to ResNet-8x4: 76.32 (KD 73.33); ImageNet, ResNet-34 to ResNet-18: 71.70 (KD 71.03) "
@@ -42,7 +41,6 @@ class DKD(Imitation):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
-        same_classes(z, t)
         y = batch.y.expand(z.shape[:-1])
         counted = y >= 0 if batch.mask is None else (y >= 0) * batch.mask
         weights = {"alpha": self.alpha, "beta": self.beta, "temperature": self.temperature}

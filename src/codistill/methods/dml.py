@@ -34,7 +34,6 @@ class DML(Imitation):
     We differ: the mean over the batch where the paper writes a sum, as its released code does.
     """
 
-    title = "DML"
     needs = Needs(peers=True, unlabelled=True, couples="edges")
     published = (
         "CIFAR-100, two ResNet-32: 68.99 -> 71.19 / 70.75 (table 2, as two transcriptions agree); "

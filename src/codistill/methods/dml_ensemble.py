@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from codistill.graph import MEANS, complete, everyone
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Graph, Imitation, Needs, Peers, Terms, blend, label_loss
-from codistill.methods.parts.options import Flag, GraphOption, Number, Temperature
-from codistill.spec import Spec, UnknownName
+from codistill.methods import Batch, Graph, Imitation, Needs, Peers, Terms, blend, kl, label_loss
+from codistill.methods.parts.options import Choice, Flag, GraphOption, Number, Temperature
+from codistill.spec import Spec
 
 
 class DMLEnsemble(Imitation):
@@ -30,12 +29,10 @@ class DMLEnsemble(Imitation):
     weight: Number = Number(1.0)
     temperature: Temperature = Temperature(1.0)
     graph: GraphOption = GraphOption(None)
-    mean: str = "arithmetic"
+    mean: Choice = Choice(*MEANS)
     include_self: Flag = Flag(False)
 
     def __post_init__(self) -> None:
-        if self.mean not in MEANS:
-            raise UnknownName("mean", self.mean, MEANS)
         if self.include_self and self.graph is not None:
             raise ValueError("include_self=True is for the complete graph; in a graph of your own, set W_ii")
         super().__post_init__()

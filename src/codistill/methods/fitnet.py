@@ -22,7 +22,6 @@ class FitNet(FeatureMethod):
     We differ: one stage of training, where the paper first trains the lower half on the hint alone.
     """
 
-    title = "FitNet"
     needs = Needs(teacher="frozen", unlabelled=True)
 
     teacher: Cohort | None

@@ -1,7 +1,6 @@
 """Distillation by soft targets."""
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.options import GraphOption, Number, Temperature
 
 
@@ -11,7 +10,6 @@ class KD(Imitation):
     Hinton et al. 2015, arXiv:1503.02531; a = 0.1, w = 0.9, T = 4 as in megvii-research/mdistiller.
     """
 
-    title = "KD"
     needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
     published = "CIFAR-10, ResNet-110 to ResNet-20 (CE + 0.1 KD): 92.37 -> 92.82 (AberHu/Knowledge-Distillation-Zoo)"
 

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.options import Number, Temperature
 
 STEPS = 10  # of the exponentiated gradient
@@ -25,7 +24,6 @@ class KDCL(Imitation):
     Default ensemble, T = 2 and w = 1 are ours, the paper's values are not at hand.
     """
 
-    title = "KDCL"
     needs = Needs(peers=True, own_views=True, tasks=("classes",))
     published = "CIFAR-100, ResNet-32 73.76, ResNet-110 78.28 (second hand: the PCL paper, as a replication quotes it)"
 

@@ -1,13 +1,12 @@
 """Knowledge distillation via collaborative learning: the general ensemble."""
 
-from dataclasses import field, replace
+from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.options import Number, Temperature
 
 
@@ -32,20 +31,14 @@ class KDCLGeneral(Imitation):
     weight: Number = Number(1.0)
     temperature: Temperature = Temperature(2.0)
     held_out: Number = Number(0.1, low=0.01, high=0.99)
-    products: Tensor = field(init=False)
-    count: Tensor = field(init=False)
-    weights: Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._seen: tuple[Tensor, Tensor] | None = None
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         held_out(batch.index, self.held_out)
-        products = cohort.probe(batch).logits.new_zeros(len(cohort), len(cohort))
-        self.register_buffer("products", products)
-        self.register_buffer("count", products.new_zeros(()))
-        self.register_buffer("weights", products.new_full((len(cohort),), 1.0 / len(cohort)))
+        z = cohort.probe(batch).logits
+        self.products = nn.Buffer(z.new_zeros(len(z), len(z)))
+        self.count = nn.Buffer(z.new_zeros(()))
+        self.weights = nn.Buffer(z.new_full((len(z),), 1.0 / len(z)))
+        self._seen: tuple[Tensor, Tensor] | None = None
 
     def start_epoch(self, epoch: int) -> None:
         c = self.products / self.count.clamp(min=1.0)
@@ -67,8 +60,8 @@ class KDCLGeneral(Imitation):
 
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
         if self._seen is not None:
-            self.products += self._seen[0]
-            self.count += self._seen[1]
+            self.products.add_(self._seen[0])
+            self.count.add_(self._seen[1])
             self._seen = None
 
 

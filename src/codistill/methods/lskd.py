@@ -1,8 +1,7 @@
 """Distillation of standardised logits."""
 
-from codistill.losses.divergences.kl import kl
 from codistill.losses.standardise import standardise
-from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.options import GraphOption, Number, Temperature
 
 
@@ -15,7 +14,6 @@ class LSKD(Imitation):
     anything but the labels with them: give ``weight=1,task_weight=1``.
     """
 
-    title = "LSKD"
     needs = Needs(teacher="frozen", unlabelled=True, tasks=("classes", "tokens"), couples="edges")
     published = "CIFAR-100, ResNet-32x4 to ResNet-8x4: KD 73.33 -> 76.62 (sunshangquan/logit-standardization-KD)"
 

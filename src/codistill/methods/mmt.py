@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, label_loss, ramp
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss, ramp
 from codistill.methods.parts.ema import Averages
 from codistill.methods.parts.options import Flag, Fraction, GraphOption, Temperature
 
@@ -22,7 +21,6 @@ class MMT(Imitation):
     We differ: KL where the paper has the soft cross-entropy, of the same gradient; no label smoothing; no triplet part.
     """
 
-    title = "MMT"
     needs = Needs(peers=True, own_views=True, unlabelled=True, couples="edges")
     cost = "2 / 1"
 
@@ -36,10 +34,9 @@ class MMT(Imitation):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.needs = replace(self.needs, own_views=self.own_views)
-        self.averages = Averages(self.decay)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        self.averages.start(cohort)
+        self.averages = Averages(cohort, self.decay)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, q = cohort(batch.x).logits, self.averages(batch.x)  # [P, B, C]

@@ -18,7 +18,6 @@ class NST(FeatureMethod):
             height and width; their channels may differ.
     """
 
-    title = "NST"
     needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 92.83 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
 

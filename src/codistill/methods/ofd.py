@@ -26,7 +26,6 @@ class OFD(FeatureMethod):
     We differ: the margin is of the batch, as in the Zoo; the paper's comes from the teacher's batch norm.
     """
 
-    title = "OFD"
     needs = Needs(teacher="frozen", unlabelled=True, parameters=True)
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 93.13 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
 

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, label_loss, ramp
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss, ramp
 from codistill.methods.parts.linear import linear
 from codistill.methods.parts.options import Fraction, Names, Number, Temperature, Whole
 
@@ -25,7 +24,6 @@ class OKDDip(Imitation):
     target posterior, as it does.
     """
 
-    title = "OKDDip"
     needs = Needs(peers=True, unlabelled=True, parameters=True)
     published = "CIFAR-100, ResNet-32 73.25, ResNet-110 78.54 (second hand: the PCL paper, as a replication quotes it)"
 

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from codistill.cohort.branches import trunk_of
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, joint_loss, label_loss, ramp
-from codistill.methods.parts.linear import linear
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, joint_loss, kl, label_loss, ramp
+from codistill.methods.parts.linear import linear, zeros
 from codistill.methods.parts.options import Fraction, Number, Temperature
 
 
@@ -21,7 +20,6 @@ class ONE(Imitation):
     are the branches, and their mean posterior. The released code adds 1e-7 to the target posterior; we do not.
     """
 
-    title = "ONE"
     needs = Needs(peers=True, branches=True, unlabelled=True, parameters=True)
     cost = "1 / 1, the trunk once for all"
     published = "CIFAR-100, ResNet-32 73.79, ResNet-110 78.40 (second hand: the PCL paper, as a replication quotes it)"
@@ -30,16 +28,12 @@ class ONE(Imitation):
     temperature: Temperature = Temperature(3.0)
     ramp: Fraction = Fraction(0.27)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.stem = ""
-
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         self.stem = f"{trunk_of(cohort.parts(), cohort.peers).at}:input"
         cohort.tap(self.stem)
         h = cohort.probe(batch).pooled(self.stem)[0]
         self.fc = linear(len(cohort), h.shape[-1], like=h)  # no bias: the batch norm after it would take it off again
-        self.scale, self.shift = nn.Parameter(h.new_ones(len(cohort))), nn.Parameter(h.new_zeros(len(cohort)))
+        self.scale, self.shift = nn.Parameter(h.new_ones(len(cohort))), zeros(len(cohort), like=h)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         outputs = cohort(batch.x)

@@ -1,12 +1,10 @@
 """Peer collaborative learning."""
 
 import torch
-from torch import nn
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, joint_loss, label_loss, ramp
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, joint_loss, kl, label_loss, ramp
 from codistill.methods.parts.ema import Averages
-from codistill.methods.parts.linear import linear
+from codistill.methods.parts.linear import linear, zeros
 from codistill.methods.parts.options import Fraction, Names, Number, Temperature
 
 
@@ -24,7 +22,6 @@ class PCL(Imitation):
     0.999 (MMT's) are ours, the paper's values are not at hand.
     """
 
-    title = "PCL"
     needs = Needs(peers=True, own_views=True, unlabelled=True, parameters=True)
     cost = "2 / 1"
     published = "CIFAR-100, ResNet-32 74.14, ResNet-110 79.98 (second hand: the paper, as a replication quotes it)"
@@ -35,18 +32,14 @@ class PCL(Imitation):
     decay: Fraction = Fraction(0.999)
     features: Names = Names("fc:input")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.averages = Averages(self.decay)
-
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        self.averages.start(cohort)
+        self.averages = Averages(cohort, self.decay)
         for name in self.features:
             cohort.tap(name)
         outputs = cohort.probe(batch)
         h = torch.cat(outputs.pooled_by_peer(*self.features), -1)
         self.head = linear(outputs.logits.shape[-1], h.shape[-1], like=h)
-        self.bias = nn.Parameter(self.head.new_zeros(len(self.head)))
+        self.bias = zeros(len(self.head), like=h)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         outputs = cohort(batch.x)

@@ -1,9 +1,7 @@
 """Self-distillation with progressive refinement of targets."""
 
-from dataclasses import field
-
 import torch
-from torch import Tensor
+from torch import nn
 
 from codistill.losses.average import average
 from codistill.losses.posterior import log_posterior
@@ -36,13 +34,6 @@ class PSKD(Method):
     )
 
     alpha: Fraction = Fraction(0.8)
-    epoch: Tensor = field(init=False)
-    past: Tensor = field(init=False)
-    present: Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         if batch.index is None:
@@ -53,9 +44,9 @@ class PSKD(Method):
         if int(batch.index.max()) >= self.samples:
             raise ValueError(f"samples={self.samples}: a sample has the number {int(batch.index.max())}; set it higher")
         z = log_posterior(cohort.probe(batch).logits)
-        # a row of zeros: not seen
-        self.register_buffer("past", z.new_zeros(len(z), self.samples, z.shape[-1]))
-        self.register_buffer("present", torch.zeros_like(self.past))
+        self.epoch = nn.Buffer(torch.zeros((), dtype=torch.int64))
+        self.past = nn.Buffer(z.new_zeros(len(z), self.samples, z.shape[-1]))  # a row of zeros: not seen
+        self.present = nn.Buffer(torch.zeros_like(self.past))
 
     def start_epoch(self, epoch: int) -> None:
         self.epoch.fill_(epoch)

@@ -23,7 +23,6 @@ class RKD(FeatureMethod):
             Shapes may differ in all but the samples.
     """
 
-    title = "RKD"
     needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 93.21 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
 

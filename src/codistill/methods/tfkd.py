@@ -1,8 +1,7 @@
 """Teacher-free distillation: from a past self."""
 
 from codistill.graph import own
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Cohort, Graph, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods import Batch, Cohort, Graph, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.options import Fraction, GraphOption, Number, Temperature
 
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.options import Fraction, Number, Temperature
 
 

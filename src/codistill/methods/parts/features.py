@@ -67,10 +67,6 @@ class FeatureMethod(Method):
     maps: ClassVar[bool] = False
     pre_relu: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.losses = nn.ModuleList()
-
     def connectors(self, pair: Pair) -> tuple[nn.ModuleList, ...]:
         """What is learnt for the edges of a feature, if anything: connectors, and weights (see `Connected`)."""
         return ()
@@ -103,7 +99,8 @@ class FeatureMethod(Method):
             raise ValueError(
                 "batch.mask: features of all samples are compared; leave out of the batch what is not to be"
             )
-        pairs, numbered = self.pairs(students, sources), len(self.losses) > 0
+        numbered = len(self.losses) > 0
+        pairs = self.pairs(students, sources)
         losses: list[FeatureLoss] = list(self.losses) or [self.compare] * len(pairs)
         values = [
             along_features(self.graph, loss, students=pair.students, sources=pair.sources, numbered=numbered)
@@ -113,8 +110,6 @@ class FeatureMethod(Method):
 
     def pairs(self, students: Outputs, sources: Outputs) -> list[Pair]:
         """The features by name, in order."""
-        if not set(self._keys) <= students.features.keys():
-            raise ValueError("this method taps features: call method.prepare(cohort, batch) before the first step")
         return [
             Pair(name, _full(students.features[key]), _full(sources.features[key]))
             for name, key in zip(self.features, self._keys, strict=True)

@@ -10,6 +10,7 @@ from codistill.checks import flag, number, whole
 from codistill.graph import Graph, named
 from codistill.losses import divergences
 from codistill.losses.divergence import Divergence
+from codistill.spec import UnknownName
 
 Given = TypeVar("Given")
 Held = TypeVar("Held")
@@ -86,6 +87,19 @@ class Flag(Option[bool, bool]):
         return flag(setting, given)
 
 
+class Choice(Option[str, str]):
+    """One of several words, the first where nobody says."""
+
+    def __init__(self, *words: str) -> None:
+        super().__init__(words[0])
+        self.words = words
+
+    def check(self, setting: str, given: str) -> str:
+        if given not in self.words:
+            raise UnknownName(setting, str(given), self.words)
+        return given
+
+
 class Names(Option[str, tuple[str, ...]]):
     """Submodules by name, each once, joined by ``/``; ``fc:input`` is what goes into fc."""
 
@@ -107,7 +121,7 @@ class GraphOption(Option[Links, Graph]):
     """A graph by its name, its matrix, or itself; for None, a method takes its `Method.default_graph`."""
 
     def check(self, setting: str, given: Links) -> Graph:
-        return given and named(given)  # type: ignore[return-value]
+        return given if given is None else named(given)  # type: ignore[return-value]
 
 
 def completed(cls: type) -> str:
@@ -123,19 +137,3 @@ def described(cls: type) -> dict[str, str]:
     """The lines on each option in the ``Args:`` of a class's own docstring."""
     args = re.search(r"^Args:\n((?: .*\n?)+)", inspect.cleandoc(vars(cls).get("__doc__") or ""), re.M)
     return {entry[1]: entry[0] for entry in re.finditer(r"^    (\w+):.*(?:\n {8}.*)*", args[1] if args else "", re.M)}
-
-
-__all__ = [
-    "DivergenceOption",
-    "Flag",
-    "Fraction",
-    "GraphOption",
-    "Links",
-    "Names",
-    "Number",
-    "Option",
-    "Temperature",
-    "Whole",
-    "completed",
-    "described",
-]
