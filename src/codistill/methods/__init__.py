@@ -177,7 +177,7 @@ class Method(nn.Module, ABC):
 
 
 class Imitation(Method):
-    """A method whose peers imitate posteriors: whatever all of those have in common goes here."""
+    """A method whose peers imitate posteriors: what all of those have in common goes here, options by keyword alone."""
 
     def logits(self, cohort: Peers, batch: Batch) -> tuple[Tensor, Tensor]:
         """The students' ``[P, B, C]``, and those that they imitate, ``[Q, B, C]``: see `students_and_sources`."""
@@ -270,9 +270,7 @@ __all__ = [
     "joint_loss",
     "kl",
     "label_loss",
-    "named",
     "number",
     "ramp",
     "rise",
-    "warn_of_identical",
 ]

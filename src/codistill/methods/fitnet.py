@@ -1,11 +1,9 @@
 """Hints: regression of features."""
 
-from torch import nn
-
 from codistill.losses.features.squared_error import squared_error
 from codistill.methods import Cohort, Needs
 from codistill.methods.parts.connectors import where_channels_differ
-from codistill.methods.parts.features import FeatureMethod, Pair, for_edges
+from codistill.methods.parts.features import FeatureMethod
 from codistill.methods.parts.options import GraphOption, Names, Number
 
 
@@ -29,9 +27,7 @@ class FitNet(FeatureMethod):
     features: Names = Names("stage3")
     graph: GraphOption = GraphOption(None)
     compare = staticmethod(squared_error)
-
-    def connectors(self, pair: Pair) -> tuple[nn.ModuleList, ...]:
-        return (for_edges(self.graph, pair, where_channels_differ),)
+    connector = staticmethod(where_channels_differ)
 
 
 __all__ = ["FitNet"]

@@ -2,12 +2,10 @@
 
 from functools import partial
 
-from torch import nn
-
 from codistill.losses.features.ofd import ofd
 from codistill.methods import Cohort, Needs
 from codistill.methods.parts.connectors import Connector
-from codistill.methods.parts.features import FeatureMethod, Pair, for_edges
+from codistill.methods.parts.features import FeatureMethod
 from codistill.methods.parts.options import GraphOption, Names, Number
 
 
@@ -36,9 +34,7 @@ class OFD(FeatureMethod):
     features: Names = Names("stage1/stage2/stage3")
     graph: GraphOption = GraphOption(None)
     compare = staticmethod(ofd)
-
-    def connectors(self, pair: Pair) -> tuple[nn.ModuleList, ...]:
-        return (for_edges(self.graph, pair, partial(Connector, norm=True)),)
+    connector = staticmethod(partial(Connector, norm=True))
 
 
 __all__ = ["OFD"]

@@ -1,11 +1,9 @@
 """Unified deep mutual learning."""
 
-from torch import nn
-
 from codistill.losses.features.squared_error import squared_error
 from codistill.methods import Batch, Imitation, Needs, Peers, Terms, label_loss
 from codistill.methods.parts.connectors import where_channels_differ
-from codistill.methods.parts.features import FeatureMethod, Pair, for_edges
+from codistill.methods.parts.features import FeatureMethod
 from codistill.methods.parts.options import DivergenceOption, GraphOption, Names, Number
 
 
@@ -39,9 +37,7 @@ class UDML(FeatureMethod, Imitation):
     graph: GraphOption = GraphOption(None)
     divergence: DivergenceOption = DivergenceOption("kl")
     compare = staticmethod(squared_error)
-
-    def connectors(self, pair: Pair) -> tuple[nn.ModuleList, ...]:
-        return (for_edges(self.graph, pair, where_channels_differ),)
+    connector = staticmethod(where_channels_differ)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         students, sources = self.students_and_sources(cohort, batch)

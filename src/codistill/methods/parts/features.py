@@ -12,6 +12,8 @@ from codistill.graph import FeatureLoss, Graph, along_features, edges
 from codistill.losses.posterior import full_precision
 from codistill.methods import Batch, Method, Peers, Terms, label_loss
 
+MakeForEdges = Callable[..., nn.Module]  # of (E, student, source)
+
 
 class Pair(NamedTuple):
     """One feature of the students and of their sources (detached), in float32 at least.
@@ -58,18 +60,20 @@ class FeatureMethod(Method):
         features: submodules whose outputs are f (``:input`` for what goes in), joined by ``/``: the mean over them.
 
     Attributes:
-        compare: L of every edge, mean over samples: ``[E, B, ...]`` of both (and weights, see `Connected`) to ``[E]``.
+        compare: L, mean over samples: ``[E, B, ...]`` of both (and weights, see `Connected`) to ``[E]``.
+        connector: what students' features go through (see `for_edges`).
         maps: features need channel maps, ``[C, ...]``.
         pre_relu: of each submodule, f is what goes into its last ReLU; see `before_relu`.
     """
 
     compare: ClassVar[FeatureLoss]
+    connector: ClassVar[MakeForEdges | None] = None
     maps: ClassVar[bool] = False
     pre_relu: ClassVar[bool] = False
 
     def connectors(self, pair: Pair) -> tuple[nn.ModuleList, ...]:
         """What is learnt for the edges of a feature, if anything: connectors, and weights (see `Connected`)."""
-        return ()
+        return () if self.connector is None else (for_edges(self.graph, pair, self.connector),)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         students = sources = self._tapped(cohort, batch)
@@ -135,7 +139,7 @@ class FeatureMethod(Method):
             )
 
 
-def for_edges(graph: Graph, pair: Pair, make: Callable[[int, Tensor, Tensor], nn.Module]) -> nn.ModuleList:
+def for_edges(graph: Graph, pair: Pair, make: MakeForEdges) -> nn.ModuleList:
     """``make(E, student, source)`` for all edges where features are of one shape, else one for each edge."""
     ends = [(pair.students[i], pair.sources[j]) for i, j in pair.edges(graph)]
     if isinstance(pair.students, Tensor) and isinstance(pair.sources, Tensor):
