@@ -41,8 +41,9 @@ class Codistillation(Imitation):
     exchange_every: Whole = Whole(50)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
+        self.steps = Steps()
         if self.exchange == "weights":
-            self.steps, self.copies = Steps(), cohort.frozen(moving=True)
+            self.copies = cohort.frozen(moving=True)
         elif (
             isinstance(value_of(batch.x), PerPeer)
             and len(batch.y) == len(cohort)
