@@ -1,22 +1,12 @@
 """Deep mutual learning."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
-from codistill.graph import complete, matrix
-from codistill.methods import Batch, Graph, Imitation, Needs, Peers, Terms, label_loss, number, ramp
-from codistill.methods.parts.options import DivergenceOption, Fraction, GraphOption, Number, Option
-
-
-class EdgeTemperature(Option[float | Sequence[Sequence[float]] | Graph, float | Graph]):
-    """T; or a matrix T_ij, so that each edge has its own."""
-
-    def check(self, setting: str, given: float | Sequence[Sequence[float]] | Graph) -> float | Graph:
-        if isinstance(given, Sequence) and not isinstance(given, str):
-            return matrix(given, of=setting)
-        return given if isinstance(given, Graph) else number(setting, given, 1e-6)
+from codistill.graph import complete
+from codistill.methods import Batch, Graph, Imitation, Needs, Peers, Terms, label_loss, ramp
+from codistill.methods.parts.options import DivergenceOption, EdgeTemperature, Fraction, GraphOption, Number
 
 
 class DML(Imitation):

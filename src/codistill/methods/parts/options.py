@@ -3,18 +3,19 @@
 import inspect
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from math import inf
 from typing import Any, Generic, TypeVar, overload
 
 from codistill.checks import flag, number, whole
-from codistill.graph import Graph, named
+from codistill.graph import Graph, matrix, named
 from codistill.losses import divergences
 from codistill.losses.divergence import Divergence
 from codistill.spec import UnknownName
 
 Given = TypeVar("Given")
 Held = TypeVar("Held")
-Links = str | Graph | None
+Links = str | Graph | Sequence[Sequence[float]] | None
 
 
 class Option(ABC, Generic[Given, Held]):
@@ -71,6 +72,15 @@ class Temperature(Number):
 
     def __init__(self, default: float) -> None:
         super().__init__(default, low=1e-6)
+
+
+class EdgeTemperature(Option[float | Sequence[Sequence[float]] | Graph, float | Graph]):
+    """A temperature, or a matrix T_ij of them, so that each edge has its own."""
+
+    def check(self, setting: str, given: float | Sequence[Sequence[float]] | Graph) -> float | Graph:
+        if isinstance(given, Sequence) and not isinstance(given, str):
+            return matrix(given, of=setting)
+        return given if isinstance(given, Graph) else number(setting, given, 1e-6)
 
 
 class Whole(Option[int, int]):
