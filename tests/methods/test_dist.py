@@ -11,8 +11,7 @@ from codistill.methods import get
 from codistill.methods.dist import DIST
 from codistill.training.build import repeat_graphs
 from codistill.training.teachers import teacher_networks
-from methods.side_by_side import check_seeds
-from methods.three_steps import check, teacher_folder, training_of
+from methods.references import check, check_seeds, teacher_folder, training_of
 
 X, Y = small_nets.images(6), torch.tensor([0, 1, 2, 0, 2, 1])
 
@@ -71,7 +70,7 @@ def test_two_seeds_in_one_fleet_are_two_runs():
 
 
 @pytest.mark.parametrize("execute", ["loop", "stack"])
-def test_the_batch_is_each_block_s_own(execute):
+def test_the_batch_is_each_blocks_own(execute):
     nets = small_nets.several("cccc")
     x = small_nets.images(2, 6)
     mask = torch.tensor([[1, 1, 0, 1, 1, 1], [1, 0, 0, 1, 1, 1]])

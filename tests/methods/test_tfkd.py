@@ -13,9 +13,18 @@ from codistill.training.build import build_fleet
 from codistill.training.loop import train
 from codistill.training.records import logged
 from codistill.training.teachers import teacher_networks
-from methods.side_by_side import check_seeds
-from methods.tables import cohort_of, draw, leaves, same, view
-from methods.three_steps import BASE, check, teacher_folder, training_of
+from methods.references import (
+    BASE,
+    check,
+    check_seeds,
+    cohort_of,
+    draw,
+    leaves,
+    same,
+    teacher_folder,
+    training_of,
+    view,
+)
 
 Y = torch.tensor([0, 2, 1, 2])
 
@@ -80,7 +89,7 @@ def test_without_a_teacher_the_peers_imitate_each_other():
 SMALL = Run(models=("cnn:width=4",), labels=40, batch=20, epochs=1, peers=2)
 
 
-def test_a_comparison_takes_the_past_self_from_the_twin_and_kd_s_teacher_never():
+def test_a_comparison_takes_the_past_self_from_the_twin_and_the_teacher_of_kd_never():
     base, kd, past = Study("s", SMALL, ("kd:peers=2", "tfkd"), (0, 1)).entries
     assert (kd.teacher, past.teacher) == ("alone", "alone")
     assert str(kd.method) == "kd:teacher=alone,graph=ring"

@@ -22,14 +22,13 @@ def comparison(summary: Summary) -> Table:
 def _columns(summary: Summary, measure: Measure) -> tuple[Column, ...]:
     """Beside the mAP of retrieval stands its rank-1, beside other measures the ECE."""
     gain = f"Gain over {baseline_label(summary)}, points"
-    ranks = measure is RETRIEVAL
     return (
         Column("Method"),
         Column("Networks per cohort", "(in all)", "Nets", "(all)"),
         Column(f"{measure.title} of one network, %", "± sd", measure.short, "± sd"),
         Column(gain, "[95 % interval]", "Gain, points", "[95 % interval]"),
         Column("Ensemble, %", "(trained alone)", "Ens. %", "(alone)"),
-        Column("Rank-1, %", "", "Rank-1%") if ranks else Column("ECE, %", "", "ECE %"),
+        Column("Rank-1, %", "", "Rank-1%") if measure is RETRIEVAL else Column("ECE, %", "", "ECE %"),
         Column("Forward / backward passes", "(per network)", "Fwd/bwd", "(each)"),
         Column("Training time, relative", "(per network)", "Time", "(each)"),
     )
@@ -79,6 +78,7 @@ def baseline_label(summary: Summary) -> str:
 def footnotes(summary: Summary, rows: tuple[Row, ...]) -> list[str]:
     """What the columns mean and how far they can be trusted; only what the table needs."""
     measure, labels = measure_of(summary), {row.method: row.label for row in summary.rows}
+    twins = [(row.label, row.same_gradient_as) for row in summary.rows if row.same_gradient_as]
     said = sentences(
         "footnotes.txt",
         summary=summary,
@@ -90,11 +90,7 @@ def footnotes(summary: Summary, rows: tuple[Row, ...]) -> list[str]:
         judged=sum(judge(row) not in (BASELINE, NONE) for row in summary.rows),
         timed=any(row.cost.seconds is not None for row in summary.rows),
         calibrated=measure is not RETRIEVAL and any("ece" in row.beside for row in summary.rows),
-        same=[
-            f"{row.label} has exactly the same gradient as {labels.get(row.same_gradient_as, row.same_gradient_as)}"
-            for row in summary.rows
-            if row.same_gradient_as
-        ],
+        same=[f"{label} has exactly the same gradient as {labels.get(other, other)}" for label, other in twins],
         dashes=any(MISSING in (cell.main, cell.detail) for row in rows for cell in row.cells),
         mark=MARK,
         missing=MISSING,

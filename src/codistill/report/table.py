@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rich import box
+from rich.console import OverflowMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -76,16 +77,12 @@ def terminal(table: Table, narrow: bool = False) -> RichTable:
         show_edge=False,
         padding=(0, 1, 0, 0),
     )
-    for number, column in enumerate(table.columns):
-        head = Text(f"{column.short or column.title}\n{column.short_detail}".rstrip())
-        least = (10 if number == 0 else None) if narrow else (14 if number == 0 else 10)
-        printed.add_column(
-            head,
-            justify="right" if number else "left",
-            no_wrap=narrow and number > 0,
-            overflow="fold" if narrow else "ellipsis",
-            min_width=least,
-        )
+    names, *numbers = (Text(f"{c.short or c.title}\n{c.short_detail}".rstrip()) for c in table.columns)
+    overflow: OverflowMethod = "fold" if narrow else "ellipsis"
+    printed.add_column(names, overflow=overflow, min_width=10 if narrow else 14)
+    for head in numbers:
+        width = None if narrow else 10
+        printed.add_column(head, justify="right", no_wrap=narrow, overflow=overflow, min_width=width)
     for row in table.rows:
         name = row.cells[0].main
         first = Text("\n".join(wrapped(name, WIDTH)) if narrow else name)
@@ -102,9 +99,6 @@ def _text(cell: Cell, kind: str) -> Text:
 def _below(table: Table) -> list[str]:
     if not any(row.verdict for row in table.rows):
         return list(table.sentences)
-    said = [
-        f"{row.cells[0].main} – {row.verdict[0].lower()}{row.verdict[1:]}"
-        for row in table.rows
-        if row.kind != "baseline"
-    ]
+    judged = [(row.cells[0].main, row.verdict) for row in table.rows if row.kind != "baseline"]
+    said = [f"{name} – {verdict[0].lower()}{verdict[1:]}" for name, verdict in judged]
     return ["", *said, ""] if said else [""]
