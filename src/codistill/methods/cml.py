@@ -45,10 +45,12 @@ class CML(Imitation):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
         p, graph = cohort.share(z), self.peer_graph
-        mimic = self.along(self.divergence, students=z, sources=p, of=batch, graph=graph, temperature=1.0)
+        mimic = self.along(
+            self.divergence, students=z, sources=p, of=batch, progress=progress, graph=graph, temperature=1.0
+        )
         terms = {"task": label_loss(z, batch), "mimic": self.weight * mimic}
         if self.teacher is not None:
-            terms["teacher"] = self.teacher_weight * self.along(kl, students=z, sources=t, of=batch)
+            terms["teacher"] = self.teacher_weight * self.along(kl, students=z, sources=t, of=batch, progress=progress)
         return terms
 
 

@@ -57,9 +57,9 @@ class Codistillation(Imitation):
         z = cohort(batch.x).logits  # [P, B, C]
         terms = {"task": label_loss(z, batch), "mimic": z.new_zeros(len(z))}
         exchanged = self.exchange == "logits" or int(self.steps.done) >= self.exchange_every
-        if exchanged and (progress is None or progress >= self.burn_in):
+        if exchanged and self.strength(progress) > 0:
             others = self._others(cohort.share(z), batch)
-            terms["mimic"] = self.weight * self.imitate(kl, students=z, posteriors=others, of=batch)
+            terms["mimic"] = self.weight * self.imitate(kl, students=z, posteriors=others, of=batch, progress=progress)
         return terms
 
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:

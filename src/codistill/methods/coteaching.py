@@ -9,7 +9,8 @@ from codistill.graph.mixture import mix
 from codistill.losses.labels import label_losses
 from codistill.losses.posterior import log_posterior
 from codistill.losses.selections import kept_part, smallest
-from codistill.methods import Batch, Links, Method, Needs, Peers, Terms, label_loss, number
+from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.options import Fraction, GraphOption
 
 
 class CoTeaching(Method):
@@ -29,9 +30,9 @@ class CoTeaching(Method):
     title = "Co-teaching"
     needs = Needs(peers=True, couples="edges")
 
-    def __init__(self, rate: float = 0.2, ramp: float = 0.05, graph: Links = "ring") -> None:
-        super().__init__(graph)
-        self.rate, self.ramp = number("rate", rate, 0.0, 1.0), number("ramp", ramp, 0.0, 1.0)
+    rate: Fraction = Fraction(0.2)
+    ramp: Fraction = Fraction(0.05)
+    graph: GraphOption = GraphOption("ring")
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]

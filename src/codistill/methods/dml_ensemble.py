@@ -50,7 +50,7 @@ class DMLEnsemble(Imitation):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, graph = cohort(batch.x).logits, self.graph  # [P, B, C]
         p = blend(graph, logits=cohort.share(z), task=batch.task, temperature=self.temperature, mean=self.mean)
-        mimic = self.imitate(kl, students=z, posteriors=p, of=batch)
+        mimic = self.imitate(kl, students=z, posteriors=p, of=batch, progress=progress)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 

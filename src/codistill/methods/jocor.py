@@ -10,7 +10,8 @@ from codistill.losses.divergences.kl import relative_entropy
 from codistill.losses.labels import label_losses
 from codistill.losses.posterior import log_posterior
 from codistill.losses.selections import kept_part, smallest
-from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss, number
+from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.options import Fraction
 
 
 class JoCoR(Method):
@@ -29,13 +30,11 @@ class JoCoR(Method):
     Its one loss, in which nothing is detached, has the same gradient for each peer.
     """
 
-    title = "JoCoR"
     needs = Needs(peers=True)
 
-    def __init__(self, rate: float = 0.2, ramp: float = 0.05, agreement: float = 0.9) -> None:
-        super().__init__()
-        self.rate, self.ramp = number("rate", rate, 0.0, 1.0), number("ramp", ramp, 0.0, 1.0)
-        self.agreement = number("agreement", agreement, 0.0, 1.0)
+    rate: Fraction = Fraction(0.2)
+    ramp: Fraction = Fraction(0.05)
+    agreement: Fraction = Fraction(0.9)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]

@@ -21,7 +21,7 @@ class KD(Imitation):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
-        mimic = self.along(kl, students=z, sources=t, of=batch)
+        mimic = self.along(kl, students=z, sources=t, of=batch, progress=progress)
         return {"task": self.task_weight * label_loss(z, batch), "mimic": self.weight * mimic}
 
 

@@ -20,7 +20,7 @@ class Logits(Imitation):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
-        mimic = self.along(squared_logits, students=z, sources=t, of=batch)
+        mimic = self.along(squared_logits, students=z, sources=t, of=batch, progress=progress)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 

@@ -25,7 +25,7 @@ class LSKD(Imitation):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
-        mimic = self.along(kl, students=standardise(z), sources=standardise(t), of=batch)
+        mimic = self.along(kl, students=standardise(z), sources=standardise(t), of=batch, progress=progress)
         return {"task": self.task_weight * label_loss(z, batch), "mimic": self.weight * mimic}
 
 
