@@ -11,7 +11,7 @@ from codistill import data, methods, optim
 from codistill.batch import PerPeer
 from codistill.cohort import PRECISIONS, Cohort
 from codistill.cohort.embedding import embed
-from codistill.cohort.groups import Leaf, on_device
+from codistill.cohort.groups import on_device
 from codistill.cohort.passes import uncounted
 from codistill.cohort.timing import fastest
 from codistill.data.examples import DataSet
@@ -249,20 +249,9 @@ def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member
     for number in range(max(slot.turn for slot in table) + 1):
         leaves = tuple(leaf for leaf in parameters if table[leaf.peers[0]].turn == number)
         groups = tuple(group for group in cohort.every_group if group.turn == number)
-        turns.append(Turn(number, groups, leaves, _optimizer(run, leaves, extra), run.clip, len(table)))
+        optimizer = optim.build([*(leaf.tensor for leaf in leaves), *extra], run)
+        turns.append(Turn(number, groups, leaves, optimizer, run.clip, len(table)))
     return tuple(turns)
-
-
-def _optimizer(run: Run, leaves: Sequence[Leaf], extra: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-    return optim.build(
-        [p for leaf in leaves if isinstance(p := leaf.tensor, nn.Parameter)] + list(extra),
-        run.optimizer,
-        learning_rate=run.learning_rate,
-        momentum=run.momentum,
-        nesterov=run.nesterov,
-        betas=run.betas,
-        weight_decay=run.weight_decay,
-    )
 
 
 __all__ = ["build_fleet", "repeat_graphs"]
