@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -32,14 +33,22 @@ from codistill.training.teachers import networks_of, teacher_networks
 Folders = Mapping[str, Path]
 
 
+class Given(TypedDict, total=False):
+    """What takes the place of what runs name; see `train`."""
+
+    dataset: DataSet | None
+    networks: Sequence[nn.Module] | None
+    teachers: Folders | None
+
+
 def build_fleet(
     runs: Sequence[Run],
     *,
     execute: str | None = None,
+    load: bool = True,
     dataset: DataSet | None = None,
     networks: Sequence[nn.Module] | None = None,
     teachers: Folders | None = None,
-    load: bool = True,
 ) -> Fleet:
     """The fleet of some runs, which may differ in their method, peers, networks and seed; settings as of `train`.
 
@@ -254,4 +263,4 @@ def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member
     return tuple(turns)
 
 
-__all__ = ["build_fleet", "repeat_graphs"]
+__all__ = ["Given", "build_fleet", "repeat_graphs"]
