@@ -12,7 +12,6 @@ from codistill import data, methods, optim
 from codistill.batch import PerPeer
 from codistill.cohort import PRECISIONS, Cohort
 from codistill.cohort.embedding import embed
-from codistill.cohort.groups import on_device
 from codistill.cohort.passes import uncounted
 from codistill.cohort.timing import fastest
 from codistill.data.examples import DataSet
@@ -63,7 +62,7 @@ def build_fleet(
     nets = list(networks) if networks is not None else [_network(slot, dataset, folders, load) for slot in table]
     x, _, _ = streams.draw((0, 0, 0))
     nets = _tried(table, nets, x, named=networks is None)
-    whole = _whole(table, x)
+    whole = batches.inputs_of(x, table)
     cohort, execute, timing = _cohort(table, nets, whole, execute or run.execute)
     _check_outputs(cohort, run, dataset, whole, x.shape[1])
     members = members_of(table, cohort, dataset, folders, execute)
@@ -143,11 +142,6 @@ def _tried(table: Sequence[PeerSlot], nets: list[nn.Module], x: Tensor, *, named
             with seeded(x.device, run.seed, "try", peer):
                 try_out(name, net, x[slot.row][:2], autocast=run.precision == "bfloat16")
     return nets
-
-
-def _whole(table: Sequence[PeerSlot], x: Tensor) -> Tensor | PerPeer:
-    """Inputs ``[rows, B, ...]`` as those of all peers."""
-    return x[0] if len(x) == 1 else PerPeer(x[on_device(tuple(slot.row for slot in table), x.device)])
 
 
 # Cohort -------------------------------------------------------------------------------------------------------------
