@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from codistill import data, methods, optim
 from codistill.batch import PerPeer
 from codistill.cohort import PRECISIONS, Cohort
-from codistill.cohort.embedding import embed
+from codistill.cohort.collection import embed
 from codistill.cohort.passes import uncounted
 from codistill.cohort.timing import fastest
 from codistill.data.examples import DataSet
