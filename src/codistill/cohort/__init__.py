@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from codistill.batch import Batch, Inputs, PerPeer, value_of
 from codistill.cohort.branches import branch, trunk_of
-from codistill.cohort.groups import Group, Leaf, Raw, alike, arrange, on_device
+from codistill.cohort.groups import Group, Leaf, Raw, alike, arrange, rows_of
 from codistill.cohort.outputs import Feature, Outputs, Taps, assembled
 from codistill.cohort.passes import Passes
 from codistill.cohort.stepcache import StepCache
@@ -22,6 +22,9 @@ from codistill.randomness import seeded
 
 EXECUTORS = ("loop", "stack")
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+
+
+Shared = TypeVar("Shared", Tensor, list[Tensor], Feature)
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,7 @@ class PeerSet(ABC):
         with torch.no_grad(), seeded(self.device, 0):  # dropout takes no numbers from those that are drawn afterwards
             return self.cohort.outputs(batch.x, self.peers)
 
-    @overload
-    def share(self, outputs: Tensor) -> Tensor: ...
-
-    @overload
-    def share(self, outputs: Feature) -> Feature: ...
-
-    def share(self, outputs: Feature) -> Feature:
+    def share(self, outputs: Shared) -> Shared:
         """What students may imitate: logits or a feature, detached. The only source of peer targets."""
         return outputs.detach() if isinstance(outputs, Tensor) else [one.detach() for one in outputs]
 
@@ -124,7 +121,7 @@ class PeerSet(ABC):
             raise ValueError(f"peer {missing[0]} has predicted nothing yet: call the cohort first, cohort(batch.x)")
         logits, rows = made[self.peers[0]][0], [made[peer][1] for peer in self.peers]
         if all(made[peer][0] is logits for peer in self.peers):
-            return logits if rows == list(range(len(logits))) else logits[rows]
+            return rows_of(logits, rows)
         return torch.stack([made[peer][0][row] for peer, row in zip(self.peers, rows, strict=True)])
 
     def scale_trunk(self, factor: float) -> None:
@@ -207,9 +204,10 @@ class Cohort(PeerSet, nn.Module):
             arrange(nets, execute, turns) if branch_at is None else branch(nets, branch_at, trunks, execute), precision
         )
 
-    def _hold(self, groups: Sequence[Group], precision: str | None, kind: Frozen | None = None) -> None:
+    def _hold(self, groups: Sequence[Group], precision: str | None) -> None:
         self.groups = nn.ModuleList(groups)
-        self.precision, self.kind = precision, kind
+        self.precision = precision
+        self.kind: Frozen | None = None
         self.peers = tuple(range(sum(len(group.peers) for group in groups)))
         self.taps: dict[int, dict[str, str]] = {}  # peer -> feature -> submodule
         self.passes = Passes()
@@ -362,24 +360,19 @@ class Cohort(PeerSet, nn.Module):
     def copied(self, peers: Sequence[int], kind: Frozen) -> "Cohort":
         """See `frozen`."""
         groups: list[Group] = []
-        order: list[int] = []
         for group in self.every_group:
             rows = [row for row, peer in enumerate(group.peers) if peer in peers]
             if rows:
                 groups.append(group.take(rows))
-                order += [peers.index(group.peers[row]) for row in rows]
-        numbers = iter(order)
-        for group in groups:
-            group.peers = tuple(next(numbers) for _ in group.peers)
+                groups[-1].peers = tuple(peers.index(group.peers[row]) for row in rows)
         cohort = Cohort.__new__(Cohort)
         nn.Module.__init__(cohort)
-        cohort._hold(groups, self.precision, kind)
-        cohort.requires_grad_(False)
-        return cohort.train()
+        cohort._hold(groups, self.precision)
+        return cohort.freeze(kind)
 
-    def freeze(self) -> "Cohort":
-        """Make this a frozen cohort: no gradients, eval mode for good."""
-        self.kind = Frozen()
+    def freeze(self, kind: Frozen = Frozen()) -> "Cohort":
+        """Make this a frozen cohort, nobody's to train: no gradients, and one mode for good, eval mode by default."""
+        self.kind = kind
         self.requires_grad_(False)
         return self.train()
 
@@ -397,13 +390,7 @@ def _inputs_of(x: Any, numbers: list[int], count: int) -> Any:
     if count % blocks:
         raise ValueError(f"inputs for {blocks} peers, or blocks of peers, were given to {count} peers")
     chosen = [number // (count // blocks) for number in numbers]
-    if chosen == list(range(blocks)):
-        return x
-    span = slice(chosen[0], chosen[-1] + 1)
-    index = span if chosen == list(range(blocks))[span] else tuple(chosen)
-    return PerPeer(
-        pytree.tree_map(lambda t: t[on_device(index, t.device) if isinstance(index, tuple) else index], x.inputs)
-    )
+    return PerPeer(pytree.tree_map(lambda t: rows_of(t, chosen), x.inputs))
 
 
 Peers = Cohort | View

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, stack_module_state
 from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer
@@ -26,6 +26,15 @@ Raw = tuple[Tensor, dict[str, Tensor]]
 def on_device(numbers: tuple[int, ...], device: torch.device) -> Tensor:
     """Numbers as an index tensor; remembered, since bringing them to the device makes the host wait."""
     return torch.tensor(numbers, device=device, dtype=torch.int64)
+
+
+def rows_of(tensor: Tensor, numbers: list[int]) -> Tensor:
+    """Rows of a tensor: itself where these are all, a view where they follow each other."""
+    every = list(range(len(tensor)))
+    if numbers == every:
+        return tensor
+    span = slice(numbers[0], numbers[-1] + 1)
+    return tensor[span] if numbers == every[span] else tensor[on_device(tuple(numbers), tensor.device)]
 
 
 class CannotStack(NotImplementedError, ValueError):
@@ -138,16 +147,11 @@ class Stack(Group):
         empty |= {id(b): b.to("meta") for b in nets[0].buffers()}
         # In a list, so that its empty parameters are not taken for ours. Not by to("meta"): that unties tied weights.
         self._skeleton = [copy.deepcopy(nets[0], dict(empty))]
-        parameters = [dict(net.named_parameters()) for net in nets]
-        buffers = [dict(net.named_buffers()) for net in nets]
-        self._names = tuple(parameters[0])
-        self._buffer_names = tuple(buffers[0])
-        self.weights = nn.ParameterList(
-            nn.Parameter(torch.stack([p[name].detach() for p in parameters]), parameters[0][name].requires_grad)
-            for name in self._names
-        )
-        for number, name in enumerate(self._buffer_names):
-            self.register_buffer(f"buffer{number}", torch.stack([b[name] for b in buffers]))
+        parameters, buffers = stack_module_state(list(nets))
+        self._names, self._buffer_names = tuple(parameters), tuple(buffers)
+        self.weights = nn.ParameterList(nn.Parameter(p.detach(), p.requires_grad) for p in parameters.values())
+        for number, buffer in enumerate(buffers.values()):
+            self.register_buffer(f"buffer{number}", buffer)
 
     def _buffers_by_name(self) -> dict[str, Tensor]:
         return {name: self.get_buffer(f"buffer{number}") for number, name in enumerate(self._buffer_names)}
