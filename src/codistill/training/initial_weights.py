@@ -90,11 +90,9 @@ def saved(folder: Path) -> tuple[Path, list[Tensors]]:
         newest, home = checkpoint.latest(folder), folder
     if newest is None:
         raise ValueError(f"{folder} has no checkpoint: give the folder of a finished run")
-    peers: dict[int, Tensors] = {}
-    for name, tensor in checkpoint.load(newest).delivered.items():
-        number, _, own = name.partition(".")
-        peers.setdefault(int(number), {})[own] = tensor
-    return home, [peers[number] for number in sorted(peers)]
+    delivered = checkpoint.load(newest).delivered
+    count = len({name.partition(".")[0] for name in delivered})
+    return home, [checkpoint.under(f"{number}.", delivered) for number in range(count)]
 
 
 def weights_of(path: Path, peer: Value = None) -> Mapping[str, Tensor]:
@@ -119,15 +117,13 @@ def weights_of(path: Path, peer: Value = None) -> Mapping[str, Tensor]:
         raise ValueError(f"start_peer={peer}: {path} is no run's folder, where networks are numbered: leave it out")
     if not path.is_file():
         raise FileNotFoundError(f"start={path} is not there: give a file of weights, or the folder of a run")
-    if path.suffix == ".safetensors":
-        try:
-            found: dict[str, Tensor] = load_file(path)
-            return found
-        except SafetensorError as error:
-            raise ValueError(f"start={path} cannot be read ({error}): save it again") from error
-    if path.suffix not in PICKLED:
+    if path.suffix not in (".safetensors", *PICKLED):
         raise ValueError(f"start={path}: give a file that ends in .safetensors or {', '.join(PICKLED)}")
-    return _unpickled(path)
+    try:
+        weights: Mapping[str, Tensor] = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except (SafetensorError, RuntimeError, EOFError) as error:
+        raise ValueError(f"start={path} cannot be read ({str(error).partition(chr(10))[0]}): save it again") from error
+    return weights
 
 
 def _unpickled(path: Path) -> Mapping[str, Tensor]:
@@ -138,8 +134,6 @@ def _unpickled(path: Path) -> Mapping[str, Tensor]:
             f"start={path} holds more than tensors, which could run code, or is damaged: "
             "save net.state_dict() alone, as .safetensors"
         ) from error
-    except (RuntimeError, EOFError) as error:
-        raise ValueError(f"start={path} cannot be read ({str(error).partition(chr(10))[0]}): save it again") from error
     for key in ("state_dict", "model"):  # as training programs save it
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
