@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from codistill.checks import flag, fraction, number, one_of, whole
+from codistill.jsonable import to_json
 from codistill.spec import Spec, SpecField, SpecsField, UnknownName
 
 Update = Literal["together", "in_turn", "fresh_batch"]
 Optimizer = Literal["sgd", "adam", "adamw"]
 Execute = Literal["auto", "loop", "stack"]
 Precision = Literal["float32", "bfloat16", "float64"]
-UPDATES: tuple[str, ...] = get_args(Update)
-EXECUTES: tuple[str, ...] = get_args(Execute)
 LEAST = {"seed": None} | dict.fromkeys(("unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0)
 
 
@@ -135,7 +134,7 @@ class Run:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: specs as text."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {field.name: to_json(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     def to_json(self) -> str:
         """As text; `from_json` gives back an equal run."""
@@ -150,12 +149,6 @@ class Run:
     def from_json(cls, text: str) -> Self:
         """From `to_json`'s text."""
         return cls.from_dict(json.loads(text))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Spec) else value
 
 
 def _checked(field: str, value: Any, kind: Any) -> Any:
@@ -193,4 +186,4 @@ def _spec(field: str, value: Any) -> Spec:
     return Spec.of(value)
 
 
-__all__ = ["EXECUTES", "UPDATES", "Run"]
+__all__ = ["Execute", "Run", "Update"]
