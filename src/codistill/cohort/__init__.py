@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from codistill.batch import Batch, Inputs, PerPeer, value_of
+from codistill.checks import one_of
 from codistill.cohort.branches import branch, trunk_of
 from codistill.cohort.groups import Group, Leaf, Raw, alike, arrange, rows_of
 from codistill.cohort.outputs import Feature, Outputs, Taps, assembled
@@ -20,7 +21,6 @@ from codistill.cohort.stepcache import StepCache
 from codistill.losses.posterior import full_precision
 from codistill.randomness import seeded
 
-EXECUTORS = ("loop", "stack")
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
 
@@ -186,10 +186,9 @@ class Cohort(PeerSet, nn.Module):
         trunks: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if execute not in EXECUTORS:
-            raise ValueError(f"execute={execute!r}: choose one of {', '.join(EXECUTORS)}")
-        if precision is not None and precision not in PRECISIONS:
-            raise ValueError(f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}")
+        one_of("execute", execute, ("loop", "stack"))
+        if precision is not None:
+            one_of("precision", precision, PRECISIONS)
         if not nets:
             raise ValueError("a cohort needs at least one network")
         for i, net in enumerate(nets):
@@ -279,32 +278,27 @@ class Cohort(PeerSet, nn.Module):
             taps: features of this call alone, in place of those that were tapped.
         """
         cache = self._cache
-        inputs, computed = x, peers
-        if cache is not None and isinstance(x, Inputs):
-            inputs, computed = cache.source(x, peers)
+        inputs, computed = cache.source(x, peers) if cache is not None and isinstance(x, Inputs) else (x, peers)
         rows: dict[Group, list[int]] = {}
         for peer in computed:
             group, row = self.located[peer]
             rows.setdefault(group, []).append(row)
-        asked = [group for group in rows if any(group.peers[row] in peers for row in rows[group])]
+        numbers = {group: [group.peers[row] for row in rows[group]] for group in rows}
+        asked = [group for group in rows if not set(peers).isdisjoint(numbers[group])]
         wanted = {peer: taps if taps is not None else self.taps.get(peer, {}) for peer in computed}
         order = {peer: i for i, peer in enumerate(computed)}
 
         def run(group: Group, keep_buffers: bool) -> Raw:
-            chosen = [group.peers[row] for row in rows[group]]
-            given = _inputs_of(value_of(inputs), [order[peer] for peer in chosen], len(computed))
-            submodules = dict.fromkeys(name for peer in chosen for name in wanted[peer].values())
+            given = _inputs_of(value_of(inputs), [order[peer] for peer in numbers[group]], len(computed))
+            submodules = dict.fromkeys(name for peer in numbers[group] for name in wanted[peer].values())
             return self._run(group, given, rows[group], list(submodules), keep_buffers)
 
         if cache is None:
             raws = [run(group, not torch.is_grad_enabled()) for group in asked]
-        elif isinstance(inputs, Inputs):
-            key = (computed, torch.is_grad_enabled(), self.training)
-            raws = list(cache.recall(inputs, key, asked, run))
         else:
-            raws = list(cache.apart(asked, run))
-        held = [[group.peers[row] for row in rows[group]] for group in asked]
-        outputs = assembled(raws, held, peers, {peer: wanted[peer] for peer in peers})
+            key = (computed, torch.is_grad_enabled(), self.training)
+            raws = list(cache.recall(inputs, key, asked, run) if isinstance(x, Inputs) else cache.apart(asked, run))
+        outputs = assembled(raws, [numbers[group] for group in asked], peers, {peer: wanted[peer] for peer in peers})
         self._note(outputs.logits, inputs, peers)
         return outputs
 
