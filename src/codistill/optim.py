@@ -40,28 +40,20 @@ def build(parameters: Iterable[Tensor], run: Run) -> torch.optim.Optimizer:
     return kind(trained, lr=rate, betas=run.betas, weight_decay=decay)
 
 
-def _squares(leaf: Leaf) -> Tensor:
-    """Squared norm of the gradient of each of the leaf's peers."""
-    grad = leaf.tensor.grad
-    assert grad is not None
-    return grad.reshape(len(leaf.peers), -1).square().sum(1)
-
-
 @torch.no_grad()
 def clip(leaves: Sequence[Leaf], peers: int, limit: float) -> Tensor:
     """Scale each peer's gradient to a norm of at most ``limit``; its step then does not depend on the other peers.
 
     Returns: the norms before, ``[P]``; a peer without a gradient has 0.
     """
-    leaves = [leaf for leaf in leaves if leaf.tensor.grad is not None]
-    squares = torch.zeros(peers, device=leaves[0].tensor.device, dtype=leaves[0].tensor.dtype)
-    owners = [on_device(leaf.peers, squares.device) for leaf in leaves]
-    for leaf, owner in zip(leaves, owners, strict=True):
-        squares.index_add_(0, owner, _squares(leaf).to(squares.dtype))
+    graded = [
+        (leaf, grad, on_device(leaf.peers, grad.device)) for leaf in leaves if (grad := leaf.tensor.grad) is not None
+    ]
+    squares = graded[0][1].new_zeros(peers)
+    for leaf, grad, owner in graded:
+        squares.index_add_(0, owner, grad.reshape(len(leaf.peers), -1).square().sum(1).to(squares.dtype))
     norms = squares.sqrt()
     scale = (limit / (norms + 1e-6)).clamp(max=1.0)
-    for leaf, owner in zip(leaves, owners, strict=True):
-        grad = leaf.tensor.grad
-        assert grad is not None
+    for leaf, grad, owner in graded:
         grad.mul_(scale[owner].view(-1, *[1] * (grad.dim() - 1)) if leaf.stacked else scale[owner[0]])
     return norms
