@@ -156,34 +156,24 @@ def _checked(field: str, value: Any, kind: Any) -> Any:
     arguments = get_args(kind)
     if type(None) in arguments:
         return None if value is None else _checked(field, value, arguments[0])
-    if kind is Spec:
-        return _spec(field, value)
+    if get_origin(kind) is Literal:
+        one_of(field, value, arguments)
+        return value
+    if get_origin(kind) is tuple:
+        is_open = arguments[-1] is Ellipsis
+        if not isinstance(value, list | tuple) or not (is_open or len(value) == len(arguments)):
+            raise ValueError(f"{field}={value!r}: give {'a list of specs' if is_open else f'{len(arguments)} numbers'}")
+        return tuple(_checked(field, item, arguments[0]) for item in value)
     if kind is int:
         return whole(field, value, LEAST.get(field, 1))
     if kind is float:
         return float(number(field, value, above=field == "clip"))
     if kind is bool:
         return flag(field, value)
-    if get_origin(kind) is Literal:
-        one_of(field, value, arguments)
-        return value
-    if arguments == (Spec, ...):
-        if not isinstance(value, list | tuple):
-            raise ValueError(f"{field}={value!r}: give a list of specs")
-        return tuple(_spec(field, item) for item in value)
-    if get_origin(kind) is tuple:
-        if not isinstance(value, list | tuple) or len(value) != len(arguments):
-            raise ValueError(f"{field}={value!r}: give {len(arguments)} numbers")
-        return tuple(_checked(field, item, inner) for item, inner in zip(value, arguments, strict=True))
-    if not isinstance(value, str):
-        raise ValueError(f"{field}={value!r}: give text, not {type(value).__name__}")
-    return value
-
-
-def _spec(field: str, value: Any) -> Spec:
-    if not isinstance(value, str | Spec):
-        raise ValueError(f"{field}={value!r}: give a spec, name:key=value,key=value, not {type(value).__name__}")
-    return Spec.of(value)
+    if not isinstance(value, str | kind):
+        form = "a spec, name:key=value,key=value" if kind is Spec else "text"
+        raise ValueError(f"{field}={value!r}: give {form}, not {type(value).__name__}")
+    return Spec.of(value) if kind is Spec else value
 
 
 __all__ = ["Execute", "Run", "Update"]
