@@ -1,6 +1,6 @@
 """From runs to a fleet: networks -> cohort -> members -> turns, each a function of what came before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypedDict
@@ -65,7 +65,7 @@ def build_fleet(
     whole = batches.inputs_of(x, table)
     cohort, execute, timing = _cohort(table, nets, whole, execute or run.execute)
     _check_outputs(cohort, run, dataset, whole, x.shape[1])
-    members = members_of(table, cohort, dataset, folders, execute)
+    members = tuple(members_of(table, cohort, dataset, folders, execute))
     _prepare(members, streams, device)
     return Fleet(
         slots=table,
@@ -74,7 +74,7 @@ def build_fleet(
         streams=streams,
         cohort=cohort,
         members=members,
-        turns=turns_of(table, cohort, members),
+        turns=tuple(turns_of(table, cohort, members)),
         average=cohort.frozen(moving=True) if run.average else None,
         schedule=optim.schedule(run.schedule, run.warmup),
         execute=execute,
@@ -189,13 +189,12 @@ def _check_outputs(cohort: Cohort, run: Run, dataset: DataSet, x: Tensor | PerPe
 
 def members_of(
     table: Sequence[PeerSlot], cohort: Cohort, dataset: DataSet, teachers: Folders, execute: str
-) -> tuple[Member, ...]:
+) -> Iterator[Member]:
     """Every method with its peers; runs that differ in their seed alone share one where `Needs.couples` lets them."""
     peers: dict[Run, list[int]] = {}
     for peer, slot in enumerate(table):
         side_by_side = methods.find(slot.run.method).needs.couples == "edges"
         peers.setdefault(slot.run.replace(seed=0) if side_by_side else slot.run, []).append(peer)
-    members = []
     for numbers in peers.values():
         span = range(numbers[0], numbers[-1] + 1)
         own = tuple(table[span.start : span.stop])
@@ -203,8 +202,7 @@ def members_of(
         method = repeat_graphs(_method(runs, dataset, teachers, execute), len(runs))
         member = Member(runs, span, own, method, cohort[span.start : span.stop])
         check_needs(method, member.run)
-        members.append(member)
-    return tuple(members)
+        yield member
 
 
 def repeat_graphs(method: Method, runs: int) -> Method:
@@ -241,20 +239,18 @@ def _prepare(members: Sequence[Member], streams: Streams, device: torch.device) 
 # Optimizers ---------------------------------------------------------------------------------------------------------
 
 
-def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member]) -> tuple[Turn, ...]:
+def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member]) -> Iterator[Turn]:
     """Who is updated when, each turn with an optimizer of its own."""
     run = table[0].run
     extra = [p for member in members for p in member.method.parameters() if p.requires_grad]
     if extra and run.update != "together":
         raise ValueError(f"update={run.update!r}: this method has parameters of its own; use update='together'")
     parameters = [leaf for leaf in cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)]
-    turns = []
     for number in range(max(slot.turn for slot in table) + 1):
         leaves = tuple(leaf for leaf in parameters if table[leaf.peers[0]].turn == number)
         groups = tuple(group for group in cohort.every_group if group.turn == number)
         optimizer = optim.build([*(leaf.tensor for leaf in leaves), *extra], run)
-        turns.append(Turn(number, groups, leaves, optimizer, run.clip, len(table)))
-    return tuple(turns)
+        yield Turn(number, groups, leaves, optimizer, run.clip, len(table))
 
 
 __all__ = ["Given", "build_fleet", "repeat_graphs"]
