@@ -49,9 +49,10 @@ def train(
 
 def _begun(runs: Sequence[Run], folder: Path | None, resume: bool, given: Given) -> Training:
     """A training at its first step, or where its folder's newest checkpoint left it."""
-    saved = _open(folder, runs, resume)
-    execute = saved.facts["execute"] if saved else None
-    fleet = build_fleet(runs, execute=execute, load=saved is None, **given)
+    if not resume and folder is not None and (folder / "runs.json").exists():
+        raise FileExistsError(f"{folder} holds a run already: resume it, or choose another folder")
+    saved = _newest(folder, runs) if resume else None
+    fleet = build_fleet(runs, execute=saved.facts["execute"] if saved else None, load=saved is None, **given)
     training = Training(fleet, folder)
     if saved:
         training.restore(saved)
@@ -84,36 +85,27 @@ def _end(training: Training, part: str | None) -> Record:
 def _steps(training: Training, run: Run) -> Iterator[Record]:
     fleet, total = training.fleet, training.fleet.total
     while True:
-        ends_epoch = training.step % fleet.steps == 0
-        if ends_epoch and training.terms.count:
-            lines = training.finish_epoch()
-            yield Record("epoch", training.step, total, lines=lines)
-            epoch = training.step // fleet.steps
-            if training.folder and (
-                training.step == total or (run.checkpoint_every and epoch % run.checkpoint_every == 0)
-            ):
-                yield Record("checkpoint", training.step, total, facts={"path": str(training.save())})
-        elif training.folder and run.checkpoint_steps and training.step and training.step % run.checkpoint_steps == 0:
+        epoch, within = divmod(training.step, fleet.steps)
+        if not within and training.terms.count:
+            yield Record("epoch", training.step, total, lines=training.finish_epoch())
+            is_saved = training.step == total or (run.checkpoint_every and epoch % run.checkpoint_every == 0)
+        else:
+            is_saved = run.checkpoint_steps and training.step and training.step % run.checkpoint_steps == 0
+        if training.folder and is_saved:
             yield Record("checkpoint", training.step, total, facts={"path": str(training.save())})
         if training.step == total:
             return
         yield Record("step", training.step + 1, total, terms=training.advance())
 
 
-def _open(folder: Path | None, runs: Sequence[Run], resume: bool) -> Checkpoint | None:
-    """Where a folder's runs were, or nothing where it is free."""
+def _newest(folder: Path | None, runs: Sequence[Run]) -> Checkpoint | None:
+    """The newest checkpoint of these runs, if they have one."""
     if folder is None:
-        if resume:
-            raise ValueError("resume=True needs the folder of a run")
-        return None
-    if resume:
-        if checkpoint.read_runs(folder) != list(runs):
-            raise ValueError(f"{folder} holds other runs than these; use resume(folder)")
-        newest = checkpoint.latest(folder)
-        return checkpoint.load(newest) if newest else None
-    if (folder / "runs.json").exists():
-        raise FileExistsError(f"{folder} holds a run already: resume it, or choose another folder")
-    return None
+        raise ValueError("resume=True needs the folder of a run")
+    if checkpoint.read_runs(folder) != list(runs):
+        raise ValueError(f"{folder} holds other runs than these; use resume(folder)")
+    newest = checkpoint.latest(folder)
+    return checkpoint.load(newest) if newest else None
 
 
 def resume(folder: str | Path, **settings: Any) -> Iterator[Record]:
