@@ -132,6 +132,7 @@ class PeerSet(ABC):
         """
         trunk_of(self.parts(), self.peers).trunk_scale = factor
 
+    @torch.no_grad()
     def frozen(self, *, moving: bool = False, batch_statistics: bool = False) -> "Cohort":
         """A copy that nobody trains, in eval mode: a teacher, a past self.
 
@@ -140,7 +141,14 @@ class PeerSet(ABC):
             batch_statistics: in train mode instead, for good: batch norm takes each batch's own statistics and leaves
                 the running ones alone. For averages of weights, which no running statistics fit.
         """
-        return self.cohort.copied(self.peers, Frozen(moving, batch_statistics))
+        groups: list[Group] = []
+        for group in self.parts():
+            rows = [row for row, peer in enumerate(group.peers) if peer in self.peers]
+            groups.append(group.take(rows, [self.peers.index(group.peers[row]) for row in rows]))
+        cohort = Cohort.__new__(Cohort)
+        nn.Module.__init__(cohort)
+        cohort._hold(groups, self.cohort.precision)
+        return cohort.freeze(Frozen(moving, batch_statistics))
 
 
 class View(PeerSet):
@@ -350,19 +358,6 @@ class Cohort(PeerSet, nn.Module):
                 leaf.tensor.lerp_(theirs, 1.0 - decay)
             else:
                 leaf.tensor.copy_(theirs)
-
-    def copied(self, peers: Sequence[int], kind: Frozen) -> "Cohort":
-        """See `frozen`."""
-        groups: list[Group] = []
-        for group in self.every_group:
-            rows = [row for row, peer in enumerate(group.peers) if peer in peers]
-            if rows:
-                groups.append(group.take(rows))
-                groups[-1].peers = tuple(peers.index(group.peers[row]) for row in rows)
-        cohort = Cohort.__new__(Cohort)
-        nn.Module.__init__(cohort)
-        cohort._hold(groups, self.precision)
-        return cohort.freeze(kind)
 
     def freeze(self, kind: Frozen = Frozen()) -> "Cohort":
         """Make this a frozen cohort, nobody's to train: no gradients, and one mode for good, eval mode by default."""

@@ -93,15 +93,11 @@ class Branches(Group):
         head = next(head for head in self._heads() if row in head.peers)
         return head, head.peers.index(row)
 
-    def take(self, rows: Rows) -> Group:
+    def take(self, rows: Rows, peers: Sequence[int]) -> "Branches":
         if list(rows) != list(range(len(self.peers))):
             raise ValueError("branches of one trunk are copied together, not one without the others")
-        heads = []
-        for head in self._heads():
-            copied = head.take(range(len(head.peers)))
-            copied.peers = head.peers
-            heads.append(copied)
-        return Branches(copy.deepcopy(self.trunk), heads, range(len(self.peers)), self.at, self.writes)
+        heads = [head.take(range(len(head.peers)), head.peers) for head in self._heads()]
+        return Branches(copy.deepcopy(self.trunk), heads, peers, self.at, self.writes)
 
 
 def trunk_of(groups: Sequence[Group], peers: Sequence[int]) -> Branches:

@@ -104,8 +104,8 @@ class Group(nn.Module, ABC):
         """One peer as an ordinary module."""
 
     @abstractmethod
-    def take(self, rows: Rows) -> "Group":
-        """A copy of some of the peers, numbered from 0."""
+    def take(self, rows: Rows, peers: Sequence[int]) -> "Group":
+        """A copy of some of the peers, with these numbers."""
 
 
 class Single(Group):
@@ -129,8 +129,8 @@ class Single(Group):
     def network(self, row: int) -> nn.Module:
         return self.net
 
-    def take(self, rows: Rows) -> "Single":
-        return Single(copy.deepcopy(self.net), 0, self.turn)
+    def take(self, rows: Rows, peers: Sequence[int]) -> "Single":
+        return Single(copy.deepcopy(self.net), peers[0], self.turn)
 
 
 class Stack(Group):
@@ -207,9 +207,8 @@ class Stack(Group):
         filled |= {id(b): own[name] for name, b in empty.named_buffers()}
         return copy.deepcopy(empty, dict(filled))
 
-    def take(self, rows: Rows) -> "Stack":
-        nets = [self.network(row) for row in rows]
-        return Stack(nets, range(len(nets)), self.turn)
+    def take(self, rows: Rows, peers: Sequence[int]) -> "Stack":
+        return Stack([self.network(row) for row in rows], peers, self.turn)
 
 
 def alike(a: nn.Module, b: nn.Module) -> bool:
