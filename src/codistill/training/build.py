@@ -123,10 +123,7 @@ def _network(slot: PeerSlot, dataset: DataSet, teachers: Folders, load: bool) ->
         if str(plain) not in teachers:
             raise ValueError(f"model '{spec}': start=alone is for comparisons; give the folder of a finished run")
         return teacher_networks(teachers[str(plain)], run, dataset, str(plain))[0]
-    classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
-    return initial_weights.network(
-        plain, classes, shape, derive(run.seed, "init", slot.number), dataset.known, load=load
-    )
+    return initial_weights.network(plain, dataset, derive(run.seed, "init", slot.number), load=load)
 
 
 def _tried(table: Sequence[PeerSlot], nets: list[nn.Module], x: Tensor, *, named: bool) -> list[nn.Module]:

@@ -6,7 +6,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from codistill import checkpoint, models
 from codistill.checkpoint import Tensors
+from codistill.data.examples import DataSet
 from codistill.models.parts.pretrained import adopt
 from codistill.spec import Spec, Value
 
@@ -27,26 +27,16 @@ WITHOUT: dict[str, dict[str, Value]] = {  # the same networks, and nothing is do
 }
 
 
-def network(
-    spec: str | Spec,
-    classes: int,
-    shape: tuple[int, ...],
-    seed: int | None = None,
-    known: Mapping[str, Any] | None = None,
-    *,
-    load: bool = True,
-) -> nn.Module:
-    """The network that a spec names, with the weights that it is to start from.
+def network(spec: str | Spec, dataset: DataSet, seed: int | None = None, *, load: bool = True) -> nn.Module:
+    """The network for a data set that a spec names, with the weights that it is to start from.
 
     A head for other classes than the start's stays random, with a `NewHead` warning.
 
     Args:
         spec: as of `models.build`, and ``start=FILE`` (``.safetensors``, or a state dict that `torch.save` wrote),
             ``start=FOLDER`` (a run, or one of its checkpoints: its first network, or ``start_peer=N``).
-        classes: the number of logits.
-        shape: that of one example.
+        dataset: what it is to predict.
         seed: of what is random.
-        known: what the data knows.
         load: False where saved weights will take the place of all of these: no start is read, nothing is downloaded.
 
     Raises:
@@ -58,11 +48,11 @@ def network(
     bare = spec.without("start", "start_peer")
     if not load:
         bare = bare.replace(**WITHOUT.get(spec.name.lower(), {}))
-    net = models.build(bare, classes, shape, seed, known)
+    net = models.build(bare, dataset.classes, tuple(dataset.train.x.shape[1:]), seed, dataset.known)
     if start is None and peer is not None:
         raise ValueError(f"model '{spec}': start_peer={peer} goes with start=FOLDER: give that too, or leave it out")
     if load and start is not None:
-        adopt(f"start={start}", net, weights_of(Path(str(start)), peer), classes)
+        adopt(f"start={start}", net, weights_of(Path(str(start)), peer), dataset.classes)
     return net
 
 
