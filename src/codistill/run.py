@@ -174,6 +174,3 @@ def _checked(field: str, value: Any, kind: Any) -> Any:
         form = "a spec, name:key=value,key=value" if kind is Spec else "text"
         raise ValueError(f"{field}={value!r}: give {form}, not {type(value).__name__}")
     return Spec.of(value) if kind is Spec else value
-
-
-__all__ = ["Execute", "Run", "Update"]

@@ -45,6 +45,3 @@ def collect_embeddings(cohort: Peers, inputs: Iterable[Any], submodule: str) -> 
 def _measuring(cohort: Peers) -> Iterator[None]:
     with evaluating(cohort.cohort), torch.no_grad(), uncounted():
         yield
-
-
-__all__ = ["collect", "collect_embeddings", "embed"]

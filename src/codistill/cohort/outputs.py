@@ -102,6 +102,3 @@ def _gathered(groups: Sequence[Feature], order: list[int]) -> Feature:
         chosen = [rows[i] for i in order]
         return torch.stack(chosen) if all(row.shape == chosen[0].shape for row in chosen) else chosen
     return rows_of(tensors[0] if len(tensors) == 1 else torch.cat(tensors), order)
-
-
-__all__ = ["Feature", "Outputs", "Taps", "assembled"]

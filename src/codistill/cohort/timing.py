@@ -62,6 +62,3 @@ def _seconds(cohort: Cohort, x: Any) -> float:
     if cohort.device.type == "cuda":
         torch.cuda.synchronize(cohort.device)
     return time.perf_counter() - started
-
-
-__all__ = ["fastest"]

@@ -120,6 +120,3 @@ def _rows(values: Tensor, member: Member) -> Tensor:
 
 def _owners(members: Sequence[Member]) -> tuple[int, ...]:
     return tuple(peer for member in members for peer in member.peers)
-
-
-__all__ = ["draw", "inputs_of", "merged"]

@@ -248,6 +248,3 @@ def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member
         groups = tuple(group for group in cohort.every_group if group.turn == number)
         optimizer = optim.build([*(leaf.tensor for leaf in leaves), *extra], run)
         yield Turn(number, groups, leaves, optimizer, run.clip, len(table))
-
-
-__all__ = ["Given", "build_fleet", "repeat_graphs"]

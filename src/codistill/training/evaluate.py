@@ -115,6 +115,3 @@ def _changes(before: Predictions, after: Predictions, part: str, task: str) -> I
     shares = [values.tolist() for values in churn(flat_old, flat_new, y)]
     for peer, (changed, lost, gained) in enumerate(zip(*shares, strict=True)):
         yield Change(run.name, other.name, part, len(labels), peer, changed, lost, gained)
-
-
-__all__ = ["Change", "changes", "embeddings_of", "examples_of", "predictions"]

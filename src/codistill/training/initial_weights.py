@@ -131,6 +131,3 @@ def _unpickled(path: Path) -> Mapping[str, Tensor]:
         raise ValueError(f"start={path} is no state dict: save net.state_dict()")
     whole = all(name.startswith("module.") for name in found)  # saved from torch's DataParallel
     return {name.removeprefix("module.") if whole else name: tensor for name, tensor in found.items()}
-
-
-__all__ = ["network", "saved", "weights_of"]

@@ -141,6 +141,3 @@ def _start_facts(fleet: Fleet) -> dict[str, Any]:
         "device": str(fleet.device),
         "steps_per_epoch": fleet.steps,
     }
-
-
-__all__ = ["restored", "resume", "train"]

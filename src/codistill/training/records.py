@@ -77,6 +77,3 @@ def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     draft = path.with_suffix(".part")
     draft.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     draft.replace(path)
-
-
-__all__ = ["Diverged", "Record", "diverged", "logged", "read_lines", "write_lines"]

@@ -157,6 +157,3 @@ def _network_rows(single: list[Values], ensembles: list[Values], origin: Origin)
         *(NetworkResult(**about, peer=i, networks=1, values=values) for i, values in enumerate(single)),
         *(NetworkResult(**about, peer=None, networks=k, values=values) for k, values in enumerate(ensembles, 2)),
     ]
-
-
-__all__ = ["NetworkResult", "Origin", "PairsResult", "result_from_json", "results", "rows_of"]

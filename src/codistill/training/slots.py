@@ -53,6 +53,3 @@ def seeds_of(runs: Iterable[Run]) -> list[int]:
 def shards_of(run: Run) -> int:
     """Into how many shards a seed's examples are dealt out; each seed and shard has batches, a *row*, of its own."""
     return run.peers if run.shards else 1
-
-
-__all__ = ["PeerSlot", "peers_by_run", "seeds_of", "shards_of", "slots"]

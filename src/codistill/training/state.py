@@ -212,6 +212,3 @@ def _check_finite(run: Run, epoch: int, terms: Mapping[str, list[float]]) -> Non
 
 def _part(prefix: str, save: Callable[..., Tensors], restore: Callable[..., None], *what: Any) -> Part:
     return prefix, partial(save, *what), partial(restore, *what)
-
-
-__all__ = ["Sums", "Training"]

@@ -84,6 +84,3 @@ def _after(fleet: Fleet, drawn: Sequence[Sequence[Batch]], progress: float) -> N
         for member, batches in zip(fleet.members, zip(*drawn, strict=True), strict=True):
             if type(member.method).after_step is not Method.after_step:  # else its batch need not be merged
                 member.method.after_step(member.view, merged(member, batches), progress)
-
-
-__all__ = ["take"]
