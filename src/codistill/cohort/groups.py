@@ -153,9 +153,6 @@ class Stack(Group):
         for number, buffer in enumerate(buffers.values()):
             self.register_buffer(f"buffer{number}", buffer)
 
-    def _buffers_by_name(self) -> dict[str, Tensor]:
-        return {name: self.get_buffer(f"buffer{number}") for number, name in enumerate(self._buffer_names)}
-
     def train(self, mode: bool = True) -> "Stack":
         self._skeleton[0].train(mode)
         super().train(mode)
@@ -163,7 +160,7 @@ class Stack(Group):
 
     def run(self, x: Any, rows: Rows, taps: Sequence[str], keep_buffers: bool) -> Raw:
         weights = dict(zip(self._names, self.weights, strict=True))
-        buffers = self._buffers_by_name()
+        buffers = dict(zip(self._buffer_names, self.buffers(), strict=True))
         whole = list(rows) == list(range(len(self.peers)))
         index = on_device(tuple(rows), self.weights[0].device)
         if not whole:
@@ -195,7 +192,8 @@ class Stack(Group):
         return logits, features
 
     def leaves(self) -> Iterator[Leaf]:
-        for name, tensor in (*zip(self._names, self.weights, strict=True), *self._buffers_by_name().items()):
+        names = (*self._names, *self._buffer_names)
+        for name, tensor in zip(names, (*self.weights, *self.buffers()), strict=True):
             yield Leaf(self.peers, name, tensor, stacked=True)
 
     def network(self, row: int) -> nn.Module:
