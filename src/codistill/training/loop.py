@@ -44,7 +44,9 @@ def train(
     yield from _recorded(training)
     for peer, net in enumerate(given.get("networks") or ()):  # what a stack has learned goes to what it was made of
         net.load_state_dict(training.fleet.cohort.network(peer).state_dict())
-    yield _end(training, part)
+    fleet = training.fleet
+    lines = [row.to_json() for row in results(fleet, part)] if part else []
+    yield Record("end", training.step, fleet.total, lines=lines, facts={"passes": {**vars(fleet.cohort.passes)}})
 
 
 def _begun(runs: Sequence[Run], folder: Path | None, resume: bool, given: Given) -> Training:
@@ -73,13 +75,6 @@ def _recorded(training: Training) -> Iterator[Record]:
         raise
     finally:
         training.fleet.streams.close()
-
-
-def _end(training: Training, part: str | None) -> Record:
-    """The last record, with the results."""
-    fleet = training.fleet
-    lines = [row.to_json() for row in results(fleet, part)] if part else []
-    return Record("end", training.step, fleet.total, lines=lines, facts={"passes": {**vars(fleet.cohort.passes)}})
 
 
 def _steps(training: Training, run: Run) -> Iterator[Record]:
