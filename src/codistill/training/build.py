@@ -242,9 +242,8 @@ def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member
     extra = [p for member in members for p in member.method.parameters() if p.requires_grad]
     if extra and run.update != "together":
         raise ValueError(f"update={run.update!r}: this method has parameters of its own; use update='together'")
-    parameters = [leaf for leaf in cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)]
     for number in range(max(slot.turn for slot in table) + 1):
-        leaves = tuple(leaf for leaf in parameters if table[leaf.peers[0]].turn == number)
         groups = tuple(group for group in cohort.every_group if group.turn == number)
+        leaves = tuple(leaf for group in groups for leaf in group.leaves() if isinstance(leaf.tensor, nn.Parameter))
         optimizer = optim.build([*(leaf.tensor for leaf in leaves), *extra], run)
         yield Turn(number, groups, leaves, optimizer, run.clip, len(table))
