@@ -37,7 +37,7 @@ def branched(classes, shape):
 
 
 def transformer(classes, shape):
-    return vit("transformer", 12, 3, (1, 2), classes, shape, 4, 0.0)
+    return vit(12, 3, (1, 2), classes, shape, 4, 0.0)
 
 
 def ended(stages, width, classes):

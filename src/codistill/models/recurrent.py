@@ -1,7 +1,6 @@
 """Recurrent networks for text: the two of the sentiment study."""
 
 from collections import OrderedDict
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +26,7 @@ def bigru(
     Layout and options: see `recurrent`. Source: the NSMC scripts at
     github.com/BM-K/-Personal-study-Deep_Mutual_Learning.
     """
-    sizes = Sizes(hidden, embedding, layers)
-    return recurrent("bigru", nn.GRU, classes, shape, sizes, dropout, vocabulary, vectors)
+    return recurrent(nn.GRU, classes, shape, hidden, embedding, dropout, layers, vocabulary, vectors)
 
 
 def bilstm(
@@ -46,25 +44,17 @@ def bilstm(
     Layout and options: see `recurrent`. Source: the IMDB scripts at
     github.com/BM-K/-Personal-study-Deep_Mutual_Learning.
     """
-    sizes = Sizes(hidden, embedding, layers)
-    return recurrent("bilstm", nn.LSTM, classes, shape, sizes, dropout, vocabulary, vectors)
-
-
-class Sizes(NamedTuple):
-    """Of the state in each direction, of a word's vector, and how many layers."""
-
-    hidden: int
-    embedding: int
-    layers: int
+    return recurrent(nn.LSTM, classes, shape, hidden, embedding, dropout, layers, vocabulary, vectors)
 
 
 def recurrent(
-    name: str,
     kind: type[nn.LSTM] | type[nn.GRU],
     classes: int,
     shape: tuple[int, ...],
-    sizes: Sizes,
+    hidden: int,
+    embedding: int,
     dropout: float,
+    layers: int,
     vocabulary: int | None,
     vectors: Tensor | None,
 ) -> nn.Module:
@@ -79,20 +69,22 @@ def recurrent(
     Raises:
         ValueError: data that are no token ids, vectors of another shape, or an invalid value of an option.
     """
+    name = f"bi{kind.__name__.lower()}"  # bigru, bilstm
     if len(shape) != 1 or vocabulary is None:
         raise ValueError(
             f"{name} reads token ids of shape (T,) with a known vocabulary, and got shape {shape}, vocabulary="
             f"{vocabulary}: use data of text, or a network for images (codistill list models)"
         )
-    for setting, value in (*sizes._asdict().items(), ("vocabulary", vocabulary)):
-        whole(f"{name}: {setting}", value)
+    sizes = {"hidden": hidden, "embedding": embedding, "layers": layers, "vocabulary": vocabulary}
+    for setting, size in sizes.items():
+        whole(f"{name}: {setting}", size)
     fraction(f"{name}: dropout", dropout)
-    hidden, width, layers = sizes
-    modules: dict[str, nn.Module] = {"words": Words(_embedding(name, vocabulary, width, vectors), nn.Dropout(dropout))}
+    words = Words(_embedding(name, vocabulary, embedding, vectors), nn.Dropout(dropout))
+    modules: dict[str, nn.Module] = {"words": words}
     for number in range(1, layers + 1):
         if number > 1:
             modules[f"dropout{number - 1}"] = Dropout(dropout)
-        modules[f"stage{number}"] = Layer(kind(width if number == 1 else 2 * hidden, hidden, bidirectional=True))
+        modules[f"stage{number}"] = Layer(kind(embedding if number == 1 else 2 * hidden, hidden, bidirectional=True))
     end = OrderedDict(last=LastStates(), dropout=nn.Dropout(dropout), fc=nn.Linear(2 * hidden, classes))
     net = nn.Sequential(OrderedDict(**modules, **end))
     for setting, parameter in net.named_parameters():

@@ -1,6 +1,7 @@
 """The parts that networks for images have in common, and where their weights start."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from torch import nn
@@ -9,6 +10,30 @@ from torch import nn
 def conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
     """Without bias; maps keep their size at stride 1."""
     return nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)
+
+
+def stages(
+    channels: int, widths: Sequence[int], blocks: int, block: Callable[[int, int, int], nn.Module]
+) -> dict[str, nn.Module]:
+    """``stage1``, ``stage2``, ...: some blocks each, of which the first halves the map, but not in stage1.
+
+    Args:
+        channels: what goes into stage1.
+        widths: of the stages.
+        blocks: of a stage.
+        block: makes one, of what goes in, its width and its stride.
+    """
+    made: dict[str, nn.Module] = {}
+    for number, width in enumerate(widths, start=1):
+        first = block(channels, width, 1 if number == 1 else 2)
+        made[f"stage{number}"] = nn.Sequential(first, *(block(width, width, 1) for _ in range(blocks - 1)))
+        channels = width
+    return made
+
+
+def drop(dropout: float) -> nn.Module:
+    """Dropout, or nothing that draws random numbers where there is none."""
+    return nn.Dropout(dropout) if dropout else nn.Identity()
 
 
 def pooled(width: int, classes: int, dropout: float = 0.0) -> "OrderedDict[str, nn.Module]":
