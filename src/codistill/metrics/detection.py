@@ -1,7 +1,7 @@
 """Precision and recall: F1, and average precision, for two classes or several labels each.
 
-Average precision is scikit-learn's, which the quick start needs already; torchmetrics would be a dependency more for the
-same numbers.
+Average precision is scikit-learn's, which the quick start needs already; torchmetrics would be a dependency more for
+the same numbers.
 """
 
 from functools import partial

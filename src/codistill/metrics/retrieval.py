@@ -160,11 +160,10 @@ def multi_query(embeddings: Tensor, identity: Tensor, camera: Tensor) -> tuple[T
     """
     pairs = torch.stack([identity, camera], dim=1)
     distinct, group, size = torch.unique(pairs, dim=0, return_inverse=True, return_counts=True)
-    order, means, start = group.argsort(stable=True), [], 0
-    for count in size.tolist():  # added up in order, so that a GPU gives the same sum each time
-        means.append(F.normalize(embeddings[order[start : start + count]], dim=1).mean(0))
-        start += count
-    return torch.stack(means), distinct[:, 0], distinct[:, 1]
+    groups = torch.split(embeddings[group.argsort(stable=True)], size.tolist())
+    # added up in order, so that a GPU gives the same sum each time
+    means = torch.stack([F.normalize(images, dim=1).mean(0) for images in groups])
+    return means, distinct[:, 0], distinct[:, 1]
 
 
 def _cmc(k: int) -> Callable[[Ranking], float]:
