@@ -42,7 +42,7 @@ def preact_resnet(name: str, widths: tuple[int, ...], classes: int, shape: tuple
     channels, _, _ = image(name, shape)
     one_of(f"{name}: form", form, get_args(Form))
     released = form == "released"
-    body = stages(widths[0], widths, BLOCKS, partial(Preactivation, activated=released))
+    body = stages(widths[0], widths, [BLOCKS] * len(widths), partial(Preactivation, activated=released))
     first = body["stage1"].get_submodule("0")
     assert isinstance(first, Preactivation)
     first.activated = True  # as in the paper

@@ -62,7 +62,7 @@ def wrn(depth: int, wide: int, classes: int, shape: tuple[int, ...], dropout: fl
     channels, _, _ = image(name, shape)
     fraction(f"{name}: dropout", dropout)
     widths = [width * wide for width in WIDTHS]
-    body = stages(FIRST, widths, (depth - 4) // 6, partial(Preactivation, dropout=dropout))
+    body = stages(FIRST, widths, [(depth - 4) // 6] * len(widths), partial(Preactivation, dropout=dropout))
     end = OrderedDict(bn=nn.BatchNorm2d(widths[-1]), relu=nn.ReLU(), **pooled(widths[-1], classes))
     net = nn.Sequential(OrderedDict(conv=conv3x3(channels, FIRST), **body, **end))
     kaiming(net)

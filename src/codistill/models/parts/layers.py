@@ -6,6 +6,8 @@ from typing import Literal
 
 from torch import nn
 
+MakeBlock = Callable[[int, int, int], nn.Module]  # of channels, width and stride
+
 
 def conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
     """Without bias; maps keep their size at stride 1."""
@@ -13,20 +15,22 @@ def conv3x3(channels: int, width: int, stride: int = 1) -> nn.Conv2d:
 
 
 def stages(
-    channels: int, widths: Sequence[int], blocks: int, block: Callable[[int, int, int], nn.Module]
+    channels: int, widths: Sequence[int], blocks: Sequence[int], block: MakeBlock, strides: Sequence[int] = ()
 ) -> dict[str, nn.Module]:
-    """``stage1``, ``stage2``, ...: some blocks each, of which the first halves the map, but not in stage1.
+    """``stage1``, ``stage2``, ...: blocks one after another, of which the first has the stage's stride.
 
     Args:
         channels: what goes into stage1.
-        widths: of the stages.
-        blocks: of a stage.
-        block: makes one, of what goes in, its width and its stride.
+        widths: of each stage.
+        blocks: how many, of each stage.
+        block: makes one.
+        strides: of each stage; empty: 1, then 2.
     """
+    strides = strides or (1, *(2 for _ in widths[1:]))
     made: dict[str, nn.Module] = {}
-    for number, width in enumerate(widths, start=1):
-        first = block(channels, width, 1 if number == 1 else 2)
-        made[f"stage{number}"] = nn.Sequential(first, *(block(width, width, 1) for _ in range(blocks - 1)))
+    for number, (width, count, stride) in enumerate(zip(widths, blocks, strides, strict=True), start=1):
+        first = block(channels, width, stride)
+        made[f"stage{number}"] = nn.Sequential(first, *(block(width, width, 1) for _ in range(count - 1)))
         channels = width
     return made
 
