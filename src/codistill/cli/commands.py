@@ -12,13 +12,11 @@ from tyro.conf import Positional, arg
 if TYPE_CHECKING:
     from rich.console import Console
 
-
 from codistill.cli.finish import follow, say_if_unfinished, write_report_of
 from codistill.cli.settings import Settings, recipe_of, study_of
 from codistill.run import Run
 
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run or of a comparison.")]
-IF_EXISTS = Literal["error", "resume"]
 
 
 @dataclass
@@ -35,7 +33,7 @@ class Compare:
     """Folder in --runs. none: the recipe's name."""
     runs: Path = Path("runs")
     """Folder that holds the folders of runs."""
-    if_exists: IF_EXISTS = "error"
+    if_exists: Literal["error", "resume"] = "error"
     """If the folder exists already: stop with an error, or resume what is in it."""
     quick: bool = False
     """Check in a minute that everything works: few examples, small networks, one epoch. Its figures mean nothing."""

@@ -103,10 +103,6 @@ def _any(task: str, classes: int, labels: Tensor) -> bool:
     return bool((labels == 1).any())
 
 
-def _two(task: str, classes: int, labels: Tensor) -> bool:
-    return task != "multilabel" and classes == 2
-
-
 _labels = partial(Metric, better="higher", tables="labels", source="labels")
 METRICS = (
     Metric(
@@ -118,7 +114,7 @@ METRICS = (
         "F1",
         "classes",
         where="two classes, or one logit",
-        fits=_two,
+        fits=lambda task, classes, labels: task != "multilabel" and classes == 2,
     ),
     _labels(
         "map", mean_average_precision, 0, "mean over the labels of their average precision", title="mAP", fits=_any
