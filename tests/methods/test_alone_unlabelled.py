@@ -9,9 +9,7 @@ import torch
 import naive
 from codistill.batch import Batch
 from codistill.methods import get
-from methods.side_by_side import check_seeds
-from methods.tables import cohort_of, draw, leaves, same, view
-from methods.three_steps import check, training_of
+from methods.references import check, check_seeds, cohort_of, draw, leaves, same, training_of, view
 
 Y = torch.tensor([0, 2, -1, -1, -1, 1])
 
@@ -36,7 +34,12 @@ def test_values_and_gradients_of_pseudo_labels(threshold, weight):
         "task": [naive.label_loss(one[0][Y >= 0], Y[Y >= 0]) for one in plain],
         "pseudo": [weight * pseudo(one[0], Y, threshold) for one in plain],
     }
-    same(get("pseudo", threshold=threshold, weight=weight)(cohort, Batch(view(0), Y)), expected, cohort, plain)
+    same(
+        get("pseudo", select=f"confident:{threshold}", weight=weight)(cohort, Batch(view(0), Y)),
+        expected,
+        cohort,
+        plain,
+    )
 
 
 @pytest.mark.parametrize("execute", ["loop", "stack"])
@@ -49,7 +52,7 @@ def test_three_steps_of_pseudo_labels(execute):
             total = total + naive.label_loss(z[known], batch.y[known]) + rise * pseudo(z, batch.y, 0.2)
         return total
 
-    check(training_of("pseudo:threshold=0.2,burn_in=0.25,ramp=0.5", execute=execute, unlabelled=30), loss)
+    check(training_of("pseudo:select=confident:0.2,burn_in=0.25,ramp=0.5", execute=execute, unlabelled=30), loss)
 
 
 @pytest.mark.parametrize("execute", ["loop", "stack"])
@@ -78,6 +81,6 @@ def test_three_steps_of_the_mean_teacher(execute):
     check(training, loss, after=after)
 
 
-@pytest.mark.parametrize("name", ["pseudo:threshold=0.3", "mean_teacher"])
+@pytest.mark.parametrize("name", ["pseudo:select=confident:0.3", "mean_teacher"])
 def test_two_seeds_in_one_fleet_are_two_runs(name):
     check_seeds(name, execute="stack", unlabelled=30)

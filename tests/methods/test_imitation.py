@@ -10,7 +10,8 @@ from torch import Tensor
 from codistill.batch import Batch
 from codistill.graph import blend, complete, star
 from codistill.losses import divergences
-from codistill.methods.parts.imitation import Imitation
+from codistill.methods import Imitation
+from codistill.methods.dml import DML
 
 P, B, C = 3, 8, 5
 KL = divergences.get("kl")
@@ -54,8 +55,11 @@ def naive(
 
 
 def ours(z: Tensor, batch: Batch, progress: float | None = None, **options: object) -> Tensor:
-    imitation = Imitation(**options)  # type: ignore[arg-type]
-    return imitation.along(complete(), KL, students=z, sources=z.detach(), of=batch, progress=progress)
+    return along(DML(**options), z, z.detach(), batch, progress)  # type: ignore[arg-type]
+
+
+def along(method: Imitation, z: Tensor, sources: Tensor, batch: Batch, progress: float | None = None) -> Tensor:
+    return method.along(KL, students=z, sources=sources, of=batch, progress=progress)
 
 
 def every(b: int) -> bool:
@@ -146,12 +150,12 @@ def test_one_target_for_each_is_judged_by_itself(z: Tensor, batch: Batch) -> Non
         gradients = []
         for form in ("along", "imitate"):
             leaf = z.clone().requires_grad_()
-            imitation = Imitation(**options)
+            method = DML(**options)
             if form == "along":
-                loss = imitation.along(complete(), KL, students=leaf, sources=z, of=batch, progress=None)
+                loss = along(method, leaf, z, batch)
             else:
                 p = blend(complete(), logits=z)
-                loss = imitation.imitate(KL, students=leaf, posteriors=p, of=batch, progress=None)
+                loss = method.imitate(KL, students=leaf, posteriors=p, of=batch, progress=None)
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
             gradients.append(gradient)
         assert torch.allclose(*gradients)
@@ -159,7 +163,7 @@ def test_one_target_for_each_is_judged_by_itself(z: Tensor, batch: Batch) -> Non
 
 def test_the_logits_of_a_target_have_its_posterior(z: Tensor, batch: Batch) -> None:
     for target in ("soft", "hard", "sharpened:0.3"):
-        kind = Imitation(target=target).target
+        kind = DML(target=target).target
         assert torch.allclose(kind.logits(z).softmax(-1), kind.posteriors(z.softmax(-1)))
         bernoulli = torch.stack([(-z).sigmoid(), z.sigmoid()], -1)
         assert torch.allclose(kind.logits(z, "multilabel").sigmoid(), kind.posteriors(bernoulli)[..., 1])
@@ -181,25 +185,25 @@ def test_every_task_selects(task: str) -> None:
 
 def test_a_peer_that_keeps_nothing_gets_zero_and_no_nan(z: Tensor, batch: Batch) -> None:
     leaf = z.clone().requires_grad_()
-    imitation = Imitation(select="confident:1", target="hard")
-    loss = imitation.along(complete(), KL, students=leaf, sources=z, of=batch, progress=None)
+    method = DML(select="confident:1", target="hard")
+    loss = along(method, leaf, z, batch)
     loss.sum().backward()
     assert loss.tolist() == [0.0] * P
     assert leaf.grad is not None
     assert not leaf.grad.any()
-    assert imitation.kept is not None
-    assert imitation.kept.tolist() == [0.0] * P
+    assert method.kept is not None
+    assert method.kept.tolist() == [0.0] * P
 
 
 def test_how_much_was_kept_is_counted_where_it_is_compared(z: Tensor, batch: Batch) -> None:
-    imitation = Imitation(on="unlabelled", select="agree")
-    imitation.along(star(), KL, students=z, sources=z, of=batch, progress=None)
+    method = DML(on="unlabelled", select="agree", graph=star())
+    along(method, z, z, batch)
     p = z.softmax(-1)
     others = [(p[1] + p[2]) / 2, p[0], p[0]]
     unlabelled = batch.y < 0
     expected = [(p[i].argmax(-1) == others[i].argmax(-1))[unlabelled].double().mean().item() for i in range(P)]
-    assert imitation.kept is not None
-    assert imitation.kept.tolist() == pytest.approx(expected)
+    assert method.kept is not None
+    assert method.kept.tolist() == pytest.approx(expected)
 
 
 def test_private_labels_leave_the_unlabelled_samples(z: Tensor, batch: Batch) -> None:
@@ -212,7 +216,7 @@ def test_private_labels_leave_the_unlabelled_samples(z: Tensor, batch: Batch) ->
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"on": "common"}, "on='common': give 'all' or 'labelled' or 'unlabelled'"),
+        ({"on": "labeled"}, "no on is called 'labeled': did you mean 'labelled'"),
         ({"target": "hrad"}, "no target is called 'hrad'.*did you mean 'hard'"),
         ({"target": "sharpened:0"}, "temperature=0: give a number above 0"),
         ({"select": "confidnt:0.9"}, "no selection is called 'confidnt'.*did you mean 'confident'"),
@@ -224,4 +228,4 @@ def test_private_labels_leave_the_unlabelled_samples(z: Tensor, batch: Batch) ->
 )
 def test_invalid_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Imitation(**options)  # type: ignore[arg-type]
+        DML(**options)  # type: ignore[arg-type]

@@ -75,7 +75,7 @@ def test_a_class_with_an_init_of_its_own_is_left_as_it_is():
 def test_an_option_that_a_method_does_not_have_is_no_argument_and_its_default_is_used():
     assert Alone().weight == 1.0
     with pytest.raises(TypeError, match="weight"):
-        Alone(weight=2.0)
+        Alone(weight=2.0)  # type: ignore[call-arg]
 
 
 def test_methods_do_not_share_what_they_hold():

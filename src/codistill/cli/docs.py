@@ -17,12 +17,11 @@ from codistill.report.prose import environment
 from codistill.spec import Spec
 from codistill.study import Summary
 
-RESULTS = Path("benchmarks/results")
 KINDS = {"divergences": "divergence=", "graphs": "graph=", "augmentations": "--augment", "schedules": "--schedule"}
 WHERE = {"decisions": "all but retrieval", "labels": "several labels", "pairs": "pairs"}
 
 
-def methods_page(results: Path = RESULTS) -> str:
+def methods_page(results: Path = Path("benchmarks/results")) -> str:
     """``docs/methods.md``, with what was measured in this folder."""
     page, gains = _measured(results)
     rows = method_rows()

@@ -92,6 +92,3 @@ def imitate(
         students=students, sources=sources, posteriors=posteriors, task=of.task, temperature=temperature
     )
     return average(values, of.mask, selected)
-
-
-__all__ = ["Divergence", "imitate", "scale"]

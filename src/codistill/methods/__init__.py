@@ -272,9 +272,10 @@ class Imitation(Method):
         Raises:
             ValueError: labelled samples are to be compared, and each peer has its own.
         """
-        if batch.private and self.on == "labelled":
+        private = batch.private and not self.needs.shards
+        if private and self.on == "labelled":
             raise ValueError("on='labelled': peers have labelled samples of their own (shards): set on=unlabelled")
-        if self.on == "all" and not batch.private:
+        if self.on == "all" and not private:
             return batch
         labelled = (batch.y >= 0).all(-1) if batch.task == "multilabel" else batch.y >= 0
         chosen = labelled if self.on == "labelled" else ~labelled

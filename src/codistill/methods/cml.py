@@ -24,7 +24,7 @@ class CML(Imitation):
     nothing is detached: with that D, the same gradient as ours.
     """
 
-    needs = Needs(peers=True, teacher="frozen", unlabelled=True, couples="edges")
+    needs = Needs(peers=True, teacher="frozen", unlabelled=True, common=True, couples="edges")
     published = (
         "text detection, hmean: PP-OCR 0.759, with DML 0.777, with CML 0.789 (second hand: a summary of 'Dive into "
         "OCR'); PP-OCRv3's student 83.2 -> 84.3, with a better teacher (PaddleOCR's own account)"

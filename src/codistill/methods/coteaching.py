@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from codistill.graph.mixture import mix
+from codistill.graph import mix
 from codistill.losses.labels import label_losses
 from codistill.losses.posterior import log_posterior
 from codistill.losses.selections import kept_part, smallest

@@ -23,7 +23,7 @@ class DML(Imitation):
     We differ: the mean over the batch where the paper writes a sum, as its released code does.
     """
 
-    needs = Needs(peers=True, unlabelled=True, couples="edges")
+    needs = Needs(peers=True, unlabelled=True, common=True, couples="edges")
     published = (
         "CIFAR-100, two ResNet-32: 68.99 -> 71.19 / 70.75 (table 2, as two transcriptions agree); "
         "replications of that row in three repositories: -0.1 to +1.2"

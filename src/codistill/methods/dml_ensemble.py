@@ -24,7 +24,7 @@ class DMLEnsemble(Imitation):
     """
 
     title = "DML_e"
-    needs = Needs(peers=True, unlabelled=True, couples="edges")
+    needs = Needs(peers=True, unlabelled=True, common=True, couples="edges")
 
     weight: Number = Number(1.0)
     temperature: Temperature = Temperature(1.0)

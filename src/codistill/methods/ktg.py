@@ -39,7 +39,7 @@ class KTG(Imitation):
     We differ: the graph is given, not searched for; linear goes from step to step.
     """
 
-    needs = Needs(peers=True, unlabelled=True)
+    needs = Needs(peers=True, unlabelled=True, common=True)
 
     gates: GatesOption = GatesOption("through")
     weight: Number = Number(1.0)

@@ -21,7 +21,7 @@ class MMT(Imitation):
     We differ: KL where the paper has the soft cross-entropy, of the same gradient; no label smoothing; no triplet part.
     """
 
-    needs = Needs(peers=True, own_views=True, unlabelled=True, couples="edges")
+    needs = Needs(peers=True, own_views=True, unlabelled=True, common=True, couples="edges")
     cost = "2 / 1"
 
     weight: Fraction = Fraction(0.5)

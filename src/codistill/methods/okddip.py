@@ -24,7 +24,7 @@ class OKDDip(Imitation):
     target posterior, as it does.
     """
 
-    needs = Needs(peers=True, unlabelled=True, parameters=True)
+    needs = Needs(peers=True, unlabelled=True, common=True, parameters=True)
     published = "CIFAR-100, ResNet-32 73.25, ResNet-110 78.54 (second hand: the PCL paper, as a replication quotes it)"
 
     weight: Number = Number(1.0)
