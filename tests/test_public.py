@@ -22,6 +22,7 @@ SETTINGS = {
     "valid": 0.0,
     "unlabelled": 0,
     "shards": False,
+    "noise": "none",
     "own_views": False,
     "augment": [],
     "models": ["cnn"],

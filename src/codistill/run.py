@@ -42,6 +42,8 @@ class Run:
     """Unlabelled examples per step, beside the labelled ones: those that labels leaves over. 0: none."""
     shards: bool = False
     """Give each peer its own shard of the training data."""
+    noise: SpecField = SpecField("none")
+    """Wrong training and validation labels (a spec; codistill list noise), e.g. symmetric:0.4."""
     own_views: bool = False
     """Augment the same examples differently for each peer."""
     augment: SpecsField = SpecsField()

@@ -165,6 +165,11 @@ class DataSet:
     retrieval: Retrieval | None = None
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the values that a label may have: those of the classes, or their numbers."""
+        return self.names or tuple(map(str, range(TASKS[self.task].values or self.classes)))
+
+    @property
     def known(self) -> dict[str, int | Tensor | None]:
         """What a model may request by parameter name, besides classes and shape."""
         return {} if self.text is None else {"vocabulary": self.text.vocabulary, "vectors": self.text.vectors}

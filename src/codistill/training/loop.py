@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from codistill import checkpoint
 from codistill.checkpoint import Checkpoint
+from codistill.data.split import CLEAN
 from codistill.run import Run
 from codistill.training.build import Given, build_fleet
 from codistill.training.fleet import Fleet
@@ -135,4 +136,4 @@ def _start_facts(fleet: Fleet) -> dict[str, Any]:
         "parameters": [sum(p.numel() for p in fleet.cohort.parameters()) // len(fleet.cohort)],
         "device": str(fleet.device),
         "steps_per_epoch": fleet.steps,
-    }
+    } | ({"noisy_labels": [parts.noisy for parts in fleet.streams.parts]} if fleet.run.noise != CLEAN else {})

@@ -29,7 +29,9 @@ class Streams:
         self._drawn: dict[tuple[int, int], Drawn] = {}  # of this step, by stream and view
         self.dtype = torch.float64 if run.precision == "float64" else torch.float32
         valid = int(run.valid) if run.valid >= 1 else run.valid
-        self.parts: list[Parts] = [split(dataset, seed, labels=run.labels, valid=valid) for seed in self.seeds]
+        self.parts: list[Parts] = [
+            split(dataset, seed, labels=run.labels, valid=valid, noise=run.noise) for seed in self.seeds
+        ]
         self._build = partial(Loader, augment=build_augment(run.augment), mean=dataset.mean, std=dataset.std)
         pieces = [
             (derive(seed, "shard", number) if number else seed, piece)  # an order of its own for each
