@@ -129,6 +129,7 @@ OTHER = {
     "branch_at": ("stage3", "stage3"),
     "method": ("dml:weight=2", "dml:weight=2"),
     "update": ("in_turn", "in_turn"),
+    "shards": ("classes:per=5", "classes:per=5"),
     "noise": ("symmetric:0.4", "symmetric:0.4"),
     "augment": ("crop:pad=1 flip", ["crop:pad=1", "flip"]),
     "optimizer": ("adam", "adam"),

@@ -21,7 +21,7 @@ SETTINGS = {
     "labels": None,
     "valid": 0.0,
     "unlabelled": 0,
-    "shards": False,
+    "shards": "none",
     "noise": "none",
     "own_views": False,
     "augment": [],

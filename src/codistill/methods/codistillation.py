@@ -16,7 +16,7 @@ from codistill.methods.parts.options import Choice, Fraction, Number, Temperatur
 class Codistillation(Imitation):
     """Peers imitate stale copies of the others.  L_i = CE(z_i, y) + w [t >= b] T^2 KL(mean_{j != i} q_j^T || p_i^T)
 
-    Anil et al. 2018, arXiv:1804.03235: peers may learn from data of their own (``shards=True``), and then need no more
+    Anil et al. 2018, arXiv:1804.03235: peers may learn from data of their own (``shards=equal``), and then need no more
     of each other than their weights, now and then. q_j is what a copy of peer j predicts for peer i's own batch; copies
     are renewed every ``exchange_every`` steps, and nobody imitates before the first time. Burn-in 28 of 70 epochs (b =
     0.4), 50 steps and w = 1 as in pfnet-research/sc20-online-codistillation.
@@ -49,9 +49,7 @@ class Codistillation(Imitation):
             and len(batch.y) == len(cohort)
             and any(not y.equal(batch.y[0]) for y in batch.y)
         ):
-            raise ValueError(
-                "exchange='logits': peers have samples of their own; use exchange=weights, or shards=False"
-            )
+            raise ValueError("exchange='logits': peers have samples of their own; use exchange=weights, or shards=none")
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]
