@@ -137,7 +137,7 @@ def pieces_of(run: Run, dataset: DataSet, train: Examples, seed: int) -> list[Ex
     if not run.private:
         return [train]
     strata, names = strata_of(train.y), dataset.label_names if train.y.dim() == 1 else ()
-    labels = Labels(strata, names)
+    labels = Labels(strata, names, train.group, dataset.groups)
     pieces = deal_out(run.shards, labels, run.peers, seed)
     if run.batch > (smallest := min(map(len, pieces))):
         raise ValueError(
