@@ -131,6 +131,7 @@ OTHER = {
     "update": ("in_turn", "in_turn"),
     "shards": ("classes:per=5", "classes:per=5"),
     "noise": ("symmetric:0.4", "symmetric:0.4"),
+    "steps": ("500", 500),
     "augment": ("crop:pad=1 flip", ["crop:pad=1", "flip"]),
     "optimizer": ("adam", "adam"),
     "betas": ("0.8 0.9", [0.8, 0.9]),

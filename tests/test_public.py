@@ -42,6 +42,7 @@ SETTINGS = {
     "average": 0.0,
     "clip": None,
     "epochs": 40,
+    "steps": None,
     "batch": 64,
     "drop_last": False,
     "seed": 0,

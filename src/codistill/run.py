@@ -81,7 +81,9 @@ class Run:
     clip: float | None = None
     """Largest gradient norm, per peer. none: no clipping."""
     epochs: int = 40
-    """Passes over the training data."""
+    """Passes over the training data. With steps: stretches of equal length, between which logs and checkpoints fall."""
+    steps: int | None = None
+    """Training steps. none: those of the epochs."""
     batch: int = 64
     """Batch size, per peer."""
     drop_last: bool = False

@@ -81,8 +81,8 @@ def _recorded(training: Training) -> Generator[Record, None, None]:
 def _steps(training: Training, run: Run) -> Generator[Record, None, None]:
     fleet, total = training.fleet, training.fleet.total
     while True:
-        epoch, within = divmod(training.step, fleet.steps)
-        if not within and training.terms.count:
+        epoch = fleet.epochs_after(training.step)
+        if (training.step == total or training.step % fleet.steps == 0) and training.terms.count:
             yield Record("epoch", training.step, total, lines=training.finish_epoch())
             is_saved = training.step == total or (run.checkpoint_every and epoch % run.checkpoint_every == 0)
         else:

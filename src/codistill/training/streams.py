@@ -27,6 +27,8 @@ class Streams:
 
     Attributes:
         steps: of an epoch.
+        total: of the whole training.
+        epochs: of the whole training; the last one may be shorter.
         samples: how many numbers samples may have.
     """
 
@@ -51,11 +53,15 @@ class Streams:
             self._loader(piece.to(device).shared(readers), run.batch, seed, drop_last) for seed, piece in pieces
         ]
         self.steps = self._epoch(run)
+        self.total = run.steps or self.steps * run.epochs
+        self.epochs = -(-self.total // self.steps)
         self.extra = self._unlabelled(run, device) if run.unlabelled else []
         self.samples = sum(max((len(row.examples) for row in kind), default=0) for kind in (self.loaders, self.extra))
 
     def _epoch(self, run: Run) -> int:
         """The steps of an epoch."""
+        if run.steps is not None:
+            return -(-run.steps // run.epochs)
         if run.shards.name in LIKE:
             return self.loaders[0].steps
         return len(self.parts[0].train) // run.peers // run.batch
