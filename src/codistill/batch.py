@@ -80,7 +80,7 @@ class Batch:
         mask: samples or tokens that count, in the form of y.
         task: ``classes | binary | multilabel | tokens``.
         smoothing: label smoothing of the task term, see `cross_entropy`.
-        private: labelled samples are each peer's own: only the unlabelled ones are the same for all.
+        private: labelled samples are the peers' own; only unlabelled ones, the last of the batch, are common to all.
     """
 
     x: Any

@@ -181,10 +181,21 @@ class Report:
 
 @dataclass
 class List:
-    """List the methods, models, data sets, recipes, divergences, graphs, augmentations or schedules."""
+    """List the methods, models, data sets, recipes, divergences, graphs, augmentations, shards, noise or schedules."""
 
     what: Positional[
-        Literal["methods", "models", "data", "recipes", "divergences", "graphs", "augmentations", "schedules"]
+        Literal[
+            "methods",
+            "models",
+            "data",
+            "recipes",
+            "divergences",
+            "graphs",
+            "augmentations",
+            "shards",
+            "noise",
+            "schedules",
+        ]
     ]
 
     def __call__(self, console: "Console", command: str) -> None:

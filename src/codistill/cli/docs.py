@@ -17,7 +17,14 @@ from codistill.report.prose import environment
 from codistill.spec import Spec
 from codistill.study import Summary
 
-KINDS = {"divergences": "divergence=", "graphs": "graph=", "augmentations": "--augment", "schedules": "--schedule"}
+KINDS = {
+    "divergences": "divergence=",
+    "graphs": "graph=",
+    "augmentations": "--augment",
+    "shards": "--shards",
+    "noise": "--noise",
+    "schedules": "--schedule",
+}
 WHERE = {"decisions": "all but retrieval", "labels": "several labels", "pairs": "pairs"}
 
 

@@ -16,6 +16,8 @@ FOLDERS = {kind: f"codistill.{kind}" for kind in ("methods", "models", "data", "
     "divergences": "codistill.losses.divergences",
     "graphs": "codistill.graph",
     "augmentations": "codistill.data.augmentations",
+    "shards": "codistill.data.shards",
+    "noise": "codistill.data.noise",
 }
 # What a network's parameters are counted for: the first of these that it takes.
 INPUTS: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {

@@ -27,8 +27,10 @@ def quick(study: Study) -> Study:
         limit=EXAMPLES,
         labels=None if base.labels is None else EXAMPLES // 2,
         valid=0.2 if base.valid else 0.0,
+        unlabelled=min(base.unlabelled, BATCH),
         batch=min(base.batch, BATCH),
         epochs=1,
+        steps=None,
         evaluate_every=min(base.evaluate_every, 1),
         execute="loop",
     )

@@ -31,7 +31,7 @@ def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> d
             started = time.perf_counter()
             with seeded(fleet.device, fleet.run.seed, "timing", turn):
                 # spread over training: methods may begin late, or end early
-                take(fleet, turn * fleet.run.epochs // (rounds + 2), turn % fleet.steps)
+                take(fleet, turn * fleet.epochs // (rounds + 2), turn % fleet.steps)
             if fleet.device.type == "cuda":
                 torch.cuda.synchronize(fleet.device)
             if turn >= 2:

@@ -33,6 +33,7 @@ def draw(streams: Streams, members: Sequence[Member], where: Where) -> list[Batc
             partner=partners.get(member),
             task=streams.task,
             smoothing=member.run.smoothing,
+            private=member.run.private,
         )
         for member, x in _inputs(streams, members, where).items()
     ]
@@ -99,7 +100,7 @@ def _value(x: Tensor, member: Member) -> Tensor | PerPeer:
     """A member's inputs: those of its only row, or one for each block of peers that share them."""
     if (row := _row(member)) is not None:
         return x[row]
-    return inputs_of(x, member.slots[:: 1 if member.run.shards else member.run.peers])
+    return inputs_of(x, member.slots[:: 1 if member.run.private else member.run.peers])
 
 
 def _slots(members: Sequence[Member]) -> list[PeerSlot]:

@@ -227,7 +227,7 @@ def _prepare(members: Sequence[Member], streams: Streams, device: torch.device) 
     for member, batch in zip(members, first, strict=True):
         with seeded(device, member.run.seed, "prepare", 0):  # whatever else is in the fleet
             member.method.to(device)
-            member.method.samples, member.method.epochs = streams.samples, member.run.epochs
+            member.method.samples, member.method.epochs = streams.samples, streams.epochs
             member.method.check_task(batch)
             member.method.prepare(member.view, batch)
             member.method.to(device)

@@ -147,7 +147,16 @@ class Fleet:
     @property
     def total(self) -> int:
         """Steps of the whole training."""
-        return self.steps * self.run.epochs
+        return self.streams.total
+
+    @property
+    def epochs(self) -> int:
+        """Of the whole training; the last may be shorter where the run says how many steps there are."""
+        return self.epochs_after(self.total)
+
+    def epochs_after(self, step: int) -> int:
+        """How many epochs have begun before a step, counted over all epochs."""
+        return -(-step // self.steps)
 
     @property
     def delivered(self) -> Cohort:

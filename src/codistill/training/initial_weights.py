@@ -16,6 +16,7 @@ from codistill import checkpoint, models
 from codistill.checkpoint import Tensors
 from codistill.data.examples import DataSet
 from codistill.models.parts.pretrained import adopt
+from codistill.models.parts.view import MASK
 from codistill.spec import Spec, Value
 
 TRAINED = "alone"  # a start, or a teacher: what a comparison has trained alone
@@ -52,7 +53,9 @@ def network(spec: str | Spec, dataset: DataSet, seed: int | None = None, *, load
     if start is None and peer is not None:
         raise ValueError(f"model '{spec}': start_peer={peer} goes with start=FOLDER: give that too, or leave it out")
     if load and start is not None:
-        adopt(f"start={start}", net, weights_of(Path(str(start)), peer), dataset.classes)
+        weights = weights_of(Path(str(start)), peer)
+        others = {name: tensor for name, tensor in weights.items() if name != MASK}  # its view is the network's own
+        adopt(f"start={start}", net, others, dataset.classes)
     return net
 
 

@@ -52,4 +52,4 @@ def seeds_of(runs: Iterable[Run]) -> list[int]:
 
 def shards_of(run: Run) -> int:
     """Into how many shards a seed's examples are dealt out; each seed and shard has batches, a *row*, of its own."""
-    return run.peers if run.shards else 1
+    return run.peers if run.private else 1
