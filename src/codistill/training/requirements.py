@@ -39,8 +39,8 @@ def check_shards(method: Method, run: Run) -> None:
     what = f"shards='{run.shards}': peers of '{run.method}' compare what they make of samples that all have"
     if method.needs.common:
         raise ValueError(
-            f"{what}, and there are none: set unlabelled, the number of them in a step, and labels, so that some are left "
-            "without one (--labels 80 --unlabelled 100)"
+            f"{what}, and there are none: set unlabelled, how many of them in a step, and labels, so that some are "
+            "left without one (--labels 80 --unlabelled 100)"
         )
     raise ValueError(f"{what}; use method 'dml', 'alone' or another for private labels, or shards=none")
 
