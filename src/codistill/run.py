@@ -188,7 +188,7 @@ def _checked(field: str, value: Any, kind: Any) -> Any:
 
 def _shards(value: Any) -> Any:
     """What older runs say, true or false, and a list of the classes of each peer, as specs."""
-    if value in (True, "true", "false", False):
+    if isinstance(value, bool) or value in ("true", "false"):
         return Spec("equal" if value in (True, "true") else "none")
     if isinstance(value, list | tuple) and all(isinstance(row, list | tuple) for row in value):
         return Spec("table", ("/".join("+".join(map(str, row)) for row in value),))

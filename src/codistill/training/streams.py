@@ -142,12 +142,13 @@ def pieces_of(run: Run, dataset: DataSet, train: Examples, seed: int) -> list[Ex
     """The labelled examples of each peer, where these are its own; else those of all."""
     if not run.private:
         return [train]
-    strata, names = strata_of(train.y), dataset.label_names if train.y.dim() == 1 else ()
-    labels = Labels(strata, names, train.group, dataset.groups)
+    group = None if train.group is None else train.group.cpu()
+    names = dataset.label_names if train.y.dim() == 1 else ()
+    labels = Labels(strata_of(train.y).cpu(), names, group, dataset.groups)
     pieces = deal_out(run.shards, labels, run.peers, seed)
     if run.batch > (smallest := min(map(len, pieces))):
         raise ValueError(
             f"batch={run.batch}: the smallest of {run.peers} shards has {smallest} examples to draw it from: set batch "
             f"to {smallest} or less (--batch {smallest}), or raise labels"
         )
-    return [train.take(piece) for piece in pieces]
+    return [train.take(piece.to(train.y.device)) for piece in pieces]
