@@ -16,7 +16,7 @@ from codistill.data.loader import plain
 from codistill.randomness import generator
 from codistill.run import Run
 from codistill.spec import Spec
-from codistill.study.entries import BASELINE
+from codistill.study.rows import BASELINE
 from codistill.training.fleet import Fleet
 from codistill.training.records import read_lines
 
@@ -152,6 +152,3 @@ def _batches(fleet: Fleet, examples: Examples, most: int, *, derived: tuple[str 
         examples = examples.take(order[:most].sort().values)
     pairs = plain(examples.to(fleet.device), mean=fleet.dataset.mean, std=fleet.dataset.std, batch=BATCH)
     return [(fleet.streams.cast(x), y) for x, y in pairs]
-
-
-__all__ = ["Row", "RunFolders", "TrainedNetwork", "log_lines", "run_folders", "trained_networks"]

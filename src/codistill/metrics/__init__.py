@@ -84,6 +84,3 @@ def averaged() -> list[str]:
     """The keys of whatever a summary averages over networks: all that are no matrix and no count."""
     single = [metric for metric in described() if metric.source != "pairs" and metric.unit != "count"]
     return list(dict.fromkeys(metric.key for metric in sorted(single, key=lambda metric: metric.order)))
-
-
-__all__ = ["Metric", "averaged", "columns", "computed_from", "described", "unlabelled"]

@@ -122,5 +122,3 @@ METRICS = (
     _labels("f1_macro", f1_labels, 90, "mean of the labels' F1", title="F1 macro"),
     _labels("f1_micro", partial(f1_labels, average="micro"), 91, "F1 of all decisions together", title="F1 micro"),
 )
-
-__all__ = ["METRICS", "f1", "f1_labels", "mean_average_precision"]

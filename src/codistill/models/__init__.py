@@ -17,9 +17,6 @@ from codistill.models.parts.trial import place_of, said_by
 from codistill.randomness import seeded
 from codistill.spec import Spec, WrongKind
 
-__all__ = ["build", "count_parameters"]
-
-
 Known = Mapping[str, Any]  # by parameter name
 
 

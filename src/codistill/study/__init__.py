@@ -14,7 +14,8 @@ import torch
 
 from codistill.run import Run
 from codistill.study.costs import measure_costs
-from codistill.study.entries import Row, Study
+from codistill.study.entries import Study
+from codistill.study.rows import Row
 from codistill.study.summary import Summary, summary
 from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines, write_lines

@@ -214,6 +214,3 @@ def _entry(row: Row, base: Run, most: int) -> Entry:
     discovery.check_options(what, row.method.options, discovery.options_of(method), also=tuple(SETTINGS))
     peers = row.peers or (base.peers if methods.is_mutual(row.method) else most)
     return Entry(row, base.replace(method=row.method, **{**dict(row.settings), "peers": peers}))
-
-
-__all__ = ["ALONE", "BASELINE", "Entry", "Row", "Study"]

@@ -85,6 +85,3 @@ def written(value: object) -> object:
 def _listed(setting: str, value: object) -> tuple[object, ...]:
     words = str(value).replace(";", ",").split("+")
     return tuple(map(parse_value, words)) if setting == "betas" else tuple(words)
-
-
-__all__ = ["BASELINE", "Row", "row_of"]
