@@ -17,11 +17,11 @@ from codistill.study.costs import measure_costs
 from codistill.study.entries import Study
 from codistill.study.rows import Row
 from codistill.study.summary import Summary, summary
+from codistill.training.fleet import peers_by_run
 from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines, write_lines
 from codistill.training.requirements import OWN
 from codistill.training.results import result_from_json
-from codistill.training.slots import peers_by_run
 
 STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
 
