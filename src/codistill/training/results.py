@@ -181,7 +181,7 @@ def measure_decisions(outputs: Tensor, labels: Tensor, task: str) -> list[Values
     columns = {
         metric.key: metric.value(*inputs[metric.source]).tolist()
         for metric in described()
-        if metric.source in inputs and (metric.fits is None or metric.fits(task, flat.shape[-1], labels))
+        if metric.source in inputs and (metric.only is None or metric.only.fits(task, flat.shape[-1], labels))
     }
     return [{key: column[i] for key, column in columns.items()} for i in range(len(outputs))]
 
