@@ -13,8 +13,8 @@ from torch.utils import _pytree as pytree
 from codistill.batch import Batch, Inputs, PerPeer, value_of
 from codistill.checks import one_of
 from codistill.cohort.branches import branch, trunk_of
-from codistill.cohort.groups import Group, Leaf, Raw, alike, arrange, rows_of
-from codistill.cohort.outputs import Feature, Outputs, Taps, assembled
+from codistill.cohort.groups import Group as Group, Leaf, Raw, alike as alike, arrange, rows_of
+from codistill.cohort.outputs import Feature, Outputs as Outputs, Taps, assembled
 from codistill.cohort.passes import Passes
 from codistill.cohort.stepcache import StepCache
 from codistill.losses.posterior import full_precision
@@ -358,5 +358,3 @@ def _inputs_of(x: Any, numbers: list[int], count: int) -> Any:
 
 
 Peers = Cohort | View
-
-__all__ = ["Cohort", "Group", "Outputs", "PeerSet", "Peers", "View", "alike"]

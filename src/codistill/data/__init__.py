@@ -7,12 +7,10 @@ own, ``module:function``.
 import os
 from pathlib import Path
 
-from codistill.data.conversion import from_dataset
-from codistill.data.examples import DataSet, Examples
+from codistill.data.conversion import from_dataset as from_dataset
+from codistill.data.examples import DataSet as DataSet, Examples as Examples
 from codistill.discovery import construct
 from codistill.spec import Spec, WrongKind
-
-__all__ = ["DataSet", "Examples", "from_dataset", "load"]
 
 ROOT = "CODISTILL_DATA"  # the environment variable for the default root
 

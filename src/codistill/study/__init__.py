@@ -14,9 +14,9 @@ import torch
 
 from codistill.run import Run
 from codistill.study.costs import measure_costs
-from codistill.study.entries import Study
-from codistill.study.rows import Row
-from codistill.study.summary import Summary, summary
+from codistill.study.entries import Study as Study
+from codistill.study.rows import Row as Row
+from codistill.study.summary import Summary as Summary, summary as summary
 from codistill.training.fleet import peers_by_run
 from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines, write_lines
@@ -165,6 +165,3 @@ def load(folder: str | Path) -> Study:
 def versions() -> dict[str, str]:
     """Versions of what produced the numbers."""
     return {"codistill": version("codistill"), "torch": torch.__version__, "python": platform.python_version()}
-
-
-__all__ = ["Row", "Study", "Summary", "compare", "load", "log_of", "parts", "summary", "teachers_of", "versions"]
