@@ -18,7 +18,7 @@ from codistill.run import Run
 from codistill.spec import Spec
 from codistill.study.rows import BASELINE
 from codistill.training.fleet import Fleet
-from codistill.training.records import read_lines
+from codistill.training.records import epochs_of
 
 BATCH = 256
 
@@ -116,12 +116,8 @@ def _of_runs(folders: Sequence[Path]) -> RunFolders:
 
 def log_lines(folders: RunFolders) -> list[dict[str, object]]:
     """The lines of all runs' epochs, each with its row's name as its method."""
-    lines = []
-    for folder, rows in folders.items():
-        names = {run.name: row.method for run, row in rows.items()}
-        epochs = (line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch")
-        lines += [{**line, "method": names[line["run"]]} for line in epochs]
-    return lines
+    names = {folder: {run.name: row.method for run, row in rows.items()} for folder, rows in folders.items()}
+    return [line for folder, methods in names.items() for line in epochs_of(folder, methods)]
 
 
 def trained_networks(
