@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from codistill.discovery import available, called, check_options, construct, find, options_of
-from codistill.models.parts.trial import place_of, said_by
+from codistill.libraries import said_by
+from codistill.models.parts.trial import place_of
 from codistill.randomness import seeded
 from codistill.spec import Spec, WrongKind
 
