@@ -342,8 +342,7 @@ class Cohort(PeerSet, nn.Module):
 
     def train(self, mode: bool = True) -> "Cohort":
         """As of any module; a frozen cohort stays in the mode it is in, whoever owns it."""
-        super().train(self.batch_statistics if self.fixed else mode)
-        return self
+        return super().train(self.batch_statistics if self.fixed else mode)
 
 
 def _inputs_of(x: Any, numbers: list[int], count: int) -> Any:
