@@ -235,6 +235,3 @@ def _analysis_folder(runs: Sequence[Path], out: Path | None) -> Path:
                 f"{folder / name} exists and was not made by analyze: move it, or choose another --out"
             )
     return folder
-
-
-__all__ = ["COMMANDS"]

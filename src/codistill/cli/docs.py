@@ -101,6 +101,3 @@ PAGES = {"methods": methods_page, "recipes": recipes_page, "metrics": metrics_pa
 
 if __name__ == "__main__":
     sys.stdout.write(PAGES[sys.argv[1]]())
-
-
-__all__ = ["methods_page", "metrics_page", "names_page", "recipes_page"]

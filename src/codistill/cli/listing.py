@@ -184,6 +184,3 @@ def _options(item: object) -> str:
     return " ".join(
         p.name if p.default is p.empty else f"{p.name}={p.default}" for p in parameters if p.name not in given
     )
-
-
-__all__ = ["MethodRow", "RecipeRow", "command", "listing", "method_rows", "name_rows", "parameters", "recipe_rows"]

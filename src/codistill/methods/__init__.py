@@ -14,20 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from codistill import discovery
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.cohort import Cohort, Outputs, Peers
-from codistill.graph import Graph, along, blend, complete, everyone, named, none, same_classes
-from codistill.losses.divergence import Divergence, imitate
-from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import joint_loss, label_loss
+from codistill.batch import Batch as Batch
+from codistill.checks import number as number
+from codistill.cohort import Cohort as Cohort, Outputs, Peers as Peers
+from codistill.graph import Graph as Graph, along as along, blend as blend, complete, everyone, none, same_classes
+from codistill.losses.divergence import Divergence, imitate as imitate
+from codistill.losses.divergences.kl import kl as kl
+from codistill.losses.labels import joint_loss as joint_loss, label_loss as label_loss
 from codistill.losses.posterior import log_posterior
-from codistill.methods.parts.needs import Needs
+from codistill.methods.parts.needs import Needs as Needs
 from codistill.methods.parts.options import (
     Choice,
     Fraction,
     GraphOption,
-    Links,
+    Links as Links,
     Names,
     Number,
     SelectOption,
@@ -35,7 +35,7 @@ from codistill.methods.parts.options import (
     Temperature,
     completed,
 )
-from codistill.methods.parts.ramp import ramp, rise
+from codistill.methods.parts.ramp import ramp as ramp, rise as rise
 from codistill.spec import Spec, WrongKind
 
 Terms = dict[str, Tensor]
@@ -124,7 +124,7 @@ class Method(nn.Module, ABC):
         if teacher is not None and not (isinstance(teacher, Cohort) and teacher.fixed):
             what = f"a {type(teacher).__name__}" + (" that still learns" if isinstance(teacher, Cohort) else "")
             raise ValueError(f"teacher is {what}: give a frozen cohort (cohort.frozen()), a folder, or none for peers")
-        self.graph = named(self.default_graph() if self.graph is None else self.graph)
+        self.graph = self.default_graph() if self.graph is None else self.graph
 
     def default_graph(self) -> Graph:
         """W where none is given."""
@@ -361,30 +361,3 @@ def get(spec: str | Spec, **settings: Any) -> Method:
         )
     method: Method = discovery.construct(__name__, spec)
     return method
-
-
-__all__ = [
-    "Batch",
-    "Cohort",
-    "Graph",
-    "IdenticalPeers",
-    "Imitation",
-    "Links",
-    "Method",
-    "Needs",
-    "Peers",
-    "Terms",
-    "along",
-    "blend",
-    "find",
-    "get",
-    "imitate",
-    "is_mutual",
-    "joint_loss",
-    "kl",
-    "label_loss",
-    "mean_posterior",
-    "number",
-    "ramp",
-    "rise",
-]

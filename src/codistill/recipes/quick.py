@@ -63,6 +63,3 @@ def _small_row(row: Row) -> Row:
     if isinstance(teacher := row.method.options.get("teacher"), str) and Spec.of(teacher).name in NETWORKS:
         row = row.replace(teacher=str(_small_network(Spec.of(teacher))))
     return row
-
-
-__all__: list[str] = []  # no recipe of its own

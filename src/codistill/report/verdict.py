@@ -3,7 +3,7 @@
 from codistill.report.measures import measure_of
 from codistill.report.prose import sentences
 from codistill.spec import Spec
-from codistill.study.entries import BASELINE as ALONE
+from codistill.study.rows import BASELINE as ALONE
 from codistill.study.summary import Summary, SummaryRow
 
 GAIN, LOSS, UNCLEAR, NONE, BASELINE = "gain", "loss", "unclear", "none", "baseline"

@@ -9,6 +9,7 @@ from torch import nn
 
 from codistill import discovery, methods
 from codistill.cohort import Cohort
+from codistill.jsonable import from_json
 from codistill.run import Run
 from codistill.spec import Spec
 from codistill.study.rows import BASELINE, SETTINGS, Row, row_of, written
@@ -100,10 +101,8 @@ class Study:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Study":
         """From JSON; what this version does not know is left out."""
-        values = {**values, "rows": values["methods"], "base": Run.from_dict(values["base"])}
-        names = [field.name for field in fields(cls) if field.name in values]
-        known: Mapping[str, Any] = {n: tuple(v) if isinstance(v := values[n], list) else v for n in names}
-        return cls(**known)
+        rows, base = tuple(map(row_of, values["methods"])), Run.from_dict(values["base"])
+        return from_json(cls, {**values, "rows": rows, "base": base})
 
 
 @dataclass(frozen=True)
@@ -229,6 +228,3 @@ def _entry(row: Row, base: Run, most: int) -> Entry:
     if base.unlabelled and not method.needs.unlabelled:
         settings.setdefault("unlabelled", 0)
     return Entry(row, base.replace(method=row.method, **settings))
-
-
-__all__ = ["ALONE", "BASELINE", "Entry", "Row", "Study"]

@@ -93,6 +93,3 @@ def _read(setting: str, value: object) -> object:
         return value
     words = str(value).replace(";", ",").split("+")
     return tuple(map(parse_value, words)) if setting == "betas" else tuple(words)
-
-
-__all__ = ["BASELINE", "Row", "row_of"]

@@ -23,11 +23,10 @@ from codistill.randomness import derive, seeded
 from codistill.run import Run
 from codistill.spec import WrongKind
 from codistill.training import batches, initial_weights
-from codistill.training.fleet import Fleet, Member, Turn
+from codistill.training.fleet import Fleet, Member, PeerSlot, Turn, seeds_of, shards_of, slots
+from codistill.training.initial_weights import networks_of, teacher_networks
 from codistill.training.requirements import check_needs, check_runs
-from codistill.training.slots import PeerSlot, seeds_of, shards_of, slots
 from codistill.training.streams import Streams
-from codistill.training.teachers import networks_of, teacher_networks
 
 Folders = Mapping[str, Path]
 
