@@ -8,8 +8,8 @@ SILOS = (Row("alone"), Row("pseudo", ramp=0.3), Row("dml", ramp=0.3), POOLED)
 SEEDS = tuple(range(5))
 SILO_NOTE = "The last row has the labels of all silos for every network: what pooling the data would give."
 FEDMD = (
-    "FedMD, with 10 parties: about +20 % over each party alone, a few percent below pooled data (Li and Wang 2019, "
-    "arXiv:1910.03581, abstract)",
+    "FedMD, with 10 parties: about +20 % over each party alone, a few percent below pooled data (Li and Wang 2019, its "
+    "abstract)",
 )
 ADAM = Run(
     peers=4,
