@@ -55,7 +55,7 @@ def naive(
 
 
 def ours(z: Tensor, batch: Batch, progress: float | None = None, **options: object) -> Tensor:
-    return along(DML(**options), z, z.detach(), batch, progress)  # type: ignore[arg-type]
+    return along(DML(**options), z, z.detach(), batch, progress)
 
 
 def along(method: Imitation, z: Tensor, sources: Tensor, batch: Batch, progress: float | None = None) -> Tensor:
@@ -228,4 +228,4 @@ def test_private_labels_leave_the_unlabelled_samples(z: Tensor, batch: Batch) ->
 )
 def test_invalid_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        DML(**options)  # type: ignore[arg-type]
+        DML(**options)

@@ -75,6 +75,7 @@ class Method(nn.Module, ABC):
         needs: what it needs of data, peers and networks.
         cost: network passes per network and step, forward / backward.
         published: published figures, their source, and how sure they are.
+        note: a line in the docstring of every subclass.
         samples: how many samples ``batch.index`` counts, and
         epochs: those of the whole training; set before `prepare`, 0 where they are not known.
 
@@ -86,6 +87,7 @@ class Method(nn.Module, ABC):
     needs: Needs = Needs()
     cost: ClassVar[str] = ""
     published: ClassVar[str] = ""
+    note: ClassVar[str] = ""
     samples: int = 0
     epochs: int = 0
     _checked = False
@@ -101,7 +103,8 @@ class Method(nn.Module, ABC):
             dataclass(eq=False, repr=False)(cls)
         if "teacher" in vars(cls):
             del cls.teacher  # a default would hide the submodule of this name
-        cls.__doc__, cls.title = completed(cls), vars(cls).get("title", cls.__name__)
+        note = "" if "note" in vars(cls) else cls.note
+        cls.__doc__, cls.title = completed(cls, note), vars(cls).get("title", cls.__name__)
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
         method = super().__new__(cls)
@@ -211,6 +214,7 @@ class Imitation(Method):
         kept: the fraction of ON that was selected in the last call, ``[P]``; None where all are.
     """
 
+    note = "In general D is r(t) mean over x in ON of s(x) D(target(q), p_i), q what is imitated: see `Imitation`."
     kept: ClassVar[Tensor | None] = None
     _: KW_ONLY
     on: Choice = Choice("all", "labelled", "unlabelled")
@@ -223,6 +227,12 @@ class Imitation(Method):
         super().__post_init__()
         if self.on == "unlabelled" and self.select is not None and self.select.labels:
             raise ValueError("select=small_loss judges by labels, and on='unlabelled' has none: set on=labelled")
+        divergence = vars(self).get("divergence")
+        if self.target.one_hot and divergence is not None and not divergence.one_hot:
+            raise ValueError(
+                f"target=hard: {type(divergence).__name__} from one class alone is infinite; set divergence to kl, js "
+                "or renyi, or target to soft or sharpened:0.5"
+            )
 
     def along(
         self,
@@ -270,16 +280,26 @@ class Imitation(Method):
         """The batch with those of ON in its mask.
 
         Raises:
-            ValueError: labelled samples are to be compared, and each peer has its own.
+            ValueError: see `check_private`.
         """
         private = batch.private and not self.needs.shards
-        if private and self.on == "labelled":
-            raise ValueError("on='labelled': peers have labelled samples of their own (shards): set on=unlabelled")
+        if private:
+            self.check_private()
         if self.on == "all" and not private:
             return batch
         labelled = (batch.y >= 0).all(-1) if batch.task == "multilabel" else batch.y >= 0
         chosen = labelled if self.on == "labelled" else ~labelled
         return replace(batch, mask=chosen if batch.mask is None else chosen * batch.mask)
+
+    def check_private(self) -> None:
+        """Raises a ValueError where labelled samples are to be compared, and each peer has its own."""
+        if self.on == "labelled":
+            raise ValueError("on='labelled': peers have labelled samples of their own (shards): set on=unlabelled")
+        if self.select is not None and self.select.labels:
+            raise ValueError(
+                "select=small_loss judges by labels, and the samples that peers have in common (shards) have none: set "
+                "select to all, agree or confident:0.95"
+            )
 
     def strength(self, progress: float | None) -> float:
         """r(t); 1 where nobody knows the progress."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from codistill import methods
-from codistill.methods import Method
+from codistill.methods import Imitation, Method
 from codistill.run import Run
 
 OWN = ("method", "peers", "models", "seed")
@@ -34,7 +34,11 @@ def check_needs(method: Method, run: Run) -> None:
 
 def check_shards(method: Method, run: Run) -> None:
     """Peers with labels of their own, and a method that compares what they make of the same samples, are an error."""
-    if not run.private or method.needs.shards or (method.needs.common and run.unlabelled):
+    if not run.private or method.needs.shards:
+        return
+    if method.needs.common and run.unlabelled:
+        if isinstance(method, Imitation):
+            method.check_private()
         return
     what = f"shards='{run.shards}': peers of '{run.method}' compare what they make of samples that all have"
     if method.needs.common:
