@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Self, dataclass_transform
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from codistill import discovery
-from codistill.batch import Batch
+from codistill.batch import Batch, PerPeer, of_peer
 from codistill.checks import number
 from codistill.cohort import Cohort, Outputs, Peers
 from codistill.graph import Graph, along, blend, complete, everyone, named, none, same_classes
@@ -157,9 +158,17 @@ class Method(nn.Module, ABC):
             sources = students
         else:
             with torch.no_grad():
-                sources = self.teacher(batch.x)
+                sources = self.teacher(self._inputs_of_teachers(len(cohort), batch))
         features = {name: cohort.share(feature) for name, feature in sources.features.items()}
         return students, Outputs(cohort.share(sources.logits), features)
+
+    def _inputs_of_teachers(self, peers: int, batch: Batch) -> Any:
+        """The batch's inputs; of private ones, those of each block's first peer: only what is common is compared."""
+        if not batch.private or self.needs.shards:
+            return batch.x
+        teachers, blocks = len(self.teacher or ()), self.graph.blocks
+        first = [teacher * blocks // teachers * (peers // blocks) for teacher in range(teachers)]
+        return PerPeer(pytree.tree_map(lambda *t: torch.stack(t), *[of_peer(batch.x, peer, peers) for peer in first]))
 
     @classmethod
     def same_gradient(cls, options: Mapping[str, Any]) -> str | None:
