@@ -297,6 +297,8 @@ PRIVATE = [
     "dml_ensemble:mean=geometric",
     "cml:teacher=t",
     "kd:teacher=t",
+    "logits:teacher=t",
+    "lskd:teacher=t",
     "ktg",
     "mmt:own_views=false",
     "okddip",

@@ -66,6 +66,9 @@ def test_two_seeds_in_one_fleet_are_two_runs(name, settings):
 
 
 def test_what_cannot_be_is_said():
+    for spec in ("pseudo", "dml:on=unlabelled"):
+        with pytest.raises(ValueError, match="imitates on unlabelled samples, and there are none: set unlabelled"):
+            training_of(spec)
     with pytest.raises(ValueError, match="select=small_loss judges by labels.*set on=labelled"):
         get("pseudo:select=small_loss")
     with pytest.raises(ValueError, match="divergence"):

@@ -236,7 +236,7 @@ class Imitation(Method):
         super().__post_init__()
         if self.on == "unlabelled" and self.select is not None and self.select.labels:
             raise ValueError("select=small_loss judges by labels, and on='unlabelled' has none: set on=labelled")
-        divergence = vars(self).get("divergence")
+        divergence = getattr(self, "divergence", None)
         if self.target.one_hot and divergence is not None and not divergence.one_hot:
             raise ValueError(
                 f"target=hard: {type(divergence).__name__} from one class alone is infinite; set divergence to kl, js "

@@ -18,6 +18,11 @@ def check_needs(method: Method, run: Run) -> None:
         raise ValueError(f"method {name!r} needs partners of the same class, which unlabelled samples have not")
     if run.unlabelled and not needs.unlabelled:
         raise ValueError(f"method {name!r} learns nothing from unlabelled={run.unlabelled} samples: set it to 0")
+    if isinstance(method, Imitation) and method.on == "unlabelled" and not run.unlabelled:
+        raise ValueError(
+            f"method {name!r} imitates on unlabelled samples, and there are none: set unlabelled, how many of them in "
+            "a step, and labels, so that some are left without one (--labels 80 --unlabelled 100), or on=all"
+        )
     check_shards(method, run)
     if needs.branches and run.branch_at is None:
         raise ValueError(f"method {name!r} needs branches of one trunk: set branch_at, e.g. stage3")
