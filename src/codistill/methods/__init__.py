@@ -239,8 +239,8 @@ class Imitation(Method):
         divergence = getattr(self, "divergence", None)
         if self.target.one_hot and divergence is not None and not divergence.one_hot:
             raise ValueError(
-                f"target=hard: {type(divergence).__name__} from one class alone is infinite; set divergence to kl, js "
-                "or renyi, or target to soft or sharpened:0.5"
+                f"target=hard: {type(divergence).__name__} from one class alone is infinite; set target to soft or "
+                "sharpened:0.5, or compare by another divergence (kl, js, renyi)"
             )
 
     def along(
