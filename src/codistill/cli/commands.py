@@ -181,7 +181,7 @@ class Report:
 
 @dataclass
 class List:
-    """List the methods, models, data sets, recipes, divergences, graphs, augmentations, shards, noise or schedules."""
+    """List methods, models, data sets, recipes, or what else a setting may name."""
 
     what: Positional[
         Literal[
@@ -190,6 +190,8 @@ class List:
             "data",
             "recipes",
             "divergences",
+            "targets",
+            "selections",
             "graphs",
             "augmentations",
             "shards",

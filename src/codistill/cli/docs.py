@@ -20,6 +20,8 @@ from codistill.study import Summary
 KINDS = {
     "divergences": "divergence=",
     "graphs": "graph=",
+    "targets": "target=",
+    "selections": "select=",
     "augmentations": "--augment",
     "shards": "--shards",
     "noise": "--noise",

@@ -15,6 +15,8 @@ from codistill.study import Study
 FOLDERS = {kind: f"codistill.{kind}" for kind in ("methods", "models", "data", "recipes", "schedules")} | {
     "divergences": "codistill.losses.divergences",
     "graphs": "codistill.graph",
+    "targets": "codistill.losses.targets",
+    "selections": "codistill.losses.selections",
     "augmentations": "codistill.data.augmentations",
     "shards": "codistill.data.shards",
     "noise": "codistill.data.noise",
