@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from codistill import study
-from codistill.metrics.interval import paired_interval
 from codistill.report.markdown import markdown
 from codistill.run import Run
+from codistill.statistics.interval import paired_interval
 from codistill.training.records import read_lines
 
 RESULTS = Path(__file__).parent / "results"

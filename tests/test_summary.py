@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codistill.metrics.interval import Gain
+from codistill.statistics.interval import Gain
 from codistill.study.results import Pairs
 from codistill.study.summary import Cost, Ensemble, Summary, SummaryRow
 from codistill.training.results import PairsResult

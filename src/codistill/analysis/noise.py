@@ -8,7 +8,7 @@ from torch import nn
 
 from codistill.analysis.loss import Batches, loss_and_accuracy, losses_at
 from codistill.analysis.weights import Weights, drawn, filter_norms, weights
-from codistill.metrics.interval import mean_sd
+from codistill.statistics.interval import mean_sd
 
 
 def grid(low: float, high: float, points: int = 9) -> tuple[float, ...]:

@@ -6,7 +6,6 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from codistill.analysis.judge import findings, merged
-from codistill.metrics.interval import mean_sd
 from codistill.report.analysis_tables import WATCH
 from codistill.report.measures import measure_of_results
 from codistill.report.numbers import count, decimal, listed, percent
@@ -15,6 +14,7 @@ from codistill.report.plots import learning_figure, ratio_figure
 from codistill.report.plots.terms import Line
 from codistill.report.results import pairs_of
 from codistill.run import Run
+from codistill.statistics.interval import mean_sd
 from codistill.study.results import Result, measured, values_of
 from codistill.study.summary import Summary
 from codistill.training.results import NetworkResult

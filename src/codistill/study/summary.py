@@ -9,8 +9,8 @@ from typing import Any
 from codistill import methods
 from codistill.jsonable import from_json, to_json
 from codistill.metrics import averaged
-from codistill.metrics.interval import Gain, mean_sd, paired_gain
 from codistill.spec import Spec
+from codistill.statistics.interval import Gain, mean_sd, paired_gain
 from codistill.study.entries import Entry, Study
 from codistill.study.results import Pairs, Result, measured, networks_of, row_of
 

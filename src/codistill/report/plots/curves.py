@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from codistill.metrics.interval import mean_sd
 from codistill.report.numbers import known
 from codistill.report.palette import Style
+from codistill.statistics.interval import mean_sd
 
 _MARKED = 12  # fewer points than this are marked
 

@@ -2,11 +2,11 @@
 
 import plotly.graph_objects as go
 
-from codistill.metrics.interval import Gain
 from codistill.report.comparison import baseline_label
 from codistill.report.numbers import interval, points
 from codistill.report.palette import Style, styles
 from codistill.report.plots.layout import AXIS, dress, error_bars, escaped, name_of
+from codistill.statistics.interval import Gain
 from codistill.study.summary import Summary
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from codistill.metrics.interval import mean_sd
 from codistill.report.measures import measure_of
 from codistill.report.numbers import count, known, percent
 from codistill.report.palette import styles
 from codistill.report.plots.layout import AXIS, PERCENT, dress, escaped
 from codistill.report.verdict import is_mutual
 from codistill.spec import Spec
+from codistill.statistics.interval import mean_sd
 from codistill.study.results import Result, measured, row_of, values_of
 from codistill.study.summary import Summary, SummaryRow
 

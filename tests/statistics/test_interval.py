@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from codistill.metrics.interval import mean_sd, paired_gain, paired_interval
+from codistill.statistics.interval import mean_sd, paired_gain, paired_interval
 
 numbers = st.lists(st.integers(-1000, 1000).map(lambda i: i / 997), min_size=2, max_size=12, unique=True)
 
