@@ -14,7 +14,9 @@ Execute = Literal["auto", "loop", "stack"]
 Precision = Literal["float32", "bfloat16", "float64"]
 UPDATES: tuple[str, ...] = get_args(Update)
 EXECUTES: tuple[str, ...] = get_args(Execute)
-LEAST = {"seed": None} | dict.fromkeys(("unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0)
+LEAST = {"seed": None} | dict.fromkeys(
+    ("retraining", "unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Run:
     """Drop an epoch's last batch if it is incomplete."""
     seed: int = 0
     """Seed of the split, the initial weights, the order of the examples and the augmentation."""
+    retraining: int = 0
+    """Number of a training on the same split, with other initial weights, order and augmentation. 0: the first."""
     execute: Execute = "auto"
     """How peers run: one by one (loop), like ones as one batched network (stack), or the faster of the two (auto)."""
     precision: Precision = "float32"
@@ -119,7 +123,8 @@ class Run:
     def name(self) -> str:
         """Method, update mode and seed, for people: ``dml:temperature=3/peers=2/seed=0``."""
         turns = "" if self.update == "together" else f"/update={self.update}"
-        return f"{self.method}/peers={self.peers}{turns}/seed={self.seed}"
+        again = f"/retraining={self.retraining}" if self.retraining else ""
+        return f"{self.method}/peers={self.peers}{turns}/seed={self.seed}{again}"
 
     def networks(self) -> tuple[Spec, ...]:
         """The spec of every peer's network."""

@@ -25,7 +25,7 @@ from codistill.spec import WrongKind
 from codistill.training import batches, initial_weights
 from codistill.training.fleet import Fleet, Member, Turn
 from codistill.training.requirements import check_needs, check_runs
-from codistill.training.slots import PeerSlot, seeds_of, shards_of, slots
+from codistill.training.slots import PeerSlot, seeds_of, shards_of, slots, training_seed
 from codistill.training.streams import Streams
 from codistill.training.teachers import networks_of, teacher_networks
 
@@ -117,7 +117,7 @@ def _network(slot: PeerSlot, dataset: DataSet, teachers: Folders, load: bool) ->
         return teacher_networks(teachers[str(plain)], run, dataset, str(plain))[0]
     classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
     return initial_weights.network(
-        plain, classes, shape, derive(run.seed, "init", slot.number), dataset.known, load=load
+        plain, classes, shape, derive(training_seed(run), "init", slot.number), dataset.known, load=load
     )
 
 
@@ -227,7 +227,7 @@ def _method(runs: Sequence[Run], dataset: DataSet, teachers: Folders, execute: s
 def _prepare(members: Sequence[Member], streams: Streams, device: torch.device) -> None:
     first = batches.draw(streams, members, (0, 0, 0))
     for member, batch in zip(members, first, strict=True):
-        with seeded(device, member.run.seed, "prepare", 0):  # whatever else is in the fleet
+        with seeded(device, training_seed(member.run), "prepare", 0):  # whatever else is in the fleet
             member.method.to(device)
             member.method.samples, member.method.epochs = streams.samples, member.run.epochs
             member.method.check_task(batch)

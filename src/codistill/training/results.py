@@ -28,6 +28,7 @@ class Origin:
         update: of the run.
         peers: how many networks the run has.
         seed: of the run.
+        retraining: of the run, where it is one.
         number: of the run, among those that were trained together.
         part: of the data, ``test`` or ``valid``.
         n: examples, or queries.
@@ -38,6 +39,7 @@ class Origin:
     update: str = "together"
     peers: int = 0
     seed: int
+    retraining: int | None = None
     number: int = 0
     part: str
     n: int
@@ -115,8 +117,16 @@ def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int
     lost = [peer for peer, output in enumerate(outputs) if output.isnan().any()]
     if lost:
         raise diverged(run, f"peer {lost[0]} predicts nan on the {part} part")
-    method, number = str(run.method), fleet.runs.index(run)
-    return Origin(method=method, update=run.update, peers=run.peers, seed=run.seed, number=number, part=part, n=n)
+    return Origin(
+        method=str(run.method),
+        update=run.update,
+        peers=run.peers,
+        seed=run.seed,
+        retraining=run.retraining or None,
+        number=fleet.runs.index(run),
+        part=part,
+        n=n,
+    )
 
 
 def rows_of(logits: Tensor, labels: Tensor, origin: Origin, task: str = "classes") -> list[NetworkResult | PairsResult]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from codistill.randomness import derive
 from codistill.run import Run
 
 
@@ -51,6 +52,11 @@ def seeds_of(runs: Iterable[Run]) -> list[int]:
     return sorted({run.seed for run in runs})
 
 
+def training_seed(run: Run) -> int:
+    """The seed of whatever a run draws but its split: initial weights, order, augmentation, dropout."""
+    return derive(run.seed, "retraining", run.retraining) if run.retraining else run.seed
+
+
 def shards_of(run: Run) -> int:
     """Into how many shards a seed's examples are dealt out; each seed and shard has batches, a *row*, of its own."""
     return run.peers if run.shards else 1
@@ -63,4 +69,4 @@ def _ordered(runs: Iterable[Run]) -> list[Run]:
     return [run for group in alike_but_for_seed.values() for run in group]
 
 
-__all__ = ["PeerSlot", "peers_by_run", "seeds_of", "shards_of", "slots"]
+__all__ = ["PeerSlot", "peers_by_run", "seeds_of", "shards_of", "slots", "training_seed"]

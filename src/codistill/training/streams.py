@@ -12,6 +12,7 @@ from codistill.data.loader import Loader
 from codistill.data.split import Parts, split
 from codistill.randomness import derive
 from codistill.run import Run
+from codistill.training.slots import training_seed
 
 Where = tuple[int, int, int]  # epoch, step, stream
 Drawn = tuple[Tensor, Tensor, Tensor]  # inputs, labels, sample numbers
@@ -31,9 +32,10 @@ class Streams:
         valid = int(run.valid) if run.valid >= 1 else run.valid
         self.parts: list[Parts] = [split(dataset, seed, labels=run.labels, valid=valid) for seed in self.seeds]
         self._build = partial(Loader, augment=build_augment(run.augment), mean=dataset.mean, std=dataset.std)
+        training_seeds = [training_seed(run.replace(seed=seed)) for seed in self.seeds]
         pieces = [
             (derive(seed, "shard", number) if number else seed, piece)  # an order of its own for each
-            for seed, p in zip(self.seeds, self.parts, strict=True)
+            for seed, p in zip(training_seeds, self.parts, strict=True)
             for number, piece in enumerate(deal_out(p.train, shards))
         ]
         readers = len(pieces) + (len(self.seeds) if run.unlabelled else 0)
@@ -41,7 +43,7 @@ class Streams:
             self._loader(piece.to(device).shared(readers), run.batch, seed, run.drop_last) for seed, piece in pieces
         ]
         self.steps = min(loader.steps for loader in self.loaders)
-        self.extra = self._unlabelled(run, device) if run.unlabelled else []
+        self.extra = self._unlabelled(run, device, training_seeds) if run.unlabelled else []
         self.samples = sum(max((len(row.examples) for row in kind), default=0) for kind in (self.loaders, self.extra))
 
     def _loader(self, examples: Examples, batch: int, seed: int, drop_last: bool) -> Loader:
@@ -52,7 +54,7 @@ class Streams:
             )
         return self._build(examples, batch=batch, seed=seed, drop_last=drop_last)
 
-    def _unlabelled(self, run: Run, device: torch.device) -> list[Loader]:
+    def _unlabelled(self, run: Run, device: torch.device, training_seeds: list[int]) -> list[Loader]:
         if len(self.parts[0].unlabelled) < run.unlabelled:
             raise ValueError(
                 f"unlabelled={run.unlabelled}: only {len(self.parts[0].unlabelled)} examples are left without a label; "
@@ -62,7 +64,9 @@ class Streams:
             raise ValueError(f"unlabelled={run.unlabelled} and shards=True do not go together: choose one")
         return [
             self._loader(examples.shared(2 * len(self.seeds)), run.unlabelled, derive(seed, "unlabelled"), True)
-            for seed, examples in zip(self.seeds, (parts.unlabelled.to(device) for parts in self.parts), strict=True)
+            for seed, examples in zip(
+                training_seeds, (parts.unlabelled.to(device) for parts in self.parts), strict=True
+            )
         ]
 
     def draw(self, where: Where, view: int = 0) -> Drawn:
