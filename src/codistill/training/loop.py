@@ -13,7 +13,7 @@ from codistill.run import Run
 from codistill.training.build import build_fleet
 from codistill.training.fleet import Fleet
 from codistill.training.records import Record
-from codistill.training.results import results
+from codistill.training.results import evaluate
 from codistill.training.state import Training
 
 
@@ -92,8 +92,9 @@ def _recorded(training: Training) -> Iterator[Record]:
 def _end(training: Training, part: str | None) -> Record:
     """The last record, with the results."""
     fleet = training.fleet
-    lines = [row.to_json() for row in results(fleet, part)] if part else []
-    return Record("end", training.step, fleet.total, lines=lines, facts={"passes": {**vars(fleet.cohort.passes)}})
+    rows, decisions = evaluate(fleet, part) if part else ([], {})
+    lines, facts = [row.to_json() for row in rows], {"passes": {**vars(fleet.cohort.passes)}}
+    return Record("end", training.step, fleet.total, lines=lines, facts=facts, decisions=decisions)
 
 
 def _give_back(fleet: Fleet, networks: Sequence[nn.Module]) -> None:

@@ -12,6 +12,7 @@ from codistill.metrics.decisions import class_logits
 from codistill.metrics.posterior import mean_posterior
 from codistill.metrics.retrieval import concatenated
 from codistill.run import Run
+from codistill.training.decisions import Decisions
 from codistill.training.evaluate import embeddings_of, predictions
 from codistill.training.fleet import Fleet
 from codistill.training.measure import Matrix, Values, measure_decisions, measure_pairs, measure_retrieval
@@ -100,7 +101,13 @@ def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
     Raises:
         Diverged: a network predicts nan.
     """
+    return evaluate(fleet, part)[0]
+
+
+def evaluate(fleet: Fleet, part: str) -> tuple[list[NetworkResult | PairsResult], dict[int, Decisions]]:
+    """As `results`, with what the networks of each run decide, by its number; nothing where embeddings are ranked."""
     rows: list[NetworkResult | PairsResult] = []
+    decisions: dict[int, Decisions] = {}
     test, task = fleet.dataset.retrieval, fleet.dataset.task
     if part == "test" and test is not None:
         for run, embeddings in embeddings_of(fleet):
@@ -108,8 +115,10 @@ def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
             rows += retrieval_rows(embeddings, test, origin)
     else:
         for run, logits, labels in predictions(fleet, part):
-            rows += rows_of(logits, labels, _origin(fleet, run, part, logits, len(labels)), task)
-    return rows
+            origin = _origin(fleet, run, part, logits, len(labels))
+            rows += rows_of(logits, labels, origin, task)
+            decisions[origin.number] = Decisions.of(logits, labels, task)
+    return rows, decisions
 
 
 def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int) -> Origin:
@@ -169,4 +178,4 @@ def _network_rows(single: list[Values], ensembles: list[Values], origin: Origin)
     ]
 
 
-__all__ = ["NetworkResult", "Origin", "PairsResult", "result_from_json", "results", "rows_of"]
+__all__ = ["NetworkResult", "Origin", "PairsResult", "evaluate", "result_from_json", "results", "rows_of"]
