@@ -16,11 +16,13 @@ class Gain:
         mean: over seeds.
         interval: its 95 % interval, Student's t over seeds; None for one seed.
         per_seed: the difference of each seed.
+        crossed: the interval for other test examples too, where it is known; see `crossed_interval`.
     """
 
     mean: float
     interval: tuple[float, float] | None
     per_seed: tuple[float, ...]
+    crossed: tuple[float, float] | None = None
 
 
 def mean_sd(values: Iterable[float]) -> tuple[float, float]:

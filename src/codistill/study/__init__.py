@@ -14,8 +14,10 @@ import torch
 
 from codistill.run import Run
 from codistill.study.costs import measure_costs
+from codistill.study.differences import Key
 from codistill.study.entries import Entry, Row, Study
 from codistill.study.summary import Summary, summary
+from codistill.training.decisions import Decisions, read_decisions
 from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines
 from codistill.training.requirements import OWN
@@ -39,8 +41,8 @@ def parts(study: Study, folder: Path) -> list[Part]:
     fleets: dict[tuple[object, ...], list[Run]] = {}
     for entry in study.entries:
         waits = bool(entry.waits)
-        for seed in study.seeds:
-            run = entry.run.replace(seed=seed)
+        for seed, again in study.trainings:
+            run = entry.run.replace(seed=seed, retraining=again)
             shared = tuple(str(v) for k, v in run.as_dict().items() if k not in OWN)
             key = (waits, shared) if study.stacked else (waits, run)
             fleets.setdefault(key, []).append(run)
@@ -77,7 +79,7 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
     teachers = _teacher_folders(study, todo)
     for number, part in enumerate(todo, start=1):
         methods = sorted({str(run.method) for run in part.runs})
-        for record in _trained(study, part, teachers[min(run.seed for run in part.runs)]):
+        for record in _trained(study, part, teachers[_first(part)]):
             if not about.exists():  # only now: invalid settings leave no folder behind
                 text = json.dumps({**study.as_dict(), "command": command, "versions": versions()}, indent=1) + "\n"
                 about.write_text(text, encoding="utf-8")
@@ -91,7 +93,12 @@ def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: s
             yield Record("timing", 0, 0)
         costs.write_text(json.dumps(measure_costs(study, teachers), indent=1) + "\n", encoding="utf-8")
     table = dataclasses.replace(
-        summary(study, list(map(result_from_json, rows)), json.loads(costs.read_text(encoding="utf-8"))),
+        summary(
+            study,
+            list(map(result_from_json, rows)),
+            json.loads(costs.read_text(encoding="utf-8")),
+            dict(_decisions(study, todo)),
+        ),
         settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
         command=command or json.loads(about.read_text(encoding="utf-8")).get("command", ""),
         versions=versions(),
@@ -113,19 +120,45 @@ def _trained(study: Study, part: Part, teachers: Mapping[str, Path]) -> Iterator
 
 def _results(study: Study, todo: Sequence[Part]) -> Iterator[Mapping[str, Any]]:
     """The rows of all parts, each with its entry."""
-    names = {entry.run: entry.name for entry in study.entries}
+    names = _names(study)
     for part in todo:
         runs = list(peers_by_run(part.runs))
         for row in read_lines(part.folder / "results.jsonl"):
-            yield {"entry": names[runs[row["number"]].replace(seed=study.base.seed)], **row}
+            yield {"entry": names[_like(runs[row["number"]])], **row}
 
 
-def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, dict[str, Path]]:
-    """For each seed, the folders of the networks trained alone, by the names of teachers."""
+def _decisions(study: Study, todo: Sequence[Part]) -> Iterator[tuple[Key, Decisions]]:
+    """The decisions of all parts, each by its entry, its seed and the number of its training."""
+    names = _names(study)
+    for part in todo:
+        runs = list(peers_by_run(part.runs))
+        for number, decisions in read_decisions(part.folder).items():
+            yield (names[_like(runs[number])], runs[number].seed, runs[number].retraining), decisions
+
+
+def _like(run: Run) -> Run:
+    """What all trainings of an entry have in common."""
+    return run.replace(seed=0, retraining=0)
+
+
+def _names(study: Study) -> dict[Run, str]:
+    return {_like(entry.run): entry.name for entry in study.entries}
+
+
+def _first(part: Part) -> tuple[int, int]:
+    """The seed and the number of a part's first training."""
+    return min((run.seed, run.retraining) for run in part.runs)
+
+
+def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[tuple[int, int], dict[str, Path]]:
+    """For each training, the folders of the networks trained alone in it, by the names of teachers."""
     folders = {run: part.folder for part in todo for run in part.runs}
     names = {name for entry in study.entries for name in entry.waits}
     return {
-        seed: {str(name): folders[study.alone(name).run.replace(seed=seed)] for name in names} for seed in study.seeds
+        (seed, again): {
+            str(name): folders[study.alone(name).run.replace(seed=seed, retraining=again)] for name in names
+        }
+        for seed, again in study.trainings
     }
 
 
@@ -137,15 +170,15 @@ def teachers_of(folder: Path) -> dict[str, Path]:
     study = load(home)
     todo = parts(study, home)
     part = next((part for part in todo if part.folder.name == folder.name), None)
-    return {} if part is None else _teacher_folders(study, todo)[min(run.seed for run in part.runs)]
+    return {} if part is None else _teacher_folders(study, todo)[_first(part)]
 
 
 def log_of(study: Study, folder: Path) -> list[Mapping[str, Any]]:
     """All epochs' lines, each with the name of its entry as its method."""
-    names = {entry.run.replace(seed=0): entry.name for entry in study.entries}
+    names = _names(study)
     lines: list[Mapping[str, Any]] = []
     for part in parts(study, folder):
-        entries = {run.name: names[run.replace(seed=0)] for run in part.runs}
+        entries = {run.name: names[_like(run)] for run in part.runs}
         found = read_lines(part.folder / "log.jsonl")
         lines += [{**line, "method": entries[line["run"]]} for line in found if line["kind"] == "epoch"]
     return lines

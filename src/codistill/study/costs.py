@@ -17,7 +17,7 @@ TIMED_NETWORKS = 20
 TIMED_ROUNDS = 15
 
 
-def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> dict[str, dict[str, float]]:
+def measure_costs(study: Study, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> dict[str, dict[str, float]]:
     """Passes and seconds of each entry by itself, per network and step: ``{entry: {...}}``.
 
     Every entry steps a fleet of about the same number of networks, in turns with the others. Passes are counted;
@@ -50,8 +50,8 @@ def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> d
     return costs
 
 
-def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[int, Mapping[str, Path]]) -> Fleet:
+def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> Fleet:
     many = study.stacked and not study.quick
     seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if many else study.seeds[:1]
-    known = teachers[seeds[0]] if entry.waits else {}
+    known = teachers[seeds[0], 0] if entry.waits else {}
     return build_fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=known)
