@@ -57,6 +57,18 @@ def paired_interval(differences: Iterable[float], level: float = 0.95) -> tuple[
     return mean, mean - reach, mean + reach
 
 
+def paired_p(differences: Sequence[float]) -> float:
+    """The two-sided p-value of differences, one per seed: below 0.05 where their 95 % interval leaves out zero.
+
+    NaN for one seed, and where all seeds differ by the same.
+    """
+    from scipy import special
+
+    mean, sd = mean_sd(differences)
+    n = len(differences)
+    return 2 * float(special.stdtr(n - 1, -abs(mean) * math.sqrt(n) / sd)) if n > 1 and sd > 0 else math.nan
+
+
 def paired_gain(seeds: Iterable[Sequence[tuple[float, float]]]) -> Gain:
     """The gain of networks over their baselines: averaged within each seed, then over seeds.
 
@@ -73,4 +85,4 @@ def paired_gain(seeds: Iterable[Sequence[tuple[float, float]]]) -> Gain:
     return Gain(mean, None if len(differences) == 1 else (low, high), tuple(differences))
 
 
-__all__ = ["Gain", "mean_sd", "paired_gain", "paired_interval"]
+__all__ = ["Gain", "mean_sd", "paired_gain", "paired_interval", "paired_p"]
