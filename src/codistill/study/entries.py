@@ -1,7 +1,7 @@
 """What is compared: a study and its entries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -49,7 +49,7 @@ class Study:
     published: tuple[str, ...] = ()
     quick: bool = False
     retrainings: int = 1
-    spread: float | None = None
+    spread: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(dict.fromkeys(map(row_of, self.rows))))
