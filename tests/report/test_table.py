@@ -72,14 +72,17 @@ def test_html_holds_the_numbers_of_the_summary(summary, html_table):
         "ensemble_mean": 0.948,
         "ensemble_alone_mean": 0.945,
         "ece_mean": 0.02,
+        "nll_mean": 0.084,
     }
     rows = cells(html_table(summary))
     assert rows["DML, 4 networks"] == [
         "4|(40)",
         "94.10|± 0.60",
         "+0.58  n=10|[+0.33, +0.83]",
+        "<0.0001|(<0.0001)",
         "94.80|(94.50)",
         "2.00",
+        "0.084",
         "4.0/4.0|(1.0/1.0)",
         "4.31|(1.08)",
         "Gain: the whole interval lies above zero.",
@@ -148,7 +151,7 @@ def test_what_a_row_does_not_have_is_a_dash(summary, html_table):
         row |= dict.fromkeys(none)
         del row["ece_mean"], row["cost"]["seconds"], row["cost"]["seconds_per_network"]
     row = cells(html_table(summary))["DML, 2 networks"]
-    assert [row[i] for i in (2, 3, 4, 6)] == ["–"] * 4
+    assert [row[i] for i in (2, 3, 4, 7)] == ["–"] * 4
     assert row[-1] == "No verdict: not compared with the baseline."
 
 

@@ -36,8 +36,8 @@ def _table(heads: list[str], rows: Sequence[list[str]], last: str) -> list[str]:
 
 
 def _head(column: Column) -> str:
-    return f"{column.title} {column.detail}".strip()
+    return f"{column.title} {column.detail}".replace("\n", " ").strip()
 
 
 def _cell(cell: Cell) -> str:
-    return f"{cell.main} {cell.detail}".strip()
+    return f"{cell.main} {cell.detail}".replace("\n", " ").strip()
