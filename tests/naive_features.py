@@ -69,8 +69,8 @@ def rkd_angle(students, sources):
 
     def cosines(values, i):
         lines = [(other - values[i]).reshape(-1) for other in values]
-        lines = torch.stack([line / norm(line) if norm(line) > 0.0 else line for line in lines])
-        return lines @ lines.T
+        directions = torch.stack([line / norm(line) if norm(line) > 0.0 else line for line in lines])
+        return directions @ directions.T
 
     count = len(students)
     return sum(smooth_l1(cosines(students, i), cosines(sources, i)).sum() for i in range(count)) / count**3

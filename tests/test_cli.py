@@ -14,6 +14,7 @@ import torch
 
 from codistill import cli, discovery
 from codistill.checkpoint import latest
+from codistill.cli.commands import COMMANDS
 from codistill.run import Run
 from codistill.training.records import read_lines
 
@@ -88,7 +89,7 @@ def test_help_explains_every_setting_and_shows_what_it_may_be(capsys):
     assert "Settings of the run. What is not given is the recipe's." in text
 
 
-def test_help_shows_a_recipe_s_settings_as_defaults(capsys):
+def test_help_shows_a_recipes_settings_as_defaults(capsys):
     assert re.search(
         r"--learning-rate FLOAT .*\(default: 0.4\)", " ".join(help_of(capsys, "train", "--recipe=digits").split())
     )
@@ -102,7 +103,7 @@ def test_a_traceback_is_shown_where_it_is_asked_for(error, monkeypatch):
     def command(*_):
         raise error
 
-    monkeypatch.setattr(cli.COMMANDS["list"], "__call__", command)
+    monkeypatch.setattr(COMMANDS["list"], "__call__", command)
     assert refusal("list", "models") == str(error)
     monkeypatch.setenv("CODISTILL_DEBUG", "1")
     with pytest.raises(type(error), match=str(error)):
@@ -164,14 +165,14 @@ def test_every_setting_has_a_flag_that_arrives(field, said):
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(Run), ids=lambda field: field.name)
-def test_every_setting_overrides_the_recipe_s(field, said):
+def test_every_setting_overrides_the_recipes(field, said):
     words, value = changed(field)
     base = json.loads(said("show", "--recipe", "digits"))
     assert base["labels"] == 300
     assert json.loads(said("show", "--recipe", "digits", *words)) == {**base, field.name: value}
 
 
-def test_a_setting_at_its_default_overrides_the_recipe_s_too(said):
+def test_a_setting_at_its_default_overrides_the_recipes_too(said):
     assert json.loads(said("show", "--recipe", "digits", "--epochs=40", "--labels", "none"))["epochs"] == 40
     assert json.loads(said("show", "--recipe", "digits", "--labels", "none"))["labels"] is None
     assert json.loads(said("show", "--recipe", "digits", "--labels=none"))["labels"] is None
@@ -236,7 +237,7 @@ def test_what_the_command_line_cannot_be_is_said_in_a_box(words, answer, capsys)
     assert answer in " ".join(re.sub(r"[│╭╮╰╯─]", " ", capsys.readouterr().err).split())
 
 
-def test_a_mistake_s_exit_code_and_words_as_the_shell_sees_them():
+def test_a_mistakes_exit_code_and_words_as_the_shell_sees_them():
     done = process("train", "--method", "dlm")
     out, err = done.communicate(timeout=60)
     assert (done.returncode, out) == (1, "")
@@ -261,7 +262,7 @@ def test_training_leaves_a_folder_with_results_and_report(said, tmp_path):
     assert "runs/first/report.html" in text
 
 
-def test_a_run_s_folder_is_named_by_what_it_is(said, tmp_path):
+def test_a_runs_folder_is_named_by_what_it_is(said, tmp_path):
     said("train", *QUICK, "--method", "dml:temperature=2", "--seed", "3", "--runs", "here")
     assert [p.name for p in (tmp_path / "here").iterdir()] == ["digits-dml-temperature=2-peers=2-seed=3"]
 
@@ -300,7 +301,7 @@ def test_evaluating_on_a_part_that_is_empty_says_what_to_do(said):
     assert "part='valid' is empty: choose part=test, or set valid" in refusal("evaluate", "runs/first")
 
 
-def test_a_report_is_written_anew(said, tmp_path):
+def test_a_report_is_written_again(said, tmp_path):
     said("train", *QUICK, "--name", "first")
     report = tmp_path / "runs/first/report.html"
     report.unlink()
@@ -369,7 +370,7 @@ def test_figures_of_others_stand_beside_the_data_that_they_are_of(asked):
     ]
 
 
-def test_settings_that_are_not_the_recipe_s_are_said_below_the_table(asked):
+def test_settings_that_are_not_the_recipes_are_said_below_the_table(asked):
     cli.main(["compare", "--epochs", "3", "--augment", "crop:pad=1", "flip", "--device", "cpu", "--labels", "300"])
     cli.main(["compare", "--data-root", "elsewhere"])
     (changed, _), (same, _) = asked
@@ -399,7 +400,7 @@ def test_a_comparison_that_is_there_is_refused_or_gone_on_with(compared, monkeyp
     assert (compared / "results.jsonl").read_text() == before
 
 
-def test_a_comparison_s_report_is_written_anew(compared, capsys):
+def test_a_comparisons_report_is_written_again(compared, capsys):
     (compared / "report.html").unlink()
     cli.main(["report", str(compared)])
     assert (compared / "report.html").exists()
@@ -430,27 +431,21 @@ def interrupted(words, line):
     return out + rest, running.returncode
 
 
-LONG = [
-    *SMALL,
-    "--epochs",
-    "100",
-    "--learning-rate",
-    "0.01",
-]
+LONG = [*SMALL, "--epochs", "60", "--learning-rate", "0.01"]
 
 
 def test_ctrl_c_while_training_leaves_what_resuming_finishes(said, tmp_path):
-    text, code = interrupted(["train", *LONG, "--name", "broken"], r"step \d+ of 300")
+    text, code = interrupted(["train", *LONG, "--name", "broken"], r"step \d+ of 180")
     assert code == 130
     assert re.search(
-        r"Stopped after step \d+ of 300. Nothing is lost. Resume with:\n  codistill resume runs/broken", text
+        r"Stopped after step \d+ of 180. Nothing is lost. Resume with:\n  codistill resume runs/broken", text
     )
     stopped = int(latest(tmp_path / "runs/broken").name.removeprefix("step-"))
-    assert 60 <= stopped < 300
-    unfinished = f"Not finished: step {stopped} of 300. Resume with:\n  codistill resume runs/broken"
+    assert 36 <= stopped < 180
+    unfinished = f"Not finished: step {stopped} of 180. Resume with:\n  codistill resume runs/broken"
     for words in (["evaluate", "runs/broken", "--part", "test"], ["report", "runs/broken"]):
         assert unfinished in said(*words)
-    assert f"resuming from step {stopped} of 300" in said("resume", "runs/broken")
+    assert f"resuming from step {stopped} of 180" in said("resume", "runs/broken")
     assert "Not finished" not in said("evaluate", "runs/broken", "--part", "test")
     said("train", *LONG, "--name", "whole")
     results = [(tmp_path / "runs" / name / "results.jsonl").read_text() for name in ("broken", "whole")]
@@ -478,7 +473,7 @@ def test_a_warning_is_one_line_without_the_place_in_the_code(monkeypatch, capsys
     def command(self, *rest):
         warnings.warn("two rows are left out:\n  b.csv line 3", stacklevel=1)
 
-    monkeypatch.setattr(cli.COMMANDS["list"], "__call__", command)
+    monkeypatch.setattr(COMMANDS["list"], "__call__", command)
     cli.main(["list", "models"])
     assert capsys.readouterr().err == "codistill: warning: two rows are left out: b.csv line 3\n"
     assert warnings.showwarning is before

@@ -40,7 +40,7 @@ def compared(tmp_path_factory):
     return folder / "runs" / "digits"
 
 
-def test_an_analysis_is_written_into_the_comparison_s_folder(compared, said):
+def test_an_analysis_is_written_into_the_comparisons_folder(compared, said):
     before = {p.name for p in compared.iterdir()}
     text = said("analyze", str(compared), *LEAN)
     assert {p.name for p in compared.iterdir()} == before | {"analysis.json", "analysis.html"}
@@ -84,7 +84,7 @@ def test_several_runs_go_to_a_folder_of_their_own(said, tmp_path):
     ("words", "answer"),
     [
         ("analyze nowhere", "nowhere is not the folder of a run: nowhere/runs.json is missing"),
-        ("analyze nowhere --draws 1", "draws=1: give at least 2"),
+        ("analyze nowhere --draws 1", "draws=1: give a whole number of at least 2"),
     ],
 )
 def test_mistakes_get_one_line_and_leave_nothing_behind(words, answer, tmp_path):

@@ -26,14 +26,14 @@ def test_an_example_is_short_and_is_run_here(path):
     assert f'"{path.name}"' in Path(__file__).read_text(encoding="utf-8")
 
 
-def test_a_loop_of_one_s_own():
+def test_a_loop_of_your_own():
     found = accuracies(printed("plain_loop.py", "6"))
     assert len(found) == 3
     assert min(found) > 75.0
     assert "codistill.training.loop" not in (EXAMPLES / "plain_loop.py").read_text(encoding="utf-8")
 
 
-def test_one_s_own_data_and_going_on_with_it(tmp_path):
+def test_your_own_data_and_going_on_with_it(tmp_path):
     text = printed("own_data.py", str(tmp_path / "bars"), "12")
     assert len(re.findall(r"^epoch \d+: ", text, re.M)) == 12
     assert len(accuracies(text)) == 5

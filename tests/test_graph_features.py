@@ -42,7 +42,7 @@ def test_the_sum_is_over_edges(kind):
 
 
 @pytest.mark.parametrize("listed", [False, True])
-def test_a_loss_with_something_of_its_own_for_every_edge_is_told_which(listed):
+def test_a_loss_with_something_of_its_own_for_every_edge_gets_the_edges(listed):
     students, sources = drawn(3, 4, 5), drawn(3, 4, 5, seed=1)
     factors = drawn(4, seed=2)
     seen = []

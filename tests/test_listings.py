@@ -22,7 +22,7 @@ class Listed(Method):
 
 
 @pytest.mark.parametrize("kind", [Listed, DML])
-def test_a_loop_of_one_s_own_learns(kind):
+def test_a_loop_of_your_own_learns(kind):
     torch.manual_seed(0)
     net_a, net_b = nn.Linear(4, 3), nn.Linear(4, 3)
     loader = [(torch.randn(8, 4), torch.randint(0, 3, (8,)))] * 20

@@ -197,7 +197,7 @@ def badnet(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("badnet")
 @pytest.mark.parametrize("execute", ["auto", "loop", "stack"])
 @pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
-def test_a_bug_in_a_network_of_one_s_own(execute, precision, digits):
+def test_a_bug_in_a_network_of_your_own(execute, precision, digits):
     words = r"^peer 1 \(badnet:Raises\) fails on inputs \[2, 1, 8, 8\]: RuntimeError: mat1 .*, in badnet.py, line 12$"
     run = RUN.replace(execute=execute, precision=precision, models=("cnn", "badnet:Raises"))
     with pytest.raises(ValueError, match=words) as error:
@@ -208,7 +208,7 @@ def test_a_bug_in_a_network_of_one_s_own(execute, precision, digits):
 
 
 @pytest.mark.usefixtures("badnet")
-def test_a_bug_in_a_network_of_one_s_own_on_the_command_line(tmp_path, monkeypatch):
+def test_a_bug_in_a_network_of_your_own_on_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"^codistill: error: peer 0 \(badnet:Raises\) fails .*line 12$"):
         cli.main(["train", "--models", "badnet:Raises"])
@@ -247,7 +247,7 @@ def test_copies_of_one_network_have_nothing_to_teach_each_other(digits):
         start(RUN.replace(method="alone"), dataset=digits, networks=[one, copy.deepcopy(one)])
 
 
-def test_copies_in_a_loop_of_one_s_own():
+def test_copies_in_a_loop_of_your_own():
     one = net()
     method, batch = DML(), Batch(torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 3]))
     with pytest.warns(IdenticalPeers, match="not by a deep copy"):
@@ -335,7 +335,7 @@ def test_a_student_without_a_teacher(digits):
         ({"epoch": 3}, "no setting of a run is called 'epoch': did you mean 'epochs'"),
     ],
 )
-def test_a_setting_that_cannot_be(settings, words):
+def test_an_invalid_setting(settings, words):
     with pytest.raises(ValueError, match=words):
         RUN.replace(**settings)
 

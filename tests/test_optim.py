@@ -64,7 +64,7 @@ def test_schedules_have_the_values_computed_by_hand(spec, progress, value):
     assert optim.schedule(spec)(progress) == pytest.approx(value, abs=1e-12)
 
 
-def test_warm_up_rises_linearly_to_the_schedule_s_own_value():
+def test_warm_up_rises_linearly_to_the_schedules_own_value():
     factor = optim.schedule("cosine", warmup=0.2)
     assert factor(0.0) == 0.0
     assert factor(0.1) == pytest.approx(0.5 * 0.5 * (1 + cos(0.1 * pi)))
@@ -86,7 +86,7 @@ def test_warm_up_rises_linearly_to_the_schedule_s_own_value():
         ("cosine", -0.1, "warmup=-0.1"),
     ],
 )
-def test_schedules_that_cannot_be_are_refused(spec, warmup, said):
+def test_invalid_schedules_are_refused(spec, warmup, said):
     with pytest.raises(ValueError, match=said):
         optim.schedule(spec, warmup)
 
@@ -130,7 +130,7 @@ def parameters_of(cohort):
 
 @pytest.mark.parametrize("execute", EXECUTORS)
 @pytest.mark.parametrize(("name", "settings"), SETTINGS)
-def test_a_cohort_s_steps_are_each_network_s_own(name, settings, execute):
+def test_a_cohorts_steps_are_each_networks_own(name, settings, execute):
     nets = small_nets.several("clc")
     cohort = Cohort(copy.deepcopy(nets), execute=execute)
     optimizer = optim.build(cohort.parameters(), name, learning_rate=0.05, **settings)
@@ -199,7 +199,7 @@ def with_gradients(kinds, execute):
 @pytest.mark.parametrize("limit", [1e-3, 0.3, 1e6])
 @pytest.mark.parametrize("execute", EXECUTORS)
 @pytest.mark.parametrize("kinds", ["cccc", "clcl", "c"])
-def test_clipping_is_torch_s_of_each_network_alone(kinds, execute, limit):
+def test_clipping_is_that_of_torch_of_each_network_alone(kinds, execute, limit):
     cohort, nets = with_gradients(kinds, execute)
     leaves = parameters_of(cohort)
     norms = optim.clip(leaves, len(cohort), limit)

@@ -76,7 +76,7 @@ def test_a_table_is_what_its_results_print(name):
 
 
 @pytest.mark.parametrize("name", KEPT)
-def test_what_is_kept_of_a_comparison_has_its_command_and_no_machine_s_folder(name):
+def test_what_is_kept_of_a_comparison_has_its_command_and_no_machines_folder(name):
     text = (ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")
     kept = json.loads(text)
     assert kept["command"].startswith("codistill compare")

@@ -146,7 +146,7 @@ def test_its_name_says_what_tells_runs_apart():
     assert Run(update="in_turn").name == "dml/peers=2/update=in_turn/seed=0"
 
 
-def test_every_peer_s_network():
+def test_every_peers_network():
     assert Run(models=("cnn",), peers=3).networks() == (Spec("cnn"),) * 3
     assert Run(models=("cnn", "mlp")).networks() == (Spec("cnn"), Spec("mlp"))
 
@@ -192,7 +192,7 @@ def test_runs_that_were_written_as_text_open_and_are_written_as_the_same_text(tm
     assert Run.from_dict(old) == run
 
 
-def test_the_order_of_a_spec_s_options_makes_no_other_run():
+def test_the_order_of_a_specs_options_makes_no_other_run():
     one, other = Run(method="dml:weight=2,temperature=3"), Run(method="dml:temperature=3,weight=2")
     assert one == other
     assert hash(one) == hash(other)

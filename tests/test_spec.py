@@ -148,7 +148,7 @@ def own_module(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("own_module")
-def test_the_user_s_own_is_found_by_module_and_name():
+def test_your_own_is_found_by_module_and_name():
     found, rest = discovery.find("codistill.methods", Spec.parse("own_methods:Mine,7,label_smoothing=0.1"))
     assert found.__name__ == "Mine"
     assert rest == (7,)
@@ -156,7 +156,7 @@ def test_the_user_s_own_is_found_by_module_and_name():
 
 
 @pytest.mark.usefixtures("own_module")
-def test_what_is_wrong_with_the_user_s_own_is_said():
+def test_what_is_wrong_with_your_own_is_said():
     with pytest.raises(UnknownName, match="no method in module own_methods is called 'Mien': did you mean 'Mine'"):
         methods.get("own_methods:Mien")
     missing = "'own_method', and there is no module 'own_method' in this folder or on the path either"
@@ -191,8 +191,8 @@ def test_what_is_neither_a_name_nor_a_module_is_said_to_be_neither(package, spec
 
 @pytest.mark.parametrize("word", ["none", "true", "false", "inf", "nan"])
 @pytest.mark.usefixtures("own_module")
-def test_a_function_of_one_s_own_may_be_called_like_a_value(word, monkeypatch):
-    import own_methods
+def test_a_function_of_your_own_may_be_called_like_a_value(word, monkeypatch):
+    own_methods = import_module("own_methods")
 
     monkeypatch.setattr(own_methods, word, word.upper(), raising=False)
     assert discovery.find("codistill.data", Spec.parse(f"own_methods:{word},none")) == (word.upper(), (None,))

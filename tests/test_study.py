@@ -65,7 +65,7 @@ def strictly(path):
         ("dml:qqqq=2", "is called 'qqqq': there are: divergence, graph, "),
     ],
 )
-def test_a_misspelt_option_gets_the_nearest_of_the_method_s_and_the_run_s(spec, said):
+def test_a_misspelt_option_gets_the_nearest_of_the_methods_and_the_runs(spec, said):
     with pytest.raises(UnknownName, match=said):
         dataclasses.replace(STUDY, rows=(spec,))
 
@@ -244,7 +244,7 @@ def test_one_run_after_the_other_gives_the_same_results(tmp_path):
     assert len(rows("single")) == 6 * 3
 
 
-def test_settings_of_a_method_s_own_are_in_its_name_and_kept_apart(tmp_path):
+def test_settings_of_a_methods_own_are_in_its_name_and_kept_apart(tmp_path):
     two = Study(
         "s", BASE.replace(epochs=1, learning_rate=0.1), ("dml:learning_rate=0.01", "dml:learning_rate=0.2"), (0,)
     )
@@ -263,41 +263,42 @@ def test_settings_of_a_method_s_own_are_in_its_name_and_kept_apart(tmp_path):
 # Breaking off and going on ------------------------------------------------------------------------------------------
 
 
-def broken_off(folder, part, step):
-    """Leave the loop in a part after a step, or between two parts."""
-    records = compare(STUDY, folder)
+BREAKS = (  # a part, and the kind and step of its record after which the loop is left
+    (1, ("start", 0)),
+    (1, ("step", 7)),
+    (1, ("end", 12)),
+    (2, ("step", 3)),
+    (3, ("step", 5)),
+    (3, ("end", 12)),
+)
+
+
+def broken_off(records, part, kind_and_step):
+    """Leave the loop at a record of a part; the parts that were started."""
+    started = []
     for record in records:
-        if record.facts.get("part") == part and (record.kind, record.step) == step:
+        if record.kind == "start":
+            started.append(record.facts["part"])
+        if record.facts.get("part") == part and (record.kind, record.step) == kind_and_step:
             records.close()
-            return
+            return started
     raise AssertionError("it was over before")
 
 
-@pytest.mark.parametrize(
-    ("part", "step"),
-    [(1, ("start", 0)), (1, ("step", 7)), (1, ("end", 12)), (2, ("step", 3)), (3, ("step", 5)), (3, ("end", 12))],
-    ids=["at the start", "in the first part", "between parts", "in the second", "in the last", "at the end"],
-)
-def test_a_study_that_was_broken_off_ends_as_an_unbroken_one(part, step, tmp_path, finished):
+def test_a_study_that_is_broken_off_again_and_again_ends_as_an_unbroken_one(tmp_path, finished):
     folder = tmp_path / "broken"
-    broken_off(folder, part, step)
-    assert not (folder / "summary.json").exists()
-    assert load(folder) == STUDY
-    again = list(compare(load(folder), folder, go_on=True))
-    assert (folder / "results.jsonl").read_text() == (finished[0] / "results.jsonl").read_text()
-    starts = [r.facts["part"] for r in again if r.kind == "start"]
-    assert starts == list(range(part + (step[0] == "end"), 4))
-
-
-def test_the_timing_can_be_broken_off_too(tmp_path, finished):
-    records = compare(STUDY, tmp_path / "broken")
+    records, first = compare(STUDY, folder), 1
+    for part, place in BREAKS:
+        assert broken_off(records, part, place) == list(range(first, part + 1))
+        assert not (folder / "summary.json").exists()
+        assert load(folder) == STUDY
+        records, first = compare(load(folder), folder, go_on=True), part + (place[0] == "end")
     for record in records:
-        if record.kind == "timing":
-            records.close()
-            break
-    again = list(compare(STUDY, tmp_path / "broken", go_on=True))
-    assert [r.kind for r in again] == ["timing", "summary"]
-    rows, expected = (strictly(f / "summary.json")["rows"] for f in (tmp_path / "broken", finished[0]))
+        assert record.kind == "timing"
+        records.close()  # the timing can be broken off too
+    assert [r.kind for r in compare(STUDY, folder, go_on=True)] == ["timing", "summary"]
+    assert (folder / "results.jsonl").read_text() == (finished[0] / "results.jsonl").read_text()
+    rows, expected = (strictly(f / "summary.json")["rows"] for f in (folder, finished[0]))
     assert [r["gain_mean"] for r in rows] == [r["gain_mean"] for r in expected]
 
 
@@ -332,7 +333,7 @@ def test_a_study_comes_back_from_its_json():
     assert Study.from_dict(json.loads(json.dumps(other.as_dict()))) == other
 
 
-def test_what_is_no_study_s_folder_is_said(tmp_path):
+def test_what_is_no_studys_folder_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="is not the folder of a comparison"):
         load(tmp_path)
 

@@ -83,7 +83,7 @@ def test_a_kind_that_is_only_in_the_second_place_is_trained_alone_in_both():
 
 def test_what_waits_for_whom():
     waits = {entry.name: tuple(map(str, entry.waits)) for entry in STUDY.entries}
-    assert {name: told for name, told in waits.items() if told} == {BEGUN: (LARGE,), TAUGHT: (MIDDLE,)}
+    assert {name: others for name, others in waits.items() if others} == {BEGUN: (LARGE,), TAUGHT: (MIDDLE,)}
 
 
 def test_rows_of_unlike_networks_are_one_for_each_kind():
@@ -163,7 +163,7 @@ def test_the_summary_of_a_real_study_is_what_its_raw_lines_come_to(finished):
     _check(found(finished), lines)
 
 
-def test_what_one_has_to_pay_has_the_teacher_s_training_in_it(finished):
+def test_what_one_has_to_pay_has_the_teachers_training_in_it(finished):
     costs = json.loads((finished / "costs.json").read_text(encoding="utf-8"))
     rows = found(finished)
     for name, net in ((TAUGHT, MIDDLE), (f"{BEGUN} [{SMALL}]", LARGE)):
@@ -212,7 +212,7 @@ def test_who_starts_trained_starts_as_the_one_trained_alone_of_its_seed(finished
 
 
 @pytest.mark.parametrize("seed", STUDY.seeds)
-def test_a_teacher_is_the_average_of_the_one_trained_alone_of_the_student_s_seed(finished, seed):
+def test_a_teacher_is_the_average_of_the_one_trained_alone_of_the_students_seed(finished, seed):
     _, run = part_of(finished, TAUGHT, seed)
     fleet = build_fleet([run], teachers={MIDDLE: part_of(finished, BASELINES[MIDDLE], seed)[0]})
     (teacher,) = (m for m in fleet.members[0].method.modules() if isinstance(m, Cohort))

@@ -58,12 +58,13 @@ def token_ids(count, seed=0, least=3):
 
 def texts(count=24):
     """A data set of token ids in memory."""
-    parts = [Examples(x, x[:, 0] % 3) for x in (token_ids(count, 1), token_ids(count, 2))]
-    return DataSet(*parts, 3, "classes", (), (), (), text=Text(TOKENS, "{}"))
+    train, test = (Examples(x, x[:, 0] % 3) for x in (token_ids(count, 1), token_ids(count, 2)))
+    return DataSet(train, test, 3, "classes", (), (), (), text=Text(TOKENS, "{}"))
 
 
 def pictures(count=24, classes=3):
     """A data set of images in memory."""
     draw = torch.Generator().manual_seed(0)
-    parts = [Examples(torch.rand(count, 1, 8, 8, generator=draw), torch.arange(count) % classes) for _ in range(2)]
-    return DataSet(*parts, classes, "classes", (0.5,), (0.3,), ())
+    y = torch.arange(count) % classes
+    train, test = (Examples(torch.rand(count, 1, 8, 8, generator=draw), y) for _ in range(2))
+    return DataSet(train, test, classes, "classes", (0.5,), (0.3,), ())

@@ -104,7 +104,8 @@ def test_runs_of_their_own_are_paired_with_the_one_trained_alone(runs):
     said = []
     lean = Settings(examples=10, draws=2, probes=2, skip=("hessian", "surface", "path"))
     got = analyze([runs / "dml", runs / "alone"], lean, say=said.append).to_json()
-    assert [row["method"] for row in got["rows"]] == ["alone/peers=2", "dml/peers=2"]
+    names = [row["method"] for row in got["rows"]]  # type: ignore[attr-defined]
+    assert names == ["alone/peers=2", "dml/peers=2"]
     assert got["rows"][1]["measures"]["noise"]["difference"] is not None
     assert said == [f"{runs / 'dml'}: 1 run", f"{runs / 'alone'}: 1 run"]
     only = analyze([runs / "dml"], lean).to_json()
@@ -116,7 +117,8 @@ def test_runs_of_one_name_and_other_settings_are_told_apart_by_their_folders(run
     list(logged(train(other, tmp_path / "fast"), tmp_path / "fast"))
     lean = Settings(examples=10, skip=("noise", "sharpness", "hessian", "surface", "path"))
     got = analyze([runs / "dml", tmp_path / "fast"], lean).to_json()
-    assert [row["method"] for row in got["rows"]] == ["dml/peers=2 (dml)", "dml/peers=2 (fast)"]
+    names = [row["method"] for row in got["rows"]]  # type: ignore[attr-defined]
+    assert names == ["dml/peers=2 (dml)", "dml/peers=2 (fast)"]
 
 
 def test_folders_that_do_not_fit_together_are_refused(comparison, runs, tmp_path):
@@ -148,11 +150,11 @@ def test_a_comparison_that_is_not_finished_and_a_run_without_a_checkpoint_are_re
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"examples": 0}, "examples=0: give at least 1"),
-        ({"draws": 1}, "draws=1: give at least 2"),
-        ({"probes": 1}, "probes=1: give at least 2"),
-        ({"networks": 0}, "networks=0: give at least 1"),
-        ({"rho": 0.0}, "rho=0: give a length above 0"),
+        ({"examples": 0}, "examples=0: give a whole number of at least 1"),
+        ({"draws": 1}, "draws=1: give a whole number of at least 2"),
+        ({"probes": 1}, "probes=1: give a whole number of at least 2"),
+        ({"networks": 0}, "networks=0: give a whole number of at least 1"),
+        ({"rho": 0.0}, "rho=0.0: give a number above 0"),
         ({"skip": ("nosie",)}, "no measure to skip is called 'nosie': did you mean 'noise'"),
     ],
 )

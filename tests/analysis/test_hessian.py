@@ -28,7 +28,7 @@ def hessian(network):
     return torch.autograd.functional.hessian(loss, flat)
 
 
-def test_every_probe_measures_the_hessian_s_quadratic_form():
+def test_every_probe_measures_the_hessians_quadratic_form():
     network = tiny()
     h = hessian(network)
     probes = [drawn(network, 5, "p", i, signs=True) for i in range(4)]

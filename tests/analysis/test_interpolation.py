@@ -26,7 +26,7 @@ def test_the_line_between_two_peers_without_batch_norm():
             assert loss == pytest.approx(float(F.cross_entropy(middle(x), y)))
 
 
-def test_batch_norm_s_statistics_are_measured_again_on_the_line():
+def test_batch_norm_statistics_are_measured_again_on_the_line():
     a, b = net(seed=0), net(seed=1)
     before = state(a)
     (x, y), *_ = batches()

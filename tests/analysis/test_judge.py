@@ -44,7 +44,7 @@ def only(lines):
 # Too small ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_term_below_a_hundredth_of_the_task_s_throughout_is_too_small():
+def test_a_term_below_a_hundredth_of_the_tasks_throughout_is_too_small():
     finding = only(log([0.004] * EPOCHS))
     assert (finding.kind, finding.warning, finding.term, finding.epoch) == ("too small", True, "mimic", EPOCHS)
     assert finding.peers == ("peer 0", "peer 1")
@@ -70,7 +70,7 @@ def test_a_term_that_is_far_smaller_than_the_peers_divergence_was_scaled_down():
     assert "batchmean" in finding.fix
 
 
-def test_a_small_term_of_peers_that_are_nearly_equal_is_not_the_weight_s_fault():
+def test_a_small_term_of_peers_that_are_nearly_equal_is_not_the_weights_fault():
     finding = only(log([0.002] * EPOCHS, edge=0.002))
     assert "so the peers are nearly equal" in finding.text
     assert "own views" in finding.fix
@@ -82,7 +82,7 @@ def test_only_the_peer_that_it_is_true_of_is_named():
     assert finding.peers == ("peer 1",)
 
 
-def test_the_sentiment_study_s_softmax_over_the_batch_would_have_been_found():
+def test_the_sentiment_studys_softmax_over_the_batch_would_have_been_found():
     assert kinds(log([4.35e-5] * 6, task=fall(0.69, 0.3, 6), edge=0.125)) == ["too small"]
 
 
@@ -115,7 +115,7 @@ def test_edges_that_die_are_found_where_their_term_does_not_say():
 # Growing ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_term_that_rises_beyond_the_task_s_grows_without_bound():
+def test_a_term_that_rises_beyond_the_tasks_grows_without_bound():
     finding = only(log(fall(0.1, 3.0), task=fall(2.3, 0.3)))
     assert (finding.kind, finding.warning) == ("growing", True)
     assert "from 0.1 in epoch 1 to 3 in epoch 12" in finding.text
@@ -153,7 +153,7 @@ def test_a_rise_that_is_not_without_bound(mimic, task):
 
 
 @pytest.mark.parametrize("edge", [0.0, 5e-10])
-def test_peers_of_the_same_weights_are_told_as_that_and_nothing_else(edge):
+def test_peers_of_the_same_weights_are_reported_as_that_and_nothing_else(edge):
     finding = only(log([0.0] * EPOCHS, edge=edge))
     assert (finding.kind, finding.warning, finding.epoch) == ("identical", True, 1)
     assert "the same weights, so they teach each other nothing" in finding.text
@@ -212,7 +212,7 @@ def test_peers_that_learn_from_a_teacher_are_not_judged_by_their_own_edges():
     assert kinds(log([0.3] * EPOCHS, edge=0.0, method="kd:teacher=alone,graph=ring")) == ["healthy"]
 
 
-def test_somebody_s_own_method_is_judged_as_one_of_all_edges():
+def test_your_own_method_is_judged_as_one_of_all_edges():
     assert kinds(log([0.2] * EPOCHS, edge=0.0, method="not_there:Mine")) == ["identical"]
 
 

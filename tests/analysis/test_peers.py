@@ -1,6 +1,6 @@
 import pytest
 
-from codistill.analysis.curves import EpochLine, imitation_terms
+from codistill.analysis.curves import EpochLine
 from codistill.analysis.peers import over_epochs, ratios
 
 
@@ -38,7 +38,7 @@ def test_all_imitation_terms_count_together():
 
 def test_a_penalty_that_is_below_zero_is_no_imitation():
     def terms(**values):
-        return imitation_terms(EpochLine("r", "dml", 0, 1, {"task": [1.0, 2.0], **values}))
+        return EpochLine("r", "dml", 0, 1, {"task": [1.0, 2.0], **values}).imitation
 
     assert terms(confidence=[-0.5, -0.2]) == {}
     assert terms(mimic=[0.0, 0.0]) == {"mimic": [0.0, 0.0]}

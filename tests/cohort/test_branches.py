@@ -117,7 +117,7 @@ def test_the_trunk_is_one_and_its_gradient_is_the_sum_over_the_heads(execute):
     close(parameters[0].grad, total)
 
 
-def test_the_scale_is_of_the_trunk_s_gradient_alone(execute):
+def test_the_scale_is_of_the_trunks_gradient_alone(execute):
     _, plain = both("ccc", execute)
     _, scaled = both("ccc", execute)
     (group,) = scaled.parts()
@@ -139,7 +139,7 @@ def counts(cohort, peer=0):
     return [int(t) for name, t in cohort.peer_state(peer).items() if "num_batches" in name]
 
 
-def test_the_trunk_s_statistics_move_once_a_pass_and_never_without_a_gradient(execute):
+def test_the_trunks_statistics_move_once_a_pass_and_never_without_a_gradient(execute):
     _, cohort = both("ccc", execute)
     x = small_nets.images(5)
     with torch.no_grad():

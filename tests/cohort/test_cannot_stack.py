@@ -20,7 +20,7 @@ class Branching(nn.Module):
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_networks_that_cannot_be_a_stack_are_told_what_to_do(own):
+def test_the_error_of_networks_that_cannot_be_a_stack_says_what_to_do(own):
     cohort, x = Cohort([Branching(), Branching()], execute="stack"), torch.randn(2, 5, 4)
     with pytest.raises(CannotStack, match=r"execute='stack': .*cannot run as one.*item.*use execute='loop'"):
         cohort(PerPeer(x) if own else x[0])

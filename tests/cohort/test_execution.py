@@ -260,13 +260,13 @@ class Strange(nn.Module):
 
 
 @pytest.mark.parametrize(("answer", "kind"), [("dict", "dict"), ("none", "SimpleNamespace")])
-def test_a_network_without_logits_is_told_so(answer, kind):
+def test_a_network_without_logits_is_an_error_that_says_so(answer, kind):
     with pytest.raises(TypeError, match=f"a network returned a {kind}; it has to return logits or have .logits"):
         Cohort([Strange(answer)])(torch.zeros(2, 4))
 
 
 @pytest.mark.parametrize("execute", EXECUTORS)
-def test_peers_of_other_classes_are_told_so(execute):
+def test_peers_of_other_classes_are_an_error_that_says_so(execute):
     nets = [small_nets.convolutional(3), small_nets.convolutional(4)]
     with pytest.raises(ValueError, match="peers disagree on the shape of their logits.*for the same classes"):
         Cohort(nets, execute=execute)(torch.zeros(2, 1, 4, 4))

@@ -115,7 +115,7 @@ def test_the_trunk_of_branches_moves_once(execute):
             close(copied.peer_state(i)[name], start[i][name] + 0.25)
 
 
-def test_only_moving_copies_are_in_a_method_s_state(execute):
+def test_only_moving_copies_are_in_a_methods_state(execute):
     cohort = Cohort(small_nets.several("cc"), execute=execute)
 
     class Owner(nn.Module):
@@ -140,7 +140,7 @@ def test_only_moving_copies_are_in_a_method_s_state(execute):
 # With batch statistics ----------------------------------------------------------------------------------------------
 
 
-def test_a_copy_may_take_each_batch_s_own_statistics(execute):
+def test_a_copy_may_take_each_batchs_own_statistics(execute):
     nets = small_nets.several("clc")
     cohort = Cohort(copy.deepcopy(nets), execute=execute)
     copied = cohort.frozen(batch_statistics=True)

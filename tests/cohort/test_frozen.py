@@ -134,7 +134,7 @@ def test_states_go_from_any_executor_to_any_other(execute, other):
     close(target.eval()(x).logits, source.eval()(x).logits)
 
 
-def test_a_state_has_the_network_s_own_names_and_loads_into_it(execute):
+def test_a_state_has_the_networks_own_names_and_loads_into_it(execute):
     nets = small_nets.several("clc")
     cohort = Cohort(copy.deepcopy(nets), execute=execute)
     for i, net in enumerate(nets):
@@ -169,7 +169,7 @@ def test_a_network_of_a_stack_is_a_copy_of_its_own():
     assert torch.equal(two[0].weight, before)
 
 
-def test_another_network_s_state_is_refused_and_changes_nothing(execute):
+def test_another_networks_state_is_refused_and_changes_nothing(execute):
     cohort = Cohort(small_nets.several("cc"), execute=execute)
     good = cohort.peer_state(1)
     before = {name: t.clone() for name, t in cohort.peer_state(0).items()}
@@ -192,7 +192,7 @@ def test_a_copied_cohort_is_another_one(execute):
     assert torch.equal(copied(x).logits, before)
 
 
-def test_a_teacher_s_batch_is_the_students(execute):
+def test_a_teachers_batch_is_the_students(execute):
     cohort = Cohort(small_nets.several("cc", seed=1), execute=execute)
     teacher = Cohort(small_nets.several("c", seed=2)).frozen()
     method = KD(teacher, task_weight=0.0)

@@ -89,7 +89,7 @@ def test_unlike_peers_name_their_own_and_other_shapes_come_as_a_list(execute):
         cohort.tap("hidden", ["7", "2"])
 
 
-def test_features_follow_the_view_s_order(execute):
+def test_features_follow_the_views_order(execute):
     nets = small_nets.several("ccc")
     cohort = Cohort(copy.deepcopy(nets), execute=execute)
     cohort.tap("4")
@@ -206,7 +206,7 @@ class ByKeyword(nn.Module):
         return self.layer(input=x)
 
 
-def test_an_input_that_is_given_by_keyword_is_told_so(execute):
+def test_an_input_that_is_given_by_keyword_is_an_error_that_says_so(execute):
     cohort = Cohort([ByKeyword(), ByKeyword()], execute=execute)
     cohort.tap("layer:input")
     with pytest.raises(ValueError, match="feature 'layer:input': this Linear is given its input by keyword"):

@@ -41,7 +41,7 @@ def test_a_view_gives_its_peers_in_its_order(pair, chosen):
 
 
 @pytest.mark.parametrize("chosen", CHOICES)
-def test_a_view_s_gradient_is_its_peers_own(pair, chosen):
+def test_a_views_gradient_is_its_peers_own(pair, chosen):
     nets, cohort = pair
     x = small_nets.images(5)
     cohort[chosen](x).logits.square().sum().backward()
@@ -61,7 +61,7 @@ def test_a_view_s_gradient_is_its_peers_own(pair, chosen):
 
 
 @pytest.mark.parametrize("chosen", CHOICES)
-def test_inputs_of_their_own_follow_the_view_s_order(pair, chosen):
+def test_inputs_of_their_own_follow_the_views_order(pair, chosen):
     nets, cohort = pair
     x = small_nets.images(len(chosen), 5)
     close(cohort[chosen](PerPeer(x)).logits, torch.stack([nets[i](own) for i, own in zip(chosen, x, strict=True)]))
@@ -165,7 +165,7 @@ def test_handles_of_one_whole_share_its_pass(pair):
     close(torch.cat([a, b]), torch.stack([nets[i](x[i]) for i in (0, 1, 3, 2)]))
 
 
-def test_a_whole_s_pass_of_some_peers_runs_no_others(pair):
+def test_a_wholes_pass_of_some_peers_runs_no_others(pair):
     nets, cohort = pair
     x = small_nets.images(3, 5)
     batch, view = Inputs(x[0], owners=cohort.peers), Inputs(PerPeer(x), owners=(0, 1, 3))
@@ -248,7 +248,7 @@ def test_in_a_step_the_latest_logits_are_those_of_its_batch_and_of_who_learned(p
         assert torch.equal(cohort.latest(), z)
 
 
-def test_a_whole_s_pass_gives_a_view_its_own_features_only(pair):
+def test_a_wholes_pass_gives_a_view_its_own_features_only(pair):
     nets, cohort = pair
     cohort[[0, 1]].tap("features", ["7", "1"])
     x = small_nets.images(5)

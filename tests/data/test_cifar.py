@@ -31,8 +31,8 @@ class Python2(pickle._Pickler):
     dispatch = dict(pickle._Pickler.dispatch)  # noqa: RUF012
 
     def save_bytes(self, value):
-        self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)
-        self.memoize(value)
+        self.write(pickle.BINSTRING + struct.pack("<i", len(value)) + value)  # type: ignore[attr-defined]
+        self.memoize(value)  # type: ignore[attr-defined]
 
     dispatch[bytes] = save_bytes
 
@@ -183,7 +183,7 @@ def test_a_hostile_pickle_is_refused_and_runs_nothing(tmp_path, function, place)
 
 
 def test_every_python_file_is_verified_before_it_is_opened(tmp_path, monkeypatch):
-    monkeypatch.setattr(module.pickle, "loads", lambda *_, **__: pytest.fail("a pickle was opened"))
+    monkeypatch.setattr("codistill.data.cifar.pickle.loads", lambda *_, **__: pytest.fail("a pickle was opened"))
     _, files = python10()
     write(tmp_path / "cifar-10-batches-py", files | dict.fromkeys(["batches.meta", "test_batch"], b"another"))
     with pytest.raises(ValueError, match=r"batches\.meta: its md5 is .*, the official"):

@@ -41,7 +41,7 @@ def test_other_options_and_roots_are_kept_beside_it(tmp_path):
     assert make.calls == 3
 
 
-def test_what_is_stale_is_made_anew_and_replaced(tmp_path, cache):
+def test_what_is_stale_is_made_again_and_replaced(tmp_path, cache):
     get(Maker("old"), tmp_path, fresh="old")
     make = Maker("new")
     get(make, tmp_path, fresh="new")
@@ -59,7 +59,7 @@ def test_what_has_no_note_is_not_kept(tmp_path, cache):
 
 
 @pytest.mark.parametrize("content", [b"", b"not of this kind", None])
-def test_a_damaged_file_is_made_anew(tmp_path, cache, content):
+def test_a_damaged_file_is_made_again(tmp_path, cache, content):
     get(Maker(), tmp_path)
     (path,) = cache.iterdir()
     path.write_bytes(path.read_bytes()[:-5] if content is None else content)

@@ -55,7 +55,7 @@ def test_labels_that_are_no_classes_are_sorted(tmp_path, kind):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_pictures_become_bytes(tmp_path, mode):
+def test_images_become_bytes(tmp_path, mode):
     rows = pictures([8] * 20, mode)
     datasets.DatasetDict({"train": rows, "validation": rows.select(range(4))}).save_to_disk(tmp_path / "im")
     data = load("hf:im,label=what", tmp_path)
@@ -67,7 +67,7 @@ def test_pictures_become_bytes(tmp_path, mode):
     assert data.mean[0] == pytest.approx(sum(range(20)) / 20 / 255)
 
 
-def test_pictures_are_brought_to_a_size(tmp_path):
+def test_images_are_resized(tmp_path):
     pictures([8, 12] * 10, "RGB").save_to_disk(tmp_path / "im")
     assert load("hf:im,label=what,size=6,grey=true", tmp_path).train.x.shape == (16, 1, 6, 6)
     with pytest.raises(ValueError, match=r"hf: row \d+ of split 'train' is (8x8|12x12) pixels, the first"):

@@ -119,7 +119,7 @@ def within(root):
 
 
 @pytest.mark.parametrize("change", [gone, more, renamed, another_class, within])
-def test_a_list_that_is_stale_is_made_anew(own, scans, change):
+def test_a_list_that_is_stale_is_made_again(own, scans, change):
     age(own)
     before = contents(own)
     change(own)

@@ -201,7 +201,7 @@ def test_the_real_folders_hold_what_they_are_known_to():
         assert all(texts.texts)
 
 
-def test_what_is_in_the_archive_s_place_is_found_before_anything_is_fetched(root, packed, monkeypatch):
+def test_what_is_in_the_archives_place_is_found_before_anything_is_fetched(root, packed, monkeypatch):
     packed({f"aclImdb/{name}": text for name, text in FILES.items()})
     (root / "to" / "aclImdb").mkdir(parents=True)
     monkeypatch.setattr(module, "fetch", None)

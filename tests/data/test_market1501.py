@@ -4,7 +4,7 @@ import torch
 from codistill.data import load
 from codistill.data.disk_cache import CACHE
 from codistill.data.images import lazy
-from codistill.data.images.cut import Unreadable
+from codistill.data.images.cut import Unreadable, open_image
 from codistill.data.market1501 import market1501
 from codistill.metrics.retrieval import retrieval
 from small_images import market_tree, save, spoil
@@ -30,18 +30,18 @@ def test_persons_to_learn_are_numbered_from_0_and_named(root):
 
 def test_the_test_part_is_queries_and_then_the_gallery_and_tells_who_is_on_them(root):
     data = read(root)
-    told = data.retrieval
+    truth = data.retrieval
     assert data.test.y.tolist() == [-1] * 7
-    assert told.query.tolist() == [True] * 2 + [False] * 5
-    assert told.identity.tolist() == [1, 3, -1, 0, 1, 1, 3]
-    assert told.camera.tolist() == [1, 6, 1, 4, 1, 5, 2]
+    assert truth.query.tolist() == [True] * 2 + [False] * 5
+    assert truth.identity.tolist() == [1, 3, -1, 0, 1, 1, 3]
+    assert truth.camera.tolist() == [1, 6, 1, 4, 1, 5, 2]
     assert [data.test.x.path(i).parent.name for i in (0, 1, 2, 6)] == ["query"] * 2 + ["bounding_box_test"] * 2
 
 
 def test_a_search_leaves_out_junk_and_the_same_camera_and_keeps_distractors(root):
-    told = read(root).retrieval
+    truth = read(root).retrieval
     far = torch.tensor([[0.0, 2.0, 1.0, 3.0, 4.0], [0.0, 1.0, 2.0, 3.0, 0.5]])  # junk, nobody, 1 cam 1, 1 cam 5, 3
-    found = retrieval(far, (told.identity[:2], told.camera[:2]), (told.identity[2:], told.camera[2:]), ranks=(1, 2))
+    found = retrieval(far, (truth.identity[:2], truth.camera[:2]), (truth.identity[2:], truth.camera[2:]), ranks=(1, 2))
     assert found.cmc.tolist() == [0.5, 1.0]  # the first query: nobody, then itself by camera 5
     assert found.mean_ap == pytest.approx((1 / 2 + 1) / 2)
 
@@ -70,10 +70,10 @@ def test_the_folder_may_be_one_deeper(tmp_path, name):
 
 def test_all_boxes_of_the_queries_can_be_asked_with(root):
     data = load("market1501:height=16,width=16,workers=0,queries=gt_bbox", root)
-    told = data.retrieval
-    names = [data.test.x.path(i).name for i in range(int(told.query.sum()))]
+    truth = data.retrieval
+    names = [data.test.x.path(i).name for i in range(int(truth.query.sum()))]
     assert names == ["0001_c1s1_001051_00.jpg", "0001_c1s2_001060_00.jpg", "0003_c6s3_001052_00.jpg"]
-    assert told.identity[:3].tolist() == [1, 1, 3]
+    assert truth.identity[:3].tolist() == [1, 1, 3]
 
 
 def test_a_name_that_tells_nobody_is_an_error_with_the_form_that_it_should_have(root):
@@ -101,7 +101,7 @@ def test_a_name_that_tells_nobody_is_an_error_with_the_form_that_it_should_have(
     ],
 )
 @pytest.mark.parametrize("folder", ["query", "bounding_box_test"])
-def test_a_person_or_camera_that_cannot_be_is_an_error_or_left_out(root, folder, name):
+def test_an_invalid_person_or_camera_is_an_error_or_left_out(root, folder, name):
     save(root / folder / name)
     with pytest.raises(ValueError, match=rf"{name}: the name must tell person \(up to 4 digits.*and camera \(1"):
         read(root)
@@ -131,8 +131,8 @@ def test_a_corrupt_image_is_named_when_it_is_read_or_left_out_first(root):
 def test_the_second_start_that_leaves_out_bad_images_decodes_none(root, tmp_path_factory, monkeypatch):
     monkeypatch.setenv(CACHE, str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(lazy, "MANY", 1)
-    opened, look = [], lazy.open_image
-    monkeypatch.setattr(lazy, "open_image", lambda path: opened.append(path) or look(path))
+    opened = []
+    monkeypatch.setattr(lazy, "open_image", lambda path: opened.append(path) or open_image(path))
     spoil(root / "bounding_box_test" / "0001_c5s1_001053_01.jpg")
     for _ in range(2):
         with pytest.warns(UserWarning, match=r"1 of 5 images in .*bounding_box_test cannot be used.*0001_c5s1"):

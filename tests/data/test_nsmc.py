@@ -131,7 +131,7 @@ def test_they_are_fetched_and_held_against_their_hashes(root, tmp_path, monkeypa
     assert sorted(path.name for path in (dest / "nsmc").iterdir()) == ["ratings_test.txt", "ratings_train.txt"]
 
 
-def test_the_address_is_the_project_s_own():
+def test_the_address_is_the_projects_own():
     assert module.URL == "https://raw.githubusercontent.com/e9t/nsmc/master/"
 
 

@@ -51,12 +51,12 @@ def test_whole_alphabets_are_kept_for_the_test(whole):
 
 
 def test_drawers_are_cameras_and_the_first_ten_are_the_gallery(whole):
-    told = omniglot(whole, test_alphabets=2, size=8).retrieval
-    assert len(told.identity.unique()) == 4
-    for identity in told.identity.unique():
-        own = told.identity == identity
-        assert sorted(told.camera[own].tolist()) == list(range(1, 21))
-        assert sorted(told.camera[own & told.query].tolist()) == list(range(11, 21))
+    truth = omniglot(whole, test_alphabets=2, size=8).retrieval
+    assert len(truth.identity.unique()) == 4
+    for identity in truth.identity.unique():
+        own = truth.identity == identity
+        assert sorted(truth.camera[own].tolist()) == list(range(1, 21))
+        assert sorted(truth.camera[own & truth.query].tolist()) == list(range(11, 21))
 
 
 def test_identities_of_the_test_are_none_of_the_classes(whole):

@@ -58,7 +58,7 @@ def test_columns_and_files_by_their_names(tmp_path):
 
 
 @pytest.mark.parametrize(("between", "said"), [(";", ";"), ("\t", "tab"), ("|", "|")])
-def test_another_separator_is_told_of_and_taken(tmp_path, between, said):
+def test_another_separator_is_named_and_taken(tmp_path, between, said):
     lines = ["text,label", *(f'"{text}",{label}' for text, label in [("a", "x"), ("b", "y")] * 5)]
     (tmp_path / "train.csv").write_text("\n".join(line.replace(",", between) for line in lines))
     with pytest.raises(ValueError, match=rf"train\.csv, line 1: one column, .*: set separator={re.escape(said)}$"):
@@ -264,7 +264,7 @@ def test_a_label_that_was_not_learned_is_named_or_left_out(tmp_path):
         ("lable=x", "no option of data 'table' is called 'lable': did you mean 'label'"),
     ],
 )
-def test_an_option_that_cannot_be_is_named(tmp_path, options, said):
+def test_an_invalid_option_is_named(tmp_path, options, said):
     written(tmp_path / "train.csv")
     with pytest.raises(ValueError, match=said):
         load(f"table:{options}", tmp_path)

@@ -57,7 +57,7 @@ def test_the_tokenizer_has_seen_the_training_part_only(tmp_path):
     assert made(tmp_path).test.x[2].tolist() == [1, 1, 0, 0, 0, 0]
 
 
-def test_models_are_told_of_the_vocabulary(tmp_path):
+def test_models_get_the_vocabulary(tmp_path):
     data = made(tmp_path)
     assert data.known == {"vocabulary": data.text.vocabulary, "vectors": None}
 
@@ -144,7 +144,7 @@ def test_vectors_that_are_not_there_are_named(tmp_path):
         made(tmp_path, vectors=str(tmp_path / "nowhere"))
 
 
-def test_a_tokenizer_of_one_s_own_is_taken(tmp_path):
+def test_a_tokenizer_of_your_own_is_taken(tmp_path):
     first = made(tmp_path, tokenizer="wordpiece")
     (tmp_path / "tokenizer.json").write_text(first.text.tokenizer)
     again = made(tmp_path, tokenizer=str(tmp_path), length=3)

@@ -124,7 +124,7 @@ def test_evaluation_sees_all_in_order_as_the_centre(root, number):
     assert list(plain(data.take(torch.arange(0)), MEAN, STD, 5)) == []
 
 
-def test_the_training_s_own_random_numbers_are_left_alone(root):
+def test_the_trainings_own_random_numbers_are_left_alone(root):
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
@@ -329,7 +329,7 @@ def wait_for_the_end_of(pids, seconds):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="looks processes up in /proc")
-def test_ctrl_c_is_the_main_process_s_and_the_workers_go_on_until_it_has_finished(started):
+def test_ctrl_c_reaches_the_main_process_alone_and_the_workers_go_on_until_it_has_finished(started):
     process, pids = started
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
     assert process.stdout.read().strip() == "22"
@@ -359,13 +359,13 @@ def test_the_number_is_as_asked_else_of_the_environment_else_of_the_cores(monkey
 
 
 @pytest.mark.parametrize("asked", [-1, 1.5, True, "two"])
-def test_a_number_that_cannot_be_is_named(asked):
+def test_an_invalid_number_is_named(asked):
     with pytest.raises(ValueError, match=f"set: workers={asked!r}: give a whole number"):
         count(asked, "set")
 
 
 @pytest.mark.parametrize("text", ["-1", "many"])
-def test_a_number_in_the_environment_that_cannot_be_is_named(monkeypatch, text):
+def test_an_invalid_number_in_the_environment_is_named(monkeypatch, text):
     monkeypatch.setenv(workers.WORKERS, text)
     with pytest.raises(ValueError, match=f"CODISTILL_WORKERS='{text}': give a whole number"):
         count(None, "set")

@@ -99,7 +99,7 @@ def test_without_a_label_the_loss_and_its_gradient_are_zero(task):
     assert naive.gradients(loss, z)[0].abs().max() == 0.0
 
 
-def test_it_is_torch_s_where_torch_has_it():
+def test_it_is_the_schedule_of_torch_where_torch_has_it():
     z, y = example("classes")
     y[0] = -1
     expected = torch.stack([torch.nn.functional.cross_entropy(p, y, ignore_index=-1, label_smoothing=0.3) for p in z])

@@ -70,11 +70,14 @@ def test_values_and_gradients_are_the_naive_ones(name, temperature, task):
 @quick
 def test_divergences_are_zero_where_equal_and_never_below(seed, classes, scale):
     z, other = drawn(seed, 1, 3, classes, scale=scale), drawn(seed + 1, 1, 3, classes, scale=scale)
+    apart = (z.softmax(-1) - other.softmax(-1)).abs().amax(-1) > 1e-6
     for divergence in ALL.values():
         assert divergence(students=z, sources=z.clone()).abs().max() < 1e-12
         shifted = divergence(students=z, sources=z + 5.0)  # logits up to a constant are the same posterior
         assert shifted.abs().max() < 1e-10
-        assert divergence(students=z, sources=other).min() > 0.0
+        values = divergence(students=z, sources=other)
+        assert values.min() > -1e-15  # where both are certain of one class it is 0, give or take a rounding
+        assert (values[apart] > 0.0).all()
 
 
 @given(seed=st.integers(0, 10**6), scale=st.floats(0.01, 300.0))

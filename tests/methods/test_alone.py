@@ -65,6 +65,6 @@ def test_peers_may_have_batches_of_their_own():
         ({"confidence_penalty": -1}, "confidence_penalty=-1: give a number at least 0"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, said):
+def test_invalid_settings_are_refused(settings, said):
     with pytest.raises(ValueError, match=said):
         Alone(**settings)

@@ -47,7 +47,9 @@ def test_values_and_gradients(options):
     plain, features = leaves(z), leaves(h)
     each = [terms_of(plain[i][0], [features[i][0]], features[i][0], Y, method, i, *options.values()) for i in range(3)]
     expected = {name: [one[name] for one in each] for name in each[0]}
-    wanted = torch.autograd.grad(sum(map(sum, expected.values())), list(method.parameters()), retain_graph=True)
+    wanted = torch.autograd.grad(
+        torch.stack([sum(each) for each in expected.values()]).sum(), list(method.parameters()), retain_graph=True
+    )
     terms = method(cohort, batch)
     found = torch.autograd.grad(sum(t.sum() for t in terms.values()), list(method.parameters()), retain_graph=True)
     torch.testing.assert_close(found, wanted)
@@ -94,7 +96,7 @@ def test_nothing_that_is_imitated_is_moved_by_it():
             assert moved == {"stage1", "stage2"}
 
 
-def test_classifiers_are_the_method_s_and_the_network_stays_what_it_was():
+def test_classifiers_are_the_methods_and_the_network_stays_what_it_was():
     training = training_of("byot")
     method = training.fleet.members[0].method
     before = [p.detach().clone() for p in method.parameters()]

@@ -38,7 +38,7 @@ def test_two_seeds_in_one_fleet_are_two_runs():
     check_seeds("clilr", branch_at="stage3", execute="stack")
 
 
-def test_only_the_view_s_own_trunks_are_scaled():
+def test_only_the_views_own_trunks_are_scaled():
     torch.manual_seed(0)
     cohort = Cohort([naive.small_net() for _ in range(5)], branch_at="3", trunks=[0, 0, 1, 1, 1])
     batch = Batch(torch.randn(4, 1, 8, 8), torch.zeros(4).long())

@@ -73,7 +73,7 @@ def test_without_a_teacher_it_is_dml():
     torch.testing.assert_close(found, get("dml:weight=0.3")(cohort_of(z), Batch(view(0), Y)))
 
 
-def test_the_symmetric_form_is_paddle_s_joint_loss_in_which_nothing_is_detached():
+def test_the_symmetric_form_is_the_joint_loss_of_paddle_in_which_nothing_is_detached():
     z = draw(2, 1, 4, 3)
     cohort = cohort_of(z)
     sum(map(torch.sum, get("cml:teacher=none,divergence=symmetric_kl")(cohort, Batch(view(0), Y)).values())).backward()

@@ -19,7 +19,7 @@ def drawn(*shape, seed=0):
 
 @pytest.mark.parametrize("positions", [(), (5,), (2, 3)])
 @pytest.mark.parametrize("norm", [False, True])
-def test_every_edge_is_torch_s_own_layers(norm, positions):
+def test_every_edge_has_the_layers_of_torch(norm, positions):
     connector = Connector(3, drawn(4, 5, *positions), drawn(4, 2, *positions), norm=norm)
     x = drawn(3, 4, 5, *positions, seed=1)
     references = []
@@ -43,7 +43,7 @@ def test_every_edge_is_torch_s_own_layers(norm, positions):
         torch.testing.assert_close(connector.norm.running_mean, means)
 
 
-def test_weights_start_as_torch_s_convolutions_do():
+def test_weights_start_as_convolutions_of_torch_do():
     connector = Connector(50, drawn(2, 16, 2, 2), drawn(2, 32, 2, 2))
     assert connector.weight.shape == (50, 32, 16)
     assert 0.24 < connector.weight.abs().max() <= 0.25  # 1 / sqrt(16)
@@ -62,7 +62,7 @@ def test_weights_of_channels_are_an_excitation_of_the_pooled_source():
         torch.testing.assert_close(got[e], rho / rho.sum(1, keepdim=True))
 
 
-def test_a_connector_s_batch_norm_follows_the_method_s_mode():
+def test_a_connectors_batch_norm_follows_the_methods_mode():
     cohort, batch, method = small("ofd")
     method.eval()
     before = {n: b.clone() for n, b in method.named_buffers()}
@@ -84,7 +84,7 @@ def test_what_is_drawn_does_not_depend_on_how_peers_are_executed(name, models):
 
 
 @pytest.mark.parametrize("name", ["ofd", "afd"])
-def test_they_are_saved_and_restored_with_the_optimizer_s_state(name, tmp_path):
+def test_they_are_saved_and_restored_with_the_optimizers_state(name, tmp_path):
     whole = training_of(f"{name}:teacher=none", models=UNLIKE)
     whole.folder = tmp_path
     whole.advance(), whole.advance()

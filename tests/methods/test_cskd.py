@@ -25,7 +25,7 @@ def test_values_and_gradients(options):
     z = draw(3, 2, 4, 3)
     cohort = cohort_of(z)
     plain = leaves(z)
-    each = [terms_of(*one, Y, *options.values()) for one in plain]
+    each = [terms_of(own, partner, Y, *options.values()) for own, partner in plain]
     terms = get("cskd", **options)(cohort, Batch(view(0), Y, partner=view(1)))
     same(terms, {name: [one[name] for one in each] for name in each[0]}, cohort, plain)
     assert not any(net.z.grad[1].any() for net in map(cohort.network, range(3)))

@@ -71,7 +71,7 @@ def test_two_seeds_in_one_fleet_are_two_runs():
 
 
 @pytest.mark.parametrize("execute", ["loop", "stack"])
-def test_the_batch_is_each_block_s_own(execute):
+def test_the_batch_is_each_blocks_own(execute):
     nets = small_nets.several("cccc")
     x = small_nets.images(2, 6)
     mask = torch.tensor([[1, 1, 0, 1, 1, 1], [1, 0, 0, 1, 1, 1]])

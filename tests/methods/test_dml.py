@@ -51,7 +51,7 @@ def heads(bits):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("kinds", ["cc", "ccl", "cccc"])
-def test_terms_and_gradients_are_the_paper_s(kinds, reduction, execute):
+def test_terms_and_gradients_are_the_papers(kinds, reduction, execute):
     nets = small_nets.several(kinds)
     cohort = Cohort(copy.deepcopy(nets), execute=execute)
     terms = DML(total=reduction)(cohort, Batch(X, Y))
@@ -325,7 +325,7 @@ def test_batch_statistics_advance_once_a_step_in_every_mode(update, execute):
         ({"divergence": "kll"}, "no divergence is called 'kll': did you mean 'kl'"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, said):
+def test_invalid_settings_are_refused(settings, said):
     with pytest.raises(ValueError, match=said):
         DML(**settings)
 

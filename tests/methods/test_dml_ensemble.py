@@ -1,6 +1,7 @@
 """DML with one ensemble teacher: another value, the same gradient."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -67,7 +68,7 @@ def test_equal_gradients_and_a_gap_of_the_entropies(seed, peers, scale):
 
 @pytest.mark.parametrize("graph", ["complete", "ring", "star", [[0, 0.2, 0.8], [0.5, 0, 0.5], [1.0, 0, 0]]])
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
-def test_the_gradient_is_dml_s_with_any_mean_and_a_common_temperature(graph, temperature):
+def test_the_gradient_is_that_of_dml_with_any_mean_and_a_common_temperature(graph, temperature):
     nets = given_logits(1, 3)
     options = {"weight": 0.7, "temperature": temperature, "graph": graph}
     (_, gradient), (value, same) = mimic(DML(**options), nets), mimic(DMLEnsemble(**options), nets)
@@ -110,9 +111,7 @@ def test_with_one_source_they_are_one_and_the_same():
 def geometric(z, i, include_self, temperature=1.0):
     """The normalised geometric mean of the posteriors at T of one sample's logits, [P][C]."""
     chosen = [naive.softmax(row, temperature) for j, row in enumerate(z) if include_self or j != i]
-    product = 1.0
-    for p in chosen:
-        product = product * p ** (1.0 / len(chosen))
+    product = math.prod(p ** (1.0 / len(chosen)) for p in chosen)
     return product / product.sum()
 
 
@@ -233,7 +232,7 @@ def test_two_seeds_in_one_fleet_are_two_runs(options):
     check_seeds(f"dml_ensemble:{options}", execute="stack")
 
 
-def test_it_says_where_its_gradient_is_dml_s():
+def test_it_says_where_its_gradient_is_dmls():
     for options, other in [
         ({}, "dml"),
         ({"temperature": 3.0, "weight": 2}, "dml:temperature=3.0,weight=2"),

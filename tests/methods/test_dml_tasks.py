@@ -147,7 +147,7 @@ def test_a_temperature_matters_on_edges_that_weigh_something_only():
     torch.testing.assert_close(one, DML(graph=W, temperature=T)(Cohort(nets), batches[0]))
 
 
-def test_temperatures_that_cannot_be_are_refused():
+def test_invalid_temperatures_are_refused():
     nets, batches = problem("classes")
 
     def run(temperature):

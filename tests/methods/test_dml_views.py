@@ -58,7 +58,7 @@ def test_each_peer_sees_the_same_samples_distorted_in_its_own_way():
     assert differ > 3 * 60 * 0.3  # of 180 pairs about half
 
 
-def test_the_first_peer_s_view_is_everybody_s_without_own_views():
+def test_the_first_peers_view_is_everybodys_without_own_views():
     own = batches_of(training_of("dml", **SETTINGS).fleet, 0, 1)[0]
     shared = batches_of(training_of("dml", augment=SETTINGS["augment"]).fleet, 0, 1)[0]
     assert torch.equal(own.x.inputs[0], shared.x)

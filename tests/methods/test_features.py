@@ -22,7 +22,7 @@ def nets(*specs):
     return [models.build(spec, 10, (1, 8, 8), seed=i) for i, spec in enumerate(specs)]
 
 
-def test_features_come_by_name_in_order_detached_on_the_source_s_side():
+def test_features_come_by_name_in_order_detached_on_the_sources_side():
     cohort, teacher = Cohort(nets("cnn", "cnn")), Cohort(nets("cnn:width=6")).freeze()
     method = get("fitnet", teacher=teacher, features="stage3/fc:input")
     method.prepare(cohort, BATCH)
@@ -64,7 +64,7 @@ def test_a_submodule_that_is_not_there_is_said_by_a_run():
 
 
 @pytest.mark.parametrize("names", ["", "stage1/", "stage1/stage1", "/"])
-def test_names_that_cannot_be(names):
+def test_invalid_names(names):
     with pytest.raises(ValueError, match="features='.*': give each name once, joined by /, as stage1/stage2"):
         Features(names)
 
@@ -81,7 +81,7 @@ def test_a_mask_is_refused():
         method(cohort, Batch(batch.x, batch.y, mask=torch.ones(6)))
 
 
-def test_maps_of_other_sizes_than_a_teacher_s_are_said_to_be_the_teacher_s():
+def test_the_error_of_maps_of_other_sizes_than_the_teachers_says_whose_they_are():
     teacher = Cohort(nets("resnet20")).freeze()
     get("at", teacher=teacher, features="stage2").prepare(Cohort(nets("cnn")), BATCH)  # 4 x 4 both
     said = r"feature 'stage3' is \[16, 4, 4\] in peer 0 and \[64, 2, 2\] in teacher 0: .* set features \(now stage3\)"

@@ -91,7 +91,7 @@ def test_held_out_samples_teach_nobody():
     assert torch.equal(grad.abs().sum((0, 2)) == 0, held)
 
 
-def test_state_moves_after_a_step_and_weights_at_an_epoch_s_start_alone():
+def test_state_moves_after_a_step_and_weights_at_an_epochs_start_alone():
     training = training_of("kdcl_general:held_out=0.5", augment=AUGMENT)
     method = training.fleet.members[0].method
     uniform = method.weights.clone()

@@ -126,7 +126,7 @@ def test_gates_with_a_teacher():
 # Gates --------------------------------------------------------------------------------------------------------------
 
 
-def test_all_through_is_the_released_dml_and_the_mean_is_the_paper_s():
+def test_all_through_is_the_released_dml_and_the_mean_is_the_papers():
     cohort = Cohort(small_nets.several("ccl"))
     torch.testing.assert_close(KTG()(cohort, Batch(X, Y)), DML(total="sum")(cohort, Batch(X, Y)))
     torch.testing.assert_close(KTG(total="mean")(cohort, Batch(X, Y)), DML()(cohort, Batch(X, Y)))

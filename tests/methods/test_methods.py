@@ -62,7 +62,7 @@ def test_a_method_works_on_a_view_and_leaves_the_others_alone(execute):
         torch.testing.assert_close(cohort.peer_state(i), state, rtol=0, atol=0)
 
 
-def test_the_readme_s_loop_learns():
+def test_the_readmes_loop_learns():
     torch.manual_seed(0)
     cohort = Cohort(small_nets.several("cl"))
     method, optimizer = methods.get("dml"), torch.optim.SGD(cohort.parameters(), lr=0.1)
@@ -82,7 +82,7 @@ def test_a_method_needs_its_equation():
         title = "Empty"
 
     with pytest.raises(TypeError, match="abstract"):
-        Empty()
+        Empty()  # type: ignore[abstract]
 
 
 def test_a_teacher_has_to_be_frozen():

@@ -67,7 +67,7 @@ def small(peers=3):
     return cohort, batch, method
 
 
-def test_the_ensemble_s_label_loss_trains_gate_and_trunk_and_its_divergence_does_not():
+def test_the_ensembles_label_loss_trains_gate_and_trunk_and_its_divergence_does_not():
     cohort, batch, method = small()
     for name, trains in (("ensemble", True), ("mimic", False)):
         cohort.zero_grad(), method.zero_grad()
@@ -76,7 +76,7 @@ def test_the_ensemble_s_label_loss_trains_gate_and_trunk_and_its_divergence_does
         assert all(p.grad is not None for p in cohort.parameters())
 
 
-def test_no_branch_is_moved_by_another_s_imitation():
+def test_no_branch_is_moved_by_anothers_imitation():
     cohort, batch, method = small()
     method(cohort, batch)["mimic"][0].backward()
     heads = cohort.parts()[0].heads
@@ -96,7 +96,7 @@ def test_an_unlabelled_sample_imitates_and_has_no_label_loss():
             assert bool(grad[:, -1].any()) == moves
 
 
-def test_the_ensemble_s_term_belongs_to_no_peer():
+def test_the_ensembles_term_belongs_to_no_peer():
     cohort, batch, method = small()
     shapes = {name: tuple(term.shape) for name, term in method(cohort, batch).items()}
     assert shapes == {"task": (3,), "mimic": (3,), "ensemble": ()}

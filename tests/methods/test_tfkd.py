@@ -80,7 +80,7 @@ def test_without_a_teacher_the_peers_imitate_each_other():
 SMALL = Run(models=("cnn:width=4",), labels=40, batch=20, epochs=1, peers=2)
 
 
-def test_a_comparison_takes_the_past_self_from_the_twin_and_kd_s_teacher_never():
+def test_a_comparison_takes_the_past_self_from_the_twin_and_the_teacher_of_kd_never():
     base, kd, past = Study("s", SMALL, ("kd:peers=2", "tfkd"), (0, 1)).entries
     assert (kd.teacher, past.teacher) == ("alone", "alone")
     assert str(kd.method) == "kd:teacher=alone,graph=ring"

@@ -79,7 +79,7 @@ def test_values_and_gradients_where_channels_differ():
             torch.testing.assert_close(module.bias.grad[0], copies[edge][1].grad)
 
 
-def test_the_symmetric_form_is_paddle_s_joint_loss_in_which_nothing_is_detached():
+def test_the_symmetric_form_is_the_joint_loss_of_paddle_in_which_nothing_is_detached():
     """CE_1 + CE_2 + (KL(p_1 || p_2) + KL(p_2 || p_1)) / 2 + mean (f_1 - f_2)^2, and its gradient."""
     z, h = draw(2, 1, 4, 3), draw(2, 1, 4, 2, seed=1)
     cohort, batch = cohort_of(z, h), Batch(view(0), Y)

@@ -38,7 +38,7 @@ def own(monkeypatch):
         return linear(*args) if options else None
 
     module = types.ModuleType("own_nets")
-    module.linear, module.anything, module.narrow = linear, anything, lambda classes: nn.Linear(1, classes)
+    vars(module).update(linear=linear, anything=anything, narrow=lambda classes: nn.Linear(1, classes))
     monkeypatch.setitem(sys.modules, "own_nets", module)
 
 
@@ -183,8 +183,8 @@ class Buggy(nn.Module):
     ],
 )
 @pytest.mark.usefixtures("own")
-def test_a_network_of_one_s_own_that_cannot_be_built_is_told_how_it_is_called(made, message):
-    sys.modules["own_nets"].net = made
+def test_the_error_of_your_own_network_that_cannot_be_built_says_how_it_is_called(made, message):
+    vars(sys.modules["own_nets"])["net"] = made
     with pytest.raises(ValueError, match=message):
         build("own_nets:net", 3, (2, 5))
 
@@ -241,7 +241,7 @@ def test_a_shape_that_does_not_fit_is_named_with_what_to_do(name, shape, message
         build(name, 5, shape)
 
 
-def test_an_unknown_model_is_told_the_nearest():
+def test_the_error_of_an_unknown_model_names_the_nearest():
     with pytest.raises(UnknownName, match=r"no model is called 'resnet33'.*resnet32"):
         build("resnet33", 5, (1, 8, 8))
 

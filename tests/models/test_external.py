@@ -52,7 +52,7 @@ def create_model(
 @pytest.fixture
 def timm(monkeypatch):
     module = types.ModuleType("timm")
-    module.create_model, module.list_models = create_model, lambda: ["resnet18", "resnet34", "far"]
+    vars(module).update(create_model=create_model, list_models=lambda: ["resnet18", "resnet34", "far"])
     monkeypatch.setitem(sys.modules, "timm", module)
     CALLS.clear()
 
@@ -82,10 +82,11 @@ def torchvision(monkeypatch):
 
     known = {"resnet18": resnet18, "boxes": boxes}
     module = types.ModuleType("torchvision.models")
-    module.list_models = lambda: sorted(known)
-    module.get_model = lambda name, **config: known[name.lower()](**config)
+    vars(module).update(
+        list_models=lambda: sorted(known), get_model=lambda name, **config: known[name.lower()](**config)
+    )
     package = types.ModuleType("torchvision")
-    package.models = module
+    vars(package)["models"] = module
     monkeypatch.setitem(sys.modules, "torchvision", package)
     monkeypatch.setitem(sys.modules, "torchvision.models", module)
 
@@ -101,7 +102,7 @@ def test_timm_is_asked_for_these_classes_and_channels():
 
 
 @pytest.mark.usefixtures("timm")
-def test_timm_s_weights_are_timm_s_to_load():
+def test_weights_of_timm_are_loaded_by_timm():
     net = build("timm:resnet18.a1_in1k,pretrained=true", 7, (3, 8, 8), seed=0)
     assert CALLS[-1]["pretrained"] is True
     assert net.conv.weight.unique().tolist() == [0.5]
@@ -126,14 +127,14 @@ def test_what_timm_cannot_do_is_said(spec, shape, message):
 
 
 @pytest.mark.usefixtures("torchvision")
-def test_torchvision_s_network_gets_these_classes():
+def test_a_torchvision_network_gets_these_classes():
     net = build("torchvision:resnet18", 7, (3, 8, 8), seed=0)
     assert net(torch.rand(2, 3, 8, 8)).shape == (2, 7)
     assert net.training
 
 
 @pytest.mark.usefixtures("torchvision")
-def test_torchvision_s_weights_come_with_their_head_only_for_as_many_classes():
+def test_torchvision_weights_come_with_their_head_only_for_as_many_classes():
     whole = build("torchvision:resnet18,weights=DEFAULT", 6, (3, 8, 8), seed=0)
     assert whole.conv.weight.unique().tolist() == [0.5]
     with pytest.warns(

@@ -56,7 +56,7 @@ def test_a_padded_text_gives_what_it_gives_alone_and_unpadded(kind, tmp_path):
         torch.testing.assert_close(logits, theirs(input_ids=text[None]).logits[0], rtol=1e-4, atol=1e-5)
 
 
-def test_token_ids_are_swapped_with_the_model_s_padding_and_nothing_else(tmp_path):
+def test_token_ids_are_swapped_with_the_models_padding_and_nothing_else(tmp_path):
     tiny.folder(tmp_path, "roberta")
     net, seen = build(f"hf:{tmp_path}", 3, (4,)), []
     net.roberta.embeddings.register_forward_pre_hook(lambda m, a, k: seen.append(k["input_ids"]), with_kwargs=True)

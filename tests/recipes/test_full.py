@@ -4,6 +4,7 @@ import inspect
 import re
 from math import ceil, isclose
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ MARKET = {
 ZOO = {**SGD, **CIFAR, "batch": 128, "epochs": 200, "falls": (100, 150), "by": 0.1, "weight_decay": 1e-4}
 SELF = {**SGD, **CIFAR, "data": "cifar100", "peers": 1}
 TEXT = {"optimizer": "adam", "betas": (0.9, 0.999), "learning_rate": 1e-3, "falls": (), "weight_decay": 0.0}
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "paper_pairs": {**PAPER, "data": "cifar100"},
     "paper_pairs:data=cifar10": {**PAPER, "data": "cifar10"},
     "paper_distillation": {**PAPER, "data": "cifar100", "models": ("resnet32",)},
@@ -71,7 +72,7 @@ PAIRS = [
     "wrn28_10+mobilenet",
     "wrn28_10+wrn28_10",
 ]
-ROWS = {  # every row: teacher, networks, and the weights and temperatures of its loss
+ROWS: dict[str, list[tuple[Any, ...]]] = {  # every row: teacher, networks, and the weights and temperatures of its loss
     "paper_pairs": [
         (None, "resnet32+resnet32", ALONE),
         (None, "wrn28_10+wrn28_10", ALONE),
@@ -319,13 +320,14 @@ def test_a_recipe_gives_figures_that_somebody_read_and_no_other(name):
 
 # One step of every row ------------------------------------------------------------------------------------------------
 
-SMALL = {"resnet20", "resnet32", "mnist_cnn", "cnn", "bigru", "bilstm"}  # a full batch of the others takes minutes
-FEW = 2  # their batch; networks, examples and classes are the full ones
+SMALL = {"resnet20", "resnet32", "resnet110", "mnist_cnn", "cnn", "bigru", "bilstm"}
+SOME, FEW = 8, 2  # batches: of small networks, of the others; networks, examples and classes are the full ones
 
 
-def batch_of(run):
-    """The recipe's own, where its networks are small."""
-    return run.batch if {net.name for net in run.networks()} <= SMALL else FEW
+def batch_of(run, teacher):
+    """What a step of its networks and their teacher can do in a second."""
+    nets = {net.name for net in run.networks()} | ({teacher.partition(":")[0]} if teacher else set())
+    return min(run.batch, SOME) if nets <= SMALL | {"alone"} else FEW
 
 
 def examples(name, count):
@@ -336,12 +338,14 @@ def examples(name, count):
     drawn = torch.Generator().manual_seed(0)
     x = torch.randint(1, VOCABULARY.get(name, 256), (len(y), *shape), generator=drawn)
     x = x if text else x.to(torch.uint8)
-    about = () if text else (0.5,) * shape[0]
-    open_set = name in ("market1501", "omniglot")
-    told = Retrieval(torch.tensor([1, 2, 1, 2]), torch.tensor([1, 1, 2, 2]), torch.tensor([True, True, False, False]))
-    test = Examples(x[:4], torch.full((4,), -1) if open_set else y[:4])
+    half = () if text else (0.5,) * shape[0]
     task = "binary" if text else "classes"
-    return DataSet(Examples(x, y), test, classes, task, about, about, (), text, retrieval=told if open_set else None)
+    train, test, retrieval = Examples(x, y), Examples(x[:4], y[:4]), None
+    if name in ("market1501", "omniglot"):
+        query = torch.tensor([True, True, False, False])
+        test = Examples(x[:4], torch.full((4,), -1))
+        retrieval = Retrieval(identity=torch.tensor([1, 2, 1, 2]), camera=torch.tensor([1, 1, 2, 2]), query=query)
+    return DataSet(train, test, classes, task, half, half, (), text, retrieval=retrieval)
 
 
 def steps():
@@ -352,9 +356,8 @@ def steps():
             run = entry.run
             if entry.alone:
                 run = run.replace(peers=1, models=run.networks()[:1])
-            run = run.replace(
-                batch=batch_of(run), labels=None, valid=0.0, evaluate_every=0, execute="loop", device="cpu"
-            )
+            batch = batch_of(run, entry.teacher)
+            run = run.replace(batch=batch, labels=None, valid=0.0, evaluate_every=0, execute="loop", device="cpu")
             key = (run.method, run.networks(), run.branch_at, run.data)
             once.setdefault(key, pytest.param(run, entry, id=f"{data_name(study)}-{entry.name}"))
     return list(once.values())

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from codistill.report.palette import styles
-from codistill.report.plots import cohort_size_figure, cost_figure, gain_figure, learning_figure
+from codistill.report.plots.study import cohort_size_figure, cost_figure, gain_figure
+from codistill.report.plots.terms import learning_figure
 from report.conftest import lines_of, typed
 
 

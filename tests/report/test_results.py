@@ -49,9 +49,10 @@ def results_table(rows):
 
 
 def printed(table, width=80):
-    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    written = io.StringIO()
+    console = Console(width=width, file=written, force_terminal=False)
     console.print(table)
-    return console.file.getvalue()
+    return written.getvalue()
 
 
 def test_a_long_name_of_a_run_takes_no_room_from_the_numbers():
@@ -85,7 +86,7 @@ def test_the_similarity_of_networks_is_that_of_each_row_of_a_study():
         ({"map": 0.4, "cmc1": 0.6, "cmc5": 0.7, "cmc10": 0.8}, ["mAP %", "rank-1 %", "rank-5 %", "rank-10 %"]),
     ],
 )
-def test_a_run_s_table_chooses_its_columns(values, columns):
+def test_a_runs_table_chooses_its_columns(values, columns):
     table = results_table([*single(**values), pairs(0, 0.5)])
     assert [c.header for c in table.columns] == ["network", *columns]
     assert table.row_count == 3

@@ -11,9 +11,10 @@ from report.conftest import typed
 
 
 def printed(summary, width):
-    console = Console(width=width, file=io.StringIO(), force_terminal=False)
+    written = io.StringIO()
+    console = Console(width=width, file=written, force_terminal=False)
     console.print(terminal(comparison(typed(summary)), narrow=True))
-    return console.file.getvalue()
+    return written.getvalue()
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_the_same_run_twice_is_refused(digits):
         build_fleet([])
 
 
-def test_a_teacher_s_folder_gives_the_network_of_the_same_seed(digits, teachers):
+def test_a_teachers_folder_gives_the_network_of_the_same_seed(digits, teachers):
     saved = checkpoint.load(checkpoint.latest(teachers)).peers
     places = peers_by_run(checkpoint.read_runs(teachers))
     for seed in (0, 4):
@@ -129,13 +129,13 @@ def test_a_teacher_s_folder_gives_the_network_of_the_same_seed(digits, teachers)
                 assert torch.equal(tensor, saved[f"{peer}.{name}"].to(tensor.dtype))
 
 
-def test_the_only_run_of_a_teacher_s_folder_serves_every_seed(digits, tmp_path):
+def test_the_only_run_of_a_teachers_folder_serves_every_seed(digits, tmp_path):
     list(train(BASE.replace(method="dml", epochs=1), tmp_path, dataset=digits))
     one, two = (teacher_networks(tmp_path, BASE.replace(seed=seed), digits) for seed in (0, 9))
     assert torch.equal(one[0].fc.weight, two[0].fc.weight)
 
 
-def test_a_seed_that_the_teacher_s_folder_has_not_is_said(digits, teachers):
+def test_a_seed_that_the_teachers_folder_has_not_is_said(digits, teachers):
     with pytest.raises(ValueError, match="no run of method 'alone' and seed 9"):
         teacher_networks(teachers, BASE.replace(seed=9), digits)
 
@@ -222,7 +222,7 @@ def test_timing_leaves_the_networks_as_they_were(digits):
         assert all(torch.equal(t, plain.peer_state(i)[n]) for n, t in timed.peer_state(i).items())
 
 
-def test_a_teacher_may_be_a_checkpoint_or_a_module_of_one_s_own(tmp_path, digits, monkeypatch):
+def test_a_teacher_may_be_a_checkpoint_or_a_module_of_your_own(tmp_path, digits, monkeypatch):
     run = BASE.replace(method="alone", peers=1, epochs=2, checkpoint_every=1, seed=4)
     list(train(run, tmp_path / "big", dataset=digits))
     first, last = sorted((tmp_path / "big" / "checkpoints").iterdir())

@@ -61,7 +61,7 @@ def reference(update, nets):
 @pytest.mark.parametrize("execute", ["loop", "stack"])
 @pytest.mark.parametrize("update", ["together", "in_turn", "fresh_batch"])
 @pytest.mark.parametrize("unlike", [False, True])
-def test_twenty_steps_end_in_the_reference_s_parameters_and_buffers(update, execute, unlike, monkeypatch):
+def test_twenty_steps_end_in_the_parameters_and_buffers_of_the_reference(update, execute, unlike, monkeypatch):
     kept = {}
     from codistill.training import loop as module
 

@@ -19,7 +19,7 @@ SAVED = Path(__file__).parent / "saved"
 WRITTEN_ON = {"torch": "2.13.0+cpu", "machine": "x86_64", "capability": "AVX2", "processor": "AMD EPYC"}
 
 
-def test_an_earlier_version_s_checkpoint_ends_where_it_ended_there(tmp_path):
+def test_an_earlier_versions_checkpoint_ends_where_it_ended_there(tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(SAVED / "run", folder)
     *_, end = resume(folder, part=None)
@@ -33,7 +33,7 @@ def test_an_earlier_version_s_checkpoint_ends_where_it_ended_there(tmp_path):
         torch.testing.assert_close(peers[name], tensor, **({"rtol": 0, "atol": 0} if same_machine else {}))
 
 
-def test_an_earlier_version_s_averages_are_what_is_evaluated():
+def test_an_earlier_versions_averages_are_what_is_evaluated():
     fleet = restored(SAVED / "run")
     state = load_file(SAVED / "run" / "checkpoints" / "step-00000004" / "state.safetensors")
     for peer in fleet.delivered.peers:

@@ -72,7 +72,7 @@ def test_a_file_as_training_programs_write_it(key, tmp_path):
     assert same(start.network(f"cnn:width=2,start={tmp_path}/x.pt", 3, SHAPE), theirs)
 
 
-def test_a_run_s_folder_gives_its_first_network_or_the_one_that_is_named(trained):
+def test_a_runs_folder_gives_its_first_network_or_the_one_that_is_named(trained):
     fleet = restored(trained, dataset=small())
     newest = checkpoint.latest(trained)
     for place in (trained, newest, newest / "peers.safetensors"):
@@ -316,6 +316,6 @@ def test_one_logit_for_a_binary_task(tmp_path):
     assert all(value > 0 for value in terms["task"])
 
 
-def test_a_misspelt_start_is_told_of_it():
+def test_a_misspelt_start_is_an_error_that_names_it():
     with pytest.raises(ValueError, match="no option of model 'cnn' is called 'strat': did you mean 'start'"):
         start.network("cnn:strat=x.pt", 3, SHAPE)

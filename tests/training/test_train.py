@@ -89,14 +89,14 @@ def test_records_say_where_they_are_and_what_it_runs_on(digits):
     assert records[-1].facts["passes"] == {"forward": 24, "backward": 24}
 
 
-def test_a_step_s_terms_are_each_peer_s_and_carry_no_graph(digits):
+def test_a_steps_terms_are_each_peers_and_carry_no_graph(digits):
     for record in train(RUN, dataset=digits):
         for terms in record.terms:
             assert set(terms) == {"task", "mimic"}
             assert all(t.shape == (2,) and not t.requires_grad for t in terms.values())
 
 
-def test_an_epoch_s_terms_are_the_means_over_its_steps(digits):
+def test_an_epochs_terms_are_the_means_over_its_steps(digits):
     steps, checked = [], 0
     for record in train([RUN, RUN.replace(method="alone")], dataset=digits):
         if record.kind == "step":
@@ -111,7 +111,7 @@ def test_an_epoch_s_terms_are_the_means_over_its_steps(digits):
     assert checked == 4 * 3
 
 
-def test_an_epoch_s_lines_name_run_rate_and_progress(digits):
+def test_an_epochs_lines_name_run_rate_and_progress(digits):
     runs = [RUN, RUN.replace(method="alone"), RUN.replace(seed=5)]
     epochs = [r.lines for r in train(runs, dataset=digits) if r.kind == "epoch"]
     assert [line["epoch"] for lines in epochs for line in lines] == [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3
@@ -129,7 +129,7 @@ def test_the_validation_part_is_measured_when_it_was_asked_for(digits, fleets):
     assert lines[-1]["valid_accuracy"] == found
 
 
-def test_the_end_s_rows_are_those_of_a_plain_loop_over_the_test_set(digits, fleets):
+def test_the_ends_rows_are_those_of_a_plain_loop_over_the_test_set(digits, fleets):
     runs = [RUN, RUN.replace(seed=5)]
     end = list(train(runs, dataset=digits))[-1]
     (fleet,) = fleets
@@ -300,7 +300,7 @@ def test_a_restored_fleet_gives_the_results_of_the_run(tmp_path, digits):
         restored(tmp_path / "fresh", dataset=digits)
 
 
-def test_one_s_own_networks_come_back_from_a_folder(tmp_path, digits):
+def test_your_own_networks_come_back_from_a_folder(tmp_path, digits):
     end = list(train(RUN, tmp_path, dataset=digits, networks=dropping()))[-1]
     fleet = restored(tmp_path, dataset=digits, networks=dropping())
     assert [row.to_json() for row in results(fleet, "test")] == end.lines
@@ -310,14 +310,14 @@ def test_one_s_own_networks_come_back_from_a_folder(tmp_path, digits):
 # One's own networks, data and modules -------------------------------------------------------------------------------
 
 
-def test_one_s_own_networks_are_trained_in_a_loop_themselves(digits):
+def test_your_own_networks_are_trained_in_a_loop_themselves(digits):
     nets = dropping()
     before = copy.deepcopy(nets)
     list(train(RUN.replace(execute="loop"), dataset=digits, networks=nets))
     assert not torch.equal(nets[1].fc.weight, before[1].fc.weight)
 
 
-def test_one_s_own_data_takes_the_place_of_the_named(fleets):
+def test_your_own_data_takes_the_place_of_the_named(fleets):
     torch.manual_seed(0)
     x = torch.rand(64, 3, 6, 6)
     y = torch.arange(64) % 2
@@ -347,7 +347,7 @@ def some(root):
 '''
 
 
-def test_a_module_of_one_s_own_is_named_by_its_spec(tmp_path, monkeypatch, fleets):
+def test_a_module_of_your_own_is_named_by_its_spec(tmp_path, monkeypatch, fleets):
     (tmp_path / "my_own.py").write_text(MODULE)
     monkeypatch.syspath_prepend(tmp_path)
     run = RUN.replace(models=("my_own:net,hidden=5",), method="my_own:Mine,weight=0.5", data="my_own:some")
@@ -371,7 +371,7 @@ def test_a_loss_that_is_no_number_names_run_peer_term_and_fix(digits):
         list(train(run.replace(evaluate_every=0), dataset=digits, networks=nets))
 
 
-def test_another_s_divergence_is_nobody_else_s(digits):
+def test_a_run_that_diverges_touches_no_other(digits):
     """0 * nan is nan, so the runs side by side must not meet in a sum."""
     runs = [RUN.replace(method="alone", evaluate_every=0), RUN.replace(evaluate_every=0)]
     nets = dropping(4)

@@ -13,10 +13,10 @@ from codistill.analysis import judge, measures
 from codistill.analysis.judge import Finding
 from codistill.analysis.measures import WIDER, NetworkMeasures, Path, Plane, Settings
 from codistill.analysis.peers import PeerEpoch, over_epochs
-from codistill.analysis.runs import Row, RunFolder, fleet_of, log_lines, run_folders, trained_networks
+from codistill.analysis.runs import log_lines, run_folders, trained_networks
 from codistill.analysis.seeds import MethodMeans, method_means
 from codistill.jsonable import from_json, to_json
-from codistill.training.fleet import Fleet
+from codistill.training.loop import restored
 
 MADE_BY = "codistill analyze"
 
@@ -70,6 +70,11 @@ class Analysis:
     peers: list[PeerEpoch]
     findings: list[Finding]
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of each method, for people."""
+        return {row.method: row.label.partition(", its ")[0] for row in reversed(self.rows)}
+
     def to_json(self) -> dict[str, object]:
         """Plain data: a number that is not finite is null, and what was skipped of a network is not there."""
         values: dict[str, object] = to_json(self, finite=True)
@@ -83,10 +88,7 @@ class Analysis:
 
 
 def analyze(
-    folders: Sequence[str | Folder],
-    settings: Settings | None = None,
-    *,
-    say: Callable[[str], None] | None = None,
+    folders: Sequence[str | Folder], settings: Settings | None = None, *, say: Callable[[str], None] | None = None
 ) -> Analysis:
     """Measure the networks of runs, or of one comparison, as training left them.
 
@@ -101,11 +103,25 @@ def analyze(
     """
     settings = settings or Settings()
     chosen = run_folders([Folder(folder) for folder in folders])
-    networks, planes, paths, fleet = _measured(chosen, settings, say)
-    rows, lines = _rows(chosen), log_lines(chosen)
+    networks: list[NetworkMeasures] = []
+    planes: list[Plane] = []
+    paths: list[Path] = []
+    few, many = settings.examples, WIDER * settings.examples
+    for folder, of_runs in chosen.items():
+        if say:
+            say(f"{folder}: {len(of_runs)} {'run' if len(of_runs) == 1 else 'runs'}")
+        fleet = restored(folder, teachers=studies.teachers_of(folder))
+        for run in trained_networks(of_runs, fleet, settings.networks, many, settings.seed):
+            networks += [measures.measure_network(network, settings) for network in run]
+            if run[0].method not in [plane.method for plane in planes]:
+                planes += measures.planes(run[0], settings)
+            paths += measures.paths(run, settings)
+    train, test = len(fleet.streams.parts[0].train), len(fleet.dataset.test)
+    rows = dict.fromkeys(row for of_runs in chosen.values() for row in of_runs.values())
+    lines = log_lines(chosen)
     return Analysis(
         MADE_BY,
-        [str(folder) for folder in folders],
+        list(map(str, folders)),
         settings,
         studies.versions(),
         next((row.method for row in rows if row.baseline), None),
@@ -115,43 +131,11 @@ def analyze(
         str(fleet.run.data),
         fleet.dataset.task,
         str(fleet.device),
-        _examples(fleet, settings),
-        method_means(networks, rows),
+        Examples(min(train, few), min(train, many), min(test, many)),
+        method_means(networks, sorted(rows, key=lambda row: not row.baseline)),
         over_epochs(lines),
         judge.merged(judge.findings(lines)),
     )
-
-
-def _measured(
-    folders: Sequence[RunFolder], settings: Settings, say: Callable[[str], None] | None
-) -> tuple[list[NetworkMeasures], list[Plane], list[Path], Fleet]:
-    """What is measured of the networks of each run, and the last fleet."""
-    networks: list[NetworkMeasures] = []
-    planes: list[Plane] = []
-    paths: list[Path] = []
-    for each in folders:
-        if say:
-            say(f"{each.folder}: {len(each.rows)} {'run' if len(each.rows) == 1 else 'runs'}")
-        fleet = fleet_of(each.folder)
-        for run in trained_networks(each.rows, fleet, settings.networks, WIDER * settings.examples, settings.seed):
-            networks += [measures.measure_network(network, settings) for network in run]
-            if run[0].method not in [plane.method for plane in planes]:
-                planes += measures.planes(run[0], settings)
-            paths += measures.paths(run, settings)
-    return networks, planes, paths, fleet
-
-
-def _rows(folders: Sequence[RunFolder]) -> list[Row]:
-    """The rows, the baseline first."""
-    rows = dict.fromkeys(row for folder in folders for row in folder.rows.values())
-    return sorted(rows, key=lambda row: not row.baseline)
-
-
-def _examples(fleet: Fleet, settings: Settings) -> Examples:
-    train, test = (
-        min(len(examples), WIDER * settings.examples) for examples in (fleet.streams.parts[0].train, fleet.dataset.test)
-    )
-    return Examples(min(train, settings.examples), train, test)
 
 
 __all__ = ["MADE_BY", "Analysis", "Settings", "analyze"]

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from codistill.analysis.loss import Batches, all_logits, mean_loss
+from codistill.analysis.loss import Batches, decided
 from codistill.metrics.accuracy import accuracy
-from codistill.metrics.decisions import class_logits, labelled_decisions
 from codistill.metrics.posterior import entropy, top_posterior
 
 RANKS = 5
@@ -34,13 +33,12 @@ class Certainty:
 
 def certainty(net: nn.Module, batches: Batches, task: str = "classes") -> Certainty:
     """Measure it, in eval mode. Where nothing has a label every number is nan."""
-    logits, y = all_logits(net, batches)
-    flat, labels = labelled_decisions(class_logits(logits, task), y)
+    loss, flat, labels = decided(net, batches, task)
     if not len(labels):
         return Certainty(0, math.nan, math.nan, math.nan, ())
     return Certainty(
         len(labels),
-        float(mean_loss(logits, y, task)),
+        loss,
         float(accuracy(flat, labels)),
         float(entropy(flat)),
         tuple(top_posterior(flat, min(RANKS, flat.shape[-1])).tolist()),

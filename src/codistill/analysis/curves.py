@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from codistill import methods
@@ -22,8 +23,8 @@ class EpochLine:
         seed: of the run.
         epoch: from 1.
         terms: of each term its values, one for each peer, or one for all.
-        edges: KL(p_j || p_i) at T = 1 at [student i, source j], in nats; None where it was not measured.
-        agree: share of samples on which two peers choose the same class.
+        edges: KL(p_j || p_i) at T = 1 at [student i, source j], in nats; empty where it was not measured.
+        agree: share of samples on which two peers choose the same class; empty where it was not measured.
     """
 
     run: str
@@ -31,22 +32,34 @@ class EpochLine:
     seed: int | None
     epoch: int
     terms: dict[str, list[float]]
-    edges: Matrix | None = None
-    agree: Matrix | None = None
+    edges: Matrix = field(default_factory=list)
+    agree: Matrix = field(default_factory=list)
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> "EpochLine":
         """From a line whose ``kind`` is ``epoch``."""
         run = str(line.get("run"))
-        terms = {name: values for name, values in (line.get("terms") or {}).items() if isinstance(values, list)}
+        terms = {name: v if isinstance(v, list) else [v] for name, v in line.get("terms", {}).items()}
         method = str(line.get("method") or run)
-        edges, agree = line.get("edges"), line.get("agree")
-        return cls(run, method, line.get("seed"), int(line["epoch"]), terms, edges or None, agree or None)
+        return cls(
+            run, method, line.get("seed"), int(line["epoch"]), terms, line.get("edges", []), line.get("agree", [])
+        )
 
     @property
     def task(self) -> list[float]:
         """The task term of each peer."""
         return self.terms.get("task", [])
+
+    @cached_property
+    def imitation(self) -> dict[str, list[float]]:
+        """The terms that peers learn from besides the labels: one finite number for each peer, and not all below 0."""
+        peers = len(self.task)
+        return {
+            name: list(map(float, values))
+            for name, values in self.terms.items()
+            # a divergence is never below 0
+            if name != "task" and peers and len(values) == peers and finite(values) and max(values) >= 0
+        }
 
 
 def epoch_lines(lines: Iterable[Mapping[str, Any]]) -> list[EpochLine]:
@@ -82,17 +95,6 @@ def ratio(value: float, task: float) -> float:
     return value / task if task > 0 else math.inf if value > 0 else 0.0
 
 
-def imitation_terms(line: EpochLine) -> dict[str, list[float]]:
-    """The terms that peers learn from besides the labels: one finite number for each peer, and not all below 0."""
-    peers = len(line.task)
-    return {
-        name: list(map(float, values))
-        for name, values in line.terms.items()
-        # a divergence is never below 0
-        if name != "task" and peers and len(values) == peers and finite(values) and max(values) >= 0
-    }
-
-
 def finite(values: Sequence[Any]) -> bool:
     """Are all of them finite numbers?"""
     return all(isinstance(v, int | float) and math.isfinite(v) for v in values)
@@ -100,11 +102,10 @@ def finite(values: Sequence[Any]) -> bool:
 
 def term_curves(run: Sequence[EpochLine]) -> dict[str, list[Curve]]:
     """The curves of every imitation term; one that is below 0 in places is a penalty of another kind."""
-    terms = [(line, imitation_terms(line)) for line in run]
     curves = {}
-    for name in dict.fromkeys(name for _, each in terms for name in each):
-        lines = [line for line, each in terms if name in each]
-        by_peer = list(zip(*(each[name] for _, each in terms if name in each), strict=True))
+    for name in dict.fromkeys(name for line in run for name in line.imitation):
+        lines = [line for line in run if name in line.imitation]
+        by_peer = list(zip(*(line.imitation[name] for line in lines), strict=True))
         if min(map(min, by_peer)) >= 0:
             curves[name] = [Curve.of(lines, values, peer) for peer, values in enumerate(by_peer)]
     return curves
@@ -113,9 +114,8 @@ def term_curves(run: Sequence[EpochLine]) -> dict[str, list[Curve]]:
 def edge_curves(run: Sequence[EpochLine]) -> list[Curve]:
     """The curve of every edge of the method's graph."""
     lines = [line for line in run if line.edges]
-    matrices = [line.edges for line in lines if line.edges]
-    edges = _edges_of(lines[0].method, len(matrices[0])) if lines else []
-    return [Curve.of(lines, [matrix[i][j] for matrix in matrices], i, j) for i, j in edges]
+    edges = _edges_of(lines[0].method, len(lines[0].edges)) if lines else []
+    return [Curve.of(lines, [line.edges[i][j] for line in lines], i, j) for i, j in edges]
 
 
 def _edges_of(method: str, peers: int) -> list[tuple[int, int]]:
@@ -124,11 +124,10 @@ def _edges_of(method: str, peers: int) -> list[tuple[int, int]]:
     try:
         if not methods.is_mutual(method):
             return []
-        graph = Spec.of(method).options.get("graph")
-        weights = named(str(graph)).matrix(peers) if graph is not None else None
+        weights = named(str(Spec.of(method).options.get("graph") or "complete")).matrix(peers)
     except (ValueError, ImportError):
         return every
-    return every if weights is None else [(i, j) for i, j in every if weights[i, j]]
+    return [(i, j) for i, j in every if weights[i, j]]
 
 
-__all__ = ["Curve", "EpochLine", "edge_curves", "epoch_lines", "finite", "imitation_terms", "ratio", "term_curves"]
+__all__ = ["Curve", "EpochLine", "edge_curves", "epoch_lines", "finite", "ratio", "term_curves"]

@@ -31,11 +31,11 @@ def path(
             "give two networks of the same architecture"
         )
     net = copy.deepcopy(one)
-    ends = [dict(one.named_parameters()), dict(other.named_parameters())]
     losses = []
     for t in at:
-        for name, p in net.named_parameters():
-            p.copy_(torch.lerp(ends[0][name], ends[1][name], t) if p.is_floating_point() else ends[0][name])
+        for p, start, end in zip(net.parameters(), one.parameters(), other.parameters(), strict=True):
+            if p.is_floating_point():
+                p.copy_(torch.lerp(start, end, t))
         measure_statistics(net, batches)
         losses.append(loss_and_accuracy(net, batches, task)[0])
     return losses
@@ -47,10 +47,9 @@ def measure_statistics(net: nn.Module, batches: Batches) -> None:
 
     Not by `torch.optim.swa_utils.update_bn`: it puts the whole network into train mode, so dropout would draw.
     """
-    norms = [m for m in net.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = {m: m.momentum for m in net.modules() if isinstance(m, _BatchNorm) and m.track_running_stats}
     if not norms:
         return
-    momenta = [m.momentum for m in norms]
     net.eval()
     for m in norms:
         m.reset_running_stats()
@@ -58,7 +57,7 @@ def measure_statistics(net: nn.Module, batches: Batches) -> None:
         m.train()
     for x, _ in batches:
         batch_logits(net, x)
-    for m, momentum in zip(norms, momenta, strict=True):
+    for m, momentum in norms.items():
         m.momentum = momentum
         m.eval()
 

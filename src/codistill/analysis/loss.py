@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -27,11 +27,6 @@ def batch_logits(net: nn.Module, x: Any) -> Tensor:
     return full_precision(call(net, None, x, ())[0])
 
 
-def all_logits(net: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
-    """Logits ``[N, ..., C]`` and labels of all batches, without gradients."""
-    return collect(Cohort([net]), (x for x, _ in batches))[0], torch.cat([y for _, y in batches])
-
-
 def mean_loss(logits: Tensor, y: Tensor, task: str = "classes") -> Tensor:
     """Mean plain cross-entropy over the labelled samples, in nats; a scalar."""
     return cross_entropy(logits.unsqueeze(0), y, task=task)[0]
@@ -42,13 +37,17 @@ def labelled(y: Tensor, task: str = "classes") -> int:
     return int(((y >= 0).all(-1) if task == "multilabel" else y >= 0).sum())
 
 
+def decided(net: nn.Module, batches: Batches, task: str = "classes") -> tuple[float, Tensor, Tensor]:
+    """Mean cross-entropy in nats, and the labelled decisions: their logits ``[n, M]`` and labels ``[n]``."""
+    logits, y = collect(Cohort([net]), (x for x, _ in batches))[0], torch.cat([y for _, y in batches])
+    flat, labels = labelled_decisions(class_logits(logits, task), y)
+    return float(mean_loss(logits, y, task)) if len(labels) else math.nan, flat, labels
+
+
 def loss_and_accuracy(net: nn.Module, batches: Batches, task: str = "classes") -> tuple[float, float]:
     """Mean cross-entropy in nats, and share of right decisions; (nan, nan) where nothing has a label."""
-    logits, y = all_logits(net, batches)
-    flat, labels = labelled_decisions(class_logits(logits, task), y)
-    if not len(labels):
-        return math.nan, math.nan
-    return float(mean_loss(logits, y, task)), float(correct(flat, labels).double().mean())
+    loss, flat, labels = decided(net, batches, task)
+    return loss, float(correct(flat, labels).double().mean())
 
 
 def losses_at(net: nn.Module, batches: Batches, moves: Iterable[Weights], task: str = "classes") -> list[list[float]]:
@@ -83,10 +82,9 @@ def gradient(net: nn.Module, batches: Batches, task: str = "classes") -> Weights
     sums = {name: torch.zeros_like(p) for name, p in parameters.items()}
     with differentiable(net):
         for share in shares(net, batches, task):
-            each = torch.autograd.grad(share, list(parameters.values()), allow_unused=True)
+            each = torch.autograd.grad(share, list(parameters.values()), materialize_grads=True)
             for name, g in zip(parameters, each, strict=True):
-                if g is not None:
-                    sums[name] += g
+                sums[name] += g
     return sums
 
 
@@ -97,13 +95,9 @@ def differentiable(net: nn.Module) -> Iterator[None]:
     cuDNN's recurrent networks have no backward pass in eval mode, and fused attention has no second derivative.
     """
     recurrent = any(isinstance(module, nn.RNNBase) for module in net.modules())
-    before = torch.backends.cudnn.enabled
-    torch.backends.cudnn.enabled = before and not recurrent
-    try:
-        with evaluating(net), sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.cudnn.enabled = before
+    kernels = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
+    with kernels, evaluating(net), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
-__all__ = ["Batches", "all_logits", "differentiable", "gradient", "loss_and_accuracy", "losses_at", "shares"]
+__all__ = ["Batches", "decided", "differentiable", "gradient", "loss_and_accuracy", "losses_at", "shares"]

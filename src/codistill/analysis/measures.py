@@ -14,6 +14,7 @@ from codistill.analysis.noise import ABSOLUTE, RELATIVE, NoiseCurve, noise_curve
 from codistill.analysis.runs import TrainedNetwork
 from codistill.analysis.sharpness import sharpness
 from codistill.analysis.weights import norm, weights
+from codistill.checks import number, whole
 from codistill.cohort import alike
 from codistill.spec import UnknownName
 
@@ -52,10 +53,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for field, least in (("examples", 1), ("networks", 1), ("draws", 2), ("probes", 2)):
-            if getattr(self, field) < least:
-                raise ValueError(f"{field}={getattr(self, field)}: give at least {least}")
-        if not self.rho > 0:
-            raise ValueError(f"rho={self.rho:g}: give a length above 0, such as 0.05")
+            whole(field, getattr(self, field), least)
+        number("rho", self.rho, above=True)
         for kind in self.skip:
             if kind not in KINDS:
                 raise UnknownName("measure to skip", kind, KINDS)
@@ -131,24 +130,23 @@ class Path:
 def measure_network(network: TrainedNetwork, settings: Settings) -> NetworkMeasures:
     """Every number of one network that is not skipped."""
     net, few, task = network.net, head(network.train, settings.examples), network.task
-    seed = settings.seed
     values: dict[str, Any] = {}
     for part, batches in (("train", network.train), ("test", network.test)):
         values |= {f"{part}_{name}": value for name, value in vars(certainty(net, batches, task)).items()}
     for name, relative in (("noise", False), ("noise_relative", True)) if "noise" not in settings.skip else ():
         sizes = RELATIVE if relative else ABSOLUTE
-        curve = noise_curve(net, few, sizes, relative=relative, draws=settings.draws, seed=seed, task=task)
+        curve = noise_curve(net, few, sizes, relative=relative, draws=settings.draws, seed=settings.seed, task=task)
         values |= {name: curve.loss[AT[name]] - curve.still, f"{name}_detail": curve}
     if "sharpness" not in settings.skip:
         for name, relative in (("sharpness", False), ("sharpness_relative", True)):
             values[name] = sharpness(net, few, rho=settings.rho, relative=relative, task=task)
     if "hessian" not in settings.skip:
-        trace = hessian.trace(net, few, probes=settings.probes, seed=seed, task=task)
+        trace = hessian.trace(net, few, probes=settings.probes, seed=settings.seed, task=task)
         values |= {"hessian": trace.mean, "hessian_detail": trace}
     if "surface" not in settings.skip:
-        values["line"] = surface.line(net, few, seed=seed, task=task)
+        values["line"] = surface.line(net, few, seed=settings.seed, task=task)
     about = network.method, network.seed, network.peer, network.model
-    return NetworkMeasures(*about, norm(dict(weights(net))), **values)
+    return NetworkMeasures(*about, norm(weights(net)), **values)
 
 
 def planes(network: TrainedNetwork, settings: Settings) -> list[Plane]:
@@ -172,12 +170,8 @@ def paths(run: Sequence[TrainedNetwork], settings: Settings) -> list[Path]:
 
 def head(batches: Batches, most: int) -> Batches:
     """The first examples of the batches, at most so many."""
-    first, left = [], most
-    for x, y in batches:
-        if left > 0:
-            first.append((x[:left], y[:left]))
-            left -= len(y)
-    return first
+    before = itertools.accumulate((len(y) for _, y in batches), initial=0)
+    return [(x[: most - n], y[: most - n]) for (x, y), n in zip(batches, before, strict=False) if n < most]
 
 
 __all__ = ["NetworkMeasures", "Path", "Plane", "Settings", "head", "measure_network", "paths", "planes"]

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from codistill.analysis.loss import Batches, loss_and_accuracy, losses_at
-from codistill.analysis.weights import Weights, drawn, filter_norms, weights
-from codistill.statistics.interval import mean_sd
+from codistill.analysis.weights import drawn, filter_norms, weights
 
 
 def grid(low: float, high: float, points: int = 9) -> tuple[float, ...]:
@@ -71,32 +71,18 @@ def noise_curve(
     """
     if draws < 2:
         raise ValueError(f"draws={draws}: give at least 2, so that there is a spread (5 or more is better)")
-    scale = _root_mean_square(weights(net)) if relative else None
+    norms = filter_norms(weights(net))
+    scale = {n: norms[n] * math.sqrt(norms[n].numel() / max(1, p.numel())) for n, p in weights(net).items()}
     each = []
     for draw in range(draws):
         eps = drawn(net, seed, "noise", draw)
-        eps = {name: e * scale[name] for name, e in eps.items()} if scale else eps
+        if relative:
+            eps = {name: e * scale[name] for name, e in eps.items()}
         each.append(losses_at(net, batches, ({name: size * e for name, e in eps.items()} for size in sizes), task))
-    by_size = list(zip(*each, strict=True))
-    (loss, loss_sd), (accuracy, accuracy_sd) = (
-        zip(*(_mean_sd([pair[i] for pair in pairs]) for pairs in by_size), strict=True) for i in (0, 1)
-    )
+    spreads = torch.std_mean(torch.tensor(each, dtype=torch.float64), dim=0)  # of loss and accuracy, by size
+    (loss_sd, accuracy_sd), (loss, accuracy) = ([tuple(v) for v in values.T.tolist()] for values in spreads)
     still, _ = loss_and_accuracy(net, batches, task)
     return NoiseCurve(tuple(sizes), loss, loss_sd, accuracy, accuracy_sd, draws, still)
-
-
-def _root_mean_square(parameters: dict[str, nn.Parameter]) -> Weights:
-    """Each filter's norm divided by the root of its size."""
-    norms = filter_norms(dict(parameters))
-    return {
-        name: norms[name] / math.sqrt(max(1, p.numel() // max(1, norms[name].numel())))
-        for name, p in parameters.items()
-    }
-
-
-def _mean_sd(values: list[float]) -> tuple[float, float]:
-    """As `mean_sd`; nan where a loss overflowed."""
-    return mean_sd(values) if all(map(math.isfinite, values)) else (math.nan, math.nan)
 
 
 __all__ = ["ABSOLUTE", "RELATIVE", "NoiseCurve", "grid", "noise_curve"]

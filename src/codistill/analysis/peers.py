@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codistill.analysis.curves import EpochLine, epoch_lines, imitation_terms
+from codistill.analysis.curves import EpochLine, epoch_lines
 from codistill.metrics.pairs import off_diagonal
 from codistill.statistics.interval import mean_sd
 
@@ -43,9 +43,9 @@ def over_epochs(lines: Iterable[Mapping[str, Any]]) -> list[PeerEpoch]:
         PeerEpoch(
             method,
             epoch,
-            *_mean_sd([v for line in group for v in off_diagonal(line.edges or [])]),
-            *_mean_sd([v for line in group for v in off_diagonal(line.agree or [])]),
-            *_mean_sd([v for line in group for v in ratios(line)]),
+            *known_mean_sd([v for line in group for v in off_diagonal(line.edges)]),
+            *known_mean_sd([v for line in group for v in off_diagonal(line.agree)]),
+            *known_mean_sd([v for line in group for v in ratios(line)]),
         )
         for (method, epoch), group in sorted(groups.items(), key=lambda item: item[0][1])
     ]
@@ -53,14 +53,14 @@ def over_epochs(lines: Iterable[Mapping[str, Any]]) -> list[PeerEpoch]:
 
 def ratios(line: EpochLine) -> list[float]:
     """For each peer, all its imitation terms together divided by its task term; empty where there is none."""
-    terms = imitation_terms(line).values()
-    sums = [sum(values) for values in zip(*terms, strict=True)]
+    sums = [sum(values) for values in zip(*line.imitation.values(), strict=True)]
     return [imitation / task for imitation, task in zip(sums, line.task, strict=False) if task > 0]
 
 
-def _mean_sd(values: list[float]) -> tuple[float | None, float | None]:
+def known_mean_sd(values: list[float]) -> tuple[float | None, float | None]:
+    """As `mean_sd`; None for a mean of no values, and for the spread of fewer than two."""
     mean, sd = mean_sd(values) if values else (None, None)
     return mean, sd if len(values) > 1 else None
 
 
-__all__ = ["PeerEpoch", "over_epochs", "ratios"]
+__all__ = ["PeerEpoch", "known_mean_sd", "over_epochs", "ratios"]

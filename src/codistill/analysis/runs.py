@@ -1,5 +1,6 @@
 """The networks of finished runs, each with its method, seed and number, and the data to measure it on."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from codistill.run import Run
 from codistill.spec import Spec
 from codistill.study.entries import BASELINE
 from codistill.training.fleet import Fleet
-from codistill.training.loop import restored
 from codistill.training.records import read_lines
 
 BATCH = 256
@@ -29,7 +29,6 @@ class TrainedNetwork:
 
     Attributes:
         method: the row that it belongs to; seeds of a row are repetitions.
-        label: of the row, for people.
         seed: of its run.
         peer: its number in its run.
         model: its spec.
@@ -40,7 +39,6 @@ class TrainedNetwork:
     """
 
     method: str
-    label: str
     seed: int
     peer: int
     model: str
@@ -65,15 +63,10 @@ class Row:
     baseline: bool
 
 
-@dataclass(frozen=True)
-class RunFolder:
-    """A folder of a run or a fleet, and which row each of its runs belongs to."""
-
-    folder: Path
-    rows: dict[Run, Row]
+RunFolders = dict[Path, dict[Run, Row]]  # folders of runs or fleets, and which row each of their runs belongs to
 
 
-def run_folders(folders: Sequence[Path]) -> list[RunFolder]:
+def run_folders(folders: Sequence[Path]) -> RunFolders:
     """The folders to analyse: those given, or those of the one comparison that was given.
 
     Raises:
@@ -88,57 +81,47 @@ def run_folders(folders: Sequence[Path]) -> list[RunFolder]:
     if comparisons and len(folders) > 1:
         raise ValueError(f"{comparisons[0]} is a comparison: analyze it by itself, or give folders of runs only")
     chosen = _of_study(folders[0]) if comparisons else _of_runs(folders)
-    data = {run.data: each.folder for each in chosen for run in each.rows}
+    data = {run.data: folder for folder, rows in chosen.items() for run in rows}
     if len(data) > 1:
         (one, here), (other, there) = list(data.items())[:2]
         raise ValueError(f"data='{one}' in {here} and '{other}' in {there}: analyze runs on the same data together")
     return chosen
 
 
-def _of_study(folder: Path) -> list[RunFolder]:
+def _of_study(folder: Path) -> RunFolders:
     study = studies.load(folder)
     rows = {entry.run.replace(seed=0): Row(entry.name, entry.label, entry.alone) for entry in study.entries}
     parts = studies.parts(study, folder)
     if any(not (part.folder / "results.jsonl").exists() for part in parts):
         raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
-    return [RunFolder(part.folder, {run: rows[run.replace(seed=0)] for run in part.runs}) for part in parts]
+    return {part.folder: {run: rows[run.replace(seed=0)] for run in part.runs} for part in parts}
 
 
-def _of_runs(folders: Sequence[Path]) -> list[RunFolder]:
+def _of_runs(folders: Sequence[Path]) -> RunFolders:
     """Runs of the same name are one row, except where they differ in more than their seed: then by folder."""
     each = {folder: read_runs(folder) for folder in folders}
-    forms: dict[str, set[Run]] = {}
-    for run in (run for runs in each.values() for run in runs):
-        forms.setdefault(_name(run), set()).add(run.replace(seed=0))
-    alone = [run for runs in each.values() for run in runs if run.method == Spec(BASELINE)]
+    every = [run for runs in each.values() for run in runs]
+    forms = Counter(form.name for form in {run.replace(seed=0) for run in every})
+    alone = [run for run in every if run.method == Spec(BASELINE)]
     # for each kind of networks, the row with the most of them, so that all others have their pairs in it
     bases = {run.models: run.replace(seed=0) for run in sorted(alone, key=lambda run: run.peers)}
 
     def row(run: Run, folder: Path) -> Row:
-        name = _name(run)
-        name = name if len(forms[name]) == 1 else f"{name} ({folder.name})"
-        return Row(name, name, run.replace(seed=0) == bases.get(run.models))
+        form = run.replace(seed=0)
+        name = form.name.removesuffix("/seed=0") + (f" ({folder.name})" if forms[form.name] > 1 else "")
+        return Row(name, name, form == bases.get(run.models))
 
-    return [RunFolder(folder, {run: row(run, folder) for run in runs}) for folder, runs in each.items()]
-
-
-def _name(run: Run) -> str:
-    return run.name.rpartition("/seed=")[0]
+    return {folder: {run: row(run, folder) for run in runs} for folder, runs in each.items()}
 
 
-def log_lines(folders: Sequence[RunFolder]) -> list[dict[str, object]]:
+def log_lines(folders: RunFolders) -> list[dict[str, object]]:
     """The lines of all runs' epochs, each with its row's name as its method."""
     lines = []
-    for each in folders:
-        names = {run.name: row.method for run, row in each.rows.items()}
-        epochs = (line for line in read_lines(each.folder / "log.jsonl") if line["kind"] == "epoch")
+    for folder, rows in folders.items():
+        names = {run.name: row.method for run, row in rows.items()}
+        epochs = (line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch")
         lines += [{**line, "method": names[line["run"]]} for line in epochs]
     return lines
-
-
-def fleet_of(folder: Path) -> Fleet:
-    """The fleet of a folder, as training left it."""
-    return restored(folder, teachers=studies.teachers_of(folder))
 
 
 def trained_networks(
@@ -160,7 +143,7 @@ def trained_networks(
         test = _batches(fleet, part.test, examples, derived=("test",), seed=seed)
         pairs = list(enumerate(zip(peers, run.networks(), strict=True)))[:networks]
         nets = [(i, str(model), fleet.delivered.network(peer)) for i, (peer, model) in pairs]
-        yield [TrainedNetwork(row.method, row.label, run.seed, *net, train, test, task) for net in nets]
+        yield [TrainedNetwork(row.method, run.seed, *net, train, test, task) for net in nets]
 
 
 def _batches(fleet: Fleet, examples: Examples, most: int, *, derived: tuple[str | int, ...], seed: int) -> Batches:
@@ -171,4 +154,4 @@ def _batches(fleet: Fleet, examples: Examples, most: int, *, derived: tuple[str 
     return [(fleet.streams.cast(x), y) for x, y in pairs]
 
 
-__all__ = ["Row", "RunFolder", "TrainedNetwork", "fleet_of", "log_lines", "run_folders", "trained_networks"]
+__all__ = ["Row", "RunFolders", "TrainedNetwork", "log_lines", "run_folders", "trained_networks"]

@@ -2,8 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from codistill.analysis.measures import NetworkMeasures
 from codistill.analysis.runs import Row
@@ -34,14 +34,11 @@ class Mean:
 
 
 @dataclass(frozen=True)
-class MethodMeans:
+class MethodMeans(Row):
     """The networks of one method, or of one kind in it.
 
     Attributes:
-        method: the row's name.
         model: the networks' kind.
-        label: of the row, for people.
-        baseline: whether the others are compared with it.
         seeds: how many.
         networks: how many.
         measures: by name, those that a network has.
@@ -49,10 +46,7 @@ class MethodMeans:
         test_top: the same on test examples.
     """
 
-    method: str
     model: str
-    label: str
-    baseline: bool
     seeds: int
     networks: int
     measures: dict[str, Mean]
@@ -70,13 +64,11 @@ def method_means(networks: Sequence[NetworkMeasures], rows: Sequence[Row]) -> li
     alone = {_key(network): network for network in reversed(networks) if network.method in baselines}
     means = []
     for row in rows:
-        models: dict[str, list[NetworkMeasures]] = {}
-        for network in networks:
-            if network.method == row.method:
-                models.setdefault(network.model, []).append(network)
-        for model, members in models.items():
-            label = row.label if len(models) == 1 else f"{row.label}, its {model}"
-            means.append(_means(row, label, members, {} if row.baseline else alone))
+        members = [network for network in networks if network.method == row.method]
+        models = dict.fromkeys(network.model for network in members)
+        for model in models:
+            named = row if len(models) == 1 else replace(row, label=f"{row.label}, its {model}")
+            means.append(_means(named, [n for n in members if n.model == model], {} if row.baseline else alone))
     return means
 
 
@@ -84,20 +76,15 @@ def _key(network: NetworkMeasures) -> Key:
     return network.seed, network.peer, network.model
 
 
-def _means(
-    row: Row, label: str, networks: Sequence[NetworkMeasures], alone: Mapping[Key, NetworkMeasures]
-) -> MethodMeans:
-    means = {name: _mean(name, networks, alone) for name in MEASURES}
-    tops = ([n.train_top for n in networks], [n.test_top for n in networks])
+def _means(row: Row, networks: Sequence[NetworkMeasures], alone: Mapping[Key, NetworkMeasures]) -> MethodMeans:
     return MethodMeans(
-        row.method,
-        networks[0].model,
-        label,
-        row.baseline,
-        len({network.seed for network in networks}),
-        len(networks),
-        {name: mean for name, mean in means.items() if mean is not None},
-        *(_ranks(top) for top in tops),
+        **vars(row),
+        model=networks[0].model,
+        seeds=len({network.seed for network in networks}),
+        networks=len(networks),
+        measures={name: mean for name in MEASURES if (mean := _mean(name, networks, alone)) is not None},
+        train_top=_ranks(network.train_top for network in networks),
+        test_top=_ranks(network.test_top for network in networks),
     )
 
 
@@ -121,7 +108,7 @@ def _value(network: NetworkMeasures | None, name: str) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-def _ranks(tops: Sequence[Sequence[float]]) -> list[float]:
+def _ranks(tops: Iterable[Sequence[float]]) -> list[float]:
     return [statistics.fmean(values) for values in zip(*(top for top in tops if top), strict=True)]
 
 

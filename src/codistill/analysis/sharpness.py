@@ -21,7 +21,7 @@ def sharpness(
     if not rho > 0:
         raise ValueError(f"rho={rho}: give a length above 0, such as 0.05")
     g = gradient(net, batches, task)
-    units = filter_norms(dict(weights(net, learning=True))) if relative else {}
+    units = filter_norms(weights(net, learning=True)) if relative else {}
     scaled = {name: units[name] * each for name, each in g.items()} if relative else g
     step = {name: units[name] * each for name, each in scaled.items()} if relative else g
     length = norm(scaled)

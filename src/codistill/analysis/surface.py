@@ -20,7 +20,7 @@ def direction(net: nn.Module, seed: int = 0, axis: int = 0) -> Weights:
     """
     filters = {name: p for name, p in weights(net).items() if p.dim() > 1}
     raw = {name: d for name, d in drawn(net, seed, "surface", axis).items() if name in filters}
-    length, wanted = filter_norms(raw), filter_norms(dict(filters))
+    length, wanted = filter_norms(raw), filter_norms(filters)
     return {name: d * (wanted[name] / length[name].clamp(min=torch.finfo(d.dtype).tiny)) for name, d in raw.items()}
 
 

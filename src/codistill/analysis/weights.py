@@ -11,13 +11,14 @@ from codistill.randomness import generator
 Weights = dict[str, Tensor]
 
 
-def weights(net: nn.Module, *, learning: bool = False) -> dict[str, nn.Parameter]:
+def weights(net: nn.Module, *, learning: bool = False) -> Weights:
     """The floating-point parameters by name, without running statistics. ``learning``: only those that training moves.
 
     Raises:
         ValueError: there is none.
     """
-    floating = {n: p for n, p in net.named_parameters() if p.is_floating_point() and (p.requires_grad or not learning)}
+    chosen = ((name, p) for name, p in net.named_parameters() if p.requires_grad or not learning)
+    floating: Weights = {name: p for name, p in chosen if p.is_floating_point()}
     if not floating:
         kind = "parameters that learn (requires_grad)" if learning else "parameters"
         raise ValueError(f"a {type(net).__name__} has no {kind}: there is nothing to move")
@@ -46,36 +47,31 @@ def norm(tensors: Weights) -> float:
     return float(sum(t.detach().double().square().sum() for t in tensors.values()) ** 0.5)
 
 
+@torch.no_grad()
 def filter_norms(tensors: Weights) -> Weights:
     """Norm of each filter, in a shape that broadcasts against its parameter.
 
     A filter is what makes one output: the first dim's slices of a weight ``[out, ...]``. Of a vector (a bias, batch
     norm's factors) it is each number by itself.
     """
-    return {name: _filter_norm(t.detach()) for name, t in tensors.items()}
-
-
-def _filter_norm(t: Tensor) -> Tensor:
-    if t.dim() < 2:
-        return t.abs()
-    norms: Tensor = torch.linalg.vector_norm(t, dim=tuple(range(1, t.dim())), keepdim=True)
-    return norms
+    return {
+        name: t.abs() if t.dim() < 2 else torch.linalg.vector_norm(t, dim=tuple(range(1, t.dim())), keepdim=True)
+        for name, t in tensors.items()
+    }
 
 
 @contextmanager
+@torch.no_grad()
 def moved(net: nn.Module, by: Weights) -> Iterator[None]:
     """Inside, every named parameter is ``w + by``; afterwards it is what it was, bit for bit."""
-    parameters = {name: p for name, p in net.named_parameters() if name in by}
-    before = {name: p.detach().clone() for name, p in parameters.items()}
+    moves = [(p, p.clone(), by[name]) for name, p in net.named_parameters() if name in by]
     try:
-        with torch.no_grad():
-            for name, p in parameters.items():
-                p.add_(by[name])
+        for p, _, step in moves:
+            p.add_(step)
         yield
     finally:
-        with torch.no_grad():
-            for name, p in parameters.items():
-                p.copy_(before[name])
+        for p, before, _ in moves:
+            p.copy_(before)
 
 
 __all__ = ["Weights", "drawn", "filter_norms", "moved", "norm", "weights"]

@@ -1,6 +1,6 @@
 """Batches of examples, which are tensors on a device or images in files: any batch, in any order."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 from torch import Tensor
@@ -116,7 +116,7 @@ def _requests(order: Order, cut: Cut) -> Callable[[Place], Request]:
 
 def plain(
     examples: Examples, mean: Sequence[float], std: Sequence[float], batch: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Generator[tuple[Tensor, Tensor], None, None]:
     """All examples once, in order, without augmentation: inputs as `Loader.batch` gives them, and labels."""
     statistics = _statistics(examples, mean, std)
     slices = [slice(first, first + batch) for first in range(0, len(examples), whole("batch", batch))]

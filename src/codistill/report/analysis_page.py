@@ -9,14 +9,7 @@ import plotly.graph_objects as go
 from codistill.analysis import MADE_BY, Analysis
 from codistill.report.analysis_tables import WATCH, about, tables
 from codistill.report.page import Figure, Section, figures, settings_section, write_page
-from codistill.report.plots.analysis import (
-    line_figure,
-    noise_figure,
-    path_figure,
-    peers_figure,
-    plane_figure,
-    posterior_figure,
-)
+from codistill.report.plots import analysis as plots
 
 TITLE = "Why it works: minima, posteriors and peers"
 BAND = "the line is the mean over networks and seeds, the band goes from the lowest to the highest network"
@@ -26,38 +19,38 @@ FIGURES: tuple[tuple[str, str, Callable[[Analysis], go.Figure | None], str], ...
     (
         "noise",
         "Training loss under noise",
-        noise_figure,
+        plots.noise_figure,
         f"The same noise for all networks; {BAND}. The later a curve rises, the wider is the minimum.",
     ),
     (
         "sure",
         "Sorted posteriors",
-        posterior_figure,
+        plots.posterior_figure,
         f"Mean probability by rank; {BAND}. What the first rank loses the others gain.",
     ),
     (
         "peers",
         "Divergence and agreement of peers",
-        peers_figure,
+        plots.peers_figure,
         "Mean over pairs and seeds with a band of one standard deviation; networks trained alone to compare.",
     ),
     (
         "around",
         "Along a random direction",
-        line_figure,
+        plots.line_figure,
         f"Training loss at w + a d, each filter of d as long as the network's; {BAND}.",
     ),
     (
         "around",
         "On a plane",
-        plane_figure,
+        plots.plane_figure,
         "Training loss around the first network of each method's first seed, along two such directions, the "
         "same for all (before they are scaled); on a logarithmic scale.",
     ),
     (
         "around",
         "From one peer to another",
-        path_figure,
+        plots.path_figure,
         "Training loss on the straight line between two networks of a run, batch norm's statistics estimated "
         f"again at each point; {BAND}. A hill says that they are in different valleys.",
     ),
@@ -79,11 +72,9 @@ def write_analysis(analysis: Analysis, path: Path, command: str = "") -> Path:
         return figures(*((title, caption, draw(analysis)) for key, title, draw, caption in FIGURES if key == section))
 
     settings = {**asdict(analysis.settings), "folders": analysis.folders, "device": analysis.device}
+    shown = tables(analysis)
     sections = [
-        *(
-            Section(table.title, table.key, table=table, style="measures", figures=drawn(table.key))
-            for table in tables(analysis)
-        ),
+        *(Section(table.title, table.key, table=table, style="measures", figures=drawn(table.key)) for table in shown),
         Section("What does the loss look like around a solution?", "around", figures=drawn("around")),
         Section(WATCH, findings=analysis.findings),
         settings_section(settings, analysis.versions, command),
@@ -96,6 +87,3 @@ def is_analysis(path: Path) -> bool:
     with path.open(encoding="utf-8", errors="replace") as file:
         start = file.read(2000)
     return f"<title>{TITLE}</title>" in start or f'"made_by": "{MADE_BY}"' in start
-
-
-__all__ = ["TITLE", "is_analysis", "write_analysis"]

@@ -39,7 +39,7 @@ def tables(analysis: Analysis) -> list[Table]:
         _certainty(analysis),
         _peers(analysis),
     ]
-    return [table for table in candidates if table is not None]
+    return [table for table in candidates if table.rows]
 
 
 def about(analysis: Analysis) -> list[str]:
@@ -49,11 +49,10 @@ def about(analysis: Analysis) -> list[str]:
     return sentences("analysis.txt", analysis=analysis, why=why)
 
 
-def _quantities(analysis: Analysis, key: str, title: str, quantities: Sequence[Quantity]) -> Table | None:
-    rows = analysis.rows
-    shown = [q for q in quantities if any(q.name in row.measures for row in rows)]
-    if not shown or all(q.name == "weight_norm" for q in shown):
-        return None
+def _quantities(analysis: Analysis, key: str, title: str, quantities: Sequence[Quantity]) -> Table:
+    """A column for each quantity that was measured; no rows where that is at most the norm of the weights."""
+    shown = [q for q in quantities if any(q.name in row.measures for row in analysis.rows)]
+    rows = analysis.rows if any(q.name != "weight_norm" for q in shown) else []
     return Table(
         title,
         (Column("Method"), *(Column(q.title) for q in shown)),
@@ -67,46 +66,38 @@ def _quantities(analysis: Analysis, key: str, title: str, quantities: Sequence[Q
 def _cell(value: Mean | None, quantity: Quantity) -> Cell:
     if value is None:
         return Cell(MISSING)
-    return Cell(figure(quantity.scale * value.mean, quantity.percent), difference(value, quantity))
+    return Cell(figure(value.mean, quantity.percent), difference(value, quantity))
 
 
 def difference(value: Mean, quantity: Quantity) -> str:
     """``−0.012 ± 0.004``: how far from the baseline, and half of the interval."""
     if value.difference is None:
         return ""
-    gap = quantity.scale * value.difference
-    half = ""
-    if value.ci95 is not None:
-        low, high = value.ci95
-        half = f" ± {figure(quantity.scale * (high - low) / 2, quantity.percent, 2)}"
-    return f"{'+' if gap > 0 else ''}{figure(gap, quantity.percent, 2)}{half}"
+    text = ("+" if value.difference > 0 else "") + figure(value.difference, quantity.percent, 2)
+    if value.ci95 is None:
+        return text
+    low, high = value.ci95
+    return f"{text} ± {figure((high - low) / 2, quantity.percent, 2)}"
 
 
 def read(rows: Sequence[MethodMeans], quantity: Quantity) -> str:
     """What the intervals of one measure say: who lies clearly below the baseline, and who above."""
-    sides: dict[str, list[str]] = {"below": [], "above": [], "unclear": []}
-    for row in rows:
-        value = row.measures.get(quantity.name)
-        if value is None or value.difference is None:
-            continue
-        low, high = value.ci95 or (0.0, 0.0)
-        if low <= 0 <= high:
-            sides["unclear"].append(row.label)
-        else:
-            sides["below" if high < 0 else "above"].append(f"{row.label} ({difference(value, quantity)})")
-    said = [f"{side} alone's with {listed(sides[side])}" for side in ("below", "above") if sides[side]]
+    compared = [
+        (row.label, mean) for row in rows if (mean := row.measures.get(quantity.name)) and mean.difference is not None
+    ]
+    below = [f"{label} ({difference(mean, quantity)})" for label, mean in compared if mean.ci95 and mean.ci95[1] < 0]
+    above = [f"{label} ({difference(mean, quantity)})" for label, mean in compared if mean.ci95 and mean.ci95[0] > 0]
+    said = [f"{side} alone's with {listed(who)}" for side, who in (("below", below), ("above", above)) if who]
     if not said:
         return f"{quantity.words}: no clear difference from alone with any method."
-    rest = ["no clear difference with the others"] if sides["unclear"] else []
+    rest = ["no clear difference with the others"] if len(below) + len(above) < len(compared) else []
     return f"{quantity.words}: {'; '.join([*said, *rest])}."
 
 
-def _certainty(analysis: Analysis) -> Table | None:
+def _certainty(analysis: Analysis) -> Table:
     table = _quantities(analysis, "sure", "Are the networks less certain?", SURE)
-    if table is None:
-        return None
     ranks = [Cell(_ranks(row.train_top), _ranks(row.test_top)) for row in analysis.rows]
-    rows = tuple(Row((*row.cells, cell)) for row, cell in zip(table.rows, ranks, strict=True))
+    rows = tuple(Row((*row.cells, cell)) for row, cell in zip(table.rows, ranks, strict=False))
     return replace(table, columns=(*table.columns, Column("Sorted posterior")), rows=rows, notes=(*table.notes, RANKED))
 
 
@@ -114,21 +105,16 @@ def _ranks(top: Sequence[float]) -> str:
     return "  ".join(f"{p:.3f}" for p in top)
 
 
-def _peers(analysis: Analysis) -> Table | None:
-    labels = {row.method: row.label for row in reversed(analysis.rows)}
+def _peers(analysis: Analysis) -> Table:
     rows = []
     for method in dict.fromkeys(epoch.method for epoch in analysis.peers):
         epochs = [epoch for epoch in analysis.peers if epoch.method == method]
-        if all(epoch.divergence is None and epoch.ratio is None for epoch in epochs):
-            continue
-        cells = (
-            _course([epoch.divergence for epoch in epochs]),
-            _course([epoch.agreement for epoch in epochs]),
-            _course([None if epoch.ratio is None else 100 * epoch.ratio for epoch in epochs]),
-        )
-        rows.append(Row((Cell(labels.get(method, method)), *cells)))
-    if not rows:
-        return None
+        divergences, agreements = [epoch.divergence for epoch in epochs], [epoch.agreement for epoch in epochs]
+        ratios = [None if epoch.ratio is None else 100 * epoch.ratio for epoch in epochs]
+        if any(value is not None for value in (*divergences, *ratios)):
+            rows.append(
+                Row((Cell(analysis.labels.get(method, method)), *map(_course, (divergences, agreements, ratios))))
+            )
     notes = (
         "Divergence: mean KL between the posteriors of two peers on training batches, all pairs; nats. Networks "
         "trained alone show what two seeds differ by anyway.",
@@ -146,6 +132,3 @@ def _course(values: Sequence[float | None]) -> Cell:
     if not numbers:
         return Cell(MISSING)
     return Cell(f"{figure(numbers[0])} → {figure(numbers[-1])}", f"mean {figure(fmean(numbers))}")
-
-
-__all__ = ["WATCH", "about", "difference", "print_analysis", "read", "tables"]

@@ -144,6 +144,7 @@ def baseline_label(summary: Summary) -> str:
 def footnotes(summary: Summary, rows: tuple[Row, ...]) -> list[str]:
     """What the columns mean and how far they can be trusted; only what the table needs."""
     measure, labels = measure_of(summary), {row.method: row.label for row in summary.rows}
+    twins = [(row.label, row.same_gradient_as) for row in summary.rows if row.same_gradient_as]
     said = sentences(
         "footnotes.txt",
         summary=summary,
@@ -159,11 +160,7 @@ def footnotes(summary: Summary, rows: tuple[Row, ...]) -> list[str]:
         against=any("ece" in row.against_alone for row in summary.rows),
         churn=any(row.churn is not None for row in summary.rows),
         again=any("churn" in row.against_alone for row in summary.rows),
-        same=[
-            f"{row.label} has exactly the same gradient as {labels.get(row.same_gradient_as, row.same_gradient_as)}"
-            for row in summary.rows
-            if row.same_gradient_as
-        ],
+        same=[f"{label} has exactly the same gradient as {labels.get(other, other)}" for label, other in twins],
         dashes=any(MISSING in (cell.main, cell.detail) for row in rows for cell in row.cells),
         mark=MARK,
         missing=MISSING,

@@ -3,43 +3,44 @@
 import math
 import re
 from collections.abc import Callable
+from typing import TypeGuard
 
 MISSING = "–"
 
 
-def known(x: float | None) -> bool:
+def known(x: float | None) -> TypeGuard[float]:
     """Whether it is a finite number."""
     return x is not None and math.isfinite(x)
 
 
 def percent(x: float | None, digits: int = 2) -> str:
     """0.9412 -> ``94.12``."""
-    return f"{100 * x:.{digits}f}" if x is not None and known(x) else MISSING
+    return f"{100 * x:.{digits}f}" if known(x) else MISSING
 
 
 def decimal(x: float | None, digits: int = 3) -> str:
     """0.12345 -> ``0.123``; below zero with a proper minus sign."""
-    return f"{x:.{digits}f}".replace("-", "−") if x is not None and known(x) else MISSING
+    return f"{x:.{digits}f}".replace("-", "−") if known(x) else MISSING
 
 
 def figure(x: float | None, in_percent: bool = False, digits: int = 3) -> str:
-    """Significant figures, or two decimals of percent: 0.01234 -> ``0.0123``, 123456.0 -> ``123456``."""
-    if x is None or not known(x):
+    """Significant figures, or a fraction as percent: 0.01234 -> ``0.0123`` or ``1.23``, 123456.0 -> ``123456``."""
+    if not known(x):
         return MISSING
-    text = f"{x:.2f}" if in_percent else f"{x:.0f}" if 10**digits <= abs(x) < 1e6 else f"{x:.{digits}g}"
+    text = f"{100 * x:.2f}" if in_percent else f"{x:.0f}" if 10**digits <= abs(x) < 1e6 else f"{x:.{digits}g}"
     return text.replace("-", "−")
 
 
 def points(x: float | None, digits: int = 2) -> str:
     """A difference of fractions in percentage points, with its sign: 0.0058 -> ``+0.58``."""
-    if x is None or not known(x):
+    if not known(x):
         return MISSING
     return "0." + digits * "0" if x == 0 else f"{100 * x:+.{digits}f}".replace("-", "−")
 
 
 def signed(x: float | None, digits: int = 3) -> str:
     """A difference with its sign: -0.0164 -> ``−0.016``."""
-    return f"{x:+.{digits}f}".replace("-", "−") if x is not None and known(x) else MISSING
+    return f"{x:+.{digits}f}".replace("-", "−") if known(x) else MISSING
 
 
 def interval(bounds: tuple[float, float] | None, show: Callable[[float], str] = points) -> str:
@@ -54,7 +55,7 @@ def probability(p: float) -> str:
 
 def times(x: float | None, digits: int = 1) -> str:
     """A ratio to three figures: 1.053 -> ``1.05``, 12.34 -> ``12.3``, 123.4 -> ``123``; 4 -> ``4.0``."""
-    if x is None or not known(x):
+    if not known(x):
         return MISSING
     if x >= 99.95:
         return f"{x:.0f}"

@@ -7,7 +7,7 @@ from types import FrameType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from codistill.training.records import Record
 
@@ -31,10 +31,8 @@ def watch(records: Iterator[Record], console: Console) -> Record:
     """
     last: Record | None = None
     with _interrupt() as interrupted, _bar(console) as bar:
-        shown = _Shown(console, bar)
-        for record in records:
-            last = record
-            shown.show(record)
+        for last in records:
+            _show(last, bar)
             if interrupted:
                 records.close()  # type: ignore[attr-defined]
                 raise Interrupted(last)
@@ -59,57 +57,39 @@ def _interrupt() -> Iterator[list[bool]]:
 
 
 def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("steps"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
+    steps = ("{task.description}", BarColumn(bar_width=24), MofNCompleteColumn(), "steps")
+    times = (TimeElapsedColumn(), "left", TimeRemainingColumn())
+    shown = (*steps, *times, "{task.fields[note]}")
+    return Progress(*shown, console=console, disable=not console.is_terminal, transient=True)
 
 
-class _Shown:
-    def __init__(self, console: Console, bar: Progress) -> None:
-        self.console, self.bar = console, bar
-        self.task: Any = None
-        self.said = 0
+def _show(record: Record, bar: Progress) -> None:
+    console, facts = bar.console, record.facts
+    if record.kind == "start":
+        _start(record, bar)
+    elif record.kind == "step":
+        bar.update(bar.task_ids[-1], completed=record.step)
+    elif record.kind == "epoch":
+        task, note, lines = bar.tasks[-1], _losses(record), record.step * PLAIN_LINES // record.steps
+        if not console.is_terminal and lines > task.fields["lines"]:
+            console.print(f"  step {record.step} of {record.steps}: {note}")
+        bar.update(task.id, note=note, lines=lines)
+    elif record.kind == "timing":
+        console.print("Timing each method separately ...")
+    elif record.kind == "end" and "parts" in facts and facts["part"] == facts["parts"]:
+        bar.stop()
 
-    def show(self, record: Record) -> None:
-        facts = record.facts
-        if record.kind == "start":
-            self._start(record)
-        elif record.kind == "step":
-            self.bar.update(self.task, completed=record.step)
-        elif record.kind == "epoch":
-            note = _losses(record)
-            self.bar.update(self.task, note=note)
-            if not self.console.is_terminal and record.step * PLAIN_LINES // record.steps > self.said:
-                self.said = record.step * PLAIN_LINES // record.steps
-                self.console.print(f"  step {record.step} of {record.steps}: {note}")
-        elif record.kind == "timing":
-            self.console.print("Timing each method separately ...")
-        elif record.kind == "end" and "parts" in facts and facts["part"] == facts["parts"]:
-            self.bar.stop()
 
-    def _start(self, record: Record) -> None:
-        facts = record.facts
-        self.said = 0
-        part = f"Part {facts['part']} of {facts['parts']}: " if "parts" in facts else ""
-        what = f"{facts['networks']} networks" + (f", {', '.join(facts['methods'])}" if "methods" in facts else "")
-        self.console.print(f"{part}{what} on {facts['device']}; {executed(facts)}")
-        if record.step:
-            self.console.print(f"  resuming from step {record.step} of {record.steps}")
-        if self.task is not None:
-            self.bar.remove_task(self.task)
-        self.task = self.bar.add_task(
-            part.removesuffix(": ") or "training", total=record.steps, completed=record.step, note=""
-        )
+def _start(record: Record, bar: Progress) -> None:
+    facts = record.facts
+    part = f"Part {facts['part']} of {facts['parts']}" if "parts" in facts else ""
+    what = f"{facts['networks']} networks" + (f", {', '.join(facts['methods'])}" if "methods" in facts else "")
+    bar.console.print(f"{part}{': ' if part else ''}{what} on {facts['device']}; {executed(facts)}")
+    if record.step:
+        bar.console.print(f"  resuming from step {record.step} of {record.steps}")
+    for before in bar.task_ids:
+        bar.remove_task(before)
+    bar.add_task(part or "training", total=record.steps, completed=record.step, note="", lines=0)
 
 
 def executed(facts: Mapping[str, Any]) -> str:

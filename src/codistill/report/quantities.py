@@ -16,11 +16,6 @@ class Quantity:
     words: str = ""
     percent: bool = False
 
-    @property
-    def scale(self) -> float:
-        """What its values are multiplied by to be printed."""
-        return 100.0 if self.percent else 1.0
-
 
 FIT = (
     Quantity(
@@ -71,5 +66,3 @@ RANKED = (
     "Sorted posterior: mean probability of the most probable class, of the second, ...; on training examples, below "
     "them on test examples."
 )
-
-__all__ = ["FIT", "NOISE", "RANKED", "SHARP", "SURE", "Quantity"]

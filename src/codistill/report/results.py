@@ -6,7 +6,6 @@ from rich.table import Table
 from rich.text import Text
 
 from codistill import metrics
-from codistill.metrics import Metric
 from codistill.report.measures import RETRIEVAL, SEVERAL_LABELS, measure_of_results
 from codistill.report.numbers import decimal, figure, percent, wrapped
 from codistill.study.results import Pairs, Result, measured, row_of
@@ -30,7 +29,7 @@ def results_table(results: Sequence[Result]) -> Table:
     kind = "retrieval" if measure is RETRIEVAL else "labels" if measure is SEVERAL_LABELS else "classes"
     columns = [metric for metric in metrics.columns(kind) if any(metric.key in result.values for result in rows)]
     first = ("run", "network") if len(runs) > 1 else ("network",)
-    table = _table((*first, *map(_title, columns)), "run")
+    table = _table((*first, *(f"{m.title} %" if m.unit == "fraction" else m.title for m in columns)), "run")
     if results:
         table.title = f"{results[0].part} part, {results[0].n} {measure.examples}"
         if len(runs) == 1:
@@ -80,10 +79,6 @@ def _table(titles: Sequence[str], long: str) -> Table:
         text = title in ("run", "network", "of")
         table.add_column(title, justify="left" if text else "right", no_wrap=title != long, overflow="fold")
     return table
-
-
-def _title(metric: Metric) -> str:
-    return f"{metric.title} %" if metric.unit == "fraction" else metric.title
 
 
 def _run(result: NetworkResult) -> str:

@@ -6,16 +6,15 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from codistill.analysis.judge import findings, merged
+from codistill.analysis.peers import known_mean_sd
 from codistill.report.analysis_tables import WATCH
 from codistill.report.measures import measure_of_results
 from codistill.report.numbers import count, decimal, listed, percent
 from codistill.report.page import Section, figures, records_table, settings_section, write_page
-from codistill.report.plots import learning_figure, ratio_figure
-from codistill.report.plots.terms import Line
+from codistill.report.plots.terms import Line, learning_figure, ratio_figure
 from codistill.report.results import pairs_of
 from codistill.run import Run
-from codistill.statistics.interval import mean_sd
-from codistill.study.results import Result, measured, values_of
+from codistill.study.results import Result, measured, networks_of, values_of
 from codistill.study.summary import Summary
 from codistill.training.results import NetworkResult
 
@@ -68,11 +67,11 @@ def _per_method(results: Iterable[Result]) -> list[tuple[dict[str, object], str]
 
 
 def _means(method: str, part: str, results: list[NetworkResult]) -> tuple[dict[str, object], str]:
-    single = [r for r in results if r.peer is not None]
-    measure = measure_of_results(results)
-    mean, sd = _spread(single, measure.key)
-    ensemble, _ = _spread([r for r in results if r.peer is None], measure.key)
-    beside = {"rank-1, %": _spread(single, "cmc1")[0], "ECE, %": _spread(single, "ece")[0]}
+    single, measure = networks_of(results), measure_of_results(results)
+    mean, sd = known_mean_sd(values_of(single, measure.key))
+    ensemble, _ = known_mean_sd(values_of([r for r in results if r.peer is None], measure.key))
+    rank, ece = (known_mean_sd(values_of(single, key))[0] for key in ("cmc1", "ece"))
+    beside = {"rank-1, %": rank, "ECE, %": ece, "ensemble, %": ensemble}
     record = {
         "method": method,
         "part": part,
@@ -80,18 +79,11 @@ def _means(method: str, part: str, results: list[NetworkResult]) -> tuple[dict[s
         f"{measure.name}, %": percent(mean),
         "± sd": percent(sd),
         **{name: percent(value) for name, value in beside.items() if value is not None},
-        "ensemble, %": "" if ensemble is None else percent(ensemble),
     }
-    reached = measure.reached(mean, f"the {part} examples") + (
-        "" if measure.key == "accuracy" else f" on the {part} part"
-    )
+    where = "" if measure.key == "accuracy" else f" on the {part} part"
+    reached = f"{measure.reached(mean, f'the {part} examples')}{where} (mean over {count(len(single), 'network')})"
     together = "" if ensemble is None else f", used together {percent(ensemble)} %"
-    return record, f"One network of {method} {reached} (mean over {count(len(single), 'network')}){together}."
-
-
-def _spread(results: Sequence[NetworkResult], measure: str) -> tuple[float, float] | tuple[None, None]:
-    values = values_of(results, measure)
-    return mean_sd(values) if values else (None, None)
+    return record, f"One network of {method} {reached}{together}."
 
 
 def learning_curves(log: Sequence[Line], summary: Summary | None) -> tuple[str, str, go.Figure | None]:
@@ -145,6 +137,3 @@ def results_section(results: Iterable[Result]) -> Section:
     ]
     title = f"All results, per network: {count(len(records), 'line')}"
     return Section(title, table=records_table(title, records), folded=True)
-
-
-__all__ = ["imitation_section", "learning_curves", "results_section", "similarity_section", "write_run_report"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from codistill.report.comparison import MARK, comparison
 from codistill.report.measures import measure_of
 from codistill.report.page import Figure, Section, figures, settings_section, write_page
-from codistill.report.plots import cohort_size_figure, cost_figure, gain_figure
+from codistill.report.plots.study import cohort_size_figure, cost_figure, gain_figure
 from codistill.report.plots.terms import Line
 from codistill.report.run_page import imitation_section, learning_curves, results_section, similarity_section
 from codistill.report.verdict import headline
@@ -61,6 +61,3 @@ def _figures(summary: Summary, log: Sequence[Line], results: Sequence[Result]) -
         ),
         learning_curves(log, summary),
     )
-
-
-__all__ = ["write_report"]

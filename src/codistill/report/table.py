@@ -112,9 +112,6 @@ def _text(cell: Cell, kind: str) -> Text:
 def _below(table: Table) -> list[str]:
     if not any(row.verdict for row in table.rows):
         return list(table.sentences)
-    said = [
-        f"{row.cells[0].main} – {row.verdict[0].lower()}{row.verdict[1:]}"
-        for row in table.rows
-        if row.kind != "baseline"
-    ]
+    judged = [(row.cells[0].main, row.verdict) for row in table.rows if row.kind != "baseline"]
+    said = [f"{name} – {verdict[0].lower()}{verdict[1:]}" for name, verdict in judged]
     return ["", *said, ""] if said else [""]

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -63,7 +63,9 @@ def _chunks(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
     yield tuple(portion)
 
 
-def compare(study: Study, folder: str | Path, *, go_on: bool = False, command: str = "") -> Iterator[Record]:
+def compare(
+    study: Study, folder: str | Path, *, go_on: bool = False, command: str = ""
+) -> Generator[Record, None, None]:
     """Run a study; write ``results.jsonl``, ``costs.json`` and ``summary.json``.
 
     Records are those of `train`; their facts also say which part it is of how many. After closing the generator,

@@ -1,6 +1,6 @@
 """Training is a generator of records; progress lines, logs and plots are its consumers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def train(
     networks: Sequence[nn.Module] | None = None,
     teachers: Mapping[str, Path] | None = None,
     part: str | None = "test",
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Train a run, or several as one fleet: yields a `Record` of a start, steps, epochs' ends, checkpoints, the end.
 
     Closing the generator (or leaving the loop over it) with a folder writes a checkpoint, from which `resume` goes on.
@@ -76,7 +76,7 @@ def _begun(
     return training
 
 
-def _recorded(training: Training) -> Iterator[Record]:
+def _recorded(training: Training) -> Generator[Record, None, None]:
     """The start and all steps; when they are broken off, a checkpoint."""
     yield Record("start", training.step, training.fleet.total, facts=_start_facts(training.fleet))
     try:
@@ -103,7 +103,7 @@ def _give_back(fleet: Fleet, networks: Sequence[nn.Module]) -> None:
         net.load_state_dict(fleet.cohort.network(peer).state_dict())
 
 
-def _steps(training: Training, run: Run) -> Iterator[Record]:
+def _steps(training: Training, run: Run) -> Generator[Record, None, None]:
     fleet, total = training.fleet, training.fleet.total
     while True:
         ends_epoch = training.step % fleet.steps == 0
@@ -138,7 +138,7 @@ def _open(folder: Path | None, runs: Sequence[Run], resume: bool) -> Checkpoint 
     return None
 
 
-def resume(folder: str | Path, **settings: Any) -> Iterator[Record]:
+def resume(folder: str | Path, **settings: Any) -> Generator[Record, None, None]:
     """Go on with an interrupted run; ends bit for bit where an unbroken one does. Settings as of `train`."""
     return train(checkpoint.read_runs(Path(folder)), folder, resume=True, **settings)
 

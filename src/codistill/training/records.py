@@ -1,7 +1,7 @@
 """Records of what happens in a training, the files that they become, and the error that ends it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Record:
     decisions: dict[int, Decisions] = field(default_factory=dict)
 
 
-def logged(records: Iterator[Record], folder: str | Path) -> Iterator[Record]:
+def logged(records: Iterator[Record], folder: str | Path) -> Generator[Record, None, None]:
     """Pass records on, and write ``log.jsonl``, ``decisions.safetensors`` and ``results.jsonl`` on the way.
 
     Lines of steps that a resumed run does again are dropped first.

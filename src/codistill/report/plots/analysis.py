@@ -2,113 +2,72 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
+from collections.abc import Iterable
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from codistill.analysis import Analysis
-from codistill.analysis.measures import NetworkMeasures, Path, Plane
-from codistill.analysis.peers import PeerEpoch
+from codistill.analysis.measures import Plane
 from codistill.analysis.surface import LINE
 from codistill.report.numbers import known
 from codistill.report.palette import styles
-from codistill.report.plots.curves import Curve, Legend, draw, ranging
-from codistill.report.plots.layout import dress, escaped, legend_height
+from codistill.report.plots.curves import Legend, Panel, Point, around, by_method, figure_of, ranging
+from codistill.report.plots.layout import dress, escaped
 
 _FLOOR = 1e-6  # below this a loss on a logarithmic axis is drawn there
+_LOSS = "Training loss, nats"
 _MOST_PLANES = 6
-
-Course = tuple[Sequence[float], Sequence[float | None]]  # x, y
-Subject = TypeVar("Subject", NetworkMeasures, Path)
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One of several figures side by side: a curve per method."""
-
-    x_title: str
-    y_title: str
-    curves: Mapping[str, Curve]
 
 
 def noise_figure(analysis: Analysis) -> go.Figure | None:
     """Training loss by size of the noise, absolute and relative."""
-
-    details = {"σ, absolute": "noise_detail", "σ, relative to each filter": "noise_relative_detail"}
-
-    def losses(network: NetworkMeasures, name: str) -> Course | None:
-        noise = getattr(network, name)
-        return None if noise is None else (noise.sizes, [_positive(v) for v in noise.loss])
-
-    panels = [
-        Panel(title, "Training loss, nats", _curves(analysis.networks, partial(losses, name=name)))
-        for title, name in details.items()
-    ]
-    figure = _side_by_side(analysis, panels, log=True, height=340)
+    panels = []
+    for x_title, name in (("σ, absolute", "noise_detail"), ("σ, relative to each filter", "noise_relative_detail")):
+        curves = ((n.method, curve) for n in analysis.networks if (curve := getattr(n, name)) is not None)
+        values = ((method, *at) for method, curve in curves for at in zip(curve.sizes, curve.loss, strict=True))
+        panels.append(_panel(x_title, _LOSS, values, _FLOOR))
+    figure = _side_by_side(analysis, *panels)
     return None if figure is None else figure.update_xaxes(type="log")
 
 
 def posterior_figure(analysis: Analysis) -> go.Figure | None:
     """Mean posterior by rank, on training and on test examples."""
-
-    def ranks(top: Sequence[float]) -> Course | None:
-        return (range(1, len(top) + 1), top) if top else None
-
-    panels = [
-        Panel("Rank, train", "Mean probability", _curves(analysis.networks, lambda n: ranks(n.train_top))),
-        Panel("Rank, test", "Mean probability", _curves(analysis.networks, lambda n: ranks(n.test_top))),
-    ]
-    figure = _side_by_side(analysis, panels, log=True, height=320)
+    train = ((n.method, *ranked) for n in analysis.networks for ranked in enumerate(n.train_top, start=1))
+    test = ((n.method, *ranked) for n in analysis.networks for ranked in enumerate(n.test_top, start=1))
+    panels = [_panel("Rank, train", "Mean probability", train), _panel("Rank, test", "Mean probability", test)]
+    figure = _side_by_side(analysis, *panels, height=320)
     return None if figure is None else figure.update_xaxes(dtick=1)
 
 
 def line_figure(analysis: Analysis) -> go.Figure | None:
     """Training loss along a random direction."""
-
-    def line(network: NetworkMeasures) -> Course | None:
-        return (LINE, [_positive(v) for v in network.line]) if network.line else None
-
-    curves = _curves(analysis.networks, line)
-    panel = Panel("Distance, in lengths of the filters", "Training loss, nats", curves)
-    return _side_by_side(analysis, [panel], log=True, height=340)
+    values = ((n.method, *at) for n in analysis.networks if n.line for at in zip(LINE, n.line, strict=True))
+    return _side_by_side(analysis, _panel("Distance, in lengths of the filters", _LOSS, values, _FLOOR))
 
 
 def path_figure(analysis: Analysis) -> go.Figure | None:
     """Training loss on the straight way between two peers."""
-    title = "Part of the way from one peer's weights to the other's"
-    curves = _curves(analysis.paths, lambda path: (path.at, path.loss))
-    return _side_by_side(analysis, [Panel(title, "Training loss, nats", curves)], log=False, height=340)
+    values = ((path.method, *at) for path in analysis.paths for at in zip(path.at, path.loss, strict=True))
+    panel = _panel("Part of the way from one peer's weights to the other's", _LOSS, values)
+    return _side_by_side(analysis, panel, log=False)
 
 
 def peers_figure(analysis: Analysis) -> go.Figure | None:
     """Divergence and agreement of peers by epoch."""
-
-    def curve(epochs: Iterable[PeerEpoch], name: str) -> Curve:
-        values = [(e.epoch, getattr(e, name), getattr(e, f"{name}_sd") or 0.0) for e in epochs]
-        values = [(epoch, mean, sd) for epoch, mean, sd in values if mean is not None]
-        means = [mean for _, mean, _ in values]
-        low, high = [mean - sd for _, mean, sd in values], [mean + sd for _, mean, sd in values]
-        return Curve([epoch for epoch, _, _ in values], means, low, high)
-
-    by_method: dict[str, list[PeerEpoch]] = defaultdict(list)
-    for epoch in analysis.peers:
-        if epoch.divergence is not None:
-            by_method[epoch.method].append(epoch)
-    titles = {"divergence": "Divergence, nats", "agreement": "Agreement"}
-    panels = [
-        Panel("Epoch", title, {m: drawn for m, epochs in by_method.items() if (drawn := curve(epochs, name)).x})
-        for name, title in titles.items()
-    ]
-    return _side_by_side(analysis, panels, log=False, height=340)
+    divergence: dict[str, list[Point]] = defaultdict(list)
+    agreement: dict[str, list[Point]] = defaultdict(list)
+    for each in analysis.peers:
+        if each.divergence is not None:
+            divergence[each.method].append(around(each.epoch, each.divergence, each.divergence_sd))
+        if each.agreement is not None:
+            agreement[each.method].append(around(each.epoch, each.agreement, each.agreement_sd))
+    panels = Panel("Divergence, nats", divergence, "Epoch"), Panel("Agreement", agreement, "Epoch")
+    return _side_by_side(analysis, *panels, log=False)
 
 
 def plane_figure(analysis: Analysis) -> go.Figure | None:
     """Training loss on a plane through one network of each method, all in the same colours."""
-    labels = _labels(analysis)
     planes = [p for p in analysis.planes if any(known(v) for row in p.loss for v in row)][:_MOST_PLANES]
     if not planes:
         return None
@@ -116,69 +75,39 @@ def plane_figure(analysis: Analysis) -> go.Figure | None:
     rows = math.ceil(len(planes) / columns)
     figure = make_subplots(rows=rows, cols=columns, horizontal_spacing=0.06, vertical_spacing=0.24 / rows)
     for number, plane in enumerate(planes):
-        row, col = number // columns + 1, number % columns + 1
-        _contour(figure, plane, row, col)
-        title = escaped(f"{labels.get(plane.method, plane.method)}, seed {plane.seed}")
-        figure.update_xaxes(title_text=title, row=row, col=col)
+        place = {"row": number // columns + 1, "col": number % columns + 1}
+        title = escaped(f"{analysis.labels.get(plane.method, plane.method)}, seed {plane.seed}")
+        figure.add_trace(_contour(plane), **place).update_xaxes(title_text=title, **place)
     dress(figure, 60 + 290 * rows)
     ticks = list(range(-3, 3))
     bar = {"title": "nats", "tickvals": ticks, "ticktext": [f"{10.0**t:g}" for t in ticks], "thickness": 12}
-    return figure.update_layout(
-        coloraxis={"cmin": -3, "cmax": 2, "colorscale": "Viridis", "colorbar": bar}, margin={"r": 60}
-    )
+    colours = {"cmin": -3, "cmax": 2, "colorscale": "Viridis", "colorbar": bar}
+    return figure.update_layout(coloraxis=colours, margin={"r": 60})
 
 
-def _contour(figure: go.Figure, plane: Plane, row: int, col: int) -> None:
+def _contour(plane: Plane) -> go.Contour:
     """The logarithm of the losses on a plane."""
-    figure.add_contour(
+    return go.Contour(
         x=plane.at,
         y=plane.at,
-        z=[[math.log10(v) if (v := _positive(loss)) else None for loss in losses] for losses in plane.loss],
+        z=[[math.log10(max(v, _FLOOR)) if known(v) else None for v in losses] for losses in plane.loss],
         coloraxis="coloraxis",
         contours={"start": -3, "end": 2, "size": 0.5},
         line={"width": 0.5},
         hovertemplate="%{x}, %{y}: 10^%{z:.2f} nats<extra></extra>",
-        row=row,
-        col=col,
     )
 
 
-def _positive(v: float | None) -> float | None:
-    return max(v, _FLOOR) if v is not None and known(v) else None
-
-
-def _labels(analysis: Analysis) -> dict[str, str]:
-    return {row.method: row.label.partition(", its ")[0] for row in reversed(analysis.rows)}
-
-
-def _curves(subjects: Iterable[Subject], of: Callable[[Subject], Course | None]) -> dict[str, Curve]:
+def _panel(
+    x_title: str, y_title: str, values: Iterable[tuple[str, float, float | None]], floor: float = -math.inf
+) -> Panel:
     """The curve of each method: the mean over its networks, and a band from the lowest to the highest."""
-    courses: dict[str, list[Course]] = defaultdict(list)
-    for subject in subjects:
-        if (course := of(subject)) is not None:
-            courses[subject.method].append(course)
-    return {method: ranging(each[0][0], zip(*(y for _, y in each), strict=True)) for method, each in courses.items()}
+    return Panel(y_title, {method: ranging(each) for method, each in by_method(values, floor).items()}, x_title)
 
 
-def _side_by_side(analysis: Analysis, panels: Sequence[Panel], log: bool, height: int) -> go.Figure | None:
+def _side_by_side(analysis: Analysis, *panels: Panel, log: bool = True, height: int = 340) -> go.Figure | None:
     """The panels with one legend; None where none has a curve."""
-    labels = _labels(analysis)
-    legends = {
-        method: Legend(method, escaped(labels[method]), style)
-        for method, style in styles([row.method for row in analysis.rows], analysis.baseline).items()
-    }
-    figure = make_subplots(rows=1, cols=len(panels), horizontal_spacing=0.09)
-    named: list[str] = []
-    for number, panel in enumerate(panels, start=1):
-        for method in legends:
-            if method in panel.curves:
-                draw(figure, panel.curves[method], legends[method], col=number, first=method not in named)
-                named += [method] if method not in named else []
-        figure.update_xaxes(title_text=panel.x_title, row=1, col=number)
-        figure.update_yaxes(title_text=panel.y_title, type="log" if log else "linear", row=1, col=number)
-    if not named:
-        return None
-    return dress(figure, height + legend_height(named), len(named))
-
-
-__all__ = ["line_figure", "noise_figure", "path_figure", "peers_figure", "plane_figure", "posterior_figure"]
+    style = styles([row.method for row in analysis.rows], analysis.baseline)
+    legends = {method: Legend(escaped(analysis.labels[method]), style[method]) for method in style}
+    figure = figure_of(panels, legends, height)
+    return None if figure is None else figure.update_yaxes(type="log" if log else "linear")

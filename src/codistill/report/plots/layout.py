@@ -1,13 +1,14 @@
 """What the figures have in common."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection
 from html import escape
 
 import plotly.graph_objects as go
 
 from codistill.report.comparison import MARK
 from codistill.report.numbers import wrapped
+from codistill.statistics.interval import Gain
 from codistill.study.summary import SummaryRow
 
 _INK, _GRID, AXIS = "#333333", "#e4e4e4", "#999999"
@@ -25,10 +26,12 @@ def name_of(row: SummaryRow, width: int = 0) -> str:
     return "<br>".join(map(escaped, wrapped(label, width) if width else [label]))
 
 
-def error_bars(mean: float, bounds: tuple[float, float], colour: str, **style: object) -> dict[str, object]:
-    """From a mean to the ends of its interval, for one point."""
-    low, high = bounds
-    return {"array": [high - mean], "arrayminus": [mean - low], "symmetric": False, "color": colour, **style}
+def error_bars(gain: Gain | None, colour: str, **style: object) -> dict[str, object] | None:
+    """From a mean gain to the ends of its interval, in points; None without an interval."""
+    if gain is None or gain.interval is None:
+        return None
+    above, below = (100 * abs(end - gain.mean) for end in reversed(gain.interval))
+    return {"array": [above], "arrayminus": [below], "symmetric": False, "color": colour, **style}
 
 
 def dress(figure: go.Figure, height: int, legend: int = 0) -> go.Figure:
@@ -46,23 +49,11 @@ def dress(figure: go.Figure, height: int, legend: int = 0) -> go.Figure:
         template="none",
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": AXIS, "activecolor": AXIS},
     )
-    axis = {
-        "automargin": True,
-        "gridcolor": _GRID,
-        "zeroline": False,
-        "linecolor": AXIS,
-        "title": {"standoff": 10, "font": {"size": 14}},
-    }
-    figure.update_xaxes(**axis, showgrid=True)
-    figure.update_yaxes(**axis, showgrid=True)
-    return figure
+    axis = {"automargin": True, "showgrid": True, "gridcolor": _GRID, "zeroline": False, "linecolor": AXIS}
+    title = {"standoff": 10, "font": {"size": 14}}
+    return figure.update_xaxes(axis, title=title).update_yaxes(axis, title=title)
 
 
-def legend_height(labels: Sequence[str]) -> int:
+def legend_height(labels: Collection[str]) -> int:
     """Room for a legend, as if the page were narrow."""
     return 22 * math.ceil(len(labels) / 2) + 10
-
-
-def epoch_ticks(epochs: Iterable[int]) -> dict[str, int]:
-    """Whole numbers, about ten of them."""
-    return {"tick0": 0, "dtick": max(1, math.ceil(max(epochs, default=1) / 10))}
