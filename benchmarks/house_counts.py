@@ -87,11 +87,7 @@ def counts(source: Path) -> dict[str, float]:
     files = {path: path.read_text(encoding="utf-8") for path in sorted(source.rglob("*.py"))}
     lines = {path: code_lines(text) for path, text in files.items()}
     trees = {path: ast.parse(text) for path, text in files.items()}
-    methods = [
-        path
-        for path in files
-        if path.parent.name == "methods" and "(Method)" in files[path] and path.stem != "__init__"
-    ]
+    methods = [path for path in files if path.parent.name == "methods" and path.stem != "__init__"]
     every = [(path, function) for path, tree in trees.items() for function in functions(tree)]
     loose = {path: text.count("dict[str, Any]") for path, text in files.items()}
     return {

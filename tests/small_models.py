@@ -5,8 +5,8 @@ from collections import OrderedDict
 from torch import nn
 
 from codistill.models.inception import Block, Widths
-from codistill.models.mobilenet import _stage
-from codistill.models.parts.layers import kaiming, pooled
+from codistill.models.mobilenet import _block
+from codistill.models.parts.layers import kaiming, pooled, stages
 from codistill.models.preact_resnet import preact_resnet
 from codistill.models.vit import vit
 from codistill.models.wrn import wrn
@@ -27,20 +27,19 @@ def wide(classes, shape):
 
 
 def mobile(classes, shape):
-    stages = {"stage1": _stage((shape[0], 4, 6), 2), "stage2": _stage((6, 8), 1)}
-    return ended(stages, 8, classes)
+    return ended(stages(shape[0], (6, 8), (2, 1), _block, strides=(2, 1)), 8, classes)
 
 
 def branched(classes, shape):
-    stages = {"stage1": Block(shape[0], BRANCHES, 5), "stage2": Block(BRANCHES.out, BRANCHES, 3)}
-    return ended(stages, BRANCHES.out, classes)
+    blocks = {"stage1": Block(shape[0], BRANCHES, 5), "stage2": Block(BRANCHES.out, BRANCHES, 3)}
+    return ended(blocks, BRANCHES.out, classes)
 
 
 def transformer(classes, shape):
-    return vit("transformer", 12, 3, (1, 2), classes, shape, 4, 0.0)
+    return vit(12, 3, (1, 2), classes, shape, 4, 0.0)
 
 
-def ended(stages, width, classes):
-    net = nn.Sequential(OrderedDict(**stages, **pooled(width, classes)))
+def ended(body, width, classes):
+    net = nn.Sequential(OrderedDict(**body, **pooled(width, classes)))
     kaiming(net, "fan_in")
     return net

@@ -25,7 +25,7 @@ FILES = ["peers.safetensors", "state.safetensors", "state.json"]
 def trained(execute, seed=0):
     """A cohort and its optimizer after two steps."""
     cohort = Cohort(small_nets.several("clc", seed=seed), execute=execute)
-    optimizer = optim.build(cohort.parameters(), "adam", learning_rate=0.01)
+    optimizer = optim.build(cohort.parameters(), Run(optimizer="adam", learning_rate=0.01, weight_decay=0.0))
     for step in range(2):
         optimizer.zero_grad()
         cohort(small_nets.images(6, seed=step)).logits.square().mean().backward()
@@ -61,7 +61,7 @@ def test_what_is_saved_loads_into_any_executor(execute, other, tmp_path):
     found = checkpoint.load(path)
     assert found.facts == facts
     target = Cohort(small_nets.several("clc", seed=1), execute=other)
-    again = optim.build(target.parameters(), "adam", learning_rate=0.01)
+    again = optim.build(target.parameters(), Run(optimizer="adam", learning_rate=0.01, weight_decay=0.0))
     checkpoint.restore_peers(target, found.peers)
     checkpoint.restore_optimizer(again, leaves(target), found.state)
     for i in source.peers:

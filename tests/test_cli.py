@@ -349,9 +349,8 @@ def test_comparing_leaves_a_folder_with_everything(compared):
 def asked(monkeypatch):
     """The comparisons that the command line asks for, with their folders."""
     seen = []
-    monkeypatch.setattr(
-        "codistill.cli.commands.run_study", lambda study, folder, *_, **__: seen.append((study, folder))
-    )
+    monkeypatch.setattr("codistill.study.compare", lambda study, folder, **_: seen.append((study, folder)))
+    monkeypatch.setattr("codistill.cli.commands.follow", lambda *_: None)
     return seen
 
 
@@ -379,12 +378,10 @@ def test_settings_that_are_not_the_recipes_are_said_below_the_table(asked):
     assert not any("Other settings" in note for note in same.notes)
 
 
-def test_one_number_is_so_many_seeds_and_several_are_themselves(monkeypatch):
-    seen = []
-    monkeypatch.setattr("codistill.cli.commands.run_study", lambda study, *rest, **settings: seen.append(study.seeds))
+def test_one_number_is_so_many_seeds_and_several_are_themselves(asked):
     for words in (["3"], ["4", "7"]):
         cli.main(["compare", "--seeds", *words])
-    assert seen == [(0, 1, 2), (4, 7)]
+    assert [study.seeds for study, _ in asked] == [(0, 1, 2), (4, 7)]
 
 
 def test_a_comparison_that_is_there_is_refused_or_gone_on_with(compared, monkeypatch, capsys):

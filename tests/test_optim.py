@@ -10,6 +10,7 @@ from torch import nn
 import small_nets
 from codistill import checkpoint, optim, schedules
 from codistill.cohort import Cohort
+from codistill.run import Run
 from codistill.spec import UnknownName
 
 EXECUTORS = ["loop", "stack"]
@@ -95,7 +96,7 @@ def test_a_misspelt_schedule_gets_the_nearest_and_an_optimizer_all_of_them():
     with pytest.raises(UnknownName, match="no schedule is called 'cosin': did you mean 'cosine'"):
         optim.schedule("cosin")
     with pytest.raises(ValueError, match="optimizer='admw': give 'sgd' or 'adam' or 'adamw'"):
-        optim.build([nn.Parameter(torch.zeros(1))], "admw", learning_rate=0.1)
+        Run(optimizer="admw")
 
 
 # Optimizers ---------------------------------------------------------------------------------------------------------
@@ -110,6 +111,10 @@ SETTINGS = [
 # a bias before batch norm has a gradient of nothing but rounding, which Adam divides by its size
 ADAM = {"rtol": 1e-7, "atol": 1e-8}
 ROUNDING = {"sgd": {"rtol": 1e-9, "atol": 1e-11}, "adam": ADAM, "adamw": ADAM}
+
+
+def run_of(name, settings):
+    return Run(optimizer=name, learning_rate=0.05, **{"weight_decay": 0.0, **settings})
 
 
 def reference(name, parameters, settings):
@@ -133,7 +138,7 @@ def parameters_of(cohort):
 def test_a_cohorts_steps_are_each_networks_own(name, settings, execute):
     nets = small_nets.several("clc")
     cohort = Cohort(copy.deepcopy(nets), execute=execute)
-    optimizer = optim.build(cohort.parameters(), name, learning_rate=0.05, **settings)
+    optimizer = optim.build(cohort.parameters(), run_of(name, settings))
     own = [reference(name, net.parameters(), settings) for net in nets]
     for step in range(4):
         one_step(cohort, optimizer, step)
@@ -149,7 +154,7 @@ def test_a_cohorts_steps_are_each_networks_own(name, settings, execute):
 
 def test_parameters_that_are_not_trained_are_left_out():
     trained, not_trained = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1), requires_grad=False)
-    optimizer = optim.build(iter([trained, not_trained]), "sgd", learning_rate=0.1)
+    optimizer = optim.build(iter([trained, not_trained]), Run(learning_rate=0.1))
     assert [id(p) for group in optimizer.param_groups for p in group["params"]] == [id(trained)]
 
 
@@ -159,7 +164,7 @@ def test_parameters_that_are_not_trained_are_left_out():
 def test_a_restored_optimizer_goes_on_as_if_nothing_had_been(name, settings, execute, other):
     def made(how):
         cohort = Cohort(small_nets.several("clc"), execute=how)
-        return cohort, optim.build(cohort.parameters(), name, learning_rate=0.05, **settings)
+        return cohort, optim.build(cohort.parameters(), run_of(name, settings))
 
     cohort, optimizer = made(execute)
     for step in range(3):

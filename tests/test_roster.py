@@ -6,13 +6,14 @@ for what a method cannot be run without besides; `REFUSED` and `NO_TURNS` say wh
 
 import re
 from inspect import Parameter, signature
+from typing import get_args
 
 import pytest
 import torch
 
 from codistill import data, discovery
 from codistill.methods import find
-from codistill.run import UPDATES, Run
+from codistill.run import Run, Update
 from codistill.spec import Spec
 from codistill.training.build import build_fleet
 from codistill.training.loop import train
@@ -115,7 +116,7 @@ def reasons(method, update, teacher, digits):
     return [words for words, holds in NO_TURNS.items() if holds(member.method)]
 
 
-@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("update", get_args(Update))
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_trains_the_same_in_loop_and_stack_or_says_why_not(method, update, digits, teacher):
     if why := reasons(method, update, teacher, digits):

@@ -1,12 +1,13 @@
 import dataclasses
 import json
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codistill.checkpoint import read_runs
-from codistill.run import EXECUTES, UPDATES, Run
+from codistill.run import Execute, Run, Update
 from codistill.spec import Spec, UnknownName
 
 specs = st.sampled_from(["cnn", "mlp:width=8", "resnet20:shortcut=a", "mine.nets:Small,3"])
@@ -26,7 +27,7 @@ def runs(draw):
         models=tuple(draw(st.lists(specs, min_size=1, max_size=1) | st.lists(specs, min_size=peers, max_size=peers))),
         peers=peers,
         method=draw(specs),
-        update=draw(st.sampled_from(UPDATES)),
+        update=draw(st.sampled_from(get_args(Update))),
         optimizer=draw(st.sampled_from(["sgd", "adam", "adamw"])),
         learning_rate=draw(numbers),
         nesterov=draw(st.booleans()),
@@ -35,7 +36,7 @@ def runs(draw):
         clip=draw(st.none() | st.floats(1e-6, 10.0)),
         epochs=draw(st.integers(1, 999)),
         seed=draw(st.integers(-(2**40), 2**40)),
-        execute=draw(st.sampled_from(EXECUTES)),
+        execute=draw(st.sampled_from(get_args(Execute))),
         precision=draw(st.sampled_from(["float32", "bfloat16", "float64"])),
     )
 

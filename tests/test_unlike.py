@@ -224,7 +224,7 @@ def test_a_teacher_is_the_average_of_the_one_trained_alone_of_the_students_seed(
 @pytest.mark.parametrize(("name", "peer"), [(PAIR, 0), (PAIR, 1), (TAUGHT, 1)])
 def test_what_is_measured_is_the_average_of_the_weights(finished, name, peer):
     data = load("digits")
-    net = start.network(NETWORKS[name][peer], data.classes, tuple(data.test.x.shape[1:]))
+    net = start.network(NETWORKS[name][peer], data)
     kept = delivered(finished, name, 4, peer)
     net.load_state_dict({n: kept.get(n, t) for n, t in net.state_dict().items()})
     mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (data.mean, data.std))

@@ -59,14 +59,10 @@ def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:
     draft = home / f".{final.name}.{os.getpid()}"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
-    save_file(
-        {f"peers.{name}": t.detach().cpu().clone().contiguous() for name, t in checkpoint.peers.items()},
-        draft / "peers.safetensors",
-    )
-    save_file(
-        {name: t.detach().cpu().clone().contiguous() for name, t in checkpoint.state.items()},
-        draft / "state.safetensors",
-    )
+    peers = {f"peers.{name}": tensor for name, tensor in checkpoint.peers.items()}
+    for name, tensors in (("peers", peers), ("state", checkpoint.state)):
+        copies = {key: t.detach().cpu().clone().contiguous() for key, t in tensors.items()}
+        save_file(copies, draft / f"{name}.safetensors")
     (draft / "state.json").write_text(json.dumps(checkpoint.facts, indent=2) + "\n", encoding="utf-8")
     if final.exists():
         final.rename(home / f".{final.name}.old")
@@ -97,7 +93,7 @@ def load(path: Path) -> Checkpoint:
         others = sorted(other.name for other in path.parent.glob(PATTERN) if other != path)
         fix = f"remove {path} to go on from {others[-1]}" if others else f"remove {path} to start again"
         raise BrokenCheckpoint(f"checkpoint {path} cannot be read ({error}): {fix}") from error
-    return Checkpoint({name.removeprefix("peers."): t for name, t in peers.items()}, state, facts)
+    return Checkpoint(under("peers.", peers), state, facts)
 
 
 def facts_of(path: Path) -> dict[str, Any]:
@@ -155,10 +151,7 @@ def optimizer_state(optimizer: torch.optim.Optimizer, leaves: Iterable[Leaf]) ->
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, leaves: Iterable[Leaf], tensors: Mapping[str, Tensor]) -> None:
     """The inverse of `optimizer_state`."""
-    owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
     for leaf in leaves:
-        if id(leaf.tensor) not in owned:
-            continue
         each = [under(f"peers.{peer}.{leaf.name}.", tensors) for peer in leaf.peers]
         state = {}
         for key, first in each[0].items():

@@ -40,6 +40,3 @@ def one_of(setting: str, value: object, valid: Iterable[object]) -> None:
     valid = tuple(valid)
     if value not in valid or isinstance(value, bool):
         raise ValueError(f"{setting}={value!r}: give {' or '.join(map(repr, valid))}")
-
-
-__all__ = ["flag", "fraction", "number", "one_of", "whole"]

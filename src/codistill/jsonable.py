@@ -63,6 +63,3 @@ def _typed(kind: Any, value: Any) -> Any:
         each = [_typed(arguments[0] if arguments else Any, item) for item in value]
         return tuple(each) if origin is tuple else each
     return value
-
-
-__all__ = ["from_json", "to_json"]

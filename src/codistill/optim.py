@@ -3,15 +3,14 @@
 from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from codistill.checks import fraction, one_of
+from codistill.checks import fraction
 from codistill.cohort.groups import Leaf, on_device
 from codistill.discovery import construct
+from codistill.run import Run
 from codistill.schedules import Schedule
 from codistill.spec import Spec
-
-OPTIMIZERS = ("sgd", "adam", "adamw")
 
 
 def schedule(spec: str | Spec, warmup: float = 0.0) -> Schedule:
@@ -30,33 +29,15 @@ def schedule(spec: str | Spec, warmup: float = 0.0) -> Schedule:
     return lambda progress: factor(progress) * (min(progress / warmup, 1.0) if warmup else 1.0)
 
 
-def build(
-    parameters: Iterable[nn.Parameter],
-    name: str,
-    *,
-    learning_rate: float,
-    momentum: float = 0.9,
-    nesterov: bool = True,
-    betas: tuple[float, float] = (0.9, 0.999),
-    weight_decay: float = 0.0,
-) -> torch.optim.Optimizer:
-    """One of torch's optimizers. Every update is elementwise, so like peers may be stacked."""
-    one_of("optimizer", name, OPTIMIZERS)
+def build(parameters: Iterable[Tensor], run: Run) -> torch.optim.Optimizer:
+    """The optimizer that a run names, one of torch's. Every update is elementwise, so like peers may be stacked."""
     trained = [p for p in parameters if p.requires_grad]
-    if name == "sgd":
-        nesterov = nesterov and momentum > 0
-        return torch.optim.SGD(
-            trained, lr=learning_rate, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
-        )
-    kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
-    return kind(trained, lr=learning_rate, betas=betas, weight_decay=weight_decay)
-
-
-def _squares(leaf: Leaf) -> Tensor:
-    """Squared norm of the gradient of each of the leaf's peers."""
-    grad = leaf.tensor.grad
-    assert grad is not None
-    return grad.reshape(len(leaf.peers), -1).square().sum(1)
+    rate, decay = run.learning_rate, run.weight_decay
+    if run.optimizer == "sgd":
+        nesterov = run.nesterov and run.momentum > 0
+        return torch.optim.SGD(trained, lr=rate, momentum=run.momentum, nesterov=nesterov, weight_decay=decay)
+    kind = torch.optim.Adam if run.optimizer == "adam" else torch.optim.AdamW
+    return kind(trained, lr=rate, betas=run.betas, weight_decay=decay)
 
 
 @torch.no_grad()
@@ -65,15 +46,14 @@ def clip(leaves: Sequence[Leaf], peers: int, limit: float) -> Tensor:
 
     Returns: the norms before, ``[P]``; a peer without a gradient has 0.
     """
-    leaves = [leaf for leaf in leaves if leaf.tensor.grad is not None]
-    squares = torch.zeros(peers, device=leaves[0].tensor.device, dtype=leaves[0].tensor.dtype)
-    owners = [on_device(leaf.peers, squares.device) for leaf in leaves]
-    for leaf, owner in zip(leaves, owners, strict=True):
-        squares.index_add_(0, owner, _squares(leaf).to(squares.dtype))
+    graded = [
+        (leaf, grad, on_device(leaf.peers, grad.device)) for leaf in leaves if (grad := leaf.tensor.grad) is not None
+    ]
+    squares = graded[0][1].new_zeros(peers)
+    for leaf, grad, owner in graded:
+        squares.index_add_(0, owner, grad.reshape(len(leaf.peers), -1).square().sum(1).to(squares.dtype))
     norms = squares.sqrt()
     scale = (limit / (norms + 1e-6)).clamp(max=1.0)
-    for leaf, owner in zip(leaves, owners, strict=True):
-        grad = leaf.tensor.grad
-        assert grad is not None
+    for leaf, grad, owner in graded:
         grad.mul_(scale[owner].view(-1, *[1] * (grad.dim() - 1)) if leaf.stacked else scale[owner[0]])
     return norms

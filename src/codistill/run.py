@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from codistill.checks import flag, fraction, number, one_of, whole
+from codistill.jsonable import to_json
 from codistill.spec import Spec, SpecField, SpecsField, UnknownName
 
 Update = Literal["together", "in_turn", "fresh_batch"]
 Optimizer = Literal["sgd", "adam", "adamw"]
 Execute = Literal["auto", "loop", "stack"]
 Precision = Literal["float32", "bfloat16", "float64"]
-UPDATES: tuple[str, ...] = get_args(Update)
-EXECUTES: tuple[str, ...] = get_args(Execute)
 LEAST = {"seed": None} | dict.fromkeys(
     ("retraining", "unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0
 )
@@ -124,7 +123,7 @@ class Run:
         """Method, update mode and seed, for people: ``dml:temperature=3/peers=2/seed=0``."""
         turns = "" if self.update == "together" else f"/update={self.update}"
         again = f"/retraining={self.retraining}" if self.retraining else ""
-        return f"{self.method}/peers={self.peers}{turns}/seed={self.seed}{again}"
+        return f"{self.method}/peers={self.peers}{turns}{again}/seed={self.seed}"
 
     def networks(self) -> tuple[Spec, ...]:
         """The spec of every peer's network."""
@@ -140,7 +139,7 @@ class Run:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: specs as text."""
-        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return {field.name: to_json(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     def to_json(self) -> str:
         """As text; `from_json` gives back an equal run."""
@@ -157,45 +156,26 @@ class Run:
         return cls.from_dict(json.loads(text))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Spec) else value
-
-
 def _checked(field: str, value: Any, kind: Any) -> Any:
     """The value in its declared type (3 is a float too, a list a tuple), or a ValueError that names the setting."""
     arguments = get_args(kind)
     if type(None) in arguments:
         return None if value is None else _checked(field, value, arguments[0])
-    if kind is Spec:
-        return _spec(field, value)
+    if get_origin(kind) is Literal:
+        one_of(field, value, arguments)
+        return value
+    if get_origin(kind) is tuple:
+        is_open = arguments[-1] is Ellipsis
+        if not isinstance(value, list | tuple) or not (is_open or len(value) == len(arguments)):
+            raise ValueError(f"{field}={value!r}: give {'a list of specs' if is_open else f'{len(arguments)} numbers'}")
+        return tuple(_checked(field, item, arguments[0]) for item in value)
     if kind is int:
         return whole(field, value, LEAST.get(field, 1))
     if kind is float:
         return float(number(field, value, above=field == "clip"))
     if kind is bool:
         return flag(field, value)
-    if get_origin(kind) is Literal:
-        one_of(field, value, arguments)
-        return value
-    if arguments == (Spec, ...):
-        if not isinstance(value, list | tuple):
-            raise ValueError(f"{field}={value!r}: give a list of specs")
-        return tuple(_spec(field, item) for item in value)
-    if get_origin(kind) is tuple:
-        if not isinstance(value, list | tuple) or len(value) != len(arguments):
-            raise ValueError(f"{field}={value!r}: give {len(arguments)} numbers")
-        return tuple(_checked(field, item, inner) for item, inner in zip(value, arguments, strict=True))
-    if not isinstance(value, str):
-        raise ValueError(f"{field}={value!r}: give text, not {type(value).__name__}")
-    return value
-
-
-def _spec(field: str, value: Any) -> Spec:
-    if not isinstance(value, str | Spec):
-        raise ValueError(f"{field}={value!r}: give a spec, name:key=value,key=value, not {type(value).__name__}")
-    return Spec.of(value)
-
-
-__all__ = ["EXECUTES", "UPDATES", "Run"]
+    if not isinstance(value, str | kind):
+        form = "a spec, name:key=value,key=value" if kind is Spec else "text"
+        raise ValueError(f"{field}={value!r}: give {form}, not {type(value).__name__}")
+    return Spec.of(value) if kind is Spec else value

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import small_nets
-from codistill import checkpoint, data
+from codistill import checkpoint, data, models
 from codistill.batch import Inputs, PerPeer
 from codistill.cohort import Cohort
 from codistill.cohort.branches import trunk_of
@@ -354,6 +354,16 @@ def test_a_run_that_was_left_ends_where_an_unbroken_one_does(method, execute, tm
     for peer in (1, 2):  # the trunk is in every peer's state, so that each is a network
         assert torch.equal(one.peers["0.stage1.conv.weight"], one.peers[f"{peer}.stage1.conv.weight"])
     assert not torch.equal(one.peers["0.stage1.conv.weight"], one.peers["3.stage1.conv.weight"])
+
+
+def test_networks_that_were_given_get_their_trunk_too(execute):
+    nets = [models.build("cnn:width=4", 10, (1, 8, 8), seed) for seed in range(3)]
+    run = RUN.replace(method="alone", execute=execute, epochs=1)
+    list(train(run, networks=nets, part=None))
+    a, b, c = (net.state_dict() for net in nets)
+    assert torch.equal(a["stage1.conv.weight"], b["stage1.conv.weight"])
+    assert torch.equal(a["stage1.conv.weight"], c["stage1.conv.weight"])
+    assert not torch.equal(a["fc.weight"], b["fc.weight"])
 
 
 def test_every_seed_has_a_trunk_and_statistics_move_once_a_step(execute):

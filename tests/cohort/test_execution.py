@@ -244,9 +244,9 @@ def test_what_cannot_be_a_cohort_is_refused(execute):
         Cohort([], execute=execute)
     with pytest.raises(ValueError, match="peer 2 is the very network of an earlier peer: build one network for each"):
         Cohort([a, b, a], execute=execute)
-    with pytest.raises(ValueError, match="execute='stak': choose one of loop, stack"):
+    with pytest.raises(ValueError, match="execute='stak': give 'loop' or 'stack'"):
         Cohort([a, b], execute="stak")
-    with pytest.raises(ValueError, match="precision='float16': choose one of float32, float64, bfloat16"):
+    with pytest.raises(ValueError, match="precision='float16': give 'float32' or 'float64' or 'bfloat16'"):
         Cohort([a, b], execute=execute, precision="float16")
 
 

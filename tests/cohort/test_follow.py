@@ -162,8 +162,7 @@ def test_a_copy_may_take_each_batchs_own_statistics(execute):
 
 def test_an_average_is_the_true_mean_until_the_exponential_one_is_better():
     cohort = Cohort([nn.Linear(1, 1, bias=False).double()])
-    averages = Averages(0.7)
-    averages.start(cohort)
+    averages = Averages(cohort, 0.7)
     expected = None
     for step, value in enumerate((3.0, 5.0, -1.0, 2.0, 8.0, 4.0)):
         with torch.no_grad():

@@ -42,14 +42,14 @@ def test_the_official_folders_are_the_parts(official):
     assert data.train.x.shape == (24, 3, 16, 16)
     assert data.train.y.tolist() == [0] * 8 + [1] * 8 + [2] * 8
     assert data.test.y.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert data.train.x.path(9) == official / "train" / "n01440765" / "n01440765_1.JPEG"
+    assert data.train.x.files.path(9) == official / "train" / "n01440765" / "n01440765_1.JPEG"
     assert data.mean == (0.485, 0.456, 0.406)
     assert data.std == (0.229, 0.224, 0.225)
 
 
 def test_a_test_image_is_its_centre(official):
     data = imagenet(official, size=28, workers=0)
-    with Image.open(data.test.x.path(5)) as image:  # 34 x 50
+    with Image.open(data.test.x.files.path(5)) as image:  # 34 x 50
         naive = np.array(image.resize((32, 47), Image.Resampling.BILINEAR).crop((2, 10, 30, 38)))
     assert torch.equal(data.test.x[5:6][0], torch.from_numpy(naive).permute(2, 0, 1))
 
@@ -85,7 +85,7 @@ def scans(monkeypatch):
 
 def contents(root):
     data = imagenet(root, size=16, workers=0)
-    return [(data.train.x.path(i).name, int(y)) for i, y in enumerate(data.train.y)]
+    return [(data.train.x.files.path(i).name, int(y)) for i, y in enumerate(data.train.y)]
 
 
 def test_the_second_start_looks_into_no_folder(own, scans):
@@ -156,10 +156,10 @@ def test_bad_images_are_left_out_of_both_parts_and_counted_where_that_is_asked_f
         f"imagenet: 1 of 6 images in {own / 'train'} cannot be used",
         f"imagenet: 1 of 4 images in {own / 'val'} cannot be used",
     ]
-    names = [data.train.x.path(i).name for i in range(len(data.train))]
+    names = [data.train.x.files.path(i).name for i in range(len(data.train))]
     assert names[:2] == ["n01440764_0.JPEG", "n01440764_2.JPEG"]
     assert data.train.y.tolist() == [0, 0, 1, 1, 1]
-    assert [data.test.x.path(i).name[-6:-5] for i in range(len(data.test))] == [
+    assert [data.test.x.files.path(i).name[-6:-5] for i in range(len(data.test))] == [
         "1",
         "2",
         "4",
@@ -189,7 +189,7 @@ def test_a_class_of_which_one_part_has_only_bad_images_is_left_out_of_both(own):
     ]
     assert data.names == ("n01440764", "n01440765")
     assert data.train.y.tolist() == [0, 0, 0, 1, 1, 1]
-    assert data.train.x.path(0).parent.name == "n01440764"
+    assert data.train.x.files.path(0).parent.name == "n01440764"
     assert data.test.y.tolist() == [0, 0, 1, 1]
 
 
@@ -212,7 +212,7 @@ def test_an_empty_class_is_named_and_left_out_where_that_is_asked_for(own):
     assert data.names == ("n01440764", "n01440765")
     assert data.train.y.tolist() == [0, 0, 0, 1, 1, 1]
     assert data.test.y.tolist() == [0, 0, 1, 1]
-    assert data.test.x.path(0).parent.name == "n01440764"
+    assert data.test.x.files.path(0).parent.name == "n01440764"
 
 
 def test_classes_that_differ_are_named(own):

@@ -42,7 +42,7 @@ def test_taking_a_part_reads_nothing_and_parts_of_parts_are_right(tmp_path, monk
     x = some(tmp_path)
     monkeypatch.setattr(module, "open_image", lambda *_: pytest.fail("a file was opened"))
     part = x.take(torch.tensor([5, 3, 1])).take(torch.tensor([2, 0])).to("cpu").shared(2)
-    assert [part.path(i).name for i in range(2)] == ["1.png", "5.png"]
+    assert [part.files.path(i).name for i in range(2)] == ["1.png", "5.png"]
     assert part.shape == (2, 3, 8, 8)
     assert len(x) == 6
 
@@ -76,7 +76,7 @@ def test_names_that_are_no_text_come_back_as_they_were():
 
 def test_an_unreadable_image_is_named(tmp_path):
     x = some(tmp_path)
-    spoil(x.path(3))
+    spoil(x.files.path(3))
     x[0:3]
     with pytest.raises(Unreadable, match=r"3\.png cannot be read"):
         x[2:5]
@@ -99,8 +99,8 @@ def test_what_cannot_be_read_is_found_counted_and_named(tmp_path, monkeypatch):
     monkeypatch.setattr(lazy, "PIECE", 4)
     x = some(tmp_path)
     assert readable(x.files, "set").tolist() == [True] * 6
-    spoil(x.path(3))
-    x.path(0).write_bytes(b"")
+    spoil(x.files.path(3))
+    x.files.path(0).write_bytes(b"")
     with pytest.warns(UserWarning, match=rf"set: 2 of 6 images in {tmp_path} cannot be used.*a/0\.png; .*b/3\.png"):
         assert readable(x.files, "set").tolist() == [False, True, True, False, True, True]
 
@@ -149,8 +149,9 @@ def test_another_list_of_files_is_looked_at_again(tmp_path, tried):
     assert len(tried) == 8
 
 
-def test_slices_of_the_files_have_their_names(tmp_path):
+def test_parts_of_the_files_have_their_names(tmp_path):
     names = ["a", "b/cc", "é.png", "d"]
     files = FileNames.of(tmp_path, names)
-    assert files.slice(1, 3) == [tmp_path / name for name in names[1:3]]
-    assert files.slice(0, 4) == [tmp_path / name for name in names]
+    assert [files.path(i) for i in range(4)] == [tmp_path / name for name in names]
+    some = files.take(torch.tensor([3, 1]))
+    assert [some.path(i) for i in range(2)] == [tmp_path / "d", tmp_path / "b" / "cc"]

@@ -30,7 +30,7 @@ def same(one, other):
 def test_an_epoch_holds_every_example_once_and_epochs_and_streams_differ():
     load = loader()
     orders = [
-        torch.cat([load.indices(epoch, step, stream) for step in range(load.steps)]).tolist()
+        torch.cat([load.batch(epoch, step, stream)[2] for step in range(load.steps)]).tolist()
         for epoch, stream in ((0, 0), (1, 0), (0, 1))
     ]
     assert all(sorted(order) == list(range(23)) for order in orders)
@@ -77,7 +77,7 @@ def test_examples_are_left_as_they_were():
 def test_steps_count_the_batches(n, drop_last, steps, last):
     load = loader(examples(n), drop_last=drop_last)
     assert load.steps == steps
-    assert len(load.indices(0, steps - 1)) == last
+    assert len(load.batch(0, steps - 1)[2]) == last
     with pytest.raises(IndexError, match=f"step={steps}: an epoch has {steps}"):
         load.batch(0, steps)
 
@@ -110,7 +110,7 @@ def test_the_order_is_drawn_once_an_epoch_for_each_stream(monkeypatch):
     for epoch in range(2):
         for step in range(load.steps):
             for stream in range(3):
-                load.indices(epoch, step, stream)
+                load.batch(epoch, step, stream)
     assert len(drawn) == 2 * 3
 
 

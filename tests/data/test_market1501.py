@@ -24,7 +24,7 @@ def test_persons_to_learn_are_numbered_from_0_and_named(root):
     assert data.names == ("0002", "0007")
     assert data.classes == 2
     assert data.train.y.tolist() == [0, 0, 1]
-    assert data.train.x.path(2).name == "0007_c3s2_000453_02.jpg"
+    assert data.train.x.files.path(2).name == "0007_c3s2_000453_02.jpg"
     assert data.mean == data.std == (0.5, 0.5, 0.5)
 
 
@@ -35,7 +35,7 @@ def test_the_test_part_is_queries_and_then_the_gallery_and_tells_who_is_on_them(
     assert truth.query.tolist() == [True] * 2 + [False] * 5
     assert truth.identity.tolist() == [1, 3, -1, 0, 1, 1, 3]
     assert truth.camera.tolist() == [1, 6, 1, 4, 1, 5, 2]
-    assert [data.test.x.path(i).parent.name for i in (0, 1, 2, 6)] == ["query"] * 2 + ["bounding_box_test"] * 2
+    assert [data.test.x.files.path(i).parent.name for i in (0, 1, 2, 6)] == ["query"] * 2 + ["bounding_box_test"] * 2
 
 
 def test_a_search_leaves_out_junk_and_the_same_camera_and_keeps_distractors(root):
@@ -71,7 +71,7 @@ def test_the_folder_may_be_one_deeper(tmp_path, name):
 def test_all_boxes_of_the_queries_can_be_asked_with(root):
     data = load("market1501:height=16,width=16,workers=0,queries=gt_bbox", root)
     truth = data.retrieval
-    names = [data.test.x.path(i).name for i in range(int(truth.query.sum()))]
+    names = [data.test.x.files.path(i).name for i in range(int(truth.query.sum()))]
     assert names == ["0001_c1s1_001051_00.jpg", "0001_c1s2_001060_00.jpg", "0003_c6s3_001052_00.jpg"]
     assert truth.identity[:3].tolist() == [1, 1, 3]
 
@@ -84,7 +84,7 @@ def test_a_name_that_tells_nobody_is_an_error_with_the_form_that_it_should_have(
         read(root)
     with pytest.warns(UserWarning, match=r"1 of 6 images in .*bounding_box_test cannot be used.*photo"):
         data = read(root, skip_bad=True)
-    assert bad not in [data.test.x.path(i) for i in range(len(data.test))]
+    assert bad not in [data.test.x.files.path(i) for i in range(len(data.test))]
 
 
 @pytest.mark.parametrize(

@@ -75,5 +75,5 @@ def test_a_damaged_or_missing_file_is_named(tmp_path, tokenizer):
     path.write_bytes(gzip.compress(b"film 1 2\n" * 1000)[:-9])
     with pytest.raises(ValueError, match=r"v\.gz: damaged"):
         read_vectors(path, tokenizer)
-    with pytest.raises(FileNotFoundError, match="vectors=.*none.txt: no such file"):
+    with pytest.raises(FileNotFoundError, match="No such file.*none.txt"):
         read_vectors(tmp_path / "none.txt", tokenizer)

@@ -81,7 +81,7 @@ def test_a_batch_equals_one_made_by_hand(root):
 
     order = torch.randperm(23, generator=generator(7, "order", 1, 1))[10:15]
     draws = torch.rand(5, 22, generator=generator(7, "augment", "cut", 1, 2, 1, 3))
-    raw = torch.stack([data.x.cut.read(data.x.path(i), d) for i, d in zip(order.tolist(), draws, strict=True)])
+    raw = torch.stack([data.x.cut.read(data.x.files.path(i), d) for i, d in zip(order.tolist(), draws, strict=True)])
     naive = torch.stack([(c - m) / s for c, m, s in zip((raw.float() / 255).unbind(1), MEAN, STD, strict=True)], 1)
     torch.testing.assert_close(x, naive)
     assert torch.equal(index, order)

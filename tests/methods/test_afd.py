@@ -5,9 +5,16 @@ import torch
 
 import naive_features as naive
 from codistill.methods import get
-from methods.imitated_features import UNLIKE, between_peers, check_gradients, from_teachers, small, wide_teachers
-from methods.side_by_side import check_seeds
-from methods.three_steps import training_of
+from methods.references import (
+    UNLIKE,
+    between_peers,
+    check_gradients,
+    check_seeds,
+    from_teachers,
+    small,
+    training_of,
+    wide_teachers,
+)
 
 EXECUTE = pytest.mark.parametrize("execute", ["loop", "stack"])
 NAMES = ["stage1", "stage2", "stage3"]
@@ -60,7 +67,7 @@ def test_maps_of_other_sizes_are_refused_before_the_first_step():
 
 def test_the_weights_of_channels_are_of_the_source_trained_and_sum_to_one():
     cohort, batch, method = small("afd")
-    pairs = method.features.pairs(*method.students_and_sources(cohort, batch))
+    pairs = method.pairs(*method.students_and_sources(cohort, batch))
     rho = method.losses[0].weights[0](pairs[0].sources[[1, 2, 0, 2, 0, 1]])
     assert rho.shape == (6, 6, 4)
     assert (rho > 0).all()

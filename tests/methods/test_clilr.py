@@ -7,8 +7,7 @@ import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
-from methods.side_by_side import check_branches, check_seeds
-from methods.three_steps import training_of
+from methods.references import check_branches, check_seeds, training_of
 
 
 def total(stem, heads, batch, progress, method, temperature=2.0, weight=1.0):

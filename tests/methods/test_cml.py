@@ -10,9 +10,7 @@ from codistill.methods import get
 from codistill.methods.cml import CML
 from codistill.study import Study
 from codistill.training.teachers import teacher_networks
-from methods.side_by_side import check_seeds
-from methods.tables import cohort_of, draw, leaves, same, view
-from methods.three_steps import check, teacher_folder, training_of
+from methods.references import check, check_seeds, cohort_of, draw, leaves, same, teacher_folder, training_of, view
 
 Y = torch.tensor([0, 2, 1, 2])
 
@@ -96,7 +94,7 @@ def test_a_comparison_gives_it_the_next_network_trained_alone_and_leaves_the_pee
     (_, entry) = Study("s", training_of("alone").fleet.run, ("cml:peers=4",), (0,)).entries
     assert str(entry.method) == "cml:teacher=alone,graph=ring"
     method = get(entry.method, teacher=cohort_of(draw(4, 1, 4, 3)).freeze())
-    assert (method.graph.name, method.teacher_graph.name) == ("complete", "ring")
+    assert (method.peer_graph.name, method.graph.name) == ("complete", "ring")
 
 
 def test_what_cannot_be_is_said():

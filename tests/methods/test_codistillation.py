@@ -10,8 +10,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from fleet_batches import batches_of
-from methods.side_by_side import check_seeds
-from methods.three_steps import check, training_of
+from methods.references import check, check_seeds, training_of
 
 
 class Stale:
@@ -105,7 +104,7 @@ def test_two_seeds_in_one_fleet_are_two_runs(settings):
 
 def passes(training):
     method = training.fleet.members[0].method
-    return training.fleet.cohort.passes.forward, method.copies.passes.forward if method.copies is not None else 0
+    return training.fleet.cohort.passes.forward, method.copies.passes.forward if hasattr(method, "copies") else 0
 
 
 def test_burning_in_costs_no_pass_of_a_copy():
@@ -172,7 +171,7 @@ def test_no_gradient_reaches_the_imitated():
 
 
 def test_what_cannot_be_is_said():
-    with pytest.raises(ValueError, match="exchange='weight': choose weights or logits"):
+    with pytest.raises(ValueError, match="no exchange is called 'weight': did you mean 'weights'"):
         get("codistillation:exchange=weight")
     with pytest.raises(ValueError, match="exchange_every=0: give a whole number of at least 1"):
         get("codistillation:exchange_every=0")

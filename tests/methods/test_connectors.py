@@ -9,8 +9,7 @@ from torch.nn import functional as F
 
 from codistill.methods.parts.connectors import Connector, Excitation
 from codistill.training.state import Training
-from methods.imitated_features import UNLIKE, small
-from methods.three_steps import training_of
+from methods.references import UNLIKE, small, training_of
 
 
 def drawn(*shape, seed=0):

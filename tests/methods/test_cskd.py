@@ -7,9 +7,7 @@ import naive
 from codistill.batch import Batch
 from codistill.methods import get
 from fleet_batches import batches_of
-from methods.side_by_side import check_seeds
-from methods.tables import cohort_of, draw, leaves, same, view
-from methods.three_steps import check, training_of
+from methods.references import check, check_seeds, cohort_of, draw, leaves, same, training_of, view
 
 Y = torch.tensor([0, 2, 1, 2])
 

@@ -9,9 +9,7 @@ from codistill.methods import get
 from codistill.training.build import build_fleet
 from codistill.training.state import Training
 from fleet_batches import batches_of
-from methods.side_by_side import check_seeds
-from methods.tables import cohort_of, draw, leaves, same, view
-from methods.three_steps import BASE, check, training_of
+from methods.references import BASE, check, check_seeds, cohort_of, draw, leaves, same, training_of, view
 
 Y = torch.tensor([0, 2, 1, 2])
 BATCH = Batch(view(0), Y, views=(view(1),))

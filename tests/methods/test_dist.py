@@ -11,8 +11,7 @@ from codistill.methods import get
 from codistill.methods.dist import DIST
 from codistill.training.build import repeat_graphs
 from codistill.training.teachers import teacher_networks
-from methods.side_by_side import check_seeds
-from methods.three_steps import check, teacher_folder, training_of
+from methods.references import check, check_seeds, teacher_folder, training_of
 
 X, Y = small_nets.images(6), torch.tensor([0, 1, 2, 0, 2, 1])
 

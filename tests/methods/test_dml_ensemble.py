@@ -19,8 +19,7 @@ from codistill.methods.dml_ensemble import DMLEnsemble
 from codistill.spec import UnknownName
 from codistill.study import Study
 from codistill.study.summary import same_gradient
-from methods.side_by_side import check_seeds
-from methods.three_steps import BASE, check, training_of
+from methods.references import BASE, check, check_seeds, training_of
 
 X, Y = small_nets.images(6), torch.tensor([0, 1, 2, 0, 2, -1])
 

@@ -8,7 +8,7 @@ import torch
 import naive
 from codistill.study import Study
 from fleet_batches import batches_of
-from methods.three_steps import BASE, training_of
+from methods.references import BASE, training_of
 
 
 @pytest.mark.parametrize("execute", ["loop", "stack"])

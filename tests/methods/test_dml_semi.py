@@ -12,8 +12,7 @@ from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
 from fleet_batches import batches_of
-from methods.side_by_side import check_seeds
-from methods.three_steps import check, training_of
+from methods.references import check, check_seeds, training_of
 
 LABELLED, UNLABELLED = 20, 30
 SETTINGS = {"unlabelled": UNLABELLED}

@@ -6,8 +6,7 @@ import torch
 import naive
 from codistill.batch import PerPeer
 from fleet_batches import batches_of
-from methods.side_by_side import check_seeds
-from methods.three_steps import BASE, check, training_of
+from methods.references import BASE, check, check_seeds, training_of
 
 SETTINGS = {"own_views": True, "augment": ("crop:pad=1", "flip")}
 

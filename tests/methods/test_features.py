@@ -7,12 +7,9 @@ from torch import nn
 from codistill import models
 from codistill.batch import Batch
 from codistill.cohort import Cohort
-from codistill.graph import complete, everyone, none
 from codistill.methods import get
-from codistill.methods.parts.features import Features
 from codistill.spec import UnknownName
-from methods.imitated_features import small
-from methods.three_steps import training_of
+from methods.references import small, training_of
 
 X = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 BATCH = Batch(X, torch.arange(6))
@@ -26,7 +23,7 @@ def test_features_come_by_name_in_order_detached_on_the_sources_side():
     cohort, teacher = Cohort(nets("cnn", "cnn")), Cohort(nets("cnn:width=6")).freeze()
     method = get("fitnet", teacher=teacher, features="stage3/fc:input")
     method.prepare(cohort, BATCH)
-    pairs = method.features.pairs(*method.students_and_sources(cohort, BATCH))
+    pairs = method.pairs(*method.students_and_sources(cohort, BATCH))
     assert [(p.name, p.students.shape, p.sources.shape) for p in pairs] == [
         ("stage3", (2, 6, 16, 4, 4), (1, 6, 12, 4, 4)),
         ("fc:input", (2, 6, 16), (1, 6, 12)),
@@ -39,22 +36,22 @@ def test_preparing_leaves_batch_statistics_and_the_generator_alone():
     dropped = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 10))
     cohort = Cohort([dropped])
     before, state = {n: t.clone() for n, t in dropped.state_dict().items()}, torch.get_rng_state()
-    Features(2).prepare(none(), cohort, None, BATCH)  # as a spec gives it
+    get("fitnet:features=2", teacher=None).prepare(cohort, BATCH)
     assert torch.equal(state, torch.get_rng_state())
     torch.testing.assert_close(dict(dropped.state_dict()), before, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("pre_relu", [False, True])
-def test_a_submodule_that_is_not_there_is_an_error_before_the_first_step(pre_relu):
-    features = Features("stage1/stagge2", pre_relu=pre_relu)
+@pytest.mark.parametrize("name", ["fitnet", "ofd"])
+def test_a_submodule_that_is_not_there_is_an_error_before_the_first_step(name):
+    method = get(name, teacher=None, features="stage1/stagge2")
     with pytest.raises(UnknownName, match="no submodule of Sequential is called 'stagge2': did you mean 'stage2'"):
-        features.prepare(complete(), Cohort(nets("cnn", "cnn")), None, BATCH)
+        method.prepare(Cohort(nets("cnn", "cnn")), BATCH)
 
 
 def test_a_submodule_that_only_the_teacher_lacks_is_said_too():
     teacher = Cohort(nets("mlp")).freeze()
     with pytest.raises(UnknownName, match="no submodule of Sequential is called 'stage3': did you mean 'stage"):
-        Features("stage3").prepare(everyone(), Cohort(nets("cnn", "cnn")), teacher, BATCH)
+        get("fitnet", teacher=teacher).prepare(Cohort(nets("cnn", "cnn")), BATCH)
 
 
 def test_a_submodule_that_is_not_there_is_said_by_a_run():
@@ -66,7 +63,7 @@ def test_a_submodule_that_is_not_there_is_said_by_a_run():
 @pytest.mark.parametrize("names", ["", "stage1/", "stage1/stage1", "/"])
 def test_invalid_names(names):
     with pytest.raises(ValueError, match="features='.*': give each name once, joined by /, as stage1/stage2"):
-        Features(names)
+        get("fitnet", teacher=None, features=names)
 
 
 def test_it_has_to_be_prepared():

@@ -5,9 +5,16 @@ import pytest
 import naive_features as naive
 from codistill.methods import get
 from codistill.spec import UnknownName
-from methods.imitated_features import UNLIKE, between_peers, check_gradients, from_teachers, small, wide_teachers
-from methods.side_by_side import check_seeds
-from methods.three_steps import training_of
+from methods.references import (
+    UNLIKE,
+    between_peers,
+    check_gradients,
+    check_seeds,
+    from_teachers,
+    small,
+    training_of,
+    wide_teachers,
+)
 
 EXECUTE = pytest.mark.parametrize("execute", ["loop", "stack"])
 NAMES = ["stage3"]

@@ -5,7 +5,7 @@ import pytest
 import naive
 from codistill import checkpoint
 from codistill.training.teachers import teacher_networks
-from methods.three_steps import check, teacher_folder, training_of
+from methods.references import check, teacher_folder, training_of
 
 
 @pytest.fixture(scope="module")

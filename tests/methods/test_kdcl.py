@@ -10,8 +10,7 @@ from codistill.batch import Batch, PerPeer
 from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.kdcl import minlogit, mixture
-from methods.side_by_side import check_seeds
-from methods.three_steps import check, training_of
+from methods.references import check, check_seeds, training_of
 
 AUGMENT = ("crop:pad=1",)
 

@@ -14,11 +14,11 @@ from codistill.cohort import Cohort
 from codistill.methods import IdenticalPeers, get
 from codistill.methods.dml import DML
 from codistill.methods.kd import KD
-from codistill.methods.ktg import KTG, classified
+from codistill.methods.ktg import KTG
+from codistill.methods.parts.gates import classified
 from codistill.spec import UnknownName
 from codistill.training.teachers import teacher_networks
-from methods.side_by_side import check_seeds
-from methods.three_steps import check, teacher_folder, training_of
+from methods.references import check, check_seeds, teacher_folder, training_of
 
 X, Y = small_nets.images(6), torch.tensor([0, 1, 2, 0, 2, 1])
 MIXED = [
@@ -245,7 +245,7 @@ def test_what_cannot_be_is_said():
         get("ktg:gates=corect")
     with pytest.raises(UnknownName, match="no gate is called 'open'"):
         KTG([["through", "open"], ["through", "through"]])
-    with pytest.raises(ValueError, match="total='max': choose 'sum' or 'mean'"):
+    with pytest.raises(UnknownName, match="no total is called 'max': did you mean 'mean'"):
         get("ktg:total=max")
     with pytest.raises(ValueError, match="weight=-1: give a number at least 0"):
         get("ktg:weight=-1")

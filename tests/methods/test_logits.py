@@ -8,8 +8,7 @@ from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import IdenticalPeers, get
 from codistill.training.teachers import teacher_networks
-from methods.side_by_side import check_seeds
-from methods.three_steps import check, teacher_folder, training_of
+from methods.references import check, check_seeds, teacher_folder, training_of
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,7 @@ from codistill.run import Run
 from codistill.training.loop import resume, train
 from codistill.training.records import logged
 from fleet_batches import batches_of
-from methods.side_by_side import check_seeds
-from methods.three_steps import check, training_of
+from methods.references import check, check_seeds, training_of
 
 
 class Followers:

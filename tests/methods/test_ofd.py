@@ -8,9 +8,16 @@ from codistill.methods import get
 from codistill.spec import UnknownName
 from codistill.training.build import build_fleet
 from codistill.training.state import Training
-from methods.imitated_features import UNLIKE, between_peers, check_gradients, from_teachers, small, wide_teachers
-from methods.side_by_side import check_seeds
-from methods.three_steps import training_of
+from methods.references import (
+    UNLIKE,
+    between_peers,
+    check_gradients,
+    check_seeds,
+    from_teachers,
+    small,
+    training_of,
+    wide_teachers,
+)
 
 EXECUTE = pytest.mark.parametrize("execute", ["loop", "stack"])
 NAMES = [f"stage{i} before ReLU" for i in (1, 2, 3)]
@@ -80,7 +87,7 @@ def test_no_gradient_reaches_the_imitated_through_margin_or_mask():
 
 def test_the_maps_are_those_before_the_relu():
     cohort, batch, method = small("ofd")
-    pairs = method.features.pairs(*method.students_and_sources(cohort, batch))
+    pairs = method.pairs(*method.students_and_sources(cohort, batch))
     assert [pair.name for pair in pairs] == ["stage1", "stage2", "stage3"]
     _, found = naive.walk(cohort.network(1), batch.x)
     for pair, name in zip(pairs, NAMES, strict=True):

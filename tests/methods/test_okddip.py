@@ -11,8 +11,7 @@ import naive
 from codistill.batch import Batch, Inputs
 from codistill.cohort import Cohort
 from codistill.methods import get
-from methods.side_by_side import check_branches, check_seeds
-from methods.three_steps import check, training_of
+from methods.references import check, check_branches, check_seeds, training_of
 
 
 def ramp(progress, part=0.27):

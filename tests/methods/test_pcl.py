@@ -10,9 +10,8 @@ import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import get
-from methods.side_by_side import check_seeds
+from methods.references import check, check_seeds, training_of
 from methods.test_mmt import Followers
-from methods.three_steps import check, training_of
 
 AUGMENT = ("crop:pad=1",)
 

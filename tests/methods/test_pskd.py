@@ -12,9 +12,7 @@ from codistill.methods import get
 from codistill.training.loop import resume, train
 from codistill.training.records import logged
 from fleet_batches import batches_of
-from methods.side_by_side import check_seeds
-from methods.tables import cohort_of, draw, leaves, same, view
-from methods.three_steps import BASE, check, training_of
+from methods.references import BASE, check, check_seeds, cohort_of, draw, leaves, same, training_of, view
 
 Y = torch.tensor([0, 2, 1, 2])
 

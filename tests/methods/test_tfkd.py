@@ -13,9 +13,18 @@ from codistill.training.build import build_fleet
 from codistill.training.loop import train
 from codistill.training.records import logged
 from codistill.training.teachers import teacher_networks
-from methods.side_by_side import check_seeds
-from methods.tables import cohort_of, draw, leaves, same, view
-from methods.three_steps import BASE, check, teacher_folder, training_of
+from methods.references import (
+    BASE,
+    check,
+    check_seeds,
+    cohort_of,
+    draw,
+    leaves,
+    same,
+    teacher_folder,
+    training_of,
+    view,
+)
 
 Y = torch.tensor([0, 2, 1, 2])
 

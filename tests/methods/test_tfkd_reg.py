@@ -9,9 +9,7 @@ import naive
 from codistill.batch import Batch
 from codistill.methods import get
 from codistill.methods.tfkd_reg import virtual
-from methods.side_by_side import check_seeds
-from methods.tables import cohort_of, draw, leaves, same, view
-from methods.three_steps import check, training_of
+from methods.references import check, check_seeds, cohort_of, draw, leaves, same, training_of, view
 
 
 def target(label, classes, correct=0.99, temperature=20.0):

@@ -6,9 +6,7 @@ import torch
 import naive
 from codistill.batch import Batch
 from codistill.methods import get
-from methods.side_by_side import check_seeds
-from methods.tables import cohort_of, draw, leaves, same, view
-from methods.three_steps import check, training_of
+from methods.references import check, check_seeds, cohort_of, draw, leaves, same, training_of, view
 
 Y = torch.tensor([0, 2, 1, 2])
 EDGES = [(i, j) for i in range(3) for j in range(3) if i != j]

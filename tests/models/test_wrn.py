@@ -86,7 +86,7 @@ def test_dropout_is_between_the_convolutions_of_every_block():
     assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.3] * 6
     assert not [m for m in without.modules() if isinstance(m, nn.Dropout)]
     torch.manual_seed(0)
-    block = Preactivation(6, 6, dropout=0.5)
+    block = Preactivation(6, 6, 1, dropout=0.5)
     block.drop.register_forward_hook(lambda _, inputs, out: torch.zeros_like(out))
     x = torch.randn(2, 6, 4, 4)
     assert torch.equal(block(x), x)  # nothing of the second convolution is left, the shortcut is

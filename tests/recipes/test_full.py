@@ -366,18 +366,17 @@ def steps():
 @pytest.mark.parametrize(("run", "entry"), steps())
 def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monkeypatch):
     dataset = examples(run.data.name, run.batch)
-    classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
     lent = []
 
     def trained(teacher, folder, student, _):
         """Random networks in the place of trained ones."""
         specs = student.networks() if teacher == "alone" else (teacher,)
-        nets = [start.network(spec, classes, shape, 77 + i, dataset.known) for i, spec in enumerate(specs)]
+        nets = [start.network(spec, dataset, 77 + i) for i, spec in enumerate(specs)]
         lent.extend(nets)
         return nets
 
     def begun(folder, student, _, spec):
-        return [start.network(spec, classes, shape, 78, dataset.known)]
+        return [start.network(spec, dataset, 78)]
 
     monkeypatch.setattr("codistill.training.build.networks_of", trained)
     monkeypatch.setattr("codistill.training.build.teacher_networks", begun)

@@ -152,7 +152,7 @@ def test_a_name_keeps_its_options(recipe, becomes):
     assert quick(study("dml", recipe=recipe)).recipe == becomes
 
 
-def test_the_note_is_added_to_a_study_s_own():
+def test_the_note_is_added_to_the_notes_of_a_study():
     long = recipes.get("kd_zoo:data=cifar100")
     assert quick(long).notes == (*long.notes, NOTE)
     assert quick(long).recipe == "kd_zoo-quick:data=cifar100"

@@ -53,6 +53,6 @@ def test_it_is_a_fleet_of_its_own():
 
 
 def test_its_name_says_so():
-    assert RUN.replace(retraining=2).name == f"{RUN.name}/retraining=2"
+    assert RUN.replace(retraining=2).name == "dml/peers=2/retraining=2/seed=3"
     with pytest.raises(ValueError, match="retraining=-1"):
         RUN.replace(retraining=-1)

@@ -59,7 +59,7 @@ def trained(tmp_path):
 @pytest.mark.parametrize("ending", [".safetensors", ".pt", ".pth"])
 def test_a_file_of_weights(ending, tmp_path):
     theirs = saved_net(tmp_path / f"x{ending}")
-    net = start.network(f"cnn:start={tmp_path}/x{ending},width=2", 3, SHAPE, seed=0)
+    net = start.network(f"cnn:start={tmp_path}/x{ending},width=2", small(), seed=0)
     assert same(net, theirs)
     assert not same(net, models.build("cnn:width=2", 3, SHAPE, seed=0))
 
@@ -69,7 +69,7 @@ def test_a_file_as_training_programs_write_it(key, tmp_path):
     theirs = models.build("cnn:width=2", 3, SHAPE, 7)
     state = {f"module.{name}": t for name, t in theirs.state_dict().items()}
     torch.save({key: state, "epoch": 3}, tmp_path / "x.pt")
-    assert same(start.network(f"cnn:width=2,start={tmp_path}/x.pt", 3, SHAPE), theirs)
+    assert same(start.network(f"cnn:width=2,start={tmp_path}/x.pt", small()), theirs)
 
 
 def test_a_runs_folder_gives_its_first_network_or_the_one_that_is_named(trained):
@@ -77,13 +77,13 @@ def test_a_runs_folder_gives_its_first_network_or_the_one_that_is_named(trained)
     newest = checkpoint.latest(trained)
     for place in (trained, newest, newest / "peers.safetensors"):
         for more, peer in (("", 0), (",start_peer=0", 0), (",start_peer=1", 1)):
-            net = start.network(f"cnn:width=2,start={place}{more}", 3, SHAPE, seed=0)
+            net = start.network(f"cnn:width=2,start={place}{more}", small(), seed=0)
             assert same(net, fleet.cohort.network(peer))
 
 
 def test_without_a_start_it_is_what_the_folder_of_models_builds():
-    assert same(start.network("cnn:width=2", 3, SHAPE, seed=5), models.build("cnn:width=2", 3, SHAPE, seed=5))
-    assert same(start.network("cnn:width=2,start=none", 3, SHAPE, seed=5), models.build("cnn:width=2", 3, SHAPE, 5))
+    assert same(start.network("cnn:width=2", small(), seed=5), models.build("cnn:width=2", 3, SHAPE, seed=5))
+    assert same(start.network("cnn:width=2,start=none", small(), seed=5), models.build("cnn:width=2", 3, SHAPE, 5))
 
 
 def test_a_head_for_other_classes_is_drawn_by_seed(tmp_path):
@@ -92,7 +92,7 @@ def test_a_head_for_other_classes_is_drawn_by_seed(tmp_path):
     with pytest.warns(
         NewHead, match=r"start=.*x.safetensors is for 5 classes, not 3: fc.weight, fc.bias begin at rand"
     ):
-        a, b = (start.network(spec, 3, SHAPE, seed=seed) for seed in (0, 1))
+        a, b = (start.network(spec, small(), seed=seed) for seed in (0, 1))
     assert torch.equal(a.fc.weight, models.build("cnn:width=2", 3, SHAPE, seed=0).fc.weight)
     assert not torch.equal(a.fc.weight, b.fc.weight)
     body = [name for name in theirs.state_dict() if not name.startswith("fc.")]
@@ -215,9 +215,9 @@ def test_what_is_no_start_is_said(tmp_path, trained):
     }
     for what, message in messages.items():
         with pytest.raises((ValueError, FileNotFoundError), match=message):
-            start.network(f"cnn:width=2,start={tmp_path}/{what}", 3, SHAPE)
+            start.network(f"cnn:width=2,start={tmp_path}/{what}", small())
     with pytest.raises(ValueError, match="start_peer=1 goes with start=FOLDER"):
-        start.network("cnn:width=2,start_peer=1", 3, SHAPE)
+        start.network("cnn:width=2,start_peer=1", small())
 
 
 def test_the_command_line_says_it_in_a_line_and_writes_nothing(tmp_path):
@@ -301,7 +301,7 @@ def test_a_start_goes_on_from_what_a_network_of_transformers_learnt(tmp_path):
     tiny.folder(tmp_path / "bert", "bert")
     run = Run(data="texts", models=(f"hf:{tmp_path}/bert",), method="alone", peers=1, epochs=1, batch=8)
     finish(train(run, tmp_path / "run", dataset=tiny.texts()))
-    net = start.network(f"hf:{tmp_path}/bert,start={tmp_path}/run", 3, (tiny.LENGTH,))
+    net = start.network(f"hf:{tmp_path}/bert,start={tmp_path}/run", tiny.texts())
     learnt = restored(tmp_path / "run", dataset=tiny.texts()).cohort.network(0)
     assert same(net, learnt)
 
@@ -318,4 +318,4 @@ def test_one_logit_for_a_binary_task(tmp_path):
 
 def test_a_misspelt_start_is_an_error_that_names_it():
     with pytest.raises(ValueError, match="no option of model 'cnn' is called 'strat': did you mean 'start'"):
-        start.network("cnn:strat=x.pt", 3, SHAPE)
+        start.network("cnn:strat=x.pt", small())

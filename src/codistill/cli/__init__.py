@@ -13,8 +13,6 @@ import tyro
 from codistill.cli.commands import COMMANDS
 from codistill.cli.settings import REGISTRY, defaults
 
-DEBUG = "CODISTILL_DEBUG"  # the environment variable that asks for tracebacks
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The program ``codistill``."""
@@ -41,7 +39,7 @@ def _obey(argv: Sequence[str]) -> None:
     except KeyboardInterrupt:
         raise SystemExit("codistill: interrupted") from None
     except (ValueError, ArithmeticError, ImportError, OSError) as error:
-        if os.environ.get(DEBUG):
+        if os.environ.get("CODISTILL_DEBUG"):
             raise
         raise SystemExit(f"codistill: error: {error}") from None
 

@@ -13,13 +13,11 @@ from tyro.conf import Positional, arg
 if TYPE_CHECKING:
     from rich.console import Console
 
-
-from codistill.cli.finish import run_study, run_training, say_if_unfinished, write_report_of
+from codistill.cli.finish import follow, say_if_unfinished, write_report_of
 from codistill.cli.settings import Settings, recipe_of, study_of
 from codistill.run import Run
 
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run or of a comparison.")]
-IF_EXISTS = Literal["error", "resume"]
 
 
 @dataclass
@@ -40,7 +38,7 @@ class Compare:
     """Folder in --runs. none: the recipe's name."""
     runs: Path = Path("runs")
     """Folder that holds the folders of runs."""
-    if_exists: IF_EXISTS = "error"
+    if_exists: Literal["error", "resume"] = "error"
     """If the folder exists already: stop with an error, or resume what is in it."""
     quick: bool = False
     """Check in a minute that everything works: few examples, small networks, one epoch. Its figures mean nothing."""
@@ -65,7 +63,7 @@ class Compare:
             )
         if said := before(study):
             console.print(said)
-        run_study(study, folder, console, go_on=there, command=command)
+        follow(studies.compare(study, folder, go_on=there, command=command), folder, console)
 
 
 @dataclass
@@ -83,12 +81,13 @@ class Train:
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill.training.loop import train
+        from codistill.training.records import logged
 
         run = self.settings
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}"))
         if (folder / "runs.json").exists():
             raise FileExistsError(f"{folder} already exists: codistill resume {folder}, or choose another --name")
-        run_training(train(run, folder), folder, console)
+        follow(logged(train(run, folder), folder), folder, console)
 
 
 @dataclass
@@ -100,11 +99,13 @@ class Resume:
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
         from codistill.training.loop import resume
+        from codistill.training.records import logged
 
         if (self.run / "study.json").exists():
-            run_study(studies.load(self.run), self.run, console, go_on=True, command="")
+            records = studies.compare(studies.load(self.run), self.run, go_on=True)
         else:
-            run_training(resume(self.run, teachers=studies.teachers_of(self.run)), self.run, console)
+            records = logged(resume(self.run, teachers=studies.teachers_of(self.run)), self.run)
+        follow(records, self.run, console)
 
 
 @dataclass
@@ -119,31 +120,25 @@ class Evaluate:
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
-        from codistill.report.results import results_table
+        from codistill.report.results import changes_table, results_table
+        from codistill.training.evaluate import changes
         from codistill.training.loop import restored
         from codistill.training.results import results
 
-        if self.against is not None:
-            self._compare(self.against, console)
+        if self.against is None:
+            whole = (self.run / "study.json").exists()
+            folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
+            for folder in folders:
+                fleet = restored(folder, teachers=studies.teachers_of(folder))
+                console.print(results_table(results(fleet, self.part)))
+                say_if_unfinished(folder, console)
             return
-        whole = (self.run / "study.json").exists()
-        folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
-        for folder in folders:
-            rows = results(restored(folder, teachers=studies.teachers_of(folder)), self.part)
-            console.print(results_table(rows))
-            say_if_unfinished(folder, console)
-
-    def _compare(self, other: Path, console: "Console") -> None:
-        from codistill import study as studies
-        from codistill.report.results import changes_table
-        from codistill.training.evaluate import changes
-        from codistill.training.loop import restored
-
-        for folder in (self.run, other):
+        both = self.run, self.against
+        for folder in both:
             if (folder / "study.json").exists():
                 raise ValueError(f"{folder} is a comparison: give two runs, such as {folder / 'parts' / '000'}")
-        before, after = (restored(folder, teachers=studies.teachers_of(folder)) for folder in (self.run, other))
-        console.print(changes_table(changes(before, after, self.part), str(self.run), str(other)))
+        before, after = (restored(folder, teachers=studies.teachers_of(folder)) for folder in both)
+        console.print(changes_table(changes(before, after, self.part), *map(str, both)))
 
 
 @dataclass

@@ -11,17 +11,17 @@ from pathlib import Path
 
 from codistill import methods
 from codistill.cli.listing import CLASSES, command, method_rows, name_rows, parameters, recipe_rows
+from codistill.methods.parts.options import described as described_options
 from codistill.metrics import described
 from codistill.report.prose import environment
 from codistill.spec import Spec
 from codistill.study import Summary
 
-RESULTS = Path("benchmarks/results")
 KINDS = {"divergences": "divergence=", "graphs": "graph=", "augmentations": "--augment", "schedules": "--schedule"}
 WHERE = {"decisions": "all but retrieval", "labels": "several labels", "pairs": "pairs"}
 
 
-def methods_page(results: Path = RESULTS) -> str:
+def methods_page(results: Path = Path("benchmarks/results")) -> str:
     """``docs/methods.md``, with what was measured in this folder."""
     page, gains = _measured(results)
     rows = method_rows()
@@ -31,7 +31,17 @@ def methods_page(results: Path = RESULTS) -> str:
         """The methods that have a need."""
         return ", ".join(f"`{name}`" for name, all_of in needs.items() if getattr(all_of, need))
 
-    return _page("methods", page=page, gains=gains, rows=rows, those=those)
+    return _page("methods", page=page, gains=gains, rows=rows, those=those, options=_options())
+
+
+def _options() -> dict[tuple[str, str], str]:
+    """Every option of a method with what it is -> the methods that have it so."""
+    found: dict[tuple[str, str], str] = {}
+    for row in method_rows():
+        for name, lines in described_options(methods.find(row.name)).items():
+            option = f"`{name}`", " ".join(lines.split()).partition(": ")[2]
+            found[option] = f"{found[option]}, `{row.name}`" if option in found else f"`{row.name}`"
+    return found
 
 
 def recipes_page() -> str:

@@ -1,45 +1,29 @@
 """Train to the end, or to an interruption, and write the report."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from codistill.study import Study
+    from codistill.training.records import Record
 
 
-def run_study(study: "Study", folder: Path, console: "Console", *, go_on: bool, command: str) -> None:
-    """Train a comparison and write its report; an interruption says how to go on.
+def follow(records: Iterator["Record"], folder: Path, console: "Console") -> None:
+    """Show a training's progress to its end and write its report; an interruption says how to go on.
 
     Raises:
         SystemExit: it was interrupted.
     """
     from codistill.report.progress import Interrupted, watch
-    from codistill.study import compare
 
     try:
-        watch(compare(study, folder, go_on=go_on, command=command), console)
+        watch(records, console)
     except Interrupted as stop:
-        _say_how_to_resume(stop, folder, console)
+        console.print(f"\n{str(stop).capitalize()}. Nothing is lost. Resume with:\n  codistill resume {folder}")
+        raise SystemExit(130) from None
     write_report_of(folder, console)
-
-
-def run_training(records: Any, folder: Path, console: "Console") -> None:
-    """As `run_study`, for the records of one run."""
-    from codistill.report.progress import Interrupted, watch
-    from codistill.training.records import logged
-
-    try:
-        watch(logged(records, folder), console)
-    except Interrupted as stop:
-        _say_how_to_resume(stop, folder, console)
-    write_report_of(folder, console)
-
-
-def _say_how_to_resume(stop: Exception, folder: Path, console: "Console") -> None:
-    console.print(f"\n{str(stop).capitalize()}. Nothing is lost. Resume with:\n  codistill resume {folder}")
-    raise SystemExit(130)
 
 
 def say_if_unfinished(folder: Path, console: "Console") -> None:
@@ -50,9 +34,8 @@ def say_if_unfinished(folder: Path, console: "Console") -> None:
     if newest is None:
         console.print(f"Not finished, and no checkpoint yet. Resume with:\n  codistill resume {folder}")
     elif (facts := facts_of(newest))["step"] < facts["steps"]:
-        console.print(
-            f"Not finished: step {facts['step']} of {facts['steps']}. Resume with:\n  codistill resume {folder}"
-        )
+        step = f"step {facts['step']} of {facts['steps']}"
+        console.print(f"Not finished: {step}. Resume with:\n  codistill resume {folder}")
 
 
 def write_report_of(folder: Path, console: "Console") -> None:
@@ -94,4 +77,4 @@ def write_report_of(folder: Path, console: "Console") -> None:
     console.print(f"Report: {path}")
 
 
-__all__ = ["run_study", "run_training", "say_if_unfinished", "write_report_of"]
+__all__ = ["follow", "say_if_unfinished", "write_report_of"]

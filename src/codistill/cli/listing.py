@@ -9,7 +9,6 @@ from rich.text import Text
 
 from codistill import discovery, methods, models, recipes
 from codistill.losses.divergence import Divergence
-from codistill.methods import Method
 from codistill.spec import Spec
 from codistill.study import Study
 
@@ -60,18 +59,15 @@ class RecipeRow:
     studies: dict[str, Study]
 
 
-def _cost(method: type[Method]) -> str:
-    return method.cost or ("2 / 1, and the teacher's training" if method.needs.teacher else "1 / 1")
-
-
 def method_rows() -> list[MethodRow]:
     """One row for each method in the folder."""
     rows = []
     for name in discovery.available(FOLDERS["methods"]):
         method = methods.find(name)
         summary, _, equation = _summary(method).partition("  ")
-        needs, options = str(method.needs), _options(method)
-        rows.append(MethodRow(name, summary, equation.strip(), options, needs, _cost(method), method.published))
+        cost = method.cost or ("2 / 1, and the teacher's training" if method.needs.teacher else "1 / 1")
+        about = summary, equation.strip(), _options(method)
+        rows.append(MethodRow(name, *about, str(method.needs), cost, method.published))
     return rows
 
 
@@ -159,11 +155,10 @@ def _models(table: Table) -> None:
     for classes in CLASSES:
         table.add_column(f"{classes} classes", justify="right", no_wrap=True)
     table.add_column("")
-    for name in discovery.available(FOLDERS["models"]):
-        model, _ = discovery.find(FOLDERS["models"], Spec(name))
+    for name, options, summary in name_rows("models"):
         counts, inputs = parameters(name)
-        facts = {"counted for": inputs, "options": _options(model)}
-        lines = [_summary(model), *(f"{title}: {text}" for title, text in facts.items() if text)]
+        facts = {"counted for": inputs, "options": options}
+        lines = [summary, *(f"{title}: {text}" for title, text in facts.items() if text)]
         numbers = [f"{count:,}" for count in counts] or [""] * len(CLASSES)
         table.add_row(Text(name, style="bold"), *numbers, Text("\n".join(lines)))
 

@@ -5,23 +5,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from codistill.batch import Batch, Inputs, PerPeer, value_of
+from codistill.checks import one_of
 from codistill.cohort.branches import branch, trunk_of
-from codistill.cohort.groups import Group, Leaf, Raw, alike, arrange, on_device
+from codistill.cohort.groups import Group, Leaf, Raw, alike, arrange, rows_of
 from codistill.cohort.outputs import Feature, Outputs, Taps, assembled
 from codistill.cohort.passes import Passes
 from codistill.cohort.stepcache import StepCache
 from codistill.losses.posterior import full_precision
 from codistill.randomness import seeded
 
-EXECUTORS = ("loop", "stack")
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+
+
+Shared = TypeVar("Shared", Tensor, list[Tensor], Feature)
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,7 @@ class PeerSet(ABC):
         with torch.no_grad(), seeded(self.device, 0):  # dropout takes no numbers from those that are drawn afterwards
             return self.cohort.outputs(batch.x, self.peers)
 
-    @overload
-    def share(self, outputs: Tensor) -> Tensor: ...
-
-    @overload
-    def share(self, outputs: Feature) -> Feature: ...
-
-    def share(self, outputs: Feature) -> Feature:
+    def share(self, outputs: Shared) -> Shared:
         """What students may imitate: logits or a feature, detached. The only source of peer targets."""
         return outputs.detach() if isinstance(outputs, Tensor) else [one.detach() for one in outputs]
 
@@ -124,7 +121,7 @@ class PeerSet(ABC):
             raise ValueError(f"peer {missing[0]} has predicted nothing yet: call the cohort first, cohort(batch.x)")
         logits, rows = made[self.peers[0]][0], [made[peer][1] for peer in self.peers]
         if all(made[peer][0] is logits for peer in self.peers):
-            return logits if rows == list(range(len(logits))) else logits[rows]
+            return rows_of(logits, rows)
         return torch.stack([made[peer][0][row] for peer, row in zip(self.peers, rows, strict=True)])
 
     def scale_trunk(self, factor: float) -> None:
@@ -135,6 +132,7 @@ class PeerSet(ABC):
         """
         trunk_of(self.parts(), self.peers).trunk_scale = factor
 
+    @torch.no_grad()
     def frozen(self, *, moving: bool = False, batch_statistics: bool = False) -> "Cohort":
         """A copy that nobody trains, in eval mode: a teacher, a past self.
 
@@ -143,7 +141,14 @@ class PeerSet(ABC):
             batch_statistics: in train mode instead, for good: batch norm takes each batch's own statistics and leaves
                 the running ones alone. For averages of weights, which no running statistics fit.
         """
-        return self.cohort.copied(self.peers, Frozen(moving, batch_statistics))
+        groups: list[Group] = []
+        for group in self.parts():
+            rows = [row for row, peer in enumerate(group.peers) if peer in self.peers]
+            groups.append(group.take(rows, [self.peers.index(group.peers[row]) for row in rows]))
+        cohort = Cohort.__new__(Cohort)
+        nn.Module.__init__(cohort)
+        cohort._hold(groups, self.cohort.precision)
+        return cohort.freeze(Frozen(moving, batch_statistics))
 
 
 class View(PeerSet):
@@ -189,10 +194,9 @@ class Cohort(PeerSet, nn.Module):
         trunks: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if execute not in EXECUTORS:
-            raise ValueError(f"execute={execute!r}: choose one of {', '.join(EXECUTORS)}")
-        if precision is not None and precision not in PRECISIONS:
-            raise ValueError(f"precision={precision!r}: choose one of {', '.join(PRECISIONS)}")
+        one_of("execute", execute, ("loop", "stack"))
+        if precision is not None:
+            one_of("precision", precision, PRECISIONS)
         if not nets:
             raise ValueError("a cohort needs at least one network")
         for i, net in enumerate(nets):
@@ -207,9 +211,10 @@ class Cohort(PeerSet, nn.Module):
             arrange(nets, execute, turns) if branch_at is None else branch(nets, branch_at, trunks, execute), precision
         )
 
-    def _hold(self, groups: Sequence[Group], precision: str | None, kind: Frozen | None = None) -> None:
+    def _hold(self, groups: Sequence[Group], precision: str | None) -> None:
         self.groups = nn.ModuleList(groups)
-        self.precision, self.kind = precision, kind
+        self.precision = precision
+        self.kind: Frozen | None = None
         self.peers = tuple(range(sum(len(group.peers) for group in groups)))
         self.taps: dict[int, dict[str, str]] = {}  # peer -> feature -> submodule
         self.passes = Passes()
@@ -281,32 +286,27 @@ class Cohort(PeerSet, nn.Module):
             taps: features of this call alone, in place of those that were tapped.
         """
         cache = self._cache
-        inputs, computed = x, peers
-        if cache is not None and isinstance(x, Inputs):
-            inputs, computed = cache.source(x, peers)
+        inputs, computed = cache.source(x, peers) if cache is not None and isinstance(x, Inputs) else (x, peers)
         rows: dict[Group, list[int]] = {}
         for peer in computed:
             group, row = self.located[peer]
             rows.setdefault(group, []).append(row)
-        asked = [group for group in rows if any(group.peers[row] in peers for row in rows[group])]
+        numbers = {group: [group.peers[row] for row in rows[group]] for group in rows}
+        asked = [group for group in rows if not set(peers).isdisjoint(numbers[group])]
         wanted = {peer: taps if taps is not None else self.taps.get(peer, {}) for peer in computed}
         order = {peer: i for i, peer in enumerate(computed)}
 
         def run(group: Group, keep_buffers: bool) -> Raw:
-            chosen = [group.peers[row] for row in rows[group]]
-            given = _inputs_of(value_of(inputs), [order[peer] for peer in chosen], len(computed))
-            submodules = dict.fromkeys(name for peer in chosen for name in wanted[peer].values())
+            given = _inputs_of(value_of(inputs), [order[peer] for peer in numbers[group]], len(computed))
+            submodules = dict.fromkeys(name for peer in numbers[group] for name in wanted[peer].values())
             return self._run(group, given, rows[group], list(submodules), keep_buffers)
 
         if cache is None:
             raws = [run(group, not torch.is_grad_enabled()) for group in asked]
-        elif isinstance(inputs, Inputs):
-            key = (computed, torch.is_grad_enabled(), self.training)
-            raws = list(cache.recall(inputs, key, asked, run))
         else:
-            raws = list(cache.apart(asked, run))
-        held = [[group.peers[row] for row in rows[group]] for group in asked]
-        outputs = assembled(raws, held, peers, {peer: wanted[peer] for peer in peers})
+            key = (computed, torch.is_grad_enabled(), self.training)
+            raws = list(cache.recall(inputs, key, asked, run) if isinstance(x, Inputs) else cache.apart(asked, run))
+        outputs = assembled(raws, [numbers[group] for group in asked], peers, {peer: wanted[peer] for peer in peers})
         self._note(outputs.logits, inputs, peers)
         return outputs
 
@@ -359,27 +359,9 @@ class Cohort(PeerSet, nn.Module):
             else:
                 leaf.tensor.copy_(theirs)
 
-    def copied(self, peers: Sequence[int], kind: Frozen) -> "Cohort":
-        """See `frozen`."""
-        groups: list[Group] = []
-        order: list[int] = []
-        for group in self.every_group:
-            rows = [row for row, peer in enumerate(group.peers) if peer in peers]
-            if rows:
-                groups.append(group.take(rows))
-                order += [peers.index(group.peers[row]) for row in rows]
-        numbers = iter(order)
-        for group in groups:
-            group.peers = tuple(next(numbers) for _ in group.peers)
-        cohort = Cohort.__new__(Cohort)
-        nn.Module.__init__(cohort)
-        cohort._hold(groups, self.precision, kind)
-        cohort.requires_grad_(False)
-        return cohort.train()
-
-    def freeze(self) -> "Cohort":
-        """Make this a frozen cohort: no gradients, eval mode for good."""
-        self.kind = Frozen()
+    def freeze(self, kind: Frozen = Frozen()) -> "Cohort":
+        """Make this a frozen cohort, nobody's to train: no gradients, and one mode for good, eval mode by default."""
+        self.kind = kind
         self.requires_grad_(False)
         return self.train()
 
@@ -397,13 +379,7 @@ def _inputs_of(x: Any, numbers: list[int], count: int) -> Any:
     if count % blocks:
         raise ValueError(f"inputs for {blocks} peers, or blocks of peers, were given to {count} peers")
     chosen = [number // (count // blocks) for number in numbers]
-    if chosen == list(range(blocks)):
-        return x
-    span = slice(chosen[0], chosen[-1] + 1)
-    index = span if chosen == list(range(blocks))[span] else tuple(chosen)
-    return PerPeer(
-        pytree.tree_map(lambda t: t[on_device(index, t.device) if isinstance(index, tuple) else index], x.inputs)
-    )
+    return PerPeer(pytree.tree_map(lambda t: rows_of(t, chosen), x.inputs))
 
 
 Peers = Cohort | View

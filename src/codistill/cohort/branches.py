@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer
-from codistill.cohort.groups import Group, Leaf, Raw, Rows, Single, Stack, alike, call
+from codistill.cohort.groups import Group, Leaf, Raw, Rows, Single, alike, arrange, call, rows_of
 from codistill.spec import UnknownName
 
 
@@ -54,8 +54,7 @@ class Branches(Group):
         back = [order.index(i) for i in range(len(rows))]
 
         def gather(tensors: list[Tensor]) -> Tensor:
-            whole = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
-            return whole if back == list(range(len(rows))) else whole[back]
+            return rows_of(tensors[0] if len(tensors) == 1 else torch.cat(tensors), back)
 
         return gather([z for z, _ in parts]), features | {tap: gather([f[tap] for _, f in parts]) for tap in high}
 
@@ -94,15 +93,11 @@ class Branches(Group):
         head = next(head for head in self._heads() if row in head.peers)
         return head, head.peers.index(row)
 
-    def take(self, rows: Rows) -> Group:
+    def take(self, rows: Rows, peers: Sequence[int]) -> "Branches":
         if list(rows) != list(range(len(self.peers))):
             raise ValueError("branches of one trunk are copied together, not one without the others")
-        heads = []
-        for head in self._heads():
-            copied = head.take(range(len(head.peers)))
-            copied.peers = head.peers
-            heads.append(copied)
-        return Branches(copy.deepcopy(self.trunk), heads, range(len(self.peers)), self.at, self.writes)
+        heads = [head.take(range(len(head.peers)), head.peers) for head in self._heads()]
+        return Branches(copy.deepcopy(self.trunk), heads, peers, self.at, self.writes)
 
 
 def trunk_of(groups: Sequence[Group], peers: Sequence[int]) -> Branches:
@@ -150,10 +145,6 @@ def branch(nets: Sequence[nn.Module], at: str, trunks: Sequence[int], execute: s
         if not all(alike(cuts[0][0], trunk) for trunk, _ in cuts):
             raise ValueError(f"branch_at={at!r}: networks that share a trunk have to be alike before it")
         heads = [head for _, head in cuts]
-        stacked = execute == "stack" and len(heads) > 1 and all(alike(heads[0], head) for head in heads)
-        own: list[Group] = (
-            [Stack(heads, range(len(heads)), 0)] if stacked else [Single(head, i, 0) for i, head in enumerate(heads)]
-        )
         writes = any(getattr(module, "inplace", False) for head in heads for module in head.modules())
-        groups.append(Branches(cuts[0][0], own, peers, at, writes))
+        groups.append(Branches(cuts[0][0], arrange(heads, execute, [0] * len(heads)), peers, at, writes))
     return groups

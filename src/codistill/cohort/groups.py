@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, stack_module_state
 from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer
@@ -26,6 +26,15 @@ Raw = tuple[Tensor, dict[str, Tensor]]
 def on_device(numbers: tuple[int, ...], device: torch.device) -> Tensor:
     """Numbers as an index tensor; remembered, since bringing them to the device makes the host wait."""
     return torch.tensor(numbers, device=device, dtype=torch.int64)
+
+
+def rows_of(tensor: Tensor, numbers: list[int]) -> Tensor:
+    """Rows of a tensor: itself where these are all, a view where they follow each other."""
+    every = list(range(len(tensor)))
+    if numbers == every:
+        return tensor
+    span = slice(numbers[0], numbers[-1] + 1)
+    return tensor[span] if numbers == every[span] else tensor[on_device(tuple(numbers), tensor.device)]
 
 
 class CannotStack(NotImplementedError, ValueError):
@@ -95,8 +104,8 @@ class Group(nn.Module, ABC):
         """One peer as an ordinary module."""
 
     @abstractmethod
-    def take(self, rows: Rows) -> "Group":
-        """A copy of some of the peers, numbered from 0."""
+    def take(self, rows: Rows, peers: Sequence[int]) -> "Group":
+        """A copy of some of the peers, with these numbers."""
 
 
 class Single(Group):
@@ -120,8 +129,8 @@ class Single(Group):
     def network(self, row: int) -> nn.Module:
         return self.net
 
-    def take(self, rows: Rows) -> "Single":
-        return Single(copy.deepcopy(self.net), 0, self.turn)
+    def take(self, rows: Rows, peers: Sequence[int]) -> "Single":
+        return Single(copy.deepcopy(self.net), peers[0], self.turn)
 
 
 class Stack(Group):
@@ -138,19 +147,11 @@ class Stack(Group):
         empty |= {id(b): b.to("meta") for b in nets[0].buffers()}
         # In a list, so that its empty parameters are not taken for ours. Not by to("meta"): that unties tied weights.
         self._skeleton = [copy.deepcopy(nets[0], dict(empty))]
-        parameters = [dict(net.named_parameters()) for net in nets]
-        buffers = [dict(net.named_buffers()) for net in nets]
-        self._names = tuple(parameters[0])
-        self._buffer_names = tuple(buffers[0])
-        self.weights = nn.ParameterList(
-            nn.Parameter(torch.stack([p[name].detach() for p in parameters]), parameters[0][name].requires_grad)
-            for name in self._names
-        )
-        for number, name in enumerate(self._buffer_names):
-            self.register_buffer(f"buffer{number}", torch.stack([b[name] for b in buffers]))
-
-    def _buffers_by_name(self) -> dict[str, Tensor]:
-        return {name: self.get_buffer(f"buffer{number}") for number, name in enumerate(self._buffer_names)}
+        parameters, buffers = stack_module_state(list(nets))
+        self._names, self._buffer_names = tuple(parameters), tuple(buffers)
+        self.weights = nn.ParameterList(nn.Parameter(p.detach(), p.requires_grad) for p in parameters.values())
+        for number, buffer in enumerate(buffers.values()):
+            self.register_buffer(f"buffer{number}", buffer)
 
     def train(self, mode: bool = True) -> "Stack":
         self._skeleton[0].train(mode)
@@ -159,7 +160,7 @@ class Stack(Group):
 
     def run(self, x: Any, rows: Rows, taps: Sequence[str], keep_buffers: bool) -> Raw:
         weights = dict(zip(self._names, self.weights, strict=True))
-        buffers = self._buffers_by_name()
+        buffers = dict(zip(self._buffer_names, self.buffers(), strict=True))
         whole = list(rows) == list(range(len(self.peers)))
         index = on_device(tuple(rows), self.weights[0].device)
         if not whole:
@@ -191,7 +192,8 @@ class Stack(Group):
         return logits, features
 
     def leaves(self) -> Iterator[Leaf]:
-        for name, tensor in (*zip(self._names, self.weights, strict=True), *self._buffers_by_name().items()):
+        names = (*self._names, *self._buffer_names)
+        for name, tensor in zip(names, (*self.weights, *self.buffers()), strict=True):
             yield Leaf(self.peers, name, tensor, stacked=True)
 
     def network(self, row: int) -> nn.Module:
@@ -203,9 +205,8 @@ class Stack(Group):
         filled |= {id(b): own[name] for name, b in empty.named_buffers()}
         return copy.deepcopy(empty, dict(filled))
 
-    def take(self, rows: Rows) -> "Stack":
-        nets = [self.network(row) for row in rows]
-        return Stack(nets, range(len(nets)), self.turn)
+    def take(self, rows: Rows, peers: Sequence[int]) -> "Stack":
+        return Stack([self.network(row) for row in rows], peers, self.turn)
 
 
 def alike(a: nn.Module, b: nn.Module) -> bool:

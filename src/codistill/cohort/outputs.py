@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from codistill.cohort.groups import Raw
+from codistill.cohort.groups import Raw, rows_of
 from codistill.losses.posterior import full_precision
 
 Feature = Tensor | list[Tensor]
@@ -101,11 +101,4 @@ def _gathered(groups: Sequence[Feature], order: list[int]) -> Feature:
         rows = [row for group in groups for row in group]
         chosen = [rows[i] for i in order]
         return torch.stack(chosen) if all(row.shape == chosen[0].shape for row in chosen) else chosen
-    tensor = tensors[0] if len(tensors) == 1 else torch.cat(tensors)
-    if order == list(range(len(tensor))):
-        return tensor
-    span = slice(order[0], order[-1] + 1)
-    return tensor[span] if order == list(range(len(tensor)))[span] else tensor[order]
-
-
-__all__ = ["Feature", "Outputs", "Taps", "assembled"]
+    return rows_of(tensors[0] if len(tensors) == 1 else torch.cat(tensors), order)

@@ -30,6 +30,3 @@ def uncounted() -> Iterator[None]:
         yield
     finally:
         _counting.reset(before)
-
-
-__all__ = ["Passes", "uncounted"]

@@ -81,6 +81,3 @@ def _gradients(wanted: bool) -> torch.set_grad_enabled:
 def _detached(output: Raw) -> Raw:
     logits, features = output
     return logits.detach(), {tap: feature.detach() for tap, feature in features.items()}
-
-
-__all__ = ["StepCache"]

@@ -10,15 +10,6 @@ from torch import Tensor, nn
 from codistill.spec import UnknownName, WrongKind
 
 
-def _keep(store: dict[str, Tensor], tap: str, value: Any) -> None:
-    if tap in store:
-        raise ValueError(f"feature {tap!r}: this submodule runs twice in one forward pass; tap one that runs once")
-    value = value[0] if isinstance(value, tuple) else value
-    if not isinstance(value, Tensor):
-        raise WrongKind(f"feature {tap!r} is a {type(value).__name__}, not a tensor; tap a submodule that gives one")
-    store[tap] = value.clone()  # an in-place activation may write over it
-
-
 def _hook(store: dict[str, Tensor], tap: str, module: nn.Module, inputs: Any, *output: Any) -> None:
     """As a hook before a module (then there is no output), or after it."""
     if not output and not inputs:
@@ -26,7 +17,13 @@ def _hook(store: dict[str, Tensor], tap: str, module: nn.Module, inputs: Any, *o
             f"feature {tap!r}: this {type(module).__name__} is given its input by keyword; tap what comes out of the "
             "submodule before it"
         )
-    _keep(store, tap, output[0] if output else inputs)
+    if tap in store:
+        raise ValueError(f"feature {tap!r}: this submodule runs twice in one forward pass; tap one that runs once")
+    value = output[0] if output else inputs
+    value = value[0] if isinstance(value, tuple) else value
+    if not isinstance(value, Tensor):
+        raise WrongKind(f"feature {tap!r} is a {type(value).__name__}, not a tensor; tap a submodule that gives one")
+    store[tap] = value.clone()  # an in-place activation may write over it
 
 
 @contextmanager

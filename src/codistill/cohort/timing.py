@@ -37,9 +37,9 @@ def fastest(
     like = list(group.peers[:MOST])
     if isinstance(x, PerPeer):
         x = PerPeer(x.inputs[like])
-    copies = {execute: copy.deepcopy([nets[i] for i in like]) for execute in ("stack", "loop")}
     cohorts = {
-        execute: build(own, execute=execute, trunks=[trunks[i] for i in like]) for execute, own in copies.items()
+        execute: build(copy.deepcopy([nets[i] for i in like]), execute=execute, trunks=[trunks[i] for i in like])
+        for execute in ("stack", "loop")
     }
     seconds: dict[str, list[float]] = {execute: [] for execute in cohorts}
     with seeded(cohorts["loop"].device, seed, "timing"):  # dropout draws
@@ -62,6 +62,3 @@ def _seconds(cohort: Cohort, x: Any) -> float:
     if cohort.device.type == "cuda":
         torch.cuda.synchronize(cohort.device)
     return time.perf_counter() - started
-
-
-__all__ = ["fastest"]

@@ -2,9 +2,10 @@
 
 import hashlib
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,73 +41,56 @@ PYTHON100 = {
 }
 
 
+Channels = tuple[float, float, float]
+Raw = dict[str, bytes]  # the content of files by their paths
+
+
 @dataclass(frozen=True)
-class PythonForm:
-    """A pickled dictionary to a file: those that train, then those to test on, then the names of the classes.
+class Form:
+    """One of the authors' two forms: a folder of files, or the archive of it."""
+
+    folder: str
+    archive: str
+    files: Sequence[str]  # those that train, then the test part and the names of the classes
+    examples: Callable[[str, bytes], tuple[Tensor, Tensor]]  # rows [N, 3072] and labels [N] of one file
+    names: Callable[[str, bytes], Sequence[str]]
+
+
+def python_form(folder: str, md5: Mapping[str, str], labels: str) -> Form:
+    """A pickled dictionary to a file, the labels under the key ``labels``.
 
     A pickle can run code, so only the official bytes are opened: each file's MD5 is checked first.
     """
 
-    folder: str
-    md5: Mapping[str, str]  # of the archive and its files; the last two are the test part and the names
-    labels: str  # key of the labels
-
-    @property
-    def archive(self) -> str:
-        """Its name."""
-        return next(iter(self.md5))
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Those that are read."""
-        return tuple(self.md5)[1:]
-
-    def examples(self, raw: bytes, file: str) -> tuple[Tensor, Tensor]:
-        """Rows ``[N, 3072]`` and labels ``[N]`` of one file."""
-        entries = self._entries(raw, file)
-        return torch.tensor(entries[b"data"]), torch.tensor(entries[self.labels.encode()])
-
-    def names(self, raw: bytes, file: str) -> tuple[str, ...]:
-        """Names of the classes."""
-        key = f"{self.labels.removesuffix('s')}_names".encode()
-        return tuple(name.decode() for name in self._entries(raw, file)[key])
-
-    def _entries(self, raw: bytes, file: str) -> dict[bytes, list[bytes]]:
-        md5 = hashlib.md5(raw, usedforsecurity=False).hexdigest()
-        expected = self.md5[Path(file).name]
-        if md5 != expected:
+    def entries(file: str, raw: bytes) -> Any:
+        actual, expected = hashlib.md5(raw, usedforsecurity=False).hexdigest(), md5[Path(file).name]
+        if actual != expected:
             raise ValueError(
-                f"{file}: its md5 is {md5}, the official file's {expected}: a pickle can run code, so it is not "
+                f"{file}: its md5 is {actual}, the official file's {expected}: a pickle can run code, so it is not "
                 "opened; fetch it again, or use the binary form"
             )
-        entries: dict[bytes, list[bytes]] = pickle.loads(raw, encoding="bytes")
-        return entries
+        return pickle.loads(raw, encoding="latin1")
+
+    def examples(file: str, raw: bytes) -> tuple[Tensor, Tensor]:
+        batch = entries(file, raw)
+        return torch.tensor(batch["data"]), torch.tensor(batch[labels])
+
+    archive, *files = md5
+    key = f"{labels.removesuffix('s')}_names"
+    return Form(folder, archive, files, examples, lambda file, raw: entries(file, raw)[key])
 
 
-@dataclass(frozen=True)
-class BinaryForm:
-    """For each image its labels, a byte each, and its pixels; the names of the classes in a text file."""
+def binary_form(folder: str, archive: str, files: Sequence[str], labels: int, label: int) -> Form:
+    """For each image so many labels, a byte each, and its pixels; the names of the classes in a text file."""
+    size = labels + PIXELS
 
-    folder: str
-    archive: str
-    files: tuple[str, ...]  # the last two are the test part and the names
-    labels: int  # bytes of labels before the pixels
-    label: int  # which of them
-
-    def examples(self, raw: bytes, file: str) -> tuple[Tensor, Tensor]:
-        """Rows ``[N, 3072]`` and labels ``[N]`` of one file."""
-        size = self.labels + PIXELS
+    def examples(file: str, raw: bytes) -> tuple[Tensor, Tensor]:
         if not raw or len(raw) % size:
             raise ValueError(f"{file}: {len(raw)} bytes are not a multiple of {size}, a record's: fetch it again")
         rows = torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(-1, size)
-        return rows[:, self.labels :], rows[:, self.label].long()
+        return rows[:, labels:], rows[:, label].long()
 
-    def names(self, raw: bytes, file: str) -> tuple[str, ...]:
-        """Names of the classes."""
-        return tuple(raw.decode().split())
-
-
-Form = PythonForm | BinaryForm
+    return Form(folder, archive, files, examples, lambda _, raw: raw.decode().split())
 
 
 def cifar10(root: Path, *, download: bool = False) -> DataSet:
@@ -123,8 +107,8 @@ def cifar10(root: Path, *, download: bool = False) -> DataSet:
     """
     binary = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin", "batches.meta.txt")
     forms = (
-        PythonForm("cifar-10-batches-py", PYTHON10, "labels"),
-        BinaryForm("cifar-10-batches-bin", "cifar-10-binary.tar.gz", binary, labels=1, label=0),
+        python_form("cifar-10-batches-py", PYTHON10, "labels"),
+        binary_form("cifar-10-batches-bin", "cifar-10-binary.tar.gz", binary, labels=1, label=0),
     )
     return _load("cifar10", root, download, forms, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
@@ -137,40 +121,32 @@ def cifar100(root: Path, *, download: bool = False, labels: str = "fine") -> Dat
     one_of("cifar100: labels", labels, LABELS)
     binary = ("train.bin", "test.bin", f"{labels}_label_names.txt")
     forms = (
-        PythonForm("cifar-100-python", PYTHON100, f"{labels}_labels"),
-        BinaryForm("cifar-100-binary", "cifar-100-binary.tar.gz", binary, labels=2, label=LABELS.index(labels)),
+        python_form("cifar-100-python", PYTHON100, f"{labels}_labels"),
+        binary_form("cifar-100-binary", "cifar-100-binary.tar.gz", binary, labels=2, label=LABELS.index(labels)),
     )
     return _load("cifar100", root, download, forms, (0.5071, 0.4865, 0.4408), (0.2673, 0.2564, 0.2761))
 
 
-def _load(
-    name: str,
-    root: Path,
-    download: bool,
-    forms: tuple[PythonForm, BinaryForm],
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-) -> DataSet:
-    present = next(_present(root, forms), None)
-    if present is None:
+def _load(name: str, root: Path, download: bool, forms: tuple[Form, Form], mean: Channels, std: Channels) -> DataSet:
+    if (present := next(_present(root, forms), None)) is None:
         places = [item for form in forms for item in (form.folder, form.archive)]
         located(name, [root], places, (lambda: _download(root, forms[0])) if download else None)
         present = next(_present(root, forms))
     form, contents = present
-    *train, test, meta = contents
-    names = form.names(contents[meta], meta)
-    seen, held = (_examples(form, contents, files, len(names)) for files in (train, [test]))
+    *train, test, (meta, raw) = contents.items()
+    names = tuple(form.names(meta, raw))
+    seen, held = (_examples(form, files, len(names)) for files in (train, [test]))
     return DataSet(seen, held, len(names), "classes", mean, std, names)
 
 
-def _download(root: Path, form: PythonForm) -> None:
-    archive = fetch(f"{URL}{form.archive}", root / form.archive, md5=form.md5[form.archive])
+def _download(root: Path, form: Form) -> None:
+    archive = fetch(f"{URL}{form.archive}", root / form.archive, md5=(PYTHON10 | PYTHON100)[form.archive])
     if not (root / form.folder).exists():
         extract(archive, root)
 
 
-def _present(root: Path, forms: Iterable[Form]) -> Iterator[tuple[Form, dict[str, bytes]]]:
-    """Every form that exists, with its files' bytes by their paths, from a folder or from the archive."""
+def _present(root: Path, forms: Iterable[Form]) -> Iterator[tuple[Form, Raw]]:
+    """Every form that exists, with its files, from a folder or from the archive."""
     for form in forms:
         for folder in (root / form.folder, root):
             if all((folder / file).is_file() for file in form.files):
@@ -179,7 +155,7 @@ def _present(root: Path, forms: Iterable[Form]) -> Iterator[tuple[Form, dict[str
             yield form, _unpacked(root / form.archive, form)
 
 
-def _unpacked(archive: Path, form: Form) -> dict[str, bytes]:
+def _unpacked(archive: Path, form: Form) -> Raw:
     with opened(archive) as tar:
         members = {member.name.removeprefix("./"): member for member in tar if member.isfile()}
         names = [f"{form.folder}/{file}" for file in form.files]
@@ -188,8 +164,8 @@ def _unpacked(archive: Path, form: Form) -> dict[str, bytes]:
         return {f"{archive}:{name}": tar.extractfile(members[name]).read() for name in names}  # type: ignore[union-attr]
 
 
-def _examples(form: Form, contents: Mapping[str, bytes], files: Iterable[str], classes: int) -> Examples:
-    xs, ys = zip(*(form.examples(contents[file], file) for file in files), strict=True)
-    for file, y in zip(files, ys, strict=True):
+def _examples(form: Form, files: Sequence[tuple[str, bytes]], classes: int) -> Examples:
+    xs, ys = zip(*(form.examples(file, raw) for file, raw in files), strict=True)
+    for (file, _), y in zip(files, ys, strict=True):
         check_range(file, y, classes)
     return Examples(torch.cat(xs).view(-1, *SHAPE), torch.cat(ys))

@@ -58,7 +58,7 @@ def from_dataset(
     pairs = Pairs.read("train", train), Pairs.read("test", test)
     xs, text = _inputs(pairs, options, length, vocabulary)
     ys = [part.labels(task, xs[0].shape[1] if text else None) for part in pairs]
-    mean, std = ((), ()) if text else _statistics(xs[0])
+    mean, std = ((), ()) if text else channel_statistics(xs[0])
     seen, held = (Examples(x, y) for x, y in zip(xs, ys, strict=True))
     return DataSet(seen, held, classes or _outputs(task, ys[0], names), task, mean, std, tuple(names), text)
 
@@ -87,11 +87,3 @@ def _outputs(task: str, y: Tensor, names: Sequence[str]) -> int:
     if task == "binary":
         return 1
     return len(names) or (y.shape[1] if task == "multilabel" else max(int(y.max()) + 1, 2))
-
-
-def _statistics(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of images; 1 for a channel that never changes."""
-    if not x.is_floating_point():
-        return channel_statistics(x)
-    std = x.std((0, 2, 3), correction=0)
-    return tuple(x.mean((0, 2, 3)).tolist()), tuple(std.where(std > 0, 1.0).tolist())

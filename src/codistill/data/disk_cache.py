@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 CACHE = "CODISTILL_CACHE"  # the environment variable for the folder; empty: no cache
-VERSION = "2"  # of the format: raise it where that changes
+VERSION = "3"  # of the format: raise it where that changes
 MANY = 1000  # images from which on they are cached decoded
 
 
@@ -36,14 +36,11 @@ def cached(
     from safetensors import SafetensorError, safe_open
 
     path = _file(kind, root, options)
-    if path is not None and path.is_file():
-        try:
-            with safe_open(path, framework="pt") as file:
-                note = (file.metadata() or {}).get("note")
-                if note is not None and fresh(note):
-                    return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError):
-            pass  # damaged: computed again
+    if path is not None:
+        with suppress(SafetensorError, OSError), safe_open(path, framework="pt") as file:  # absent or damaged
+            note = (file.metadata() or {}).get("note")
+            if note is not None and fresh(note):
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     tensors, note = make()
     if path is not None and note is not None:
         _store(path, tensors, note)
@@ -68,8 +65,8 @@ def _store(path: Path, tensors: Mapping[str, Tensor], note: str) -> None:
 def digest(lines: Iterable[object]) -> str:
     """A short text that differs where any line differs."""
     summary = hashlib.blake2b(digest_size=16)
-    for number, line in enumerate(lines):  # a million of them need not be in memory at once
-        summary.update(f"{chr(10) if number else ''}{line}".encode(errors="surrogateescape"))
+    for line in lines:  # a million of them need not be in memory at once
+        summary.update(f"{line}\n".encode(errors="surrogatepass"))
     return summary.hexdigest()
 
 
@@ -83,8 +80,5 @@ def stamp(path: Path) -> str:
 
 
 def _file(kind: str, root: Path, options: Iterable[object]) -> Path | None:
-    named = os.environ.get(CACHE)
-    if named == "":
-        return None
-    folder = Path(named) if named else Path.home() / ".cache" / "codistill" / "kept"
-    return folder / f"{kind}-{digest((VERSION, root.resolve(), *options))}.safetensors"
+    folder = os.environ.get(CACHE, Path.home() / ".cache" / "codistill" / "kept")
+    return Path(folder) / f"{kind}-{digest((VERSION, root.resolve(), *options))}.safetensors" if folder else None

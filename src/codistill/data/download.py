@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path, PureWindowsPath
 
 PIECE = 1 << 16  # bytes read at a time
@@ -49,9 +49,8 @@ def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = 
                 raise OSError(f"{url}: {problem}; run it again to resume")
             before = part.stat().st_size
     except (urllib.error.URLError, HTTPException) as error:
-        raise OSError(
-            f"{url} cannot be fetched ({error}): check the network, or put the file at {dest} yourself"
-        ) from error
+        ways = f"check the network, or put the file at {dest} yourself"
+        raise OSError(f"{url} cannot be fetched ({error}): {ways}") from error
     if wrong := _wrong(part, hashes):
         part.unlink()
         raise ValueError(f"{url}: {wrong}; the download was removed: fetch it again or from elsewhere")
@@ -88,9 +87,8 @@ def check_free(*paths: Path) -> None:
     """
     for path in paths:
         if os.path.lexists(path):
-            raise FileExistsError(
-                f"{path} exists already and is not overwritten: remove it or move it away, and run this again"
-            )
+            ways = "remove it or move it away, and run this again"
+            raise FileExistsError(f"{path} exists already and is not overwritten: {ways}")
 
 
 def _unzip(archive: Path, dest: Path) -> None:
@@ -99,10 +97,8 @@ def _unzip(archive: Path, dest: Path) -> None:
             for member in file.infolist():
                 path, kind = PureWindowsPath(member.orig_filename), stat.S_IFMT(member.external_attr >> 16)
                 if path.anchor or ".." in path.parts or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise ValueError(
-                        f"{archive}: unsafe member, not unpacked: {member.orig_filename!r} is an absolute path, leads "
-                        "outside, or is a link or a device"
-                    )
+                    what = f"{member.orig_filename!r} is an absolute path, leads outside, or is a link or a device"
+                    raise ValueError(f"{archive}: unsafe member, not unpacked: {what}")
             file.extractall(dest)
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{archive}: not a zip file, or a damaged one ({error}): fetch it again") from error
@@ -156,9 +152,8 @@ def located(
 def nothing_to_fetch(name: str, download: bool, what: str) -> None:
     """Raise a ValueError where a download is asked for of a set that has no address."""
     if download:
-        raise ValueError(
-            f"{name}: download=True, and there is nothing to fetch: turn it off, and name {what} (--data-root FOLDER)"
-        )
+        ways = f"turn it off, and name {what} (--data-root FOLDER)"
+        raise ValueError(f"{name}: download=True, and there is nothing to fetch: {ways}")
 
 
 def _wrong(path: Path, hashes: dict[str, str]) -> str | None:
@@ -172,48 +167,36 @@ def _wrong(path: Path, hashes: dict[str, str]) -> str | None:
 
 
 def _receive(url: str, part: Path, progress: bool) -> str | None:
-    """Append what is missing to ``part``; returns why the rest did not arrive, if so."""
+    """Append what is missing to ``part``, with a bar on stderr; returns why the rest did not arrive, if so."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
     have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        response = _ask(url, have)
+        response = urllib.request.urlopen(request, timeout=PATIENCE)
     except urllib.error.HTTPError as error:
         error.close()
         if not have or error.code != 416:  # 416: nothing follows what we have, so it is complete, or not of this file
             raise
-        response, have = _ask(url, 0), 0
-    with response:
-        resumed = have > 0 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-        have = have if resumed else 0
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        broken = ""
-        with part.open("ab" if resumed else "wb") as file, _bar(part.stem, have, total, progress) as advance:
-            try:
-                for piece in iter(partial(response.read, PIECE), b""):
-                    file.write(piece)
-                    advance(len(piece))
-            except (ConnectionError, TimeoutError, HTTPException) as error:  # reset, or silent for too long
-                broken = f" ({error})"
+        part.unlink()
+        return _receive(url, part, progress)
+    resumed = have > 0 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+    have = have if resumed else 0  # some servers send everything instead
+    length = response.headers.get("Content-Length")
+    total = have + int(length) if length else None
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), disable=not progress)
+    broken = ""
+    with response, part.open("ab" if resumed else "wb") as file, bar:
+        task = bar.add_task(part.stem, total=total, completed=have)
+        try:
+            for piece in iter(partial(response.read, PIECE), b""):
+                file.write(piece)
+                bar.advance(task, len(piece))
+        except (ConnectionError, TimeoutError, HTTPException) as error:  # reset, or silent for too long
+            broken = f" ({error})"
     size = part.stat().st_size
     if broken or (total is not None and size < total):
         return f"the connection ended after {size} of {total or 'unknown'} bytes{broken}"
     return None
-
-
-def _ask(url: str, first: int) -> HTTPResponse:
-    """The answer to a request for everything from byte ``first`` on; some servers send everything instead."""
-    request = urllib.request.Request(url, headers={"Range": f"bytes={first}-"} if first else {})
-    response: HTTPResponse = urllib.request.urlopen(request, timeout=PATIENCE)
-    return response
-
-
-@contextmanager
-def _bar(name: str, have: int, total: int | None, shown: bool) -> Iterator[Callable[[int], object]]:
-    """A progress bar on stderr; gives the function that moves it by so many bytes."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
-        task = bar.add_task(name, total=total, completed=have)
-        yield lambda size: bar.advance(task, size)

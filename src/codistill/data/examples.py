@@ -35,8 +35,8 @@ class Examples:
         images = self.x.dtype == torch.uint8 or self.x.is_floating_point()
         if not images and self.x.dtype != torch.int64:
             raise ValueError(f"x is {self.x.dtype}: make it uint8 or floating (images) or int64 (token ids)")
-        if self.x.ndim != (4 if images else 2):
-            form = "[N, C, H, W]" if images else "[N, T]"
+        axes, form = (4, "[N, C, H, W]") if images else (2, "[N, T]")
+        if self.x.ndim != axes:
             raise ValueError(f"x is {self.x.dtype} of shape {list(self.x.shape)}: reshape it to {form}")
         if self.y.dtype != torch.int64 or self.y.ndim not in (1, 2):
             raise ValueError(f"y is {self.y.dtype} of shape {list(self.y.shape)}: make it int64 [N] (y.long())")
@@ -120,20 +120,17 @@ class Retrieval:
         for name, dtype in (("identity", torch.int64), ("camera", torch.int64), ("query", torch.bool)):
             value = getattr(self, name)
             if value.dtype != dtype or value.shape != self.identity.shape or value.ndim != 1:
-                raise ValueError(
-                    f"{name} is {value.dtype} of shape {list(value.shape)}: give {dtype} [{len(self.identity)}]"
-                )
+                form = f"{value.dtype} of shape {list(value.shape)}"
+                raise ValueError(f"{name} is {form}: give {dtype} [{len(self.identity)}]")
         if not self._matches():
-            raise ValueError(
-                f"none of {int(self.query.sum())} queries has a match: give the gallery ({int((~self.query).sum())} "
-                "images, query=False) the queries' identities, seen by other cameras"
-            )
+            queries, gallery = int(self.query.sum()), f"the gallery ({int((~self.query).sum())} images, query=False)"
+            ways = f"give {gallery} the queries' identities, seen by other cameras"
+            raise ValueError(f"none of {queries} queries has a match: {ways}")
 
     def _matches(self) -> bool:
         """Has an identity, of those with queries and gallery images, more than one camera? Then a query has a match."""
-        real = self.identity >= 0
-        asked, kept = real & self.query, real & ~self.query
-        both = real & torch.isin(self.identity, self.identity[asked]) & torch.isin(self.identity, self.identity[kept])
+        asked, kept = self.identity[self.query], self.identity[~self.query]
+        both = (self.identity >= 0) & torch.isin(self.identity, asked) & torch.isin(self.identity, kept)
         seen = torch.stack([self.identity[both], self.camera[both]], dim=1)
         return len(torch.unique(seen, dim=0)) > len(torch.unique(seen[:, 0]))
 
@@ -184,36 +181,26 @@ class DataSet:
         if self.classes not in task.classes:
             fix = "1; two outputs are task 'classes'" if self.task == "binary" else f"{task.classes[0]} or more"
             raise ValueError(f"classes={self.classes}: task {self.task!r} needs {fix}")
-        if self.train.x.shape[1:] != self.test.x.shape[1:]:
-            shapes = [list(part.x.shape[1:]) for part in (self.train, self.test)]
-            raise ValueError(f"train.x has examples of shape {shapes[0]}, test.x of {shapes[1]}: make them equal")
+        train, test = (list(part.x.shape[1:]) for part in (self.train, self.test))
+        if train != test:
+            raise ValueError(f"train.x has examples of shape {train}, test.x of {test}: make them equal")
         named = 2 if self.task == "binary" else self.classes
         if self.names and len(self.names) != named:
             raise ValueError(f"names has {len(self.names)} entries: give {named}, or none at all")
         check_finite("train", self.train)
         check_finite("test", self.test)
         check_statistics(self.train, self.mean, self.std)
-        if self.retrieval is not None and len(self.retrieval.identity) != len(self.test):
-            raise ValueError(
-                f"retrieval has {len(self.retrieval.identity)} identities and test {len(self.test)} examples: "
-                "give one identity to each"
-            )
+        if self.retrieval is not None and (given := len(self.retrieval.identity)) != (count := len(self.test)):
+            raise ValueError(f"retrieval has {given} identities and test {count} examples: give one identity to each")
         axes = {form.count(",") + 1 for form in task.form.split(" or ")}
         for where, y in (("train.y", self.train.y), ("test.y", self.test.y)):
             if y.ndim not in axes or ("C" in task.form and y.shape[1] != self.classes):
                 raise ValueError(f"{where} has shape {list(y.shape)}: task {self.task!r} needs {task.form}")
             check_range(where, y, task.values or self.classes)
-        if self.retrieval is None:
-            self._check_tested(self.test.y)
-
-    def _check_tested(self, y: Tensor) -> None:
-        """A test set without labels is an error now, not after training."""
-        unknown = y == -1
-        if not len(y) or (unknown.any() if y.ndim == 1 else unknown.all()):
-            raise ValueError(
-                f"test.y has no label for {int(unknown.sum())} of {y.numel()}: test on labelled examples only, or set "
-                "retrieval"
-            )
+        unknown = self.test.y == -1  # an error now, not after training
+        if self.retrieval is None and (not len(unknown) or (unknown.any() if unknown.ndim == 1 else unknown.all())):
+            missing = f"test.y has no label for {int(unknown.sum())} of {unknown.numel()}"
+            raise ValueError(f"{missing}: test on labelled examples only, or set retrieval")
 
 
 def check_statistics(examples: Examples, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -238,26 +225,26 @@ def check_range(where: str, y: Tensor, values: int) -> None:
     """Raise a ValueError that names the labels and the example, where a label is not from -1 to so many values."""
     wrong = (y < -1) | (y >= values)
     if wrong.any():
-        first = wrong.nonzero()[0].tolist()
-        raise ValueError(
-            f"{where} holds {int(y[tuple(first)])}: labels go from 0 to {values - 1}, -1 is unlabelled; repair it (the "
-            f"first such is example {first[0]}, counted from 0)"
-        )
+        which = f"the first such is example {int(wrong.nonzero()[0, 0])}, counted from 0"
+        valid = f"labels go from 0 to {values - 1}, -1 is unlabelled"
+        raise ValueError(f"{where} holds {int(y[wrong][0])}: {valid}; repair it ({which})")
 
 
 def channel_statistics(x: Tensor | LazyImages) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel of uint8 images ``[N, C, H, W]``, on the 0..1 scale.
+    """Mean and standard deviation per channel of images ``[N, C, H, W]``, on the 0..1 scale.
 
-    Exact, from the 256 counts of each channel, so without a floating copy of the images; the standard deviation of a
-    channel that never changes is given as 1, so that dividing by it is harmless.
+    Of bytes exact, from the 256 counts of each channel, so without a floating copy of the images; the standard
+    deviation of a channel that never changes is given as 1, so that dividing by it is harmless.
     """
-    level = torch.arange(256, dtype=torch.float64) / 255
-    counts = torch.zeros(x.shape[1], 256, dtype=torch.int64)
-    for first in range(0, len(x), STRIDE):
-        channels = x[first : first + STRIDE].unbind(1)
-        counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels]).cpu()
-    share = counts.double() / counts.sum(1, keepdim=True)
-    mean = (share * level).sum(1)
-    std = (share * (level - mean[:, None]) ** 2).sum(1).sqrt()
-    std = torch.where(std > 0, std, 1.0)
-    return tuple(mean.tolist()), tuple(std.tolist())
+    if isinstance(x, Tensor) and x.is_floating_point():
+        mean, std = x.mean((0, 2, 3)), x.std((0, 2, 3), correction=0)
+    else:
+        level = torch.arange(256, dtype=torch.float64) / 255
+        counts = torch.zeros(x.shape[1], 256, dtype=torch.int64)
+        for first in range(0, len(x), STRIDE):
+            channels = x[first : first + STRIDE].unbind(1)
+            counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in channels]).cpu()
+        share = counts.double() / counts.sum(1, keepdim=True)
+        mean = (share * level).sum(1)
+        std = (share * (level - mean[:, None]) ** 2).sum(1).sqrt()
+    return tuple(mean.tolist()), tuple(std.where(std > 0, 1.0).tolist())

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from codistill.checks import flag, whole
 from codistill.data.download import nothing_to_fetch
 from codistill.data.examples import DataSet, Examples, channel_statistics
@@ -44,10 +42,7 @@ def folder(
     whole("folder: size", size), flag("folder: grey", grey), flag("folder: skip_bad", skip_bad)
     cut = Cut(size, size, grey, how="fit")
     train_root, test_root = _folders(root)
-    if test_root is None:
-        names = class_folders.classes(train_root, "folder")
-    else:
-        names = class_folders.shared_classes(train_root, test_root, "folder")
+    names = class_folders.shared_classes(train_root, test_root, "folder")
     train, names = _examples(train_root, names, cut, skip_bad)
     if test_root is not None:
         held, both = _examples(test_root, names, cut, skip_bad)
@@ -61,26 +56,20 @@ def folder(
 def _folders(root: Path) -> tuple[Path, Path | None]:
     """The folders of classes for training and testing; None where the test part is to be held out."""
     if not root.is_dir():
-        raise FileNotFoundError(
-            f"folder: {root} is not a folder: name the one that holds your images (--data-root FOLDER)"
-        )
+        ways = "name the one that holds your images (--data-root FOLDER)"
+        raise FileNotFoundError(f"folder: {root} is not a folder: {ways}")
     test = next((root / name for name in TESTS if (root / name).is_dir()), None)
     train = root / "train"
     if test and not train.is_dir():
-        raise ValueError(
-            f"folder: {root} has {test.name}/ but no train/: add it, or put the classes directly into {root}"
-        )
+        ways = f"add it, or put the classes directly into {root}"
+        raise ValueError(f"folder: {root} has {test.name}/ but no train/: {ways}")
     return (train if train.is_dir() else root), test
 
 
 def _examples(root: Path, names: Sequence[str], cut: Cut, skip_bad: bool) -> tuple[Examples, tuple[str, ...]]:
     """The examples of some classes, and those of the classes that have any."""
-    files = {name: class_folders.image_files(root, name) for name in names}
+    files, y = class_folders.listed(root, names, {})
     if not skip_bad:
-        class_folders.without_empty(root, {name: len(files[name]) for name in names}, "folder", False)
-    paths = [root / path for name in names for path in files[name]]
-    x, good = decoded("folder", root, paths, cut, skip_bad)
-    y = torch.tensor([label for label, name in enumerate(names) for _ in files[name]], dtype=torch.int64)[good]
-    counts = dict(zip(names, torch.bincount(y, minlength=len(names)).tolist(), strict=True))
-    full = class_folders.without_empty(root, counts, "folder", skip_bad)
-    return Examples(x, y).of_classes([names.index(name) for name in full]), full
+        class_folders.without_empty(root, names, y, "folder", False)  # known before an image is read
+    x, good = decoded(files, cut, "folder", skip_bad)
+    return class_folders.of_full_classes(Examples(x, y[good]), root, names, "folder", skip_bad)

@@ -12,9 +12,10 @@ from codistill.checks import flag, whole
 from codistill.data.examples import DataSet, Examples, channel_statistics
 from codistill.data.huggingface.columns import Columns, Split
 from codistill.data.huggingface.hub import folder_of, load_splits
-from codistill.data.huggingface.images import Source, read_images
+from codistill.data.huggingface.images import read_images
 from codistill.data.images.cut import Cut
 from codistill.data.split import hold_out
+from codistill.data.text.rows import class_numbers
 from codistill.data.text.token_ids import TextOptions, Texts, takes_text_options, text_data
 from codistill.spec import UnknownName
 
@@ -68,23 +69,20 @@ def hf(
         ValueError: an option out of range; an unknown split, column or label, or a row that cannot be used; names it.
         ImportError: `datasets` is not installed.
     """
-    cut, name = _cut(size, grey), str(name)
     flag("hf: skip_bad", skip_bad)
+    if grey is not None:
+        flag("hf: grey", grey)
+    if size is not None:
+        whole("hf: size", size)
+    cut, name = Cut(size or 0, size or 0, grey, how="same" if size is None else "fit"), str(name)
     splits = load_splits(name, root, config, download)
-    learned = _split(splits, train, name)
+    learned = _split(splits, train, name, config)
     if test is None:
         test = next((split for split in TESTS if split in splits and split != train), FIFTH)
     columns = Columns.choose(name, learned.rows.features, text, image, label)
-    reader = Reader(columns, cut, skip_bad, Source(folder_of(name, root) or root / name, config))
-    return reader.data_set(learned, _split(splits, test, name) if isinstance(test, str) else test, texts, root)
-
-
-def _cut(size: int | None, grey: bool | None) -> Cut:
-    if size is not None:
-        whole("hf: size", size)
-    if grey is not None:
-        flag("hf: grey", grey)
-    return Cut(size or 0, size or 0, grey, how="same" if size is None else "fit")
+    reader = Reader(columns, cut, skip_bad, folder_of(name, root) or root / name)
+    held = _split(splits, test, name, config) if isinstance(test, str) else test
+    return reader.data_set(learned, held, texts, root)
 
 
 @dataclass(frozen=True)
@@ -94,27 +92,26 @@ class Reader:
     columns: Columns
     cut: Cut
     skip_bad: bool
-    source: Source
+    folder: Path
 
     def data_set(self, train: Split, test: Split | float, texts: TextOptions, root: Path) -> DataSet:
         """The data set of two splits, or of one and the fraction of it to hold out."""
         x, labels = self.read(train)
         names = self.columns.names(train, labels)
-        y = _numbers(labels, names)
+        y = torch.tensor(class_numbers(labels, names))
         if isinstance(test, Split):
-            held, wanted = self.like(x).read(test, names)
-            pairs = [(x, y), (held, _numbers(wanted, names))]
+            test_x, test_labels = self.like(x).read(test, names)
+            test_y = torch.tensor(class_numbers(test_labels, names))
         else:
-            pairs = [(_take(x, index.tolist()), y[index]) for index in hold_out("hf", y, names, test)]
-        if self.columns.images:
-            seen, held_out = (Examples(x, y) for x, y in pairs)
-            return DataSet(seen, held_out, len(names), "classes", *channel_statistics(seen.x), names)
-        seen_texts, test_texts = (Texts(x, y.tolist()) for x, y in pairs)
-        return text_data(seen_texts, test_texts, names, texts, root)
+            (x, y), (test_x, test_y) = ((_take(x, index), y[index]) for index in hold_out("hf", y, names, test))
+        if not self.columns.images:
+            return text_data(Texts(x, y.tolist()), Texts(test_x, test_y.tolist()), names, texts, root)
+        statistics = channel_statistics(x)
+        return DataSet(Examples(x, y), Examples(test_x, test_y), len(names), "classes", *statistics, names)
 
     def like(self, x: Any) -> "Reader":
         """The same, that gives images the size and channels of others ``[N, C, H, W]``."""
-        if not self.columns.images or not len(x):
+        if not self.columns.images:
             return self
         _, channels, height, width = x.shape
         return replace(self, cut=replace(self.cut, height=height, width=width, grey=channels == 1))
@@ -132,27 +129,20 @@ class Reader:
             split.usable(faults, False)  # which is known before an image is read
         x: Any
         if columns.images:
-            x, unread = read_images(split, columns.x, self.cut, self.skip_bad, self.source)
+            x, unread = read_images(split, columns.x, self.cut, self.skip_bad, self.folder)
         else:
             x, unread = columns.texts(split)
         rows = split.usable(unread | faults, self.skip_bad)
-        numbers = {row: number for number, row in enumerate(r for r in range(len(split.rows)) if r not in unread)}
-        return _take(x, [numbers[row] for row in rows]), [labels[row] for row in rows]
+        return _take(x, torch.tensor(rows)), [labels[row] for row in rows]
 
 
-def _take(x: Any, rows: Sequence[int]) -> Any:
+def _take(x: Any, index: Tensor) -> Any:
     """Some images or texts, in that order."""
-    return x[torch.tensor(rows, dtype=torch.int64)] if isinstance(x, Tensor) else [x[row] for row in rows]
+    return x[index] if isinstance(x, Tensor) else [x[row] for row in index.tolist()]
 
 
-def _numbers(labels: Sequence[str | None], names: Sequence[str]) -> Tensor:
-    """Labels as numbers ``[N]``, -1 where there is none."""
-    numbers = {name: number for number, name in enumerate(names)}
-    return torch.tensor([-1 if label is None else numbers[label] for label in labels])
-
-
-def _split(splits: Mapping[str, Any], name: str, data: str) -> Split:
+def _split(splits: Mapping[str, Any], name: str, data: str, config: str | None) -> Split:
     """A split by its name; an UnknownName with the nearest where there is none."""
     if name not in splits:
         raise UnknownName(f"split of {data}", name, splits)
-    return Split(name, splits[name])
+    return Split(name, splits[name], config)

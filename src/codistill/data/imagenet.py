@@ -2,9 +2,10 @@
 
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from codistill.checks import flag, number, whole
@@ -57,23 +58,23 @@ def imagenet(
     cut = Cut(size, size, area=float(number("imagenet: area", area, 0, 1, above=True)))
     processes = count(workers, "imagenet")
     home = located("imagenet", [root, root / "imagenet"], ["train", "val"], fetchable=False)
-    folders = home / "train", home / "val"
-    names = left = class_folders.shared_classes(*folders, "imagenet")
-    parts = []
-    for folder in folders:
-        files, good, y = _usable(folder, names, skip_bad)
-        counts = dict(zip(names, torch.bincount(y, minlength=len(names)).tolist(), strict=True))
-        left = class_folders.without_empty(folder, {name: counts[name] for name in left}, "imagenet", skip_bad)
-        parts.append(Examples(LazyImages(files, cut, name="imagenet", workers=processes).take(good), y))
-    seen, held = (part.of_classes([names.index(name) for name in left]) for part in parts)
-    return DataSet(seen, held, len(left), "classes", MEAN, STD, left)
+    images = partial(LazyImages, cut=cut, name="imagenet", workers=processes)
+    names = class_folders.shared_classes(home / "train", home / "val", "imagenet")
+    train, names = _examples(home / "train", names, images, skip_bad)
+    held, both = _examples(home / "val", names, images, skip_bad)
+    train = train.of_classes([names.index(name) for name in both])
+    return DataSet(train, held, len(both), "classes", MEAN, STD, both)
 
 
-def _usable(root: Path, names: tuple[str, ...], skip_bad: bool) -> tuple[FileNames, Tensor, Tensor]:
-    """The images of all classes, the numbers ``[n]`` of those to use, and the labels of these."""
+def _examples(
+    root: Path, names: tuple[str, ...], images: Callable[[FileNames], LazyImages], skip_bad: bool
+) -> tuple[Examples, tuple[str, ...]]:
+    """The examples of some classes, and those of the classes that have any."""
     files, y = _listed(root, names)
-    good = readable(files, "imagenet").nonzero().flatten() if skip_bad else torch.arange(len(files))
-    return files, good, y[good]
+    if skip_bad:
+        good = readable(files, "imagenet")
+        files, y = files.take(good), y[good]
+    return class_folders.of_full_classes(Examples(images(files), y), root, names, "imagenet", skip_bad)
 
 
 def _listed(root: Path, names: tuple[str, ...]) -> tuple[FileNames, Tensor]:
@@ -82,22 +83,16 @@ def _listed(root: Path, names: tuple[str, ...]) -> tuple[FileNames, Tensor]:
     def make() -> tuple[dict[str, Tensor], str | None]:
         started = time.time_ns()
         visited: dict[str, int] = {}
-        paths, labels = [], []
-        for label, name in enumerate(names):
-            files = class_folders.image_files(root, name, visited)
-            paths += files
-            labels += [label] * len(files)
-        listed = FileNames.of(root, paths)
-        trusted = len(paths) >= MANY and max(visited.values(), default=0) < started - TICK
-        tensors = {"text": listed.text, "ends": listed.ends, "y": torch.tensor(labels, dtype=torch.int64)}
-        return tensors, json.dumps([names, visited]) if trusted else None
+        files, y = class_folders.listed(root, names, visited)
+        trusted = len(files) >= MANY and max(visited.values(), default=0) < started - TICK
+        return {"files": files.names, "y": y}, json.dumps([names, visited]) if trusted else None
 
     def fresh(note: str) -> bool:
         known, visited = json.loads(note)
         return tuple(known) == names and all(_changed(root / name) == then for name, then in visited.items())
 
     tensors = cached("imagenet", root, (), fresh=fresh, make=make)
-    return FileNames(root, tensors["text"], tensors["ends"]), tensors["y"]
+    return FileNames(root, tensors["files"]), tensors["y"]
 
 
 def _changed(folder: Path) -> int | None:

@@ -57,8 +57,8 @@ def imdb(
 
 def _labelled(folder: Path, skip_bad: bool) -> Texts:
     """The reviews of a part, the negative ones first."""
-    parts = [_texts(folder / name, skip_bad) for name in NAMES]
-    return Texts([text for part in parts for text in part], [y for y, part in enumerate(parts) for _ in part])
+    pairs = [(text, y) for y, name in enumerate(NAMES) for text in _texts(folder / name, skip_bad)]
+    return Texts(*zip(*pairs, strict=True))
 
 
 def _texts(folder: Path, skip_bad: bool) -> list[str]:

@@ -1,6 +1,7 @@
 """Batches of examples, which are tensors on a device or images in files: any batch, in any order."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -54,29 +55,22 @@ class Loader:
         if not self.steps:
             raise ValueError(f"batch={batch}: {len(examples)} examples make no batch; lower it or turn drop_last off")
         if last == 1 and not drop_last:
-            raise ValueError(
-                f"batch={batch}: the last of {len(examples)} examples would be a batch by itself, and "
-                "batch norm needs two; set drop_last=True or change batch"
-            )
-        self.examples, self.size, self.seed, self._augment = examples, batch, seed, augment
+            alone = f"the last of {len(examples)} examples would be a batch by itself, and batch norm needs two"
+            raise ValueError(f"batch={batch}: {alone}; set drop_last=True or change batch")
+        self.examples, self.seed, self._augment = examples, seed, augment
         self._statistics = _statistics(examples, mean, std)
         x, self._device = examples.x, examples.x.device
         y = examples.y.cpu() if isinstance(x, LazyImages) else examples.y  # file numbers are needed in memory
         self._order = Order(y, batch=batch, steps=self.steps, seed=seed)
-        self._ahead = Ahead(x, _requests(self._order, x.cut), self.steps) if isinstance(x, LazyImages) else None
-
-    def indices(self, epoch: int, step: int, stream: int = 0) -> Tensor:
-        """Which examples a batch holds, ``[B]``.
-
-        Raises:
-            IndexError: an epoch has no such step.
-        """
-        return self._order.indices(epoch, step, stream).to(self._device, non_blocking=True)
+        self._ahead = Ahead(x, partial(_request, self._order, x.cut), self.steps) if isinstance(x, LazyImages) else None
 
     def batch(self, epoch: int, step: int, stream: int = 0, view: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs ``[B, C, H, W]`` float32 (token ids as they are), labels ``[B]`` and indices ``[B]``.
 
         Another ``view`` holds the same examples with other augmentation.
+
+        Raises:
+            IndexError: an epoch has no such step.
         """
         index = self._order.indices(epoch, step, stream)
         x = self._inputs(index, (epoch, step, (SAMPLE, stream, view)))
@@ -100,18 +94,14 @@ class Loader:
         return normalise(x, *self._statistics)
 
 
-def _requests(order: Order, cut: Cut) -> Callable[[Place], Request]:
+def _request(order: Order, cut: Cut, place: Place) -> Request:
     """The images of a batch, and the random numbers of their crops.
 
     Holds no loader, which would then have to wait for the garbage collector, and its processes with it.
     """
-
-    def request(place: Place) -> Request:
-        epoch, step, (role, stream, view) = place
-        index = (order.indices if role == SAMPLE else order.partners)(epoch, step, stream)
-        return index, cut.draws(len(index), generator(order.seed, role, "cut", epoch, step, stream, view))
-
-    return request
+    epoch, step, (role, stream, view) = place
+    index = (order.indices if role == SAMPLE else order.partners)(epoch, step, stream)
+    return index, cut.draws(len(index), generator(order.seed, role, "cut", epoch, step, stream, view))
 
 
 def plain(

@@ -1,10 +1,8 @@
 """Market-1501: persons seen by six cameras, a retrieval set (person re-identification)."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import compress
+from itertools import compress, repeat
 from pathlib import Path
 
 import torch
@@ -31,7 +29,7 @@ EXAMPLE = "0002_c1s1_000451_03.jpg"
 class Box:
     """An image of a person, and what its name says about it."""
 
-    path: Path
+    file: str
     person: int
     camera: int
 
@@ -78,49 +76,32 @@ def market1501(
     if queries == "gt_bbox":
         wanted = {(box.person, box.camera) for box in asked}
         asked = [box for box in _boxes(home / queries, skip_bad) if (box.person, box.camera) in wanted]
-    return _data_set(train, asked, gallery, partial(_images, home, cut, processes))
-
-
-def _data_set(
-    train: Sequence[Box], asked: Sequence[Box], gallery: Sequence[Box], images: Callable[[Sequence[Box]], LazyImages]
-) -> DataSet:
     test = [*asked, *gallery]
-    persons = _persons(train, test)
+    persons = _persons(home, train, test)
+    files = (FileNames.of(home, (box.file for box in boxes)) for boxes in (train, test))
+    x, test_x = (LazyImages(names, cut, "market1501", processes) for names in files)
+    seen = Examples(x, torch.tensor([persons[box.person] for box in train]))
+    held = Examples(test_x, torch.full((len(test),), -1))
     identity, camera = (torch.tensor([getattr(box, name) for box in test]) for name in ("person", "camera"))
-    return DataSet(
-        Examples(images(train), torch.tensor([persons[box.person] for box in train])),
-        Examples(images(test), torch.full((len(test),), -1)),
-        classes=len(persons),
-        task="classes",
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        names=tuple(f"{person:04}" for person in persons),
-        retrieval=Retrieval(identity, camera, query=torch.arange(len(test)) < len(asked)),
-    )
-
-
-def _images(home: Path, cut: Cut, workers: int, boxes: Sequence[Box]) -> LazyImages:
-    files = FileNames.of(home, (box.path.relative_to(home).as_posix() for box in boxes))
-    return LazyImages(files, cut, name="market1501", workers=workers)
+    retrieval = Retrieval(identity, camera, query=torch.arange(len(test)) < len(asked))
+    names = tuple(f"{person:04}" for person in persons)
+    return DataSet(seen, held, len(persons), "classes", (0.5,) * 3, (0.5,) * 3, names, retrieval=retrieval)
 
 
 def _boxes(folder: Path, skip_bad: bool) -> list[Box]:
     """The images of a folder, in order of their names; junk and distractors are in the gallery and in gt_bbox alone."""
-    form = re.compile((NO_ONE if folder.name in (TRAIN, "query") else "") + FORM, re.ASCII)
+    form = f"{NO_ONE}{FORM}" if folder.name in (TRAIN, "query") else FORM
     tells = f"person (up to 4 digits; -1 and 0 in {GALLERY} only) and camera (1 to 6)"
-    fields = named(folder.iterdir(), form, folder, "market1501", skip_bad, tells=tells, example=EXAMPLE)
-    if skip_bad:
-        good = readable(FileNames.of(folder, (path.name for path in fields)), "market1501").tolist()
-        fields = dict(compress(fields.items(), good))
-    return [Box(path, int(match[1]), int(match[2])) for path, match in fields.items()]
+    fields = named(folder, "*", form, "market1501", skip_bad, tells=tells, example=EXAMPLE)
+    good = readable(FileNames.of(folder, fields), "market1501").tolist() if skip_bad else repeat(True)
+    boxes = compress(fields.items(), good)
+    return [Box(f"{folder.name}/{name}", int(match[1]), int(match[2])) for name, match in boxes]
 
 
-def _persons(train: Sequence[Box], test: Sequence[Box]) -> dict[int, int]:
+def _persons(home: Path, train: Sequence[Box], test: Sequence[Box]) -> dict[int, int]:
     """Class by person; the persons of the test part, queries and gallery, are others."""
     persons = {person: label for label, person in enumerate(sorted({box.person for box in train}))}
     if both := next((box for box in test if box.person in persons), None):
-        raise ValueError(
-            f"market1501: person {both.person} of {both.path} is in {TRAIN} too: training and test identities must not "
-            "overlap; remove it, or unpack the set again"
-        )
+        ways = "training and test identities must not overlap; remove it, or unpack the set again"
+        raise ValueError(f"market1501: person {both.person} of {home / both.file} is in {TRAIN} too: {ways}")
     return persons

@@ -3,7 +3,6 @@
 import gzip
 import struct
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,14 +96,12 @@ def read_idx(path: Path, axes: int) -> Tensor:
         raise ValueError(f"{path}: damaged ({error}): fetch it again") from error
     magic, head = bytes((0, 0, BYTES, axes)), 4 + 4 * axes
     if raw[:4] != magic or len(raw) < head:
-        raise ValueError(
-            f"{path}: begins with {raw[:4].hex()}, not {magic.hex()} (an idx file of {axes} axes): fetch it again"
-        )
-    shape = struct.unpack(f">{axes}I", raw[4:head])
+        expected = f"{magic.hex()} (an idx file of {axes} axes)"
+        raise ValueError(f"{path}: begins with {raw[:4].hex()}, not {expected}: fetch it again")
+    shape = torch.Size(struct.unpack(f">{axes}I", raw[4:head]))
     body = torch.frombuffer(bytearray(raw), dtype=torch.uint8)[head:]
-    expected = torch.Size(shape).numel()
-    if len(body) != expected:
-        raise ValueError(f"{path}: holds {len(body)} values, its header says {expected}: fetch it again")
+    if len(body) != shape.numel():
+        raise ValueError(f"{path}: holds {len(body)} values, its header says {shape.numel()}: fetch it again")
     return body.view(shape)
 
 
@@ -118,12 +115,11 @@ def _load(source: Source, root: Path, download: bool) -> DataSet:
     home = located(source.name, homes, FILES, download_all if download else None, packed=".gz")
     paths = [home / name if (home / name).is_file() else home / f"{name}.gz" for name in FILES]
     classes = len(source.names)
-    train, test = _examples(paths[:2], classes), _examples(paths[2:], classes)
+    train, test = (_examples(images, labels, classes) for images, labels in (paths[:2], paths[2:]))
     return DataSet(train, test, classes, "classes", (source.mean,), (source.std,), source.names)
 
 
-def _examples(paths: Sequence[Path], classes: int) -> Examples:
-    images, labels = paths
+def _examples(images: Path, labels: Path, classes: int) -> Examples:
     x, y = read_idx(images, 3), read_idx(labels, 1)
     if not len(x) or x.shape[1:] != (SIDE, SIDE):
         raise ValueError(f"{images} holds images {list(x.shape)}, not [N, {SIDE}, {SIDE}]: fetch it again")

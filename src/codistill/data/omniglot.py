@@ -14,7 +14,8 @@ from codistill.data.download import extract, fetch, located
 from codistill.data.examples import DataSet, Examples, Retrieval, channel_statistics
 from codistill.data.images.class_folders import named
 from codistill.data.images.cut import Cut
-from codistill.data.images.lazy import decoded
+from codistill.data.images.lazy import FileNames, decoded
+from codistill.data.text.rows import class_numbers
 from codistill.randomness import generator
 
 __all__ = ["omniglot"]
@@ -23,7 +24,7 @@ FOLDER = "images_background"
 HOMES = ("omniglot-py", ".")
 URL = f"https://github.com/brendenlake/omniglot/raw/master/python/{FOLDER}.zip"
 MD5 = "68d2efa1b9178cc56df9314c21c6e718"
-FORM = re.compile(r"\d+_(\d+)\.png")
+FORM = r"\d+_(\d+)\.png"
 EXAMPLE = "<alphabet>/character01/0001_01.png"
 GALLERY = 10  # the first so many drawers of a character; the others are queries
 
@@ -56,10 +57,10 @@ def omniglot(
     flag("omniglot: skip_bad", skip_bad)
     homes = [root / home for home in HOMES]
     home = located("omniglot", homes, [FOLDER], partial(_download, homes[0]) if download else None) / FOLDER
-    fields = named(home.glob("*/*/*"), FORM, home, "omniglot", skip_bad, tells="the drawer", example=EXAMPLE)
-    held_out = _held_out(sorted({path.parts[-3] for path in fields}), test_alphabets, home)
+    fields = named(home, "*/*/*", FORM, "omniglot", skip_bad, tells="the drawer", example=EXAMPLE)
+    held_out = _held_out(sorted({name.split("/")[0] for name in fields}), test_alphabets, home)
     cut = Cut(size, size, grey=True, invert=True, how="stretch")
-    x, good = decoded("omniglot", home, list(fields), cut, skip_bad)
+    x, good = decoded(FileNames.of(home, fields), cut, "omniglot", skip_bad)
     return _data_set(home, x, dict(compress(fields.items(), good.tolist())), held_out)
 
 
@@ -70,26 +71,22 @@ def _download(home: Path) -> None:
 def _held_out(alphabets: Sequence[str], count: int, home: Path) -> set[str]:
     """The alphabets of the test."""
     if count >= len(alphabets):
-        raise ValueError(
-            f"omniglot: test_alphabets={count}: {home} holds {len(alphabets)}, and training needs one: lower it"
-        )
+        holds = f"{home} holds {len(alphabets)}, and training needs one"
+        raise ValueError(f"omniglot: test_alphabets={count}: {holds}: lower it")
     order = torch.randperm(len(alphabets), generator=generator(0, "test set", "omniglot")).tolist()
     return {alphabets[i] for i in order[:count]}
 
 
-def _data_set(home: Path, x: Tensor, fields: Mapping[Path, re.Match[str]], held_out: set[str]) -> DataSet:
-    characters = [f"{path.parts[-3]}/{path.parts[-2]}" for path in fields]
+def _data_set(home: Path, x: Tensor, fields: Mapping[str, re.Match[str]], held_out: set[str]) -> DataSet:
+    characters = [name.rpartition("/")[0] for name in fields]
     names = sorted(set(characters))
-    numbers = {name: number for number, name in enumerate(names)}
-    identity = torch.tensor([numbers[character] for character in characters])
+    identity = torch.tensor(class_numbers(characters, names))
     drawer = torch.tensor([int(match[1]) for match in fields.values()])
-    tested = torch.tensor([path.parts[-3] in held_out for path in fields])
+    tested = torch.tensor([name.split("/")[0] in held_out for name in fields])
     query = drawer[tested] > GALLERY
-    if not len(query) or bool(query.all()) or not bool(query.any()):
-        raise ValueError(
-            f"omniglot: {home}: the test alphabets lack queries (drawers 11-20) or a gallery (1-10): unpack the set "
-            "again, or change test_alphabets"
-        )
+    if len(torch.unique(query)) < 2:
+        lack = "the test alphabets lack queries (drawers 11-20) or a gallery (1-10)"
+        raise ValueError(f"omniglot: {home}: {lack}: unpack the set again, or change test_alphabets")
     classes, y = torch.unique(identity[~tested], return_inverse=True)
     train, test = Examples(x[~tested], y), Examples(x[tested], torch.full((len(query),), -1))
     retrieval = Retrieval(identity[tested], drawer[tested], query)

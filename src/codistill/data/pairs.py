@@ -29,8 +29,8 @@ class Pairs:
         """All examples; a ValueError gives the number of one that is no pair."""
         rows = list(_each(pairs))
         for number, row in enumerate(rows):
-            if not isinstance(row, tuple | list) or len(row) != 2:
-                kind = f"{len(row)} things" if isinstance(row, tuple | list) else f"a {type(row).__name__}"
+            kind = f"{len(row)} things" if isinstance(row, tuple | list) else f"a {type(row).__name__}"
+            if kind != "2 things":
                 raise ValueError(f"{name}, example {number} is {kind}: give a pair of an input and a label")
         if not rows:
             raise ValueError(f"{name} is empty: give it examples")
@@ -38,29 +38,25 @@ class Pairs:
 
     def kind(self) -> str:
         """What the inputs are, one of `KINDS`; a ValueError gives the number of one that differs from the first."""
-        first = _kind(self.xs[0])
-        for number, x in enumerate(self.xs):
-            kind = _kind(x)
+        kinds = list(map(_kind, self.xs))
+        for number, kind in enumerate(kinds):
             if kind not in KINDS:
                 raise ValueError(f"{self.name}, example {number} is {kind}: give an image, a text or token ids")
-            if kind != first:
-                raise ValueError(f"{self.name}, example {number} is of {kind}, the first of {first}: give one kind")
-        return first
+            if kind != kinds[0]:
+                raise ValueError(f"{self.name}, example {number} is of {kind}, the first of {kinds[0]}: give one kind")
+        return kinds[0]
 
     def images(self) -> Tensor:
         """``[N, C, H, W]``, bytes or floating; a ValueError gives the number of one of another form than the first."""
         images: list[Tensor] = []
         cut = Cut(grey=None, how="same")
         for number, x in enumerate(self.xs):
-            where = f"{self.name}, example {number}"
-            if isinstance(x, Tensor | np.ndarray):
-                image = _tensor(x, where)
-            else:
-                cut = cut.settled(x)
-                try:
-                    image = cut.apply(x)
-                except ValueError as error:
-                    raise ValueError(f"{where} {error}") from error
+            where, array = f"{self.name}, example {number}", isinstance(x, Tensor | np.ndarray)
+            cut = cut if array else cut.settled(x)
+            try:
+                image = _tensor(x) if array else cut.apply(x)
+            except ValueError as error:
+                raise ValueError(f"{where} {error}") from error
             first = images[0] if images else image
             if image.shape != first.shape or image.dtype != first.dtype:
                 raise ValueError(f"{where} is {_form(image)}, the first {_form(first)}: convert them to one form")
@@ -78,20 +74,16 @@ class Pairs:
         if len(empty := (~real.any(1)).nonzero()):
             raise ValueError(f"{self.name}, example {int(empty[0])} has no token (id 0 is padding): leave it out")
         if len(gaps := (real[:, 1:] & ~real[:, :-1]).any(1).nonzero()):
-            raise ValueError(
-                f"{self.name}, example {int(gaps[0])} has id 0 before other ids, and 0 is padding, at the end: "
-                "number the tokens from 1, or move the padding"
-            )
+            gap = f"{self.name}, example {int(gaps[0])} has id 0 before other ids, and 0 is padding, at the end"
+            raise ValueError(f"{gap}: number the tokens from 1, or move the padding")
         return x
 
     def check_ids(self, x: Tensor, vocabulary: int) -> None:
         """Raise a ValueError with the number of the example, where an id is not of the vocabulary."""
         wrong = (x < 0) | (x >= vocabulary)
         if wrong.any():
-            number, wrong_id = int(wrong.nonzero()[0, 0]), int(x[wrong][0])
-            raise ValueError(
-                f"{self.name}, example {number} has id {wrong_id}: ids go from 0 to {vocabulary - 1}; set vocabulary"
-            )
+            has = f"{self.name}, example {int(wrong.nonzero()[0, 0])} has id {int(x[wrong][0])}"
+            raise ValueError(f"{has}: ids go from 0 to {vocabulary - 1}; set vocabulary")
 
     def labels(self, task: str, length: int | None = None) -> Tensor:
         """Labels, int64: ``[N]``, ``[N, C]`` of several, or ``[N, length]`` of tokens, padded with -1.
@@ -128,7 +120,7 @@ def _padded(rows: list[Tensor], length: int | None, value: int) -> Tensor:
 
 def _each(pairs: Iterable[Any]) -> Iterator[Any]:
     """Examples one by one, those of a loader's batches too."""
-    if isinstance(pairs, DataLoader) and (pairs.batch_size is not None or pairs.batch_sampler is not None):
+    if isinstance(pairs, DataLoader) and pairs.batch_sampler is not None:  # it has one wherever there is a batch size
         for batch in pairs:
             if not isinstance(batch, tuple | list) or len(batch) != 2:
                 raise ValueError(f"a batch of the loader is a {type(batch).__name__}: let it give inputs and labels")
@@ -152,18 +144,16 @@ def _kind(x: Any) -> str:
     return "images" if hasattr(x, "mode") and hasattr(x, "size") else f"a {type(x).__name__}"
 
 
-def _tensor(x: Tensor | np.ndarray[Any, Any], where: str) -> Tensor:
+def _tensor(x: Tensor | np.ndarray[Any, Any]) -> Tensor:
     """An image ``[C, H, W]``, from a tensor that has that form or an array ``[H, W, C]``; either may be grey."""
     image = x if isinstance(x, Tensor) else torch.from_numpy(np.ascontiguousarray(x))
     if image.ndim == 3 and not isinstance(x, Tensor):
         if image.shape[2] > 4:
-            raise ValueError(
-                f"{where} is an array of shape {list(image.shape)}: give [height, width, channels], or a tensor "
-                "[channels, height, width]"
-            )
+            ways = "give [height, width, channels], or a tensor [channels, height, width]"
+            raise ValueError(f"is an array of shape {list(image.shape)}: {ways}")
         image = image.permute(2, 0, 1)
     if image.dtype != torch.uint8 and not image.is_floating_point():
-        raise ValueError(f"{where} is {image.dtype}: make it uint8 or floating")
+        raise ValueError(f"is {image.dtype}: make it uint8 or floating")
     image = (image if image.dtype == torch.uint8 else image.float()).detach().cpu()
     return image if image.ndim == 3 else image[None]
 

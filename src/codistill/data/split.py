@@ -33,17 +33,17 @@ def limited(dataset: DataSet, limit: int | None) -> DataSet:
         return dataset
     if limit < 2:
         raise ValueError(f"limit={limit}: give at least 2 examples, or none")
-    train = dataset.train.take(_some(_strata(dataset.train.y), limit, "train"))
-    if dataset.retrieval is None:
-        test = dataset.test.take(_some(_strata(dataset.test.y), limit, "test"))
-        return replace(dataset, train=train, test=test)
-    chosen = _identities(dataset.retrieval, limit)
-    fields = {name: getattr(dataset.retrieval, name)[chosen] for name in ("identity", "camera", "query")}
-    return replace(dataset, train=train, test=dataset.test.take(chosen), retrieval=Retrieval(**fields))
+    train, retrieval = dataset.train.take(_some(dataset.train.y, limit, "train")), dataset.retrieval
+    if retrieval is None:
+        return replace(dataset, train=train, test=dataset.test.take(_some(dataset.test.y, limit, "test")))
+    chosen = _identities(retrieval, limit)
+    some = Retrieval(retrieval.identity[chosen], retrieval.camera[chosen], retrieval.query[chosen])
+    return replace(dataset, train=train, test=dataset.test.take(chosen), retrieval=some)
 
 
-def _some(strata: Tensor, limit: int, part: str) -> Tensor:
+def _some(y: Tensor, limit: int, part: str) -> Tensor:
     """Indices of so many examples of known class; all of unknown class stay."""
+    strata = _strata(y)
     known = int((strata >= 0).sum())
     chosen, rest = deal(strata, ((min(limit, known), 0),), generator(0, "limit", part))
     return torch.cat([chosen, rest[strata[rest] < 0]]).sort().values
@@ -97,13 +97,11 @@ def deal(y: Tensor, parts: Sequence[tuple[int, int]], source: torch.Generator) -
         source: Where the draw comes from.
     """
     labels = y.cpu()
-    left: list[int] = torch.bincount(labels[labels >= 0], minlength=1).tolist()
-    bounds = [[0] * len(left)]
-    for total, least in parts:
-        got = shares(left, total, least)
-        bounds.append([a + b for a, b in zip(bounds[-1], got, strict=True)])
-        left = [n - g for n, g in zip(left, got, strict=True)]
-    upper = torch.tensor(bounds[1:])[:, labels.clamp(min=0)]
+    counts = torch.bincount(labels[labels >= 0], minlength=1)
+    taken = torch.zeros(len(parts) + 1, len(counts), dtype=torch.int64)
+    for i, (total, least) in enumerate(parts):
+        taken[i + 1] = taken[i] + torch.tensor(shares((counts - taken[i]).tolist(), total, least))
+    upper = taken[1:, labels.clamp(min=0)]
     part = (_rank(labels, source) >= upper).sum(0).where(labels >= 0, len(parts))
     return [(part == i).nonzero().flatten().to(y.device) for i in range(len(parts) + 1)]
 
@@ -154,10 +152,8 @@ def hold_out(name: str, y: Tensor, classes: Sequence[object], test: float) -> tu
         raise ValueError(f"{name}: {labelled} examples of {len(classes)} classes: add some")
     held, train = deal(y, ((size, 1),), generator(0, "test set", name))
     if lacking := set(y.tolist()) - set(y[train].tolist()):
-        raise ValueError(
-            f"{name}: test={test} leaves no example of class {str(classes[min(lacking)])!r} to train on: "
-            "add some, or lower it"
-        )
+        lost = f"no example of class {str(classes[min(lacking)])!r} to train on"
+        raise ValueError(f"{name}: test={test} leaves {lost}: add some, or lower it")
     return train, held
 
 
@@ -166,9 +162,8 @@ def _rank(y: Tensor, source: torch.Generator) -> Tensor:
     shuffled = torch.randperm(len(y), generator=source)
     grouped = shuffled[y[shuffled].argsort(stable=True)]
     ordered = y[grouped]
-    rank = torch.empty_like(grouped)
-    rank[grouped] = torch.arange(len(y)) - torch.searchsorted(ordered, ordered)
-    return rank
+    rank = torch.arange(len(y)) - torch.searchsorted(ordered, ordered)
+    return torch.empty_like(rank).scatter_(0, grouped, rank)
 
 
 def _strata(y: Tensor) -> Tensor:
@@ -178,8 +173,8 @@ def _strata(y: Tensor) -> Tensor:
 
 def _sizes_of(strata: Tensor, labels: int | None, valid: int | float) -> tuple[int, int]:
     """How many examples `split` trains and validates on, once it is known that there are as many."""
-    counts: list[int] = torch.bincount(strata[strata >= 0], minlength=1).tolist()
-    pool, classes = sum(counts), sum(map(bool, counts))
+    known = strata[strata >= 0]
+    pool, classes = len(known), len(torch.unique(known))
     if isinstance(valid, float) and valid >= 1:
         raise ValueError(f"valid={valid}: a fraction is from 0 to below 1; for a count write {valid:.0f}")
     number("valid", valid)
@@ -189,8 +184,7 @@ def _sizes_of(strata: Tensor, labels: int | None, valid: int | float) -> tuple[i
     for setting, count in (("valid", held), ("labels", wanted)):
         if count > pool:
             raise ValueError(f"{setting}={count}, but there are only {pool} labelled examples: lower it")
-    if wanted + held > pool:
-        over = wanted + held - pool
+    if (over := wanted + held - pool) > 0:
         raise ValueError(f"{settings}: {wanted + held} examples of {pool} that have a label: lower one by {over}")
     if wanted < classes:
         fix = "lower valid" if labels is None else "raise labels"

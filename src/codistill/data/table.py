@@ -10,7 +10,7 @@ from codistill.data.download import nothing_to_fetch
 from codistill.data.examples import DataSet
 from codistill.data.skipping import shortened
 from codistill.data.split import hold_out
-from codistill.data.text.rows import SUFFIXES, Columns, Row, sort_key, usable
+from codistill.data.text.rows import SUFFIXES, Columns, Row, class_numbers, sort_key, usable
 from codistill.data.text.token_ids import TextOptions, Texts, takes_text_options, text_data
 
 __all__ = ["table"]
@@ -59,15 +59,15 @@ def table(
     flag("table: skip_bad", skip_bad)
     columns = Columns(str(text), str(label), str(encoding), quotes, None if separator is None else str(separator))
     path = _file(root, "train", str(train))
-    tested = _test_file(root, path, test)
+    tested = _test_part(root, path, test)
     rows = usable(path, list(columns.rows(path)), skip_bad)
     names = _names(path, rows, columns.label)
-    if tested is not None:
-        held = usable(tested, [_known(row, names) for row in columns.rows(tested)], skip_bad)
-        return text_data(_numbered(rows, names), _numbered(held, names), names, texts, root)
-    every, fraction = _numbered(rows, names), FIFTH if test is None or isinstance(test, str) else test
-    parts = [every.take(i.tolist()) for i in hold_out("table", torch.tensor(every.labels), names, fraction)]
-    return text_data(parts[0], parts[1], names, texts, root)
+    seen = _numbered(rows, names)
+    if isinstance(tested, Path):
+        held = _numbered(usable(tested, [_known(row, names) for row in columns.rows(tested)], skip_bad), names)
+    else:
+        seen, held = (seen.take(i.tolist()) for i in hold_out("table", torch.tensor(seen.labels), names, tested))
+    return text_data(seen, held, names, texts, root)
 
 
 def _names(path: Path, rows: Sequence[Row], label: str) -> tuple[str, ...]:
@@ -83,18 +83,17 @@ def _file(root: Path, setting: str, name: str) -> Path:
     if path := next((path for path in tries if path.is_file()), None):
         return path
     files = sorted(p.name for p in root.iterdir() if p.suffix.lower() in SUFFIXES) if root.is_dir() else []
-    hint = f"{root} holds {shortened(files)}" if files else f"{root} holds no file of {', '.join(SUFFIXES)}"
-    raise FileNotFoundError(
-        f"table: {setting}={name}: no such file; {hint}: name it ({setting}=FILE), or its folder (--data-root FOLDER)"
-    )
+    hint = f"{root} holds {shortened(files) or 'no file of ' + ', '.join(SUFFIXES)}"
+    ways = f"name it ({setting}=FILE), or its folder (--data-root FOLDER)"
+    raise FileNotFoundError(f"table: {setting}={name}: no such file; {hint}: {ways}")
 
 
-def _test_file(root: Path, train: Path, test: str | float | None) -> Path | None:
-    """The test file; None where the test part is to be held out."""
-    if isinstance(test, str):
-        return _file(root, "test", test)
-    beside = [train.with_name(f"test{suffix}") for suffix in SUFFIXES]
-    return next((path for path in beside if path.is_file()), None) if test is None and train.stem == "train" else None
+def _test_part(root: Path, train: Path, test: str | float | None) -> Path | float:
+    """The test file, or the fraction to hold out."""
+    if test is not None:
+        return _file(root, "test", test) if isinstance(test, str) else test
+    beside = [train.with_name(f"test{suffix}") for suffix in SUFFIXES if train.stem == "train"]
+    return next((path for path in beside if path.is_file()), FIFTH)
 
 
 def _known(row: Row, names: Sequence[str]) -> Row:
@@ -106,5 +105,4 @@ def _known(row: Row, names: Sequence[str]) -> Row:
 
 def _numbered(rows: Sequence[Row], names: Sequence[str]) -> Texts:
     """Texts with the numbers of their labels."""
-    numbers = {name: number for number, name in enumerate(names)}
-    return Texts([row.text for row in rows], [numbers[row.label] for row in rows])
+    return Texts([row.text for row in rows], class_numbers([row.label for row in rows], names))

@@ -90,6 +90,3 @@ def imitate(
         students=students, sources=sources, posteriors=posteriors, task=of.task, temperature=temperature
     )
     return average(values, of.mask)
-
-
-__all__ = ["Divergence", "imitate", "scale"]

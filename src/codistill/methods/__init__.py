@@ -7,7 +7,8 @@ import inspect
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +17,15 @@ from codistill import discovery
 from codistill.batch import Batch
 from codistill.checks import number
 from codistill.cohort import Cohort, Outputs, Peers
-from codistill.graph import Graph, along, blend, complete, everyone, named, none
-from codistill.losses.divergence import imitate
+from codistill.graph import Graph, along, blend, complete, everyone, named, none, same_classes
+from codistill.losses.divergence import Divergence, imitate
+from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import joint_loss, label_loss
 from codistill.methods.parts.needs import Needs
+from codistill.methods.parts.options import GraphOption, Links, Names, Number, Temperature, completed
 from codistill.methods.parts.ramp import ramp, rise
 from codistill.spec import Spec, WrongKind
 
-Links = str | Graph | None
 Terms = dict[str, Tensor]
 
 
@@ -31,19 +33,34 @@ class IdenticalPeers(UserWarning):
     """Peers that are to teach each other start with the same weights."""
 
 
+class NotPrepared(AttributeError, ValueError):
+    """A method has no such attribute: it may be one that `Method.prepare` makes."""
+
+
+@dataclass_transform(eq_default=False)
 class Method(nn.Module, ABC):
     """What is minimised.
 
     A method that has parameters makes them in `prepare`; state that moves, moves in `after_step` alone and is
     kept in buffers, so that it is in every checkpoint.
 
+    Its options are the fields of its class, which is a dataclass, unless it has an ``__init__`` of its own. Those that
+    many methods have are described here, and in the help of every method that lists them.
+
     Args:
+        teacher: a frozen cohort; a run also takes the folder of a finished run. None: peers imitate each other.
+        weight: w.
+        task_weight: a.
+        temperature: T.
+        divergence: D: ``kl | reverse_kl | symmetric_kl | js | renyi:alpha=0.5``, or your own.
+        features: submodules whose outputs are h (``:input`` for what goes in), joined by ``/``: side by side.
+        ramp: fraction of the training over which r rises to 1 (0: none), see `ramp`.
+        decay: of the exponential moving averages, see `Averages`.
         graph: W[student, source], by name (``complete``, ``ring``, ``star``, ``own``, ``everyone``, ``none``), by
             matrix or as a `Graph`. None: each from all teachers, or from all other peers, alike.
-        teacher: a frozen cohort; a run also takes the folder of a finished run. None: peers imitate each other.
 
     Attributes:
-        title: its name in tables.
+        title: its name in tables, where that is not the class's.
         needs: what it needs of data, peers and networks.
         cost: network passes per network and step, forward / backward.
         published: published figures, their source, and how sure they are.
@@ -60,19 +77,49 @@ class Method(nn.Module, ABC):
     published: ClassVar[str] = ""
     samples: int = 0
     epochs: int = 0
+    _checked = False
+    # Options, where a method lists them; else it has their defaults.
+    teacher: Cohort | None
+    graph: GraphOption = GraphOption(None)
+    weight: Number = Number(1.0)
+    temperature: Temperature = Temperature(1.0)
+    features: Names = Names("")
+
+    def __init_subclass__(cls) -> None:
+        if "__init__" not in vars(cls):
+            dataclass(eq=False, repr=False)(cls)
+        if "teacher" in vars(cls):
+            del cls.teacher  # a default would hide the submodule of this name
+        cls.__doc__, cls.title = completed(cls), vars(cls).get("title", cls.__name__)
+
+    def __new__(cls, *_: Any, **options: Any) -> Self:
+        method = super().__new__(cls)
+        nn.Module.__init__(method)  # before the first field is set
+        method.teacher = None
+        return method
 
     def __init__(self, graph: Links = None, teacher: Cohort | None = None) -> None:
-        super().__init__()
+        self.graph, self.teacher = graph, teacher
+        self.__post_init__()
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError as error:
+            raise NotPrepared(f"{error}: call method.prepare(cohort, batch) before the first step") from None
+
+    def __post_init__(self) -> None:
+        teacher = self.teacher
         if teacher is not None and not (isinstance(teacher, Cohort) and teacher.fixed):
             what = f"a {type(teacher).__name__}" + (" that still learns" if isinstance(teacher, Cohort) else "")
             raise ValueError(f"teacher is {what}: give a frozen cohort (cohort.frozen()), a folder, or none for peers")
-        if graph is None:
-            graph = getattr(type(self), "graph", None)
-        if graph is None:
-            couples = self.needs.peers or self.needs.teacher
-            graph = everyone() if teacher is not None else complete() if couples else none()
-        self.graph, self.teacher = named(graph), teacher
-        self._checked = False
+        self.graph = named(self.default_graph() if self.graph is None else self.graph)
+
+    def default_graph(self) -> Graph:
+        """W where none is given."""
+        if self.teacher is not None:
+            return everyone()
+        return complete() if self.needs.peers or self.needs.teacher else none()
 
     @property
     def peer_graph(self) -> Graph:
@@ -127,6 +174,25 @@ class Method(nn.Module, ABC):
             warn_of_identical(cohort, self.peer_graph)
         terms: Terms = super().__call__(cohort, batch, progress)
         return terms
+
+
+class Imitation(Method):
+    """A method whose peers imitate posteriors: what all of those have in common goes here, options by keyword alone."""
+
+    def logits(self, cohort: Peers, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The students' ``[P, B, C]``, and those that they imitate, ``[Q, B, C]``: see `students_and_sources`."""
+        students, sources = self.students_and_sources(cohort, batch)
+        same_classes(students.logits, sources.logits)
+        return students.logits, sources.logits
+
+    def along(self, divergence: Divergence, *, students: Tensor, sources: Tensor, of: Batch, **other: Any) -> Tensor:
+        """`along` the method's graph at its temperature, unless others are given: ``[P]``."""
+        own = {"graph": self.graph, "temperature": self.temperature}
+        return along(divergence=divergence, students=students, sources=sources, of=of, **{**own, **other})
+
+    def imitate(self, divergence: Divergence, *, students: Tensor, of: Batch, **target: Any) -> Tensor:
+        """`imitate` at the method's temperature, unless another is given: ``[P]``."""
+        return imitate(divergence, students=students, of=of, **{"temperature": self.temperature, **target})
 
 
 def warn_of_identical(cohort: Peers, graph: Graph) -> None:
@@ -189,6 +255,7 @@ __all__ = [
     "Cohort",
     "Graph",
     "IdenticalPeers",
+    "Imitation",
     "Links",
     "Method",
     "Needs",
@@ -201,10 +268,9 @@ __all__ = [
     "imitate",
     "is_mutual",
     "joint_loss",
+    "kl",
     "label_loss",
-    "named",
     "number",
     "ramp",
     "rise",
-    "warn_of_identical",
 ]

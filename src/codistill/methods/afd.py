@@ -3,12 +3,13 @@
 from torch import Tensor, nn
 
 from codistill.losses.features.afd import afd
-from codistill.methods import Batch, Cohort, Links, Method, Needs, Peers, Terms, label_loss, number
-from codistill.methods.parts.connectors import Connected, Excitation, for_edges, where_channels_differ
-from codistill.methods.parts.features import Features
+from codistill.methods import Cohort, Needs
+from codistill.methods.parts.connectors import Excitation, where_channels_differ
+from codistill.methods.parts.features import FeatureMethod, Pair, for_edges
+from codistill.methods.parts.options import GraphOption, Names, Number
 
 
-class AFD(Method):
+class AFD(FeatureMethod):
     """Students match teachers' weighted channel maps.  L_i = CE(z_i, y) + w * sum_j W_ij sum_c rho_c mean (s_c - t_c)^2
 
     t_c are the channel maps of F_j, s_c those of F_i (through a trained 1x1 convolution where they differ in number),
@@ -17,7 +18,6 @@ class AFD(Method):
     2020; w = 500, att_f = 1 and all three stages as in AberHu/Knowledge-Distillation-Zoo.
 
     Args:
-        teacher, graph: see `Method`.
         weight: w. Maps are of length 1, so their mean squared difference falls with the number of positions: the
             default is for maps of 32 x 32 to 8 x 8, smaller ones need less.
         att_f: the hidden width of SE, as a part of F_j's channels.
@@ -27,41 +27,23 @@ class AFD(Method):
     those of any convolution. SE and connector are one for each edge.
     """
 
-    title = "AFD"
     needs = Needs(teacher="frozen", unlabelled=True, parameters=True)
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 92.92 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
 
-    def __init__(
-        self,
-        teacher: Cohort | None,
-        weight: float = 500.0,
-        att_f: float = 1.0,
-        features: str = "stage1/stage2/stage3",
-        graph: Links = None,
-    ) -> None:
-        super().__init__(graph, teacher)
-        self.features = Features(features)
-        self.losses = nn.ModuleList()
-        self.weight = number("weight", weight)
-        self.att_f = number("att_f", att_f, 1e-6)
+    maps = True
 
-    def prepare(self, cohort: Peers, batch: Batch) -> None:
-        def weights(edges: int, student: Tensor, source: Tensor) -> nn.Module:
-            return Excitation(edges, source, max(1, int(source.shape[1] * self.att_f)))
+    teacher: Cohort | None
+    weight: Number = Number(500.0)
+    att_f: Number = Number(1.0, low=1e-6)
+    features: Names = Names("stage1/stage2/stage3")
+    graph: GraphOption = GraphOption(None)
+    compare = staticmethod(afd)
 
-        self.losses = nn.ModuleList(
-            Connected(
-                afd,
-                for_edges(self.graph, pair, where_channels_differ),
-                for_edges(self.graph, pair, weights),
-            )
-            for pair in self.features.prepare(self.graph, cohort, self.teacher, batch, maps=True)
-        )
+    def connectors(self, pair: Pair) -> tuple[nn.ModuleList, ...]:
+        return for_edges(self.graph, pair, where_channels_differ), for_edges(self.graph, pair, self._excitation)
 
-    def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        students, sources = self.students_and_sources(cohort, batch)
-        mimic = self.features.along(self.graph, self.losses, students=students, sources=sources, of=batch)
-        return {"task": label_loss(students.logits, batch), "mimic": self.weight * mimic}
+    def _excitation(self, edges: int, student: Tensor, source: Tensor) -> nn.Module:
+        return Excitation(edges, source, max(1, int(source.shape[1] * self.att_f)))
 
 
 __all__ = ["AFD"]

@@ -3,24 +3,25 @@
 from dataclasses import replace
 
 from codistill.losses.labels import confidence
-from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss, number
+from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.options import Fraction, Number
 
 
 class Alone(Method):
     """Every network by itself: the baseline.  L_i = CE(z_i, y) [- beta H(p_i)]
 
-    With ``label_smoothing`` (which takes the place of the run's own) the label gives up so much of its mass to the
-    uniform distribution (Szegedy et al., CVPR 2016, arXiv:1512.00567); ``confidence_penalty`` is beta (Pereyra et al.
-    2017, arXiv:1701.06548). Both are the baselines that a method which softens posteriors has to beat.
+    Label smoothing and the confidence penalty are the baselines that a method which softens posteriors has to beat.
+
+    Args:
+        label_smoothing: how much of its mass the label gives up to the uniform distribution, in place of the run's own
+            (Szegedy et al., CVPR 2016, arXiv:1512.00567).
+        confidence_penalty: beta (Pereyra et al. 2017, arXiv:1701.06548).
     """
 
-    title = "Alone"
     needs = Needs(shards=True, couples="edges")
 
-    def __init__(self, label_smoothing: float = 0.0, confidence_penalty: float = 0.0) -> None:
-        super().__init__()
-        self.label_smoothing = number("label_smoothing", label_smoothing, 0.0, 1.0)
-        self.confidence_penalty = number("confidence_penalty", confidence_penalty)
+    label_smoothing: Fraction = Fraction(0.0)
+    confidence_penalty: Number = Number(0.0)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]

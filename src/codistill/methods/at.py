@@ -1,13 +1,14 @@
 """Attention transfer."""
 
-from functools import partial
+from torch import Tensor
 
 from codistill.losses.features.at import at
-from codistill.methods import Batch, Cohort, Links, Method, Needs, Peers, Terms, label_loss, number
-from codistill.methods.parts.features import Features
+from codistill.methods import Cohort, Needs
+from codistill.methods.parts.features import FeatureMethod
+from codistill.methods.parts.options import GraphOption, Names, Number
 
 
-class AT(Method):
+class AT(FeatureMethod):
     """Students match teachers' attention maps.  L_i = CE(z_i, y) + w * sum_j W_ij mean over positions of (Q_i - Q_j)^2
 
     Q = sum_c |F_c|^p over the channels, divided by its norm over positions; the mean over the stages. Zagoruyko and
@@ -15,7 +16,6 @@ class AT(Method):
     AberHu/Knowledge-Distillation-Zoo.
 
     Args:
-        teacher, graph: see `Method`.
         weight: w. Q is of length 1, so their mean squared difference falls with the number of positions: the default is
             for maps of 32 x 32 to 8 x 8, smaller ones need less.
         p: at least 1.
@@ -23,30 +23,20 @@ class AT(Method):
             channels may differ.
     """
 
-    title = "AT"
     needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 93.21 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
 
-    def __init__(
-        self,
-        teacher: Cohort | None,
-        weight: float = 1000.0,
-        p: float = 2.0,
-        features: str = "stage1/stage2/stage3",
-        graph: Links = None,
-    ) -> None:
-        super().__init__(graph, teacher)
-        self.features = Features(features)
-        self.weight = number("weight", weight)
-        self.p = number("p", p, 1.0)
+    maps = True
 
-    def prepare(self, cohort: Peers, batch: Batch) -> None:
-        self.features.prepare(self.graph, cohort, self.teacher, batch, maps=True)
+    teacher: Cohort | None
+    weight: Number = Number(1000.0)
+    p: Number = Number(2.0, low=1.0)
+    features: Names = Names("stage1/stage2/stage3")
+    graph: GraphOption = GraphOption(None)
 
-    def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        students, sources = self.students_and_sources(cohort, batch)
-        mimic = self.features.along(self.graph, partial(at, p=self.p), students=students, sources=sources, of=batch)
-        return {"task": label_loss(students.logits, batch), "mimic": self.weight * mimic}
+    def compare(self, students: Tensor, sources: Tensor) -> Tensor:
+        """Mean over positions of (Q_i - Q_j)^2."""
+        return at(students, sources, p=self.p)
 
 
 __all__ = ["AT"]

@@ -2,14 +2,13 @@
 
 from torch import Tensor, nn
 
-from codistill.losses.divergences.kl import kl
 from codistill.losses.features.squared_error import squared_error
-from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
-from codistill.methods.parts.features import feature_names
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.linear import linear, zeros
+from codistill.methods.parts.options import Fraction, Names, Number, Temperature
 
 
-class BYOT(Method):
+class BYOT(Imitation):
     """Shallow classifiers imitate the last.  L_i = CE_i + sum_s [(1-a) CE_s + a T^2 KL(p_i^T || p_s^T) + b (g_s - h)^2]
 
     Each tapped feature f_s has a classifier of its own in training, z_s = V_s g_s with g_s = relu(U_s pool(f_s)) in the
@@ -18,7 +17,6 @@ class BYOT(Method):
 
     Args:
         alpha: a.
-        temperature: T.
         hint: b.
         features: submodules whose outputs are the f_s, joined by ``/``.
         last: submodule whose output is h (``:input`` for what goes in).
@@ -28,42 +26,31 @@ class BYOT(Method):
     not checked against the paper.
     """
 
-    title = "BYOT"
     needs = Needs(unlabelled=True, shards=True, parameters=True, tasks=("classes", "binary", "multilabel"))
 
-    def __init__(
-        self,
-        alpha: float = 0.3,
-        temperature: float = 3.0,
-        hint: float = 0.03,
-        features: str = "stage1/stage2",
-        last: str = "fc:input",
-    ) -> None:
-        super().__init__()
-        self.alpha = number("alpha", alpha, 0.0, 1.0)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.hint = number("hint", hint)
-        self.features, self.last = feature_names(features), last
-        self.heads = nn.ModuleList()
+    alpha: Fraction = Fraction(0.3)
+    temperature: Temperature = Temperature(3.0)
+    hint: Number = Number(0.03)
+    features: Names = Names("stage1/stage2")
+    last: str = "fc:input"
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         for name in (*self.features, self.last):
             cohort.tap(name)
         outputs = cohort.probe(batch)
         h, classes = outputs.pooled(self.last), outputs.logits.shape[-1]
-        self.heads.extend(ShallowHead(outputs.pooled(name), h.shape[-1], classes) for name in self.features)
+        heads = (ShallowHead(outputs.pooled(name), h.shape[-1], classes) for name in self.features)
+        self.heads = nn.ModuleList(heads)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        if not len(self.heads):
-            raise ValueError("byot: call method.prepare(cohort, batch) before the first step")
-        outputs = cohort(batch.x)
+        heads, outputs = zip(self.features, self.heads, strict=True), cohort(batch.x)
         z = outputs.logits  # [P, B, C]
         target, h = cohort.share(z), cohort.share(outputs.pooled(self.last))
         shallow, mimic, hint = z.new_zeros(len(z)), z.new_zeros(len(z)), z.new_zeros(len(z))
-        for name, head in zip(self.features, self.heads, strict=True):
+        for name, head in heads:
             g, z_s = head(outputs.pooled(name))
             shallow = shallow + label_loss(z_s, batch)
-            mimic = mimic + imitate(kl, students=z_s, sources=target, of=batch, temperature=self.temperature)
+            mimic = mimic + self.imitate(kl, students=z_s, sources=target, of=batch)
             hint = hint + squared_error(g, h)
         return {
             "task": label_loss(z, batch),

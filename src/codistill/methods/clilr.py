@@ -1,18 +1,14 @@
 """Collaborative learning with shared intermediate representations."""
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
+from codistill.methods.parts.options import Number, Temperature
 
 
-class CLILR(Method):
+class CLILR(Imitation):
     """Heads of one trunk imitate the others' mean logits.  L_i = CE(z_i, y) + w T^2 KL(q_i^T || p_i^T)
 
     q_i^T = softmax(mean over j != i of z_j, over T); the gradient into the trunk is the sum over the H heads times
     1/H, so that it does not grow with their number. Song and Chai, NeurIPS 2018, arXiv:1805.11761.
-
-    Args:
-        weight: w.
-        temperature: T.
 
     We differ: KL where the paper has the cross-entropy to q_i, which has the same gradient; w = 1 and T = 2 are ours,
     the paper's values are not at hand.
@@ -23,10 +19,8 @@ class CLILR(Method):
     cost = "1 / 1, the trunk once for all"
     published = "CIFAR-100, ResNet-32 72.33, ResNet-110 78.83 (second hand: the PCL paper, as a replication quotes it)"
 
-    def __init__(self, weight: float = 1.0, temperature: float = 2.0) -> None:
-        super().__init__()
-        self.weight = number("weight", weight)
-        self.temperature = number("temperature", temperature, 1e-6)
+    weight: Number = Number(1.0)
+    temperature: Temperature = Temperature(2.0)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         cohort.scale_trunk(1.0 / len(cohort))
@@ -35,7 +29,7 @@ class CLILR(Method):
         z = cohort(batch.x).logits  # [P, B, C]
         shared = cohort.share(z)
         others = (shared.sum(0) - shared) / (len(z) - 1)
-        mimic = imitate(kl, students=z, sources=others, of=batch, temperature=self.temperature)
+        mimic = self.imitate(kl, students=z, sources=others, of=batch)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 

@@ -7,14 +7,13 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer, value_of
-from codistill.checks import whole
-from codistill.losses.divergences.kl import kl
 from codistill.losses.posterior import log_posterior
-from codistill.methods import Batch, Cohort, Method, Needs, Peers, Terms, blend, imitate, label_loss, number
-from codistill.methods.parts.ema import Steps, started
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, blend, kl, label_loss
+from codistill.methods.parts.ema import Steps
+from codistill.methods.parts.options import Choice, Fraction, Number, Temperature, Whole
 
 
-class Codistillation(Method):
+class Codistillation(Imitation):
     """Peers imitate stale copies of the others.  L_i = CE(z_i, y) + w [t >= b] T^2 KL(mean_{j != i} q_j^T || p_i^T)
 
     Anil et al. 2018, arXiv:1804.03235: peers may learn from data of their own (``shards=True``), and then need no more
@@ -23,8 +22,6 @@ class Codistillation(Method):
     0.4), 50 steps and w = 1 as in pfnet-research/sc20-online-codistillation.
 
     Args:
-        weight: w.
-        temperature: T.
         burn_in: b, the fraction of the training in which everybody learns alone.
         exchange: ``weights`` (stale copies), or ``logits``: all peers have the same samples in every step and imitate
             each other's current logits; nothing is stale, and ``exchange_every`` is of no account.
@@ -34,29 +31,17 @@ class Codistillation(Method):
     Copies predict in eval mode.
     """
 
-    title = "Codistillation"
     needs = Needs(peers=True, unlabelled=True, shards=True)
     cost = "2 / 1 after the burn-in, P / 1 with shards; exchange=logits: 1 / 1"
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        temperature: float = 1.0,
-        burn_in: float = 0.4,
-        exchange: str = "weights",
-        exchange_every: int = 50,
-    ) -> None:
-        super().__init__()
-        if exchange not in ("weights", "logits"):
-            raise ValueError(f"exchange={exchange!r}: choose weights or logits")
-        self.weight = number("weight", weight)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.burn_in = number("burn_in", burn_in, 0.0, 1.0)
-        self.exchange, self.exchange_every = exchange, whole("exchange_every", exchange_every)
-        self.steps = Steps()
-        self.copies: Cohort | None = None
+    weight: Number = Number(1.0)
+    temperature: Temperature = Temperature(1.0)
+    burn_in: Fraction = Fraction(0.4)
+    exchange: Choice = Choice("weights", "logits")
+    exchange_every: Whole = Whole(50)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
+        self.steps = Steps()
         if self.exchange == "weights":
             self.copies = cohort.frozen(moving=True)
         elif (
@@ -71,37 +56,28 @@ class Codistillation(Method):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]
         terms = {"task": label_loss(z, batch), "mimic": z.new_zeros(len(z))}
-        if self._exchanged() and (progress is None or progress >= self.burn_in):
+        exchanged = self.exchange == "logits" or int(self.steps.done) >= self.exchange_every
+        if exchanged and (progress is None or progress >= self.burn_in):
             others = self._others(cohort.share(z), batch)
-            mimic = imitate(kl, students=z, posteriors=others, of=batch, temperature=self.temperature)
-            terms["mimic"] = self.weight * mimic
+            terms["mimic"] = self.weight * self.imitate(kl, students=z, posteriors=others, of=batch)
         return terms
-
-    def _exchanged(self) -> bool:
-        """Whether there is something to imitate: not before the first exchange of weights."""
-        if self.exchange == "logits":
-            return True
-        started(self.copies)
-        return int(self.steps.done) >= self.exchange_every
 
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
         if self.exchange == "weights" and (self.steps() + 1) % self.exchange_every == 0:
-            started(self.copies).follow(cohort)
+            self.copies.follow(cohort)
 
     @torch.no_grad()
     def _others(self, current: Tensor, batch: Batch) -> Tensor:
         """The others' mean posterior on each peer's own batch, ``[P, B, C]``."""
         x, task, temperature = value_of(batch.x), batch.task, self.temperature
-        if self.exchange == "logits":
-            return blend(self.graph, logits=current, task=task, temperature=temperature)
-        copies = started(self.copies)
-        if not isinstance(x, PerPeer):
-            return blend(self.graph, logits=copies(batch.x).logits, task=task, temperature=temperature)
+        if self.exchange == "logits" or not isinstance(x, PerPeer):
+            logits = current if self.exchange == "logits" else self.copies(batch.x).logits
+            return blend(self.graph, logits=logits, task=task, temperature=temperature)
         total = torch.zeros_like(log_posterior(current, task))
-        for away in range(1, len(copies)):  # peer j's copy predicts for the batch of peer j + away
-            logits = copies(turned(x, -away)).logits
+        for away in range(1, len(self.copies)):  # peer j's copy predicts for the batch of peer j + away
+            logits = self.copies(turned(x, -away)).logits
             total += log_posterior(logits, task, temperature).exp().roll(away, 0)
-        return total / (len(copies) - 1)
+        return total / (len(self.copies) - 1)
 
 
 def turned(x: PerPeer, by: int) -> Any:

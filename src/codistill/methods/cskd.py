@@ -2,19 +2,15 @@
 
 import torch
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
+from codistill.methods.parts.options import Number, Temperature
 
 
-class CSKD(Method):
+class CSKD(Imitation):
     """A network imitates itself on another sample of the class.  L_i = CE(z_i, y) + w T^2 KL(p_i^T(x') || p_i^T(x))
 
     x' is drawn uniformly from the samples of x's class, x among them; it is detached and has no label term. Yun et al.,
     CVPR 2020, arXiv:2003.13964. T = 4, w = 1 as in alinlab/cs-kd on CIFAR-100; w = 3 there on fine-grained sets.
-
-    Args:
-        weight: w.
-        temperature: T.
 
     We differ: batch statistics do not move in the pass of x', as in no pass without a label.
     """
@@ -24,10 +20,8 @@ class CSKD(Method):
     cost = "2 / 1"
     published = "CIFAR-100, ResNet-18, a replication: 76.24 -> 78.66 (winycg/Self-KD-Lib)"
 
-    def __init__(self, weight: float = 1.0, temperature: float = 4.0) -> None:
-        super().__init__()
-        self.weight = number("weight", weight)
-        self.temperature = number("temperature", temperature, 1e-6)
+    weight: Number = Number(1.0)
+    temperature: Temperature = Temperature(4.0)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         if batch.partner is None:
@@ -35,7 +29,7 @@ class CSKD(Method):
         z = cohort(batch.x).logits  # [P, B, C]
         with torch.no_grad():
             partner = cohort.share(cohort(batch.partner).logits)
-        mimic = imitate(kl, students=z, sources=partner, of=batch, temperature=self.temperature)
+        mimic = self.imitate(kl, students=z, sources=partner, of=batch)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 

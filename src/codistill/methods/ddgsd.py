@@ -2,12 +2,11 @@
 
 from torch import Tensor
 
-from codistill.checks import flag
+from codistill.cohort import Outputs
 from codistill.losses.average import average
-from codistill.losses.divergences.kl import kl
 from codistill.losses.features.mmd import mmd as discrepancy
-from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss, number
-from codistill.methods.parts.features import feature_names
+from codistill.methods import Batch, Method, Needs, Peers, Terms, kl, label_loss
+from codistill.methods.parts.options import Flag, Names, Number, Temperature
 
 
 class DDGSD(Method):
@@ -23,32 +22,21 @@ class DDGSD(Method):
     Args:
         weight: w; 0 leaves the KLs out.
         mmd: m; 0 leaves it out.
-        temperature: T.
         scaled: whether the KLs are multiplied by T^2.
         detach: whether what is imitated is detached (the paper does not say; winycg/Self-KD-Lib does). If not, the KLs
             also pull each view's posterior towards what imitates it.
-        features: submodules whose outputs are h (``:input`` for what goes in), joined by ``/``: side by side.
     """
 
-    title = "DDGSD"
     needs = Needs(views=2, unlabelled=True, shards=True, couples="edges")
     cost = "2 / 2"
     published = "CIFAR-100, ResNet-18, error: 23.45 -> 21.47 (second hand: the paper's table 3 as an issue quotes it)"
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        mmd: float = 5e-4,
-        temperature: float = 3.0,
-        scaled: bool = True,
-        detach: bool = True,
-        features: str = "fc:input",
-    ) -> None:
-        super().__init__()
-        self.weight, self.mmd = number("weight", weight), number("mmd", mmd)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.scaled, self.detach = flag("scaled", scaled), flag("detach", detach)
-        self.features = feature_names(features)
+    weight: Number = Number(1.0)
+    mmd: Number = Number(5e-4)
+    temperature: Temperature = Temperature(3.0)
+    scaled: Flag = Flag(True)
+    detach: Flag = Flag(True)
+    features: Names = Names("fc:input")
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         for name in self.features if self.mmd else ():
@@ -63,8 +51,7 @@ class DDGSD(Method):
         terms = {"task": label_loss(a.logits, batch) + label_loss(b.logits, batch)}
         if self.weight:
             weight = self.weight if self.scaled else self.weight / self.temperature**2
-            mimic = self._divergence(cohort, a.logits, b.logits, batch)
-            mimic = self._divergence(cohort, b.logits, a.logits, batch) + mimic
+            mimic = self._divergence(cohort, a, b, batch) + self._divergence(cohort, b, a, batch)
             terms["mimic"] = weight * average(mimic, batch.mask)
         if self.mmd:
             mask = batch.mask.any(-1) if batch.mask is not None and batch.task == "tokens" else batch.mask
@@ -72,9 +59,9 @@ class DDGSD(Method):
             terms["mmd"] = self.mmd * discrepancy(h_a, h_b, mask)
         return terms
 
-    def _divergence(self, cohort: Peers, z: Tensor, source: Tensor, batch: Batch) -> Tensor:
-        source = cohort.share(source) if self.detach else source
-        return kl(students=z, sources=source, task=batch.task, temperature=self.temperature)
+    def _divergence(self, cohort: Peers, student: Outputs, source: Outputs, batch: Batch) -> Tensor:
+        target = cohort.share(source.logits) if self.detach else source.logits
+        return kl(students=student.logits, sources=target, task=batch.task, temperature=self.temperature)
 
 
 __all__ = ["DDGSD"]

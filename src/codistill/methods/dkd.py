@@ -2,12 +2,13 @@
 
 from torch import Tensor
 
-from codistill.graph import along_edges, same_classes
+from codistill.graph import along_edges
 from codistill.losses.labels.dkd import dkd
-from codistill.methods import Batch, Cohort, Links, Method, Needs, Peers, Terms, label_loss, number, rise
+from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, label_loss, rise
+from codistill.methods.parts.options import Fraction, GraphOption, Number, Temperature
 
 
-class DKD(Method):
+class DKD(Imitation):
     """KD in two parts, weighted apart.  L_i = a CE(z_i, y) + r(t) sum_j W_ij T^2 (alpha TCKD_ij + beta NCKD_ij)
 
     TCKD_ij = KL of (p_y, 1 - p_y) from j to i, NCKD_ij = KL over the classes other than y, of posteriors at T: plain
@@ -16,44 +17,30 @@ class DKD(Method):
     megvii-research/mdistiller.
 
     Args:
-        teacher, graph: see `Method`.
         alpha: weight of the target class's part.
         beta: weight of the other classes' part. 8 at T = 4 is large: between untrained peers, or at a large learning
             rate, take less.
-        temperature: T.
-        task_weight: a.
         rise: fraction of the training over which r rises linearly from 0 to 1.
 
     We differ: r rises from step to step, in the code from epoch to epoch.
     """
 
-    title = "DKD"
     needs = Needs(teacher="frozen", tasks=("classes", "tokens"), couples="edges")
     published = (
         "CIFAR-100, ResNet-32x4 to ResNet-8x4: 76.32 (KD 73.33); ImageNet, ResNet-34 to ResNet-18: 71.70 (KD 71.03) "
         "(megvii-research/mdistiller)"
     )
 
-    def __init__(
-        self,
-        teacher: Cohort | None,
-        alpha: float = 1.0,
-        beta: float = 8.0,
-        temperature: float = 4.0,
-        task_weight: float = 1.0,
-        rise: float = 1 / 12,
-        graph: Links = None,
-    ) -> None:
-        super().__init__(graph, teacher)
-        self.alpha, self.beta = number("alpha", alpha), number("beta", beta)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.task_weight = number("task_weight", task_weight)
-        self.rise = number("rise", rise, 0.0, 1.0)
+    teacher: Cohort | None
+    alpha: Number = Number(1.0)
+    beta: Number = Number(8.0)
+    temperature: Temperature = Temperature(4.0)
+    task_weight: Number = Number(1.0)
+    rise: Fraction = Fraction(1 / 12)
+    graph: GraphOption = GraphOption(None)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        students, sources = self.students_and_sources(cohort, batch)
-        z, t = students.logits, sources.logits  # [P, B, C], [Q, B, C]
-        same_classes(z, t)
+        z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
         y = batch.y.expand(z.shape[:-1])
         counted = y >= 0 if batch.mask is None else (y >= 0) * batch.mask
         weights = {"alpha": self.alpha, "beta": self.beta, "temperature": self.temperature}

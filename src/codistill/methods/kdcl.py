@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
+from codistill.methods.parts.options import Number, Temperature
 
 STEPS = 10  # of the exponentiated gradient
 
 
-class KDCL(Method):
+class KDCL(Imitation):
     """All peers imitate one ensemble, each on a view of its own.  L_i = CE(z_i, y) + w T^2 KL(p_e^T || p_i^T)
 
     Guo et al., CVPR 2020. The ensemble's logits z_e, from the peers' detached ones: `naive`, the least cross-entropy;
@@ -18,33 +18,31 @@ class KDCL(Method):
 
     Args:
         ensemble: ``naive | linear | minlogit``.
-        weight: w.
-        temperature: T.
 
     We differ: naive is chosen for each sample; linear is found for each batch, by ten steps of exponentiated gradient,
     near the least cross-entropy (see `mixture`).
     Default ensemble, T = 2 and w = 1 are ours, the paper's values are not at hand.
     """
 
-    title = "KDCL"
     needs = Needs(peers=True, own_views=True, tasks=("classes",))
     published = "CIFAR-100, ResNet-32 73.76, ResNet-110 78.28 (second hand: the PCL paper, as a replication quotes it)"
 
-    def __init__(self, ensemble: str = "minlogit", weight: float = 1.0, temperature: float = 2.0) -> None:
-        super().__init__()
-        if ensemble == "general":
+    ensemble: str = "minlogit"
+    weight: Number = Number(1.0)
+    temperature: Temperature = Temperature(2.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ensemble == "general":
             raise ValueError("ensemble='general' is a method of its own: use kdcl_general")
-        if ensemble not in ENSEMBLES:
-            raise ValueError(f"ensemble={ensemble!r}: choose one of {', '.join(ENSEMBLES)}")
-        self.ensemble = ENSEMBLES[ensemble]
-        self.weight = number("weight", weight)
-        self.temperature = number("temperature", temperature, 1e-6)
+        if self.ensemble not in ENSEMBLES:
+            raise ValueError(f"ensemble={self.ensemble!r}: choose one of {', '.join(ENSEMBLES)}")
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, joint = cohort(batch.x).logits, batch.joint()  # [P, B, C]
         y = joint.y.clamp(min=0)
-        target = self.ensemble(cohort.share(z), y, torch.ones_like(y) if joint.mask is None else joint.mask)
-        mimic = imitate(kl, students=z, sources=target, of=batch, temperature=self.temperature)
+        target = ENSEMBLES[self.ensemble](cohort.share(z), y, torch.ones_like(y) if joint.mask is None else joint.mask)
+        mimic = self.imitate(kl, students=z, sources=target, of=batch)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 

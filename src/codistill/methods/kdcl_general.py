@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
+from codistill.methods.parts.options import Number, Temperature
 
 
-class KDCLGeneral(Method):
+class KDCLGeneral(Imitation):
     """KDCL, its ensemble weighted by held-out errors.  L_i = CE(z_i, y) + w T^2 KL(p_e^T || p_i^T), z_e = sum_i w_i z_i
 
     w = C^-1 1 / (1' C^-1 1), C_ij = mean (p_i - y)(p_j - y) over samples that nobody learns from, renewed each epoch;
@@ -19,8 +19,6 @@ class KDCLGeneral(Method):
     In your own loop it needs Batch(index=...), and `start_epoch` and `after_step` to be called.
 
     Args:
-        weight: w.
-        temperature: T.
         held_out: fraction of the training samples that are held out for C.
 
     We differ: C is gathered from the held-out samples of the epoch's own batches, in place of a pass of its own, and
@@ -29,23 +27,18 @@ class KDCLGeneral(Method):
 
     title = "KDCL-general"
     needs = Needs(peers=True, own_views=True, index=True, tasks=("classes",))
-    products: Tensor
-    count: Tensor
-    weights: Tensor
 
-    def __init__(self, weight: float = 1.0, temperature: float = 2.0, held_out: float = 0.1) -> None:
-        super().__init__()
-        self.weight = number("weight", weight)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.held_out = number("held_out", held_out, 0.01, 0.99)
-        self._seen: tuple[Tensor, Tensor] | None = None
+    weight: Number = Number(1.0)
+    temperature: Temperature = Temperature(2.0)
+    held_out: Number = Number(0.1, low=0.01, high=0.99)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         held_out(batch.index, self.held_out)
-        products = cohort.probe(batch).logits.new_zeros(len(cohort), len(cohort))
-        self.register_buffer("products", products)
-        self.register_buffer("count", products.new_zeros(()))
-        self.register_buffer("weights", products.new_full((len(cohort),), 1.0 / len(cohort)))
+        z = cohort.probe(batch).logits
+        self.products = nn.Buffer(z.new_zeros(len(z), len(z)))
+        self.count = nn.Buffer(z.new_zeros(()))
+        self.weights = nn.Buffer(z.new_full((len(z),), 1.0 / len(z)))
+        self._seen: tuple[Tensor, Tensor] | None = None
 
     def start_epoch(self, epoch: int) -> None:
         c = self.products / self.count.clamp(min=1.0)
@@ -62,13 +55,13 @@ class KDCLGeneral(Method):
         self._seen = error_products(shared, batch.joint().y.clamp(min=0), held)
         batch = replace(batch, mask=~held if batch.mask is None else ~held * batch.mask)
         target = torch.einsum("p,pbc->bc", self.weights, shared)
-        mimic = imitate(kl, students=z, sources=target, of=batch, temperature=self.temperature)
+        mimic = self.imitate(kl, students=z, sources=target, of=batch)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
         if self._seen is not None:
-            self.products += self._seen[0]
-            self.count += self._seen[1]
+            self.products.add_(self._seen[0])
+            self.count.add_(self._seen[1])
             self._seen = None
 
 

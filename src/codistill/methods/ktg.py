@@ -1,21 +1,17 @@
 """The knowledge transfer graph."""
 
-from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from codistill.graph import along_edges, same_classes
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Cohort, Graph, Method, Needs, Peers, Terms, label_loss, number
-from codistill.spec import UnknownName
-
-GATES = ("through", "cutoff", "linear", "correct")
-Gates = str | tuple[tuple[str, ...], ...]
+from codistill.graph import along_edges
+from codistill.methods import Batch, Cohort, Graph, Imitation, Needs, Peers, Terms, kl, label_loss
+from codistill.methods.parts.gates import GatesOption, classified, gates_by_name, open_edges
+from codistill.methods.parts.options import Choice, Number, Temperature
 
 
-class KTG(Method):
+class KTG(Imitation):
     """Every edge has a gate.  L_i = g_ii(CE(z_i, y)) + w * sum_j W_ij mean over samples of g_ij(T^2 KL(p_j^T || p_i^T))
 
     Minami et al., ACCV 2020, arXiv:1909.04286. A gate lets each sample's loss ``through``; or none, a ``cutoff``; or a
@@ -26,37 +22,22 @@ class KTG(Method):
     Args:
         gates: one name for all edges between networks, with labels let through; or, in Python, ``gates[i][j]`` of the
             edge from j to i, and ``gates[i][i]`` of that from the labels to i. Teachers are the last columns.
-        weight: w.
-        temperature: T.
         total: ``sum`` over the edges into a network, or their ``mean``, cutoffs not counted.
         teacher: frozen networks that are nodes too: a frozen cohort, or the folder of a finished run. None: no such.
 
     We differ: the graph is given, not searched for; linear goes from step to step.
     """
 
-    title = "KTG"
     needs = Needs(peers=True, unlabelled=True)
 
-    def __init__(
-        self,
-        gates: str | Sequence[Sequence[str]] = "through",
-        weight: float = 1.0,
-        temperature: float = 1.0,
-        total: str = "sum",
-        teacher: Cohort | None = None,
-    ) -> None:
-        if not isinstance(gates, Sequence):
-            raise ValueError(f"gates={gates!r}: give one of {', '.join(GATES)}, or, in Python, a matrix of them")
-        given: Gates = gates if isinstance(gates, str) else tuple(map(tuple, gates))
-        for name in [given] if isinstance(given, str) else [name for row in given for name in row]:
-            if name not in GATES:
-                raise UnknownName("gate", str(name), GATES)
-        if total not in ("sum", "mean"):
-            raise ValueError(f"total={total!r}: choose 'sum' or 'mean'")
-        super().__init__(Graph(partial(open_edges, gates=given, total=total), "gates"), teacher)
-        self.gates = given
-        self.weight = number("weight", weight)
-        self.temperature = number("temperature", temperature, 1e-6)
+    gates: GatesOption = GatesOption("through")
+    weight: Number = Number(1.0)
+    temperature: Temperature = Temperature(1.0)
+    total: Choice = Choice("sum", "mean")
+    teacher: Cohort | None = None
+
+    def default_graph(self) -> Graph:
+        return Graph(partial(open_edges, gates=self.gates, total=self.total), "gates")
 
     @property
     def peer_graph(self) -> Graph:
@@ -65,51 +46,21 @@ class KTG(Method):
         return Graph(lambda peers, _: self.graph.matrix(peers, peers + teachers)[:, :peers], "gates")
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        students, sources = self.students_and_sources(cohort, batch)
-        z, s, task = students.logits, sources.logits, batch.task
+        z, s = self.logits(cohort, batch)  # [P, B, C]
         nodes = s if self.teacher is None else torch.cat([cohort.share(z), s])  # [P + Q, B, C]
-        same_classes(z, nodes)
-        y = batch.y.expand(z.shape if task == "multilabel" else z.shape[:-1])
-        linear, correct = (where(self.gates, name, len(z), len(nodes), z.device) for name in ("linear", "correct"))
-        rate = torch.where(linear, 1.0 if progress is None else progress, 1.0).to(z.dtype)  # [P, P + Q]
+        y = batch.y.expand(z.shape if batch.task == "multilabel" else z.shape[:-1])
+        has = gates_by_name(self.gates, len(z), len(nodes), z.device)
+        rate = torch.where(has["linear"], 1.0 if progress is None else progress, 1.0).to(z.dtype)  # [P, P + Q]
 
         def gated(i: Tensor, j: Tensor) -> Tensor:  # [E, B]
-            values = kl(students=z[i], sources=nodes[j], task=task, temperature=self.temperature)
+            values = kl(students=z[i], sources=nodes[j], task=batch.task, temperature=self.temperature)
             each = (-1, *[1] * (values.dim() - 1))
-            passes = classified(nodes[j], y[i], task) | ~correct[i, j].view(each)
+            passes = classified(nodes[j], y[i], batch.task) | ~has["correct"][i, j].view(each)
             return values.where(passes, 0.0) * rate[i, j].view(each)
 
-        labelled = ~where(self.gates, "cutoff", len(z), len(nodes), z.device).diagonal() * rate.diagonal()
+        labelled = ~has["cutoff"].diagonal() * rate.diagonal()
         mimic = along_edges(self.graph, gated, students=z, sources=len(nodes), mask=batch.mask)
         return {"task": labelled * label_loss(z, batch), "mimic": self.weight * mimic}
-
-
-def classified(z: Tensor, y: Tensor, task: str) -> Tensor:
-    """Which samples (tokens) logits ``[..., C]`` get right; with several labels, all of them."""
-    if task in ("classes", "tokens"):
-        return z.argmax(-1) == y
-    right = ((z if task == "multilabel" else z.squeeze(-1)) > 0) == (y > 0)
-    return (right & (y >= 0)).all(-1) if task == "multilabel" else right & (y >= 0)
-
-
-@lru_cache(maxsize=64)
-def where(gates: Gates, name: str, students: int, nodes: int, device: torch.device | None = None) -> Tensor:
-    """Which gates have a name, ``[students, nodes]``; on the diagonal those of the labels."""
-    if isinstance(gates, str):
-        gates = tuple(tuple("through" if i == j else gates for j in range(nodes)) for i in range(students))
-    columns = {len(row) for row in gates}
-    if len(gates) != students or columns != {nodes}:
-        raise ValueError(
-            f"gates are {' and '.join(f'{len(gates)} x {n}' for n in sorted(columns))}, the cohort needs {students} x "
-            f"{nodes}: a row for each network that learns, a column for each that there is, teachers last"
-        )
-    return torch.tensor([[gate == name for gate in row] for row in gates], device=device)
-
-
-def open_edges(students: int, nodes: int, gates: Gates, total: str) -> Tensor:
-    """W: 1 where there is a gate, or 1 over their number."""
-    w = (~where(gates, "cutoff", students, nodes)).double() * (1.0 - torch.eye(students, nodes, dtype=torch.float64))
-    return w / (w.sum(1, keepdim=True).clamp(min=1.0) if total == "mean" else 1.0)
 
 
 __all__ = ["KTG"]

@@ -2,13 +2,12 @@
 
 from dataclasses import replace
 
-from codistill.checks import flag
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Links, Method, Needs, Peers, Terms, along, label_loss, number, ramp
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss, ramp
 from codistill.methods.parts.ema import Averages
+from codistill.methods.parts.options import Flag, Fraction, GraphOption, Temperature
 
 
-class MMT(Method):
+class MMT(Imitation):
     """Peers imitate the EMAs of the others' weights.  L_i = (1-w) CE(z_i, y) + w r(t) T^2 sum_j W_ij KL(q_j^T || p_i^T)
 
     q_j is the posterior of the exponential moving average of peer j (decay 0.999, see `Averages`); peer i sees view i,
@@ -17,42 +16,31 @@ class MMT(Method):
     and Valpola, NeurIPS 2017, arXiv:1703.01780, with KL for its squared error, and one view for both.
 
     Args:
-        weight: w.
-        temperature: T.
-        decay: of the averages.
-        graph: W.
-        ramp: fraction of the training over which r rises to 1 (0: none).
         own_views: false: all peers and averages share one view, which needs no augmentation.
 
     We differ: KL where the paper has the soft cross-entropy, of the same gradient; no label smoothing; no triplet part.
     """
 
-    title = "MMT"
     needs = Needs(peers=True, own_views=True, unlabelled=True, couples="edges")
     cost = "2 / 1"
 
-    def __init__(
-        self,
-        weight: float = 0.5,
-        temperature: float = 1.0,
-        decay: float = 0.999,
-        graph: Links = None,
-        ramp: float = 0.0,
-        own_views: bool = True,
-    ) -> None:
-        super().__init__(graph)
-        self.needs = replace(self.needs, own_views=flag("own_views", own_views))
-        self.weight = number("weight", weight, 0.0, 1.0)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.averages = Averages(number("decay", decay, 0.0, 1.0))
-        self.ramp = number("ramp", ramp, 0.0, 1.0)
+    weight: Fraction = Fraction(0.5)
+    temperature: Temperature = Temperature(1.0)
+    decay: Fraction = Fraction(0.999)
+    graph: GraphOption = GraphOption(None)
+    ramp: Fraction = Fraction(0.0)
+    own_views: Flag = Flag(True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.needs = replace(self.needs, own_views=self.own_views)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        self.averages.start(cohort)
+        self.averages = Averages(cohort, self.decay)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, q = cohort(batch.x).logits, self.averages(batch.x)  # [P, B, C]
-        mimic = along(self.graph, kl, students=z, sources=q, of=batch, temperature=self.temperature)
+        mimic = self.along(kl, students=z, sources=q, of=batch)
         weight = self.weight * ramp(progress, self.ramp)
         return {"task": (1.0 - self.weight) * label_loss(z, batch), "mimic": weight * mimic}
 

@@ -2,15 +2,14 @@
 
 from functools import partial
 
-from torch import nn
-
 from codistill.losses.features.ofd import ofd
-from codistill.methods import Batch, Cohort, Links, Method, Needs, Peers, Terms, label_loss, number
-from codistill.methods.parts.connectors import Connector, connected
-from codistill.methods.parts.features import Features
+from codistill.methods import Cohort, Needs
+from codistill.methods.parts.connectors import Connector
+from codistill.methods.parts.features import FeatureMethod
+from codistill.methods.parts.options import GraphOption, Names, Number
 
 
-class OFD(Method):
+class OFD(FeatureMethod):
     """Students match teachers' features before the ReLU.  L_i = CE(z_i, y) + w * sum_j W_ij mean m (s - t)^2
 
     F is the map before the ReLU; s = BN(1x1 conv(F_i)), a trained connector for each edge; t = max(F_j, margin), the
@@ -19,38 +18,23 @@ class OFD(Method):
     AberHu/Knowledge-Distillation-Zoo (megvii-research/mdistiller: 0.001).
 
     Args:
-        teacher, graph: see `Method`.
-        weight: w.
         features: submodules, joined by ``/``: F is what goes into the last ReLU of each. A name with a side
             (``stage1.bn:output``) is F itself. Both sides need maps of one height and width.
 
     We differ: the margin is of the batch, as in the Zoo; the paper's comes from the teacher's batch norm.
     """
 
-    title = "OFD"
     needs = Needs(teacher="frozen", unlabelled=True, parameters=True)
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 93.13 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
 
-    def __init__(
-        self,
-        teacher: Cohort | None,
-        weight: float = 0.5,
-        features: str = "stage1/stage2/stage3",
-        graph: Links = None,
-    ) -> None:
-        super().__init__(graph, teacher)
-        self.features = Features(features, pre_relu=True)
-        self.losses = nn.ModuleList()
-        self.weight = number("weight", weight)
+    pre_relu = True
 
-    def prepare(self, cohort: Peers, batch: Batch) -> None:
-        pairs = self.features.prepare(self.graph, cohort, self.teacher, batch)
-        self.losses = connected(self.graph, pairs, ofd, partial(Connector, norm=True))
-
-    def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        students, sources = self.students_and_sources(cohort, batch)
-        mimic = self.features.along(self.graph, self.losses, students=students, sources=sources, of=batch)
-        return {"task": label_loss(students.logits, batch), "mimic": self.weight * mimic}
+    teacher: Cohort | None
+    weight: Number = Number(0.5)
+    features: Names = Names("stage1/stage2/stage3")
+    graph: GraphOption = GraphOption(None)
+    compare = staticmethod(ofd)
+    connector = staticmethod(partial(Connector, norm=True))
 
 
 __all__ = ["OFD"]

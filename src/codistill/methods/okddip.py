@@ -3,14 +3,12 @@
 import torch
 from torch import Tensor
 
-from codistill.checks import whole
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number, ramp
-from codistill.methods.parts.features import feature_names
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss, ramp
 from codistill.methods.parts.linear import linear
+from codistill.methods.parts.options import Fraction, Names, Number, Temperature, Whole
 
 
-class OKDDip(Method):
+class OKDDip(Imitation):
     """Every peer imitates its own mixture of the peers, by attention.  L_i = CE(z_i, y) + w r(t) T^2 KL(q_i^T || p_i^T)
 
     q_i^T = softmax(sum_j a_ij sg[z_j], over T), a_i = softmax over the peers j, i among them, of (Q h_i) . (K h_j),
@@ -20,34 +18,20 @@ class OKDDip(Method):
     (0.27 of the run, see `ONE`) as in DefangChen/OKDDip-AAAI2020, which has 4 peers. Networks, or branches of a trunk.
 
     Args:
-        weight: w.
-        temperature: T.
-        ramp: fraction of the training over which r rises to 1.
         size: rows of Q and K.
-        features: submodules whose outputs are h (``:input`` for what goes in), joined by ``/``: side by side.
 
     We differ: z_j is detached, which the released code does not do. h is not, as there. Nor do we add 1e-7 to the
     target posterior, as it does.
     """
 
-    title = "OKDDip"
     needs = Needs(peers=True, unlabelled=True, parameters=True)
     published = "CIFAR-100, ResNet-32 73.25, ResNet-110 78.54 (second hand: the PCL paper, as a replication quotes it)"
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        temperature: float = 3.0,
-        ramp: float = 0.27,
-        size: int = 8,
-        features: str = "fc:input",
-    ) -> None:
-        super().__init__()
-        self.weight = number("weight", weight)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.ramp = number("ramp", ramp, 0.0, 1.0)
-        self.size = whole("size", size)
-        self.features = feature_names(features)
+    weight: Number = Number(1.0)
+    temperature: Temperature = Temperature(3.0)
+    ramp: Fraction = Fraction(0.27)
+    size: Whole = Whole(8)
+    features: Names = Names("fc:input")
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         if len(cohort) < 3:
@@ -66,7 +50,7 @@ class OKDDip(Method):
         peers = cohort.share(z)[:-1]
         mixed = torch.einsum("bij,jb...->ib...", self.attention(h[:-1]), peers)
         targets = torch.cat([mixed, peers.mean(0, keepdim=True)])  # the leader's is the last
-        mimic = imitate(kl, students=z, sources=targets, of=batch, temperature=self.temperature)
+        mimic = self.imitate(kl, students=z, sources=targets, of=batch)
         return {"task": label_loss(z, batch), "mimic": self.weight * ramp(progress, self.ramp) * mimic}
 
     def attention(self, h: Tensor) -> Tensor:

@@ -1,16 +1,14 @@
 """Peer collaborative learning."""
 
 import torch
-from torch import nn
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Method, Needs, Peers, Terms, along, imitate, joint_loss, label_loss, number, ramp
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, joint_loss, kl, label_loss, ramp
 from codistill.methods.parts.ema import Averages
-from codistill.methods.parts.features import feature_names
-from codistill.methods.parts.linear import linear
+from codistill.methods.parts.linear import linear, zeros
+from codistill.methods.parts.options import Fraction, Names, Number, Temperature
 
 
-class PCL(Method):
+class PCL(Imitation):
     """Peers imitate a joint classifier and the others' EMAs.  L_i = CE_i + w r(t) T^2 [KL(p_e || p_i) + D_i]
 
     Each peer has a view of its own. z_e is a linear classifier on all peers' features side by side, trained by
@@ -18,51 +16,37 @@ class PCL(Method):
     posteriors at T. Wu and Gong, AAAI 2021, arXiv:2006.04147. T = 3; r is the ramp of `ONE`, 0.27 of the run.
 
     Args:
-        weight: w.
-        temperature: T.
-        ramp: fraction of the training over which r rises to 1.
-        decay: of the averages, see `Averages`.
         features: submodules whose outputs are a peer's features (``:input`` for what goes in), joined by ``/``.
 
     We differ: whole networks and not branches of a trunk, which would have to see the same input. w = 1 and the decay
     0.999 (MMT's) are ours, the paper's values are not at hand.
     """
 
-    title = "PCL"
     needs = Needs(peers=True, own_views=True, unlabelled=True, parameters=True)
     cost = "2 / 1"
     published = "CIFAR-100, ResNet-32 74.14, ResNet-110 79.98 (second hand: the paper, as a replication quotes it)"
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        temperature: float = 3.0,
-        ramp: float = 0.27,
-        decay: float = 0.999,
-        features: str = "fc:input",
-    ) -> None:
-        super().__init__()
-        self.weight = number("weight", weight)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.ramp = number("ramp", ramp, 0.0, 1.0)
-        self.averages = Averages(number("decay", decay, 0.0, 1.0))
-        self.features = feature_names(features)
+    weight: Number = Number(1.0)
+    temperature: Temperature = Temperature(3.0)
+    ramp: Fraction = Fraction(0.27)
+    decay: Fraction = Fraction(0.999)
+    features: Names = Names("fc:input")
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
-        self.averages.start(cohort)
+        self.averages = Averages(cohort, self.decay)
         for name in self.features:
             cohort.tap(name)
         outputs = cohort.probe(batch)
         h = torch.cat(outputs.pooled_by_peer(*self.features), -1)
         self.head = linear(outputs.logits.shape[-1], h.shape[-1], like=h)
-        self.bias = nn.Parameter(self.head.new_zeros(len(self.head)))
+        self.bias = zeros(len(self.head), like=h)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
-        outputs, temperature = cohort(batch.x), self.temperature
+        outputs = cohort(batch.x)
         z, h = outputs.logits, torch.cat(outputs.pooled_by_peer(*self.features), -1)  # [P, B, C]; [B, F of all]
         ensemble = torch.einsum("cf,bf->bc", self.head, h) + self.bias
-        mimic = imitate(kl, students=z, sources=cohort.share(ensemble), of=batch, temperature=temperature)
-        past = along(self.graph, kl, students=z, sources=self.averages(batch.x), of=batch, temperature=temperature)
+        mimic = self.imitate(kl, students=z, sources=cohort.share(ensemble), of=batch)
+        past = self.along(kl, students=z, sources=self.averages(batch.x), of=batch)
         weight = self.weight * ramp(progress, self.ramp)
         return {
             "task": label_loss(z, batch),

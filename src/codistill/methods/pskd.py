@@ -1,11 +1,12 @@
 """Self-distillation with progressive refinement of targets."""
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from codistill.losses.average import average
 from codistill.losses.posterior import log_posterior
-from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss, number
+from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.options import Fraction
 
 
 class PSKD(Method):
@@ -31,14 +32,8 @@ class PSKD(Method):
         "CIFAR-100, error: PreAct ResNet-18 24.18 -> 20.82, PreAct ResNet-101 20.75 -> 19.43, DenseNet-121 20.05 -> "
         "18.73 (lgcnsai/PS-KD-Pytorch, the authors'); replication, ResNet-18: accuracy 76.24 -> 79.31"
     )
-    epoch: Tensor
-    past: Tensor
-    present: Tensor
 
-    def __init__(self, alpha: float = 0.8) -> None:
-        super().__init__()
-        self.alpha = number("alpha", alpha, 0.0, 1.0)
-        self.register_buffer("epoch", torch.zeros((), dtype=torch.int64))
+    alpha: Fraction = Fraction(0.8)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         if batch.index is None:
@@ -49,9 +44,9 @@ class PSKD(Method):
         if int(batch.index.max()) >= self.samples:
             raise ValueError(f"samples={self.samples}: a sample has the number {int(batch.index.max())}; set it higher")
         z = log_posterior(cohort.probe(batch).logits)
-        # a row of zeros: not seen
-        self.register_buffer("past", z.new_zeros(len(z), self.samples, z.shape[-1]))
-        self.register_buffer("present", torch.zeros_like(self.past))
+        self.epoch = nn.Buffer(torch.zeros((), dtype=torch.int64))
+        self.past = nn.Buffer(z.new_zeros(len(z), self.samples, z.shape[-1]))  # a row of zeros: not seen
+        self.present = nn.Buffer(torch.zeros_like(self.past))
 
     def start_epoch(self, epoch: int) -> None:
         self.epoch.fill_(epoch)

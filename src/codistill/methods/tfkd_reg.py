@@ -5,11 +5,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from codistill.losses.divergences.kl import kl
-from codistill.methods import Batch, Method, Needs, Peers, Terms, imitate, label_loss, number
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
+from codistill.methods.parts.options import Fraction, Number, Temperature
 
 
-class TfKDReg(Method):
+class TfKDReg(Imitation):
     """Networks imitate a virtual teacher.  L_i = (1-a) CE(z_i, y) + a (m/100) KL(softmax(d_y / T) || p_i)
 
     d_y has c at the label and (1 - c) / (C - 1) at the other C - 1 classes. It is a probability that is softened as if
@@ -23,7 +23,6 @@ class TfKDReg(Method):
 
     Args:
         alpha: a.
-        temperature: T.
         multiplier: m.
         correct: c.
     """
@@ -31,19 +30,16 @@ class TfKDReg(Method):
     title = "Tf-KD reg"
     needs = Needs(shards=True, tasks=("classes", "tokens"), couples="edges")
 
-    def __init__(
-        self, alpha: float = 0.1, temperature: float = 20.0, multiplier: float = 100.0, correct: float = 0.99
-    ) -> None:
-        super().__init__()
-        self.alpha, self.correct = number("alpha", alpha, 0.0, 1.0), number("correct", correct, 0.0, 1.0)
-        self.temperature = number("temperature", temperature, 1e-6)
-        self.multiplier = number("multiplier", multiplier)
+    alpha: Fraction = Fraction(0.1)
+    temperature: Temperature = Temperature(20.0)
+    multiplier: Number = Number(100.0)
+    correct: Fraction = Fraction(0.99)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, y = cohort(batch.x).logits, batch.y  # [P, B, C]
         teacher = virtual(y.clamp(min=0).expand(z.shape[:-1]), z, self.correct, self.temperature)
         labelled = replace(batch, mask=y >= 0 if batch.mask is None else (y >= 0) & batch.mask.bool())
-        mimic = imitate(kl, students=z, posteriors=teacher, of=labelled)
+        mimic = self.imitate(kl, students=z, posteriors=teacher, of=labelled, temperature=1.0)
         task = (1.0 - self.alpha) * label_loss(z, batch)
         return {"task": task, "mimic": self.alpha * self.multiplier / 100.0 * mimic}
 

@@ -1,16 +1,13 @@
 """Unified deep mutual learning."""
 
-from torch import nn
-
-from codistill.losses import divergences
-from codistill.losses.divergence import Divergence
 from codistill.losses.features.squared_error import squared_error
-from codistill.methods import Batch, Links, Method, Needs, Peers, Terms, along, label_loss, number
-from codistill.methods.parts.connectors import connected, where_channels_differ
-from codistill.methods.parts.features import Features
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.connectors import where_channels_differ
+from codistill.methods.parts.features import FeatureMethod
+from codistill.methods.parts.options import DivergenceOption, GraphOption, Names, Number
 
 
-class UDML(Method):
+class UDML(FeatureMethod, Imitation):
     """DML with features.  L_i = CE_i + sum_j W_ij [w D(p_j, p_i) + v mean (r_ij(f_i) - f_j)^2]
 
     D = KL(p_j || p_i). The mean is over samples and elements. r_ij is a trained 1x1 convolution (a linear layer for
@@ -20,11 +17,7 @@ class UDML(Method):
     we.
 
     Args:
-        weight: w.
         feature_weight: v.
-        features: submodules whose outputs are f (``:input`` for what goes in), joined by ``/``: the mean over them.
-        graph: W.
-        divergence: D, as in `DML`.
 
     We differ: one direction of the KL, as in `DML`; Paddle's DMLLoss is (KL(p || q) + KL(q || p)) / 2, which
     ``divergence=symmetric_kl`` is. Its two networks have one joint loss in which nothing is detached: with that D, the
@@ -38,34 +31,20 @@ class UDML(Method):
         "with U-DML 0.739 (second hand: a summary of 'Dive into OCR')"
     )
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        feature_weight: float = 1.0,
-        features: str = "stage3",
-        graph: Links = None,
-        divergence: str | Divergence = "kl",
-    ) -> None:
-        super().__init__(graph)
-        self.divergence = divergences.get(divergence)
-        self.features = Features(features)
-        self.losses = nn.ModuleList()
-        self.weight, self.feature_weight = number("weight", weight), number("feature_weight", feature_weight)
-
-    def prepare(self, cohort: Peers, batch: Batch) -> None:
-        pairs = self.features.prepare(self.graph, cohort, None, batch)
-        self.losses = connected(self.graph, pairs, squared_error, where_channels_differ)
+    weight: Number = Number(1.0)
+    feature_weight: Number = Number(1.0)
+    features: Names = Names("stage3")
+    graph: GraphOption = GraphOption(None)
+    divergence: DivergenceOption = DivergenceOption("kl")
+    compare = staticmethod(squared_error)
+    connector = staticmethod(where_channels_differ)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         students, sources = self.students_and_sources(cohort, batch)
         z, t = students.logits, sources.logits  # [P, B, C]
-        mimic = along(self.graph, self.divergence, students=z, sources=t, of=batch)
-        feature = self.features.along(self.graph, self.losses, students=students, sources=sources, of=batch)
-        return {
-            "task": label_loss(z, batch),
-            "mimic": self.weight * mimic,
-            "feature": self.feature_weight * feature,
-        }
+        mimic = self.along(self.divergence, students=z, sources=t, of=batch)
+        feature = self.feature_weight * self.feature_loss(students, sources, batch)
+        return {"task": label_loss(z, batch), "mimic": self.weight * mimic, "feature": feature}
 
 
 __all__ = ["UDML"]

@@ -79,9 +79,8 @@ def aurc(logits: Tensor, labels: Tensor) -> Tensor:
     check(logits, labels)
     confidence = log_posterior(logits).amax(-1)
     wrong = (~correct(logits, labels)).double()
-    if confidence.dim() == 1:
-        return _area(confidence, wrong).to(confidence.dtype)
-    areas = [_area(*pair) for pair in zip(confidence.flatten(0, -2), wrong.flatten(0, -2), strict=True)]
+    peers = (values.unsqueeze(0).flatten(0, -2) for values in (confidence, wrong))
+    areas = [_area(*peer) for peer in zip(*peers, strict=True)]
     return torch.stack(areas).reshape(logits.shape[:-2]).to(confidence.dtype)
 
 

@@ -39,10 +39,9 @@ def churn(before: Tensor, after: Tensor, labels: Tensor) -> Churn:
             f"before {list(before.shape)} and after {list(after.shape)} differ: give both networks the same examples"
         )
     nowhere = before.isnan().any(-1) | after.isnan().any(-1)
-    dtype = before.dtype
     changed = (before.argmax(-1) != after.argmax(-1)) | nowhere
     was, now = correct(before, labels), correct(after, labels)
-    return Churn(*(part.to(dtype).mean(-1) for part in (changed, was & ~now, now & ~was)))
+    return Churn(*(part.to(before.dtype).mean(-1) for part in (changed, was & ~now, now & ~was)))
 
 
 __all__ = ["churn"]

@@ -1,6 +1,7 @@
 """Precision and recall: F1, and average precision, for two classes or several labels each.
 
-Through scikit-learn, which the quick start needs already; torchmetrics would be a dependency more for the same numbers.
+Average precision is scikit-learn's, which the quick start needs already; torchmetrics would be a dependency more for
+the same numbers.
 """
 
 from functools import partial
@@ -11,7 +12,7 @@ from torch import Tensor
 from codistill.metrics import Metric
 from codistill.metrics.labels import check
 
-AVERAGES = ("macro", "micro")
+AVERAGES = {"macro": (-2,), "micro": (-2, -1)}  # dims of the decisions that are counted together
 
 
 def f1(logits: Tensor, labels: Tensor) -> Tensor:
@@ -26,8 +27,7 @@ def f1(logits: Tensor, labels: Tensor) -> Tensor:
     check(logits, labels)
     if logits.shape[-1] != 2:
         raise ValueError(f"f1 is for 2 classes, the logits have {logits.shape[-1]}: use f1_labels for several labels")
-    predicted = (logits[..., 1] > logits[..., 0]).reshape(-1, len(labels))
-    return _shaped([_f1(labels, row) for row in predicted], logits)
+    return _f1(logits[..., 1] - logits[..., 0], labels, (-1,))
 
 
 def f1_labels(logits: Tensor, labels: Tensor, average: str = "macro") -> Tensor:
@@ -45,15 +45,8 @@ def f1_labels(logits: Tensor, labels: Tensor, average: str = "macro") -> Tensor:
     _check_labels(logits, labels)
     if average not in AVERAGES:
         raise ValueError(f"average={average!r}: choose one of {', '.join(AVERAGES)}")
-    known = labels >= 0
-    values = []
-    for predicted in (logits > 0).reshape(-1, *labels.shape):
-        if average == "micro":
-            values.append(_f1(labels[known], predicted[known]))
-            continue
-        each = [_f1(y[k], z[k]) for y, z, k in zip(labels.T, predicted.T, known.T, strict=True) if k.any()]
-        values.append(sum(each) / len(each) if each else torch.nan)
-    return _shaped(values, logits)
+    value = _f1(logits, labels, AVERAGES[average])
+    return value.nanmean(-1) if average == "macro" else value
 
 
 def mean_average_precision(logits: Tensor, labels: Tensor) -> Tensor:
@@ -75,15 +68,17 @@ def mean_average_precision(logits: Tensor, labels: Tensor) -> Tensor:
         triples = zip(labels.T, scores.T, (labels >= 0).T, strict=True)
         each = [_average_precision(y[k], z[k]) for y, z, k in triples if (y == 1).any()]
         values.append(sum(each) / len(each) if each else torch.nan)
-    return _shaped(values, logits)
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    return torch.tensor(values, dtype=dtype, device=logits.device).reshape(logits.shape[:-2])
 
 
-def _f1(labels: Tensor, predicted: Tensor) -> float:
-    from sklearn.metrics import f1_score
-
-    if not len(labels):
-        return torch.nan
-    return float(f1_score(labels.cpu().numpy(), predicted.cpu().numpy().astype(int), zero_division=0.0))
+def _f1(logits: Tensor, labels: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Of the decisions along these dims whose label is known; NaN where there are none."""
+    known = labels >= 0
+    predicted, true = (logits > 0) & known, labels == 1
+    hits = (predicted & true).sum(dims).to(torch.promote_types(logits.dtype, torch.float32))
+    f1 = 2 * hits / (predicted.sum(dims) + true.sum(dims))
+    return f1.nan_to_num(0.0).where(known.any(dims), torch.nan)
 
 
 def _average_precision(labels: Tensor, scores: Tensor) -> float:
@@ -104,17 +99,8 @@ def _check_labels(logits: Tensor, labels: Tensor) -> None:
         raise ValueError(f"labels run from {int(labels.min())} to {int(labels.max())}: give 0, 1, or -1 for unknown")
 
 
-def _shaped(values: list[float], logits: Tensor) -> Tensor:
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    return torch.tensor(values, dtype=dtype, device=logits.device).reshape(logits.shape[:-2])
-
-
 def _any(task: str, classes: int, labels: Tensor) -> bool:
     return bool((labels == 1).any())
-
-
-def _two(task: str, classes: int, labels: Tensor) -> bool:
-    return task != "multilabel" and classes == 2
 
 
 _labels = partial(Metric, better="higher", tables="labels", source="labels")
@@ -128,7 +114,7 @@ METRICS = (
         "F1",
         "classes",
         where="two classes, or one logit",
-        fits=_two,
+        fits=lambda task, classes, labels: task != "multilabel" and classes == 2,
     ),
     _labels(
         "map", mean_average_precision, 0, "mean over the labels of their average precision", title="mAP", fits=_any

@@ -1,6 +1,5 @@
 """How much the peers of a cohort differ, pair by pair. With equal peers an ensemble brings nothing."""
 
-import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 from statistics import fmean
@@ -9,7 +8,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from codistill.losses.divergences.kl import relative_entropy
+from codistill.losses.divergence import Divergence
+from codistill.losses.divergences.js import js
+from codistill.losses.divergences.kl import kl
 from codistill.losses.posterior import log_posterior
 from codistill.metrics import Metric, unlabelled
 from codistill.metrics.accuracy import correct
@@ -57,9 +58,7 @@ def kl_matrix(logits: Tensor) -> Tensor:
     Indexed as a graph's weights are, [student i, source j]: what i would have to learn to be like j.
     Infinite where p_i is 0 and p_j is not.
     """
-    log_p = log_posterior(logits)
-    rows = [relative_entropy(log_p, student.unsqueeze(-3)).mean(-1) for student in log_p.unbind(-3)]
-    return torch.stack(rows, dim=-2).clamp(min=0.0)  # rounding may leave it just below
+    return _matrix(kl, logits)
 
 
 def js_matrix(logits: Tensor) -> Tensor:
@@ -67,12 +66,12 @@ def js_matrix(logits: Tensor) -> Tensor:
 
     (KL(p_j || m) + KL(p_i || m)) / 2 with m = (p_i + p_j) / 2; symmetric.
     """
+    return _matrix(js, logits)
+
+
+def _matrix(divergence: Divergence, logits: Tensor) -> Tensor:
     log_p = log_posterior(logits)
-    rows = []
-    for one in log_p.unbind(-3):
-        middle = torch.logaddexp(log_p, one.unsqueeze(-3)) - math.log(2.0)
-        both = relative_entropy(log_p, middle) + relative_entropy(one.unsqueeze(-3).expand_as(middle), middle)
-        rows.append(0.5 * both.mean(-1))
+    rows = [divergence.between(log_p, student.unsqueeze(-3)).mean(-1) for student in log_p.unbind(-3)]
     return torch.stack(rows, dim=-2).clamp(min=0.0)  # rounding may leave it just below
 
 

@@ -60,7 +60,7 @@ def retrieval(
     """
     chunks = torch.split(distances, CHUNK) if isinstance(distances, Tensor) else distances
     scores = [_scores(*_ranked(rows, each, gallery)) for rows, each in _with_labels(chunks, query, gallery)]
-    if not any(len(chunk.first) for chunk in scores):
+    if not any(len(first) for first, _, _ in scores):
         raise ValueError("no query has a match in the gallery by another camera: check identities and cameras")
     first, mean, trapezoid = (torch.cat(values) for values in zip(*scores, strict=True))
     cmc = torch.stack([(first < k).double().mean() for k in ranks])
@@ -94,16 +94,11 @@ def _ranked(rows: Tensor, query: Labels, gallery: Labels) -> tuple[Tensor, Tenso
     return (same & counted).gather(1, order), counted.gather(1, order)
 
 
-class _Scores(NamedTuple):
-    """For each query that has a match: the rank of the first one (from 0), and average precision in both forms."""
+def _scores(matches: Tensor, counted: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each query that has a match: the rank of the first one (from 0), and average precision in both forms.
 
-    first: Tensor
-    mean: Tensor
-    trapezoid: Tensor
-
-
-def _scores(matches: Tensor, counted: Tensor) -> _Scores:
-    """From rankings ``[q, G]``. Only the few ranks that hold a match are read, on the CPU: its sums repeat."""
+    From rankings ``[q, G]``. Only the few ranks that hold a match are read, on the CPU: its sums repeat.
+    """
     rank = (counted.cumsum(1) - 1)[matches].cpu().double()  # among those that count; query after query
     counts = matches.sum(1).cpu()
     counts = counts[counts > 0]
@@ -116,7 +111,7 @@ def _scores(matches: Tensor, counted: Tensor) -> _Scores:
     def mean(values: Tensor) -> Tensor:
         return torch.zeros(len(counts), dtype=torch.float64).index_add_(0, row, values) / counts
 
-    return _Scores(rank[start], mean(new), mean((old + new) / 2))
+    return rank[start], mean(new), mean((old + new) / 2)
 
 
 def distances(query: Tensor, gallery: Tensor, chunk: int = CHUNK) -> Iterator[Tensor]:
@@ -165,11 +160,10 @@ def multi_query(embeddings: Tensor, identity: Tensor, camera: Tensor) -> tuple[T
     """
     pairs = torch.stack([identity, camera], dim=1)
     distinct, group, size = torch.unique(pairs, dim=0, return_inverse=True, return_counts=True)
-    order, means, start = group.argsort(stable=True), [], 0
-    for count in size.tolist():  # added up in order, so that a GPU gives the same sum each time
-        means.append(F.normalize(embeddings[order[start : start + count]], dim=1).mean(0))
-        start += count
-    return torch.stack(means), distinct[:, 0], distinct[:, 1]
+    groups = torch.split(embeddings[group.argsort(stable=True)], size.tolist())
+    # added up in order, so that a GPU gives the same sum each time
+    means = torch.stack([F.normalize(images, dim=1).mean(0) for images in groups])
+    return means, distinct[:, 0], distinct[:, 1]
 
 
 def _cmc(k: int) -> Callable[[Ranking], float]:

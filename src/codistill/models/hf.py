@@ -88,9 +88,8 @@ def _config(library: ModuleType, spec: str, name: str, classes: int, options: di
 
 def _class(library: ModuleType, spec: str, config: Any, shape: tuple[int, ...]) -> Any:
     """What makes a classifier for such examples; the shape says which, as transformers cannot."""
-    kind = "Sequence" if len(shape) == 1 else "Image"
+    kind, what = ("Sequence", "token ids") if len(shape) == 1 else ("Image", "images")
     if type(config) not in getattr(library, f"MODEL_FOR_{kind.upper()}_CLASSIFICATION_MAPPING"):
-        what = "token ids" if len(shape) == 1 else "images"
         raise ValueError(
             f"model {spec} is a {config.model_type}, and transformers has none that classifies {what}, which examples "
             f"of shape {shape} are: name another model"

@@ -1,20 +1,19 @@
 """MobileNet, version 1. Howard et al. 2017, arXiv:1704.04861."""
 
 from collections import OrderedDict
-from itertools import pairwise
 from typing import Literal, get_args
 
 from torch import nn
 
 from codistill.checks import fraction, one_of
 from codistill.models.parts.checks import image
-from codistill.models.parts.layers import conv3x3, kaiming, pooled
+from codistill.models.parts.layers import conv3x3, kaiming, pooled, stages
 
 __all__ = ["mobilenet"]
 
 Form = Literal["small", "small4", "reid"]
 FIRST = 32
-STAGES = ((64,), (128, 128), (256, 256), (512,) * 6, (1024, 1024))
+WIDTHS, BLOCKS = (64, 128, 256, 512, 1024), (1, 2, 2, 6, 2)  # of the stages
 STRIDES = {"small": (1, 1, 2, 2, 2, 2), "small4": (1, 1, 1, 2, 2, 2), "reid": (2, 1, 2, 2, 2, 2)}
 SMALLEST = {"small": 1, "small4": 1, "reid": 64}
 DROPOUT = {"small": 0.0, "small4": 0.0, "reid": 0.001}
@@ -48,19 +47,12 @@ def mobilenet(classes: int, shape: tuple[int, ...], form: Form = "small", dropou
     dropout = fraction("mobilenet: dropout", DROPOUT[form] if dropout is None else dropout)
     channels, _, _ = image(f"mobilenet:form={form}", shape, SMALLEST[form], instead="mobilenet:form=small")
     first, *strides = STRIDES[form]
-    before = (FIRST, *(stage[-1] for stage in STAGES))
-    stages = {f"stage{i}": _stage((before[i - 1], *stage), strides[i - 1]) for i, stage in enumerate(STAGES, start=1)}
+    body = stages(FIRST, WIDTHS, BLOCKS, _block, strides)
     stem = OrderedDict(conv=conv3x3(channels, FIRST, first), bn=nn.BatchNorm2d(FIRST), relu=nn.ReLU())
-    end = pooled(before[-1], classes, dropout)
-    net = nn.Sequential(OrderedDict(stem=nn.Sequential(stem), **stages, **end))
+    end = pooled(WIDTHS[-1], classes, dropout)
+    net = nn.Sequential(OrderedDict(stem=nn.Sequential(stem), **body, **end))
     kaiming(net, "fan_in")
     return net
-
-
-def _stage(widths: tuple[int, ...], stride: int) -> nn.Module:
-    """A block for each neighbouring pair of widths, the first with the stride."""
-    strides = (stride, *(1 for _ in widths))
-    return nn.Sequential(*(_block(a, b, s) for (a, b), s in zip(pairwise(widths), strides, strict=False)))
 
 
 def _block(channels: int, width: int, stride: int) -> nn.Module:

@@ -1,13 +1,14 @@
 """The pre-activation ResNet-18 for small images. He et al. 2016, arXiv:1603.05027."""
 
 from collections import OrderedDict
+from functools import partial
 from typing import Literal, get_args
 
 from torch import nn
 
 from codistill.checks import one_of
 from codistill.models.parts.checks import image
-from codistill.models.parts.layers import conv3x3, kaiming, pooled
+from codistill.models.parts.layers import conv3x3, kaiming, pooled, stages
 from codistill.models.parts.preactivation import Preactivation
 
 __all__ = ["preact_resnet18"]
@@ -41,17 +42,12 @@ def preact_resnet(name: str, widths: tuple[int, ...], classes: int, shape: tuple
     channels, _, _ = image(name, shape)
     one_of(f"{name}: form", form, get_args(Form))
     released = form == "released"
-    stages = {
-        f"stage{i}": _stage(before, width, 1 if i == 1 else 2, released or i == 1, released)
-        for i, (before, width) in enumerate(zip((widths[0], *widths), widths, strict=False), start=1)
-    }
+    body = stages(widths[0], widths, [BLOCKS] * len(widths), partial(Preactivation, activated=released))
+    first = body["stage1"].get_submodule("0")
+    assert isinstance(first, Preactivation)
+    first.activated = True  # as in the paper
     norm = OrderedDict(bn=nn.BatchNorm2d(widths[0 if released else -1]), relu=nn.ReLU())
-    middle = {**norm, **stages} if released else {**stages, **norm}
+    middle = {**norm, **body} if released else {**body, **norm}
     net = nn.Sequential(OrderedDict(conv=conv3x3(channels, widths[0]), **middle, **pooled(widths[-1], classes)))
     kaiming(net)
     return net
-
-
-def _stage(channels: int, width: int, stride: int, first_activated: bool, activated: bool) -> nn.Module:
-    first = Preactivation(channels, width, stride, activated=first_activated)
-    return nn.Sequential(first, *(Preactivation(width, width, activated=activated) for _ in range(BLOCKS - 1)))

@@ -1,7 +1,6 @@
 """Recurrent networks for text: the two of the sentiment study."""
 
 from collections import OrderedDict
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +26,8 @@ def bigru(
     Layout and options: see `recurrent`. Source: the NSMC scripts at
     github.com/BM-K/-Personal-study-Deep_Mutual_Learning.
     """
-    sizes = Sizes(hidden, embedding, layers)
-    return recurrent("bigru", nn.GRU, classes, shape, sizes, dropout, vocabulary, vectors)
+    words = _embedding("bigru", shape, vocabulary, embedding, vectors)
+    return recurrent("bigru", nn.GRU, words, classes, hidden, layers, dropout)
 
 
 def bilstm(
@@ -46,27 +45,12 @@ def bilstm(
     Layout and options: see `recurrent`. Source: the IMDB scripts at
     github.com/BM-K/-Personal-study-Deep_Mutual_Learning.
     """
-    sizes = Sizes(hidden, embedding, layers)
-    return recurrent("bilstm", nn.LSTM, classes, shape, sizes, dropout, vocabulary, vectors)
-
-
-class Sizes(NamedTuple):
-    """Of the state in each direction, of a word's vector, and how many layers."""
-
-    hidden: int
-    embedding: int
-    layers: int
+    words = _embedding("bilstm", shape, vocabulary, embedding, vectors)
+    return recurrent("bilstm", nn.LSTM, words, classes, hidden, layers, dropout)
 
 
 def recurrent(
-    name: str,
-    kind: type[nn.LSTM] | type[nn.GRU],
-    classes: int,
-    shape: tuple[int, ...],
-    sizes: Sizes,
-    dropout: float,
-    vocabulary: int | None,
-    vectors: Tensor | None,
+    name: str, kind: type[nn.LSTM | nn.GRU], words: nn.Embedding, classes: int, hidden: int, layers: int, dropout: float
 ) -> nn.Module:
     """A recurrent network over token ids ``[B, T]``; 0 is padding, at the end, and changes nothing.
 
@@ -77,22 +61,15 @@ def recurrent(
     ``vocabulary`` (of token ids) and, if it has any, ``vectors [vocabulary, embedding]``; rows of NaN start at random.
 
     Raises:
-        ValueError: data that are no token ids, vectors of another shape, or an invalid value of an option.
+        ValueError: an invalid value of an option.
     """
-    if len(shape) != 1 or vocabulary is None:
-        raise ValueError(
-            f"{name} reads token ids of shape (T,) with a known vocabulary, and got shape {shape}, vocabulary="
-            f"{vocabulary}: use data of text, or a network for images (codistill list models)"
-        )
-    for setting, value in (*sizes._asdict().items(), ("vocabulary", vocabulary)):
-        whole(f"{name}: {setting}", value)
+    whole(f"{name}: hidden", hidden), whole(f"{name}: layers", layers)
     fraction(f"{name}: dropout", dropout)
-    hidden, width, layers = sizes
-    modules: dict[str, nn.Module] = {"words": Words(_embedding(name, vocabulary, width, vectors), nn.Dropout(dropout))}
-    for number in range(1, layers + 1):
+    modules: dict[str, nn.Module] = {"words": Words(words, nn.Dropout(dropout))}
+    for number, width in enumerate([words.embedding_dim] + [2 * hidden] * (layers - 1), start=1):
         if number > 1:
             modules[f"dropout{number - 1}"] = Dropout(dropout)
-        modules[f"stage{number}"] = Layer(kind(width if number == 1 else 2 * hidden, hidden, bidirectional=True))
+        modules[f"stage{number}"] = Layer(kind(width, hidden, bidirectional=True))
     end = OrderedDict(last=LastStates(), dropout=nn.Dropout(dropout), fc=nn.Linear(2 * hidden, classes))
     net = nn.Sequential(OrderedDict(**modules, **end))
     for setting, parameter in net.named_parameters():
@@ -109,7 +86,16 @@ def _start(name: str, parameter: Tensor) -> None:
         nn.init.xavier_uniform_(parameter)
 
 
-def _embedding(name: str, vocabulary: int, width: int, vectors: Tensor | None) -> nn.Embedding:
+def _embedding(
+    name: str, shape: tuple[int, ...], vocabulary: int | None, width: int, vectors: Tensor | None
+) -> nn.Embedding:
+    """The words' vectors; a ValueError for data that are no token ids, and for given vectors of another shape."""
+    if len(shape) != 1 or vocabulary is None:
+        raise ValueError(
+            f"{name} reads token ids of shape (T,) with a known vocabulary, and got shape {shape}, vocabulary="
+            f"{vocabulary}: use data of text, or a network for images (codistill list models)"
+        )
+    whole(f"{name}: embedding", width), whole(f"{name}: vocabulary", vocabulary)
     table = nn.Embedding(vocabulary, width, padding_idx=PADDING)
     if vectors is None:
         return table

@@ -1,6 +1,7 @@
 """Residual networks for small images: ResNet-(6n+2). He et al. 2015, arXiv:1512.03385, section 4.2."""
 
 from collections import OrderedDict
+from functools import partial
 from typing import Literal, get_args
 
 import torch.nn.functional as F
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from codistill.checks import one_of
 from codistill.models.parts.checks import image
-from codistill.models.parts.layers import conv3x3, kaiming, pooled
+from codistill.models.parts.layers import conv3x3, kaiming, pooled, stages
 
 __all__ = ["resnet20", "resnet32", "resnet56", "resnet110"]
 
@@ -63,11 +64,11 @@ def resnet(depth: int, classes: int, shape: tuple[int, ...], shortcut: Shortcut)
     name = f"resnet{depth}"
     channels, _, _ = image(name, shape)
     one_of(f"{name}: shortcut", shortcut, get_args(Shortcut))
-    blocks = (depth - 2) // (2 * len(WIDTHS))
-    widths = (WIDTHS[0], *WIDTHS)  # what goes into each stage, and what comes out of the last
-    stages = {f"stage{i}": _stage(widths[i - 1], widths[i], blocks, shortcut) for i in range(1, len(widths))}
-    stem = OrderedDict(conv=conv3x3(channels, widths[0]), bn=nn.BatchNorm2d(widths[0]), relu=nn.ReLU())
-    net = nn.Sequential(OrderedDict(**stem, **stages, **pooled(widths[-1], classes)))
+    first, last = WIDTHS[0], WIDTHS[-1]
+    blocks = [(depth - 2) // 6] * len(WIDTHS)
+    body = stages(first, WIDTHS, blocks, partial(Block, shortcut=shortcut))
+    stem = OrderedDict(conv=conv3x3(channels, first), bn=nn.BatchNorm2d(first), relu=nn.ReLU())
+    net = nn.Sequential(OrderedDict(**stem, **body, **pooled(last, classes)))
     kaiming(net)
     return net
 
@@ -75,9 +76,8 @@ def resnet(depth: int, classes: int, shape: tuple[int, ...], shortcut: Shortcut)
 class Block(nn.Module):
     """y = relu(bn2(conv2(relu1(bn1(conv1(x))))) + shortcut(x)); two ReLU modules, so that each can be tapped."""
 
-    def __init__(self, channels: int, width: int, shortcut: Shortcut) -> None:
+    def __init__(self, channels: int, width: int, stride: int, shortcut: Shortcut) -> None:
         super().__init__()
-        stride = 1 if channels == width else 2
         self.conv1 = conv3x3(channels, width, stride)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
@@ -111,8 +111,3 @@ def _shortcut(channels: int, width: int, stride: int, kind: Shortcut) -> nn.Modu
     if kind == "a":
         return ZeroPad(width - channels, stride)
     return nn.Sequential(nn.Conv2d(channels, width, 1, stride=stride, bias=False), nn.BatchNorm2d(width))
-
-
-def _stage(channels: int, width: int, blocks: int, shortcut: Shortcut) -> nn.Module:
-    first = Block(channels, width, shortcut)
-    return nn.Sequential(first, *(Block(width, width, shortcut) for _ in range(blocks - 1)))

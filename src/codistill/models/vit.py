@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from codistill.checks import fraction, whole
 from codistill.models.parts.checks import image
+from codistill.models.parts.layers import drop
 
 __all__ = ["vit_tiny"]
 
@@ -30,24 +31,17 @@ def vit_tiny(classes: int, shape: tuple[int, ...], patch: int = 4, dropout: floa
     Raises:
         ValueError: not an image's shape, one that ``patch`` does not divide, or another value of an option.
     """
-    return vit("vit_tiny", WIDTH, HEADS, DEPTHS, classes, shape, patch, dropout)
+    whole("vit_tiny: patch", patch), fraction("vit_tiny: dropout", dropout)
+    return vit(WIDTH, HEADS, DEPTHS, classes, shape, patch, dropout)
 
 
 def vit(
-    name: str,
-    width: int,
-    heads: int,
-    depths: tuple[int, ...],
-    classes: int,
-    shape: tuple[int, ...],
-    patch: int,
-    dropout: float,
+    width: int, heads: int, depths: tuple[int, ...], classes: int, shape: tuple[int, ...], patch: int, dropout: float
 ) -> nn.Module:
     """Of any size; the layout is that of `vit_tiny`."""
-    whole(f"{name}: patch", patch), fraction(f"{name}: dropout", dropout)
-    channels, *sides = image(name, shape)
+    channels, *sides = image("vit_tiny", shape)
     if any(side % patch for side in sides):
-        raise ValueError(f"{name}: patch={patch} does not divide images of shape {shape}: give one that does")
+        raise ValueError(f"vit_tiny: patch={patch} does not divide images of shape {shape}: give one that does")
     tokens = 1 + (sides[0] // patch) * (sides[1] // patch)
     stages = {
         f"stage{i}": nn.Sequential(*(Block(width, heads, dropout) for _ in range(depth)))
@@ -72,7 +66,7 @@ class Patches(nn.Module):
         self.conv = nn.Conv2d(channels, width, patch, stride=patch)
         self.first = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, width), std=0.02))
         self.positions = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, tokens, width), std=0.02))
-        self.drop = _drop(dropout)
+        self.drop = drop(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.conv(x).flatten(2).transpose(1, 2)
@@ -87,12 +81,12 @@ class Block(nn.Module):
         super().__init__()
         self.norm1 = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
-        self.drop1 = _drop(dropout)
+        self.drop1 = drop(dropout)
         self.norm2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
             OrderedDict(linear1=nn.Linear(width, 4 * width), gelu=nn.GELU(), linear2=nn.Linear(4 * width, width))
         )
-        self.drop2 = _drop(dropout)
+        self.drop2 = drop(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         y = x + self.drop1(self.attention(self.norm1(x)))
@@ -124,7 +118,3 @@ class ClassToken(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, 0]
-
-
-def _drop(dropout: float) -> nn.Module:
-    return nn.Dropout(dropout) if dropout else nn.Identity()

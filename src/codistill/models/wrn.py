@@ -1,12 +1,13 @@
 """Wide residual networks. Zagoruyko and Komodakis 2016, arXiv:1605.07146."""
 
 from collections import OrderedDict
+from functools import partial
 
 from torch import nn
 
 from codistill.checks import fraction
 from codistill.models.parts.checks import image
-from codistill.models.parts.layers import conv3x3, kaiming, pooled
+from codistill.models.parts.layers import conv3x3, kaiming, pooled, stages
 from codistill.models.parts.preactivation import Preactivation
 
 __all__ = ["wrn16_2", "wrn28_2", "wrn28_10", "wrn40_2"]
@@ -60,17 +61,9 @@ def wrn(depth: int, wide: int, classes: int, shape: tuple[int, ...], dropout: fl
     name = f"wrn{depth}_{wide}"
     channels, _, _ = image(name, shape)
     fraction(f"{name}: dropout", dropout)
-    widths = (FIRST, *(width * wide for width in WIDTHS))
-    stages = {
-        f"stage{i}": _stage(widths[i - 1], widths[i], (depth - 4) // 6, 1 if i == 1 else 2, dropout)
-        for i in range(1, len(widths))
-    }
+    widths = [width * wide for width in WIDTHS]
+    body = stages(FIRST, widths, [(depth - 4) // 6] * len(widths), partial(Preactivation, dropout=dropout))
     end = OrderedDict(bn=nn.BatchNorm2d(widths[-1]), relu=nn.ReLU(), **pooled(widths[-1], classes))
-    net = nn.Sequential(OrderedDict(conv=conv3x3(channels, FIRST), **stages, **end))
+    net = nn.Sequential(OrderedDict(conv=conv3x3(channels, FIRST), **body, **end))
     kaiming(net)
     return net
-
-
-def _stage(channels: int, width: int, blocks: int, stride: int, dropout: float) -> nn.Module:
-    first = Preactivation(channels, width, stride, dropout)
-    return nn.Sequential(first, *(Preactivation(width, width, dropout=dropout) for _ in range(blocks - 1)))

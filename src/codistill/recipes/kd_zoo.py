@@ -25,7 +25,8 @@ def kd_zoo(data: str = "cifar10") -> Study:
     """
     schedule = "step:at=0.5/0.75,by=0.1"
     run = on_cifar(data, STUDENT, batch=128, weight_decay=1e-4, schedule=schedule)
-    losses = (
+    rows = (
+        Row("alone"),
         Row("logits", weight=0.1, teacher=TEACHER),
         Row("kd", weight=0.1, task_weight=1, temperature=4, teacher=TEACHER),
         Row("at", weight=1000, p=2, teacher=TEACHER),
@@ -34,10 +35,6 @@ def kd_zoo(data: str = "cifar10") -> Study:
         Row("ofd", weight=0.5, teacher=TEACHER),
         Row("afd", weight=500, att_f=1, teacher=TEACHER),
         Row("fitnet", weight=0.1, teacher=TEACHER),
-    )
-    rows = (
-        Row("alone"),
-        *losses,
         Row("dml", models=(TEACHER, STUDENT)),
         Row("dml", models=(f"{TEACHER}:start=alone", STUDENT)),
         Row("dml", models=(STUDENT, STUDENT)),

@@ -15,11 +15,11 @@ import torch
 from codistill.run import Run
 from codistill.study.costs import measure_costs
 from codistill.study.differences import Key
-from codistill.study.entries import Entry, Row, Study
+from codistill.study.entries import Row, Study
 from codistill.study.summary import Summary, summary
 from codistill.training.decisions import Decisions, read_decisions
 from codistill.training.loop import resume, train
-from codistill.training.records import Record, logged, read_lines
+from codistill.training.records import Record, logged, read_lines, write_lines
 from codistill.training.requirements import OWN
 from codistill.training.results import result_from_json
 from codistill.training.slots import peers_by_run
@@ -33,22 +33,18 @@ class Part:
 
     folder: Path
     runs: tuple[Run, ...]
-    waits: bool  # whether it needs the networks trained alone
 
 
 def parts(study: Study, folder: Path) -> list[Part]:
     """The parts of a study, those that need a teacher from it last."""
-    fleets: dict[tuple[object, ...], list[Run]] = {}
-    for entry in study.entries:
-        waits = bool(entry.waits)
-        for seed, again in study.trainings:
-            run = entry.run.replace(seed=seed, retraining=again)
-            shared = tuple(str(v) for k, v in run.as_dict().items() if k not in OWN)
-            key = (waits, shared) if study.stacked else (waits, run)
-            fleets.setdefault(key, []).append(run)
-    ordered = sorted(fleets.items(), key=lambda item: bool(item[0][0]))
-    chunks = [(bool(key[0]), chunk) for key, runs in ordered for chunk in _chunks(runs)]
-    return [Part(folder / "parts" / f"{number:03d}", chunk, waits) for number, (waits, chunk) in enumerate(chunks)]
+    fleets: dict[tuple[bool, object], list[Run]] = {}
+    for entry, (seed, again) in itertools.product(study.entries, study.trainings):
+        run = entry.run.replace(seed=seed, retraining=again)
+        shared = tuple(str(v) for k, v in run.as_dict().items() if k not in OWN)
+        fleets.setdefault((bool(entry.waits), shared if study.stacked else run), []).append(run)
+    ordered = sorted(fleets.items(), key=lambda item: item[0][0])
+    chunks = (chunk for _, runs in ordered for chunk in _chunks(runs))
+    return [Part(folder / "parts" / f"{number:03d}", chunk) for number, chunk in enumerate(chunks)]
 
 
 def _chunks(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
@@ -88,7 +84,7 @@ def compare(
             facts = {**record.facts, "part": number, "parts": len(todo), "methods": methods}
             yield dataclasses.replace(record, facts=facts)
     rows = list(_results(study, todo))
-    (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_lines(folder / "results.jsonl", rows)
     costs = folder / "costs.json"
     if not costs.exists():
         if not study.quick:
@@ -101,7 +97,7 @@ def compare(
             json.loads(costs.read_text(encoding="utf-8")),
             dict(_decisions(study, todo)),
         ),
-        settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
+        settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed", "retraining")},
         command=command or json.loads(about.read_text(encoding="utf-8")).get("command", ""),
         versions=versions(),
     )
@@ -113,14 +109,14 @@ def _trained(study: Study, part: Part, teachers: Mapping[str, Path]) -> Iterator
     """Train or resume a part; nothing where it is finished."""
     if (part.folder / "results.jsonl").exists():
         return
-    known = teachers if part.waits else {}
     if (part.folder / "runs.json").exists():
-        yield from logged(resume(part.folder, teachers=known, part=study.part), part.folder)
+        records = resume(part.folder, teachers=teachers, part=study.part)
     else:
-        yield from logged(train(part.runs, part.folder, teachers=known, part=study.part), part.folder)
+        records = train(part.runs, part.folder, teachers=teachers, part=study.part)
+    yield from logged(records, part.folder)
 
 
-def _results(study: Study, todo: Sequence[Part]) -> Iterator[Mapping[str, Any]]:
+def _results(study: Study, todo: Sequence[Part]) -> Iterator[dict[str, Any]]:
     """The rows of all parts, each with its entry."""
     names = _names(study)
     for part in todo:
@@ -203,18 +199,4 @@ def versions() -> dict[str, str]:
     return {"codistill": version("codistill"), "torch": torch.__version__, "python": platform.python_version()}
 
 
-__all__ = [
-    "Entry",
-    "Part",
-    "Result",
-    "Row",
-    "Study",
-    "Summary",
-    "compare",
-    "load",
-    "log_of",
-    "parts",
-    "summary",
-    "teachers_of",
-    "versions",
-]
+__all__ = ["Row", "Study", "Summary", "compare", "load", "log_of", "parts", "summary", "teachers_of", "versions"]

@@ -53,5 +53,4 @@ def measure_costs(study: Study, teachers: Mapping[tuple[int, int], Mapping[str, 
 def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> Fleet:
     many = study.stacked and not study.quick
     seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if many else study.seeds[:1]
-    known = teachers[seeds[0], 0] if entry.waits else {}
-    return build_fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=known)
+    return build_fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=teachers[seeds[0], 0])

@@ -1,6 +1,5 @@
 """What a study is asked to compare: a row is a method with its options, and settings of the run for this row alone."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from inspect import signature
 
@@ -32,11 +31,11 @@ class Row:
     def __init__(self, method: str | Spec, **options: object) -> None:
         spec = Spec.of(method)
         options = {**spec.options, **options}
-        settings = {name: value for name, value in options.items() if name in SETTINGS}
+        settings = {name: options.pop(name) for name in list(options) if name in SETTINGS}
         models = settings.get("models")
         several = {"peers": len(models)} if isinstance(models, list | tuple) and len(models) > 1 else {}
         run = Run().replace(**{**several, **settings})  # which checks and converts them
-        object.__setattr__(self, "method", Spec(spec.name, spec.args).replace(**_besides(options, settings)))
+        object.__setattr__(self, "method", Spec(spec.name, spec.args, options))
         object.__setattr__(self, "settings", tuple((name, getattr(run, name)) for name in settings))
 
     @property
@@ -86,10 +85,6 @@ def written(value: object) -> object:
 def _listed(setting: str, value: object) -> tuple[object, ...]:
     words = str(value).replace(";", ",").split("+")
     return tuple(map(parse_value, words)) if setting == "betas" else tuple(words)
-
-
-def _besides(options: Mapping[str, object], settings: Mapping[str, object]) -> Mapping[str, object]:
-    return {name: value for name, value in options.items() if name not in settings}
 
 
 __all__ = ["BASELINE", "Row", "row_of"]

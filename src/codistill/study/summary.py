@@ -274,11 +274,8 @@ def _ensemble(table: Measured, measure: str, entry: Entry) -> Ensemble | None:
 def same_gradient(study: Study, entry: Entry) -> str | None:
     """The name of the entry whose gradient is that of this one."""
     other = methods.find(entry.method).same_gradient(entry.method.options)
-    for candidate in study.entries if other else ():
-        like = candidate.run.replace(method=entry.method) == entry.run
-        if like and candidate.method == Spec.of(str(other)):
-            return candidate.name
-    return None
+    twin = entry.run.replace(method=other) if other else None
+    return next((candidate.name for candidate in study.entries if candidate.run == twin), None)
 
 
 def _cost(study: Study, entry: Entry, costs: Costs) -> Cost:

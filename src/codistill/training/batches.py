@@ -1,8 +1,7 @@
 """The batches that a fleet's methods learn from: inputs that all share are one handle, whose forward pass is one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,26 +10,31 @@ from torch.utils import _pytree as pytree
 from codistill.batch import Batch, Inputs, PerPeer, of_peer
 from codistill.cohort.groups import on_device
 from codistill.training.fleet import Member
+from codistill.training.slots import PeerSlot
 from codistill.training.streams import Streams, Where
 
 
 def draw(streams: Streams, members: Sequence[Member], where: Where) -> list[Batch]:
     """Every member's batch; `Inputs.whole` of its x is what all of the cohort's peers see."""
     _, y, index = streams.draw(where)
-    partners = _handles([m for m in members if m.method.needs.partners], partial(streams.partners, where))
-    numbers = range(1, max(member.further_views.stop for member in members))
-    views = [_handles([m for m in members if n in m.further_views], partial(_view, streams, where, n)) for n in numbers]
+    paired = [member for member in members if member.method.needs.partners]
+    partners = _shared_inputs(streams.partners(where), paired) if paired else {}
+    views: dict[Member, tuple[Inputs, ...]] = dict.fromkeys(members, ())
+    for number in sorted({number for member in members for number in member.further_views}):
+        x, _, _ = streams.draw(where, number)
+        for member, view in _shared_inputs(x, [m for m in members if number in m.further_views]).items():
+            views[member] += (view,)
     return [
         Batch(
             x,
             _rows(y, member),
-            views=tuple(handles[member] for handles in views if member in handles),
+            views=views[member],
             index=_rows(index, member),
             partner=partners.get(member),
             task=streams.task,
             smoothing=member.run.smoothing,
         )
-        for member, x in zip(members, _inputs(streams, members, where), strict=True)
+        for member, x in _inputs(streams, members, where).items()
     ]
 
 
@@ -59,21 +63,23 @@ def merged(member: Member, batches: Sequence[Batch]) -> Batch:
     )
 
 
-def _inputs(streams: Streams, members: Sequence[Member], where: Where) -> list[Inputs]:
+def inputs_of(x: Tensor, slots: Iterable[PeerSlot]) -> Tensor | PerPeer:
+    """Inputs ``[rows, B, ...]`` as those of some peers."""
+    return x[0] if len(x) == 1 else PerPeer(x[on_device(tuple(slot.row for slot in slots), x.device)])
+
+
+def _inputs(streams: Streams, members: Sequence[Member], where: Where) -> dict[Member, Inputs]:
     """Of every member, what it learns from."""
     x, _, _ = streams.draw(where)
     shared = _shared_inputs(x, members)
     own = {member: _own_views(streams, member, where) for member in members if member.own_views}
     if not own:
         return shared
-    every = x[on_device(tuple(slot.row for member in members for slot in member.slots), x.device)]
+    every = x[on_device(tuple(slot.row for slot in _slots(members)), x.device)]
     for member, value in own.items():  # the whole is what every peer sees, so its own view is there too
         every[member.peers.start : member.peers.stop] = value
     whole = Inputs(PerPeer(every), owners=_owners(members))
-    return [
-        Inputs(PerPeer(own[member]) if member in own else handle.value, whole)
-        for member, handle in zip(members, shared, strict=True)
-    ]
+    return {m: Inputs(PerPeer(own[m]) if m in own else shared[m].value, whole) for m in members}
 
 
 def _own_views(streams: Streams, member: Member, where: Where) -> Tensor:
@@ -83,32 +89,21 @@ def _own_views(streams: Streams, member: Member, where: Where) -> Tensor:
     return views[on_device(tuple(numbers), views.device), on_device(tuple(rows), views.device)]
 
 
-def _view(streams: Streams, where: Where, number: int) -> Tensor:
-    x, _, _ = streams.draw(where, number)
-    return x
-
-
-def _handles(asking: Sequence[Member], inputs: Callable[[], Tensor]) -> dict[Member, Inputs]:
-    """Those of the members who ask for some inputs, which are drawn if anybody does."""
-    return dict(zip(asking, _shared_inputs(inputs(), asking), strict=True)) if asking else {}
-
-
-def _shared_inputs(x: Tensor, members: Sequence[Member]) -> list[Inputs]:
+def _shared_inputs(x: Tensor, members: Sequence[Member]) -> dict[Member, Inputs]:
     """Inputs ``[rows, B, ...]`` as those of some members' peers, one forward pass of all of which is shared."""
-    if len(x) == 1:
-        whole = Inputs(x[0], owners=_owners(members))
-        return [Inputs(x[0], whole) for _ in members]
-    rows = tuple(slot.row for member in members for slot in member.slots)
-    whole = Inputs(PerPeer(x[on_device(rows, x.device)]), owners=_owners(members))
-    return [Inputs(_value(x, member), whole) for member in members]
+    whole = Inputs(inputs_of(x, _slots(members)), owners=_owners(members))
+    return {member: Inputs(_value(x, member), whole) for member in members}
 
 
 def _value(x: Tensor, member: Member) -> Tensor | PerPeer:
     """A member's inputs: those of its only row, or one for each block of peers that share them."""
     if (row := _row(member)) is not None:
         return x[row]
-    every = 1 if member.run.shards else member.run.peers
-    return PerPeer(x[on_device(tuple(slot.row for slot in member.slots[::every]), x.device)])
+    return inputs_of(x, member.slots[:: 1 if member.run.shards else member.run.peers])
+
+
+def _slots(members: Sequence[Member]) -> list[PeerSlot]:
+    return [slot for member in members for slot in member.slots]
 
 
 def _row(member: Member) -> int | None:
@@ -125,6 +120,3 @@ def _rows(values: Tensor, member: Member) -> Tensor:
 
 def _owners(members: Sequence[Member]) -> tuple[int, ...]:
     return tuple(peer for member in members for peer in member.peers)
-
-
-__all__ = ["draw", "merged"]

@@ -1,8 +1,9 @@
 """From runs to a fleet: networks -> cohort -> members -> turns, each a function of what came before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +11,7 @@ from torch import Tensor, nn
 from codistill import data, methods, optim
 from codistill.batch import PerPeer
 from codistill.cohort import PRECISIONS, Cohort
-from codistill.cohort.embedding import embed
-from codistill.cohort.groups import Leaf, on_device
+from codistill.cohort.collection import embed
 from codistill.cohort.passes import uncounted
 from codistill.cohort.timing import fastest
 from codistill.data.examples import DataSet
@@ -32,14 +32,22 @@ from codistill.training.teachers import networks_of, teacher_networks
 Folders = Mapping[str, Path]
 
 
+class Given(TypedDict, total=False):
+    """What takes the place of what runs name; see `train`."""
+
+    dataset: DataSet | None
+    networks: Sequence[nn.Module] | None
+    teachers: Folders | None
+
+
 def build_fleet(
     runs: Sequence[Run],
     *,
     execute: str | None = None,
+    load: bool = True,
     dataset: DataSet | None = None,
     networks: Sequence[nn.Module] | None = None,
     teachers: Folders | None = None,
-    load: bool = True,
 ) -> Fleet:
     """The fleet of some runs, which may differ in their method, peers, networks and seed; settings as of `train`.
 
@@ -54,10 +62,10 @@ def build_fleet(
     nets = list(networks) if networks is not None else [_network(slot, dataset, folders, load) for slot in table]
     x, _, _ = streams.draw((0, 0, 0))
     nets = _tried(table, nets, x, named=networks is None)
-    whole = _whole(table, x)
+    whole = batches.inputs_of(x, table)
     cohort, execute, timing = _cohort(table, nets, whole, execute or run.execute)
     _check_outputs(cohort, run, dataset, whole, x.shape[1])
-    members = members_of(table, cohort, dataset, folders, execute)
+    members = tuple(members_of(table, cohort, dataset, folders, execute))
     _prepare(members, streams, device)
     return Fleet(
         slots=table,
@@ -66,7 +74,7 @@ def build_fleet(
         streams=streams,
         cohort=cohort,
         members=members,
-        turns=turns_of(table, cohort, members),
+        turns=tuple(turns_of(table, cohort, members)),
         average=cohort.frozen(moving=True) if run.average else None,
         schedule=optim.schedule(run.schedule, run.warmup),
         execute=execute,
@@ -115,10 +123,7 @@ def _network(slot: PeerSlot, dataset: DataSet, teachers: Folders, load: bool) ->
         if str(plain) not in teachers:
             raise ValueError(f"model '{spec}': start=alone is for comparisons; give the folder of a finished run")
         return teacher_networks(teachers[str(plain)], run, dataset, str(plain))[0]
-    classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
-    return initial_weights.network(
-        plain, classes, shape, derive(training_seed(run), "init", slot.number), dataset.known, load=load
-    )
+    return initial_weights.network(plain, dataset, derive(training_seed(run), "init", slot.number), load=load)
 
 
 def _tried(table: Sequence[PeerSlot], nets: list[nn.Module], x: Tensor, *, named: bool) -> list[nn.Module]:
@@ -134,11 +139,6 @@ def _tried(table: Sequence[PeerSlot], nets: list[nn.Module], x: Tensor, *, named
             with seeded(x.device, run.seed, "try", peer):
                 try_out(name, net, x[slot.row][:2], autocast=run.precision == "bfloat16")
     return nets
-
-
-def _whole(table: Sequence[PeerSlot], x: Tensor) -> Tensor | PerPeer:
-    """Inputs ``[rows, B, ...]`` as those of all peers."""
-    return x[0] if len(x) == 1 else PerPeer(x[on_device(tuple(slot.row for slot in table), x.device)])
 
 
 # Cohort -------------------------------------------------------------------------------------------------------------
@@ -186,13 +186,12 @@ def _check_outputs(cohort: Cohort, run: Run, dataset: DataSet, x: Tensor | PerPe
 
 def members_of(
     table: Sequence[PeerSlot], cohort: Cohort, dataset: DataSet, teachers: Folders, execute: str
-) -> tuple[Member, ...]:
+) -> Iterator[Member]:
     """Every method with its peers; runs that differ in their seed alone share one where `Needs.couples` lets them."""
     peers: dict[Run, list[int]] = {}
     for peer, slot in enumerate(table):
         side_by_side = methods.find(slot.run.method).needs.couples == "edges"
         peers.setdefault(slot.run.replace(seed=0) if side_by_side else slot.run, []).append(peer)
-    members = []
     for numbers in peers.values():
         span = range(numbers[0], numbers[-1] + 1)
         own = tuple(table[span.start : span.stop])
@@ -200,8 +199,7 @@ def members_of(
         method = repeat_graphs(_method(runs, dataset, teachers, execute), len(runs))
         member = Member(runs, span, own, method, cohort[span.start : span.stop])
         check_needs(method, member.run)
-        members.append(member)
-    return tuple(members)
+        yield member
 
 
 def repeat_graphs(method: Method, runs: int) -> Method:
@@ -238,31 +236,14 @@ def _prepare(members: Sequence[Member], streams: Streams, device: torch.device) 
 # Optimizers ---------------------------------------------------------------------------------------------------------
 
 
-def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member]) -> tuple[Turn, ...]:
+def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member]) -> Iterator[Turn]:
     """Who is updated when, each turn with an optimizer of its own."""
     run = table[0].run
     extra = [p for member in members for p in member.method.parameters() if p.requires_grad]
     if extra and run.update != "together":
         raise ValueError(f"update={run.update!r}: this method has parameters of its own; use update='together'")
-    parameters = [leaf for leaf in cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)]
-    turns = []
     for number in range(max(slot.turn for slot in table) + 1):
-        leaves = tuple(leaf for leaf in parameters if table[leaf.peers[0]].turn == number)
         groups = tuple(group for group in cohort.every_group if group.turn == number)
-        turns.append(Turn(number, groups, leaves, _optimizer(run, leaves, extra), run.clip, len(table)))
-    return tuple(turns)
-
-
-def _optimizer(run: Run, leaves: Sequence[Leaf], extra: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-    return optim.build(
-        [p for leaf in leaves if isinstance(p := leaf.tensor, nn.Parameter)] + list(extra),
-        run.optimizer,
-        learning_rate=run.learning_rate,
-        momentum=run.momentum,
-        nesterov=run.nesterov,
-        betas=run.betas,
-        weight_decay=run.weight_decay,
-    )
-
-
-__all__ = ["build_fleet", "repeat_graphs"]
+        leaves = tuple(leaf for group in groups for leaf in group.leaves() if isinstance(leaf.tensor, nn.Parameter))
+        optimizer = optim.build([*(leaf.tensor for leaf in leaves), *extra], run)
+        yield Turn(number, groups, leaves, optimizer, run.clip, len(table))

@@ -53,6 +53,3 @@ def _of(member: Member, batch: Batch) -> Edges:
         return {}
     logits = member.view(batch.x).logits
     return edges(logits.reshape(len(member.runs), peers, *logits.shape[1:]), batch.task)
-
-
-__all__ = ["Edges", "edges", "is_measured", "measure_edges"]

@@ -66,7 +66,7 @@ def _inputs(fleet: Fleet, every: Sequence[Examples]) -> Iterator[Tensor | PerPee
     streams, dataset = fleet.streams, fleet.dataset
     size = min(512, max(32, BATCH // len(fleet.cohort)))
     batches = [plain(e.shared(len(every)), mean=dataset.mean, std=dataset.std, batch=size) for e in every]
-    seeds = torch.tensor([streams.seeds.index(r.seed) for r in fleet.runs for _ in range(r.peers)], device=fleet.device)
+    seeds = torch.tensor([streams.seeds.index(slot.run.seed) for slot in fleet.slots], device=fleet.device)
     for group in zip(*batches, strict=True):
         x = streams.cast(torch.stack([x for x, _ in group]))
         yield x[0] if len(every) == 1 else PerPeer(x[seeds])
@@ -77,18 +77,14 @@ def predictions(fleet: Fleet, part: str) -> list[Predictions]:
     every = examples_of(fleet, part)
     logits = collect(fleet.delivered, _inputs(fleet, every))
     labels = {seed: every[number if len(every) > 1 else 0].y for number, seed in enumerate(fleet.streams.seeds)}
-    return [(run, logits[peers], labels[run.seed]) for run, peers in _peers_of_runs(fleet)]
+    return [(run, logits[peers.start : peers.stop], labels[run.seed]) for run, peers in fleet.peers_by_run.items()]
 
 
 def embeddings_of(fleet: Fleet) -> list[tuple[Run, list[Tensor]]]:
     """Every run, and its networks' embeddings ``[N, D_i]`` of the test part, at the submodule ``run.embedding``."""
     inputs = _inputs(fleet, examples_of(fleet, "test"))
     embeddings = collect_embeddings(fleet.delivered, inputs, fleet.run.embedding)
-    return [(run, [embeddings[peer] for peer in peers]) for run, peers in _peers_of_runs(fleet)]
-
-
-def _peers_of_runs(fleet: Fleet) -> list[tuple[Run, list[int]]]:
-    return [(run, [m.peers[i] for i in m.block(number)]) for m in fleet.members for number, run in enumerate(m.runs)]
+    return [(run, embeddings[peers.start : peers.stop]) for run, peers in fleet.peers_by_run.items()]
 
 
 def changes(before: Fleet, after: Fleet, part: str) -> list[Change]:
@@ -123,6 +119,3 @@ def _changes(before: Predictions, after: Predictions, part: str, task: str) -> I
     for peer, (changed, lost, gained) in enumerate(zip(*shares, strict=True)):
         p = mcnemar(round(lost * len(y)), round(gained * len(y))) if labels.dim() == 1 else None
         yield Change(run.name, other.name, part, len(labels), peer, changed, lost, gained, p)
-
-
-__all__ = ["Change", "changes", "embeddings_of", "examples_of", "predictions"]

@@ -161,6 +161,3 @@ class Fleet:
     def method_cohorts(self) -> list[Cohort]:
         """The cohorts inside methods: teachers, copies."""
         return [module for member in self.members for module in member.method.modules() if isinstance(module, Cohort)]
-
-
-__all__ = ["Fleet", "Member", "Turn"]

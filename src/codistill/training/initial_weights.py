@@ -6,7 +6,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from codistill import checkpoint, models
 from codistill.checkpoint import Tensors
+from codistill.data.examples import DataSet
 from codistill.models.parts.pretrained import adopt
 from codistill.spec import Spec, Value
 
@@ -27,26 +27,16 @@ WITHOUT: dict[str, dict[str, Value]] = {  # the same networks, and nothing is do
 }
 
 
-def network(
-    spec: str | Spec,
-    classes: int,
-    shape: tuple[int, ...],
-    seed: int | None = None,
-    known: Mapping[str, Any] | None = None,
-    *,
-    load: bool = True,
-) -> nn.Module:
-    """The network that a spec names, with the weights that it is to start from.
+def network(spec: str | Spec, dataset: DataSet, seed: int | None = None, *, load: bool = True) -> nn.Module:
+    """The network for a data set that a spec names, with the weights that it is to start from.
 
     A head for other classes than the start's stays random, with a `NewHead` warning.
 
     Args:
         spec: as of `models.build`, and ``start=FILE`` (``.safetensors``, or a state dict that `torch.save` wrote),
             ``start=FOLDER`` (a run, or one of its checkpoints: its first network, or ``start_peer=N``).
-        classes: the number of logits.
-        shape: that of one example.
+        dataset: what it is to predict.
         seed: of what is random.
-        known: what the data knows.
         load: False where saved weights will take the place of all of these: no start is read, nothing is downloaded.
 
     Raises:
@@ -58,11 +48,11 @@ def network(
     bare = spec.without("start", "start_peer")
     if not load:
         bare = bare.replace(**WITHOUT.get(spec.name.lower(), {}))
-    net = models.build(bare, classes, shape, seed, known)
+    net = models.build(bare, dataset.classes, tuple(dataset.train.x.shape[1:]), seed, dataset.known)
     if start is None and peer is not None:
         raise ValueError(f"model '{spec}': start_peer={peer} goes with start=FOLDER: give that too, or leave it out")
     if load and start is not None:
-        adopt(f"start={start}", net, weights_of(Path(str(start)), peer), classes)
+        adopt(f"start={start}", net, weights_of(Path(str(start)), peer), dataset.classes)
     return net
 
 
@@ -90,11 +80,9 @@ def saved(folder: Path) -> tuple[Path, list[Tensors]]:
         newest, home = checkpoint.latest(folder), folder
     if newest is None:
         raise ValueError(f"{folder} has no checkpoint: give the folder of a finished run")
-    peers: dict[int, Tensors] = {}
-    for name, tensor in checkpoint.load(newest).delivered.items():
-        number, _, own = name.partition(".")
-        peers.setdefault(int(number), {})[own] = tensor
-    return home, [peers[number] for number in sorted(peers)]
+    delivered = checkpoint.load(newest).delivered
+    count = len({name.partition(".")[0] for name in delivered})
+    return home, [checkpoint.under(f"{number}.", delivered) for number in range(count)]
 
 
 def weights_of(path: Path, peer: Value = None) -> Mapping[str, Tensor]:
@@ -119,15 +107,13 @@ def weights_of(path: Path, peer: Value = None) -> Mapping[str, Tensor]:
         raise ValueError(f"start_peer={peer}: {path} is no run's folder, where networks are numbered: leave it out")
     if not path.is_file():
         raise FileNotFoundError(f"start={path} is not there: give a file of weights, or the folder of a run")
-    if path.suffix == ".safetensors":
-        try:
-            found: dict[str, Tensor] = load_file(path)
-            return found
-        except SafetensorError as error:
-            raise ValueError(f"start={path} cannot be read ({error}): save it again") from error
-    if path.suffix not in PICKLED:
+    if path.suffix not in (".safetensors", *PICKLED):
         raise ValueError(f"start={path}: give a file that ends in .safetensors or {', '.join(PICKLED)}")
-    return _unpickled(path)
+    try:
+        weights: Mapping[str, Tensor] = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except (SafetensorError, RuntimeError, EOFError) as error:
+        raise ValueError(f"start={path} cannot be read ({str(error).partition(chr(10))[0]}): save it again") from error
+    return weights
 
 
 def _unpickled(path: Path) -> Mapping[str, Tensor]:
@@ -138,8 +124,6 @@ def _unpickled(path: Path) -> Mapping[str, Tensor]:
             f"start={path} holds more than tensors, which could run code, or is damaged: "
             "save net.state_dict() alone, as .safetensors"
         ) from error
-    except (RuntimeError, EOFError) as error:
-        raise ValueError(f"start={path} cannot be read ({str(error).partition(chr(10))[0]}): save it again") from error
     for key in ("state_dict", "model"):  # as training programs save it
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
@@ -147,6 +131,3 @@ def _unpickled(path: Path) -> Mapping[str, Tensor]:
         raise ValueError(f"start={path} is no state dict: save net.state_dict()")
     whole = all(name.startswith("module.") for name in found)  # saved from torch's DataParallel
     return {name.removeprefix("module.") if whole else name: tensor for name, tensor in found.items()}
-
-
-__all__ = ["network", "saved", "weights_of"]

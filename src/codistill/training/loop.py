@@ -1,16 +1,13 @@
 """Training is a generator of records; progress lines, logs and plots are its consumers."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import Any, Unpack
 
 from codistill import checkpoint
 from codistill.checkpoint import Checkpoint
-from codistill.data.examples import DataSet
 from codistill.run import Run
-from codistill.training.build import build_fleet
+from codistill.training.build import Given, build_fleet
 from codistill.training.fleet import Fleet
 from codistill.training.records import Record
 from codistill.training.results import evaluate
@@ -22,10 +19,8 @@ def train(
     folder: str | Path | None = None,
     *,
     resume: bool = False,
-    dataset: DataSet | None = None,
-    networks: Sequence[nn.Module] | None = None,
-    teachers: Mapping[str, Path] | None = None,
     part: str | None = "test",
+    **given: Unpack[Given],
 ) -> Generator[Record, None, None]:
     """Train a run, or several as one fleet: yields a `Record` of a start, steps, epochs' ends, checkpoints, the end.
 
@@ -35,10 +30,9 @@ def train(
         runs: what to train.
         folder: where checkpoints, log and results go; None: nowhere.
         resume: go on from the folder's newest checkpoint, bit for bit.
-        dataset: in place of the one that the runs name.
-        networks: in place of the ones that the runs name, for all peers in order; trained when this has ended.
-        teachers: folders by the names that methods give to their teacher.
         part: what to evaluate on at the end, once: ``test``, ``valid`` where something is still to be chosen, or None.
+        given: in place of what the runs name: ``dataset``, a `DataSet`; ``networks``, for all peers in order, trained
+            when this has ended; ``teachers``, folders by the names that methods give to their teacher.
 
     Raises:
         FileExistsError: the folder holds a run already.
@@ -46,27 +40,22 @@ def train(
         ValueError: settings that do not fit each other or the data; nothing has been written then.
     """
     runs = [runs] if isinstance(runs, Run) else list(runs)
-    training = _begun(runs, Path(folder) if folder is not None else None, resume, dataset, networks, teachers)
+    training = _begun(runs, Path(folder) if folder is not None else None, resume, given)
     yield from _recorded(training)
-    if networks is not None and training.fleet.execute == "stack":
-        _give_back(training.fleet, networks)
-    yield _end(training, part)
+    for peer, net in enumerate(given.get("networks") or ()):  # what a stack has learned goes to what it was made of
+        net.load_state_dict(training.fleet.cohort.network(peer).state_dict())
+    fleet = training.fleet
+    rows, decisions = evaluate(fleet, part) if part else ([], {})
+    lines, facts = [row.to_json() for row in rows], {"passes": {**vars(fleet.cohort.passes)}}
+    yield Record("end", training.step, fleet.total, lines=lines, facts=facts, decisions=decisions)
 
 
-def _begun(
-    runs: Sequence[Run],
-    folder: Path | None,
-    resume: bool,
-    dataset: DataSet | None,
-    networks: Sequence[nn.Module] | None,
-    teachers: Mapping[str, Path] | None,
-) -> Training:
+def _begun(runs: Sequence[Run], folder: Path | None, resume: bool, given: Given) -> Training:
     """A training at its first step, or where its folder's newest checkpoint left it."""
-    saved = _open(folder, runs, resume)
-    execute = saved.facts["execute"] if saved else None
-    fleet = build_fleet(
-        runs, execute=execute, dataset=dataset, networks=networks, teachers=teachers, load=saved is None
-    )
+    if not resume and folder is not None and (folder / "runs.json").exists():
+        raise FileExistsError(f"{folder} holds a run already: resume it, or choose another folder")
+    saved = _newest(folder, runs) if resume else None
+    fleet = build_fleet(runs, execute=saved.facts["execute"] if saved else None, load=saved is None, **given)
     training = Training(fleet, folder)
     if saved:
         training.restore(saved)
@@ -89,53 +78,30 @@ def _recorded(training: Training) -> Generator[Record, None, None]:
         training.fleet.streams.close()
 
 
-def _end(training: Training, part: str | None) -> Record:
-    """The last record, with the results."""
-    fleet = training.fleet
-    rows, decisions = evaluate(fleet, part) if part else ([], {})
-    lines, facts = [row.to_json() for row in rows], {"passes": {**vars(fleet.cohort.passes)}}
-    return Record("end", training.step, fleet.total, lines=lines, facts=facts, decisions=decisions)
-
-
-def _give_back(fleet: Fleet, networks: Sequence[nn.Module]) -> None:
-    """Put what a stack has learned into the networks that it was made of."""
-    for peer, net in enumerate(networks):
-        net.load_state_dict(fleet.cohort.network(peer).state_dict())
-
-
 def _steps(training: Training, run: Run) -> Generator[Record, None, None]:
     fleet, total = training.fleet, training.fleet.total
     while True:
-        ends_epoch = training.step % fleet.steps == 0
-        if ends_epoch and training.terms.count:
-            lines = training.finish_epoch()
-            yield Record("epoch", training.step, total, lines=lines)
-            epoch = training.step // fleet.steps
-            if training.folder and (
-                training.step == total or (run.checkpoint_every and epoch % run.checkpoint_every == 0)
-            ):
-                yield Record("checkpoint", training.step, total, facts={"path": str(training.save())})
-        elif training.folder and run.checkpoint_steps and training.step and training.step % run.checkpoint_steps == 0:
+        epoch, within = divmod(training.step, fleet.steps)
+        if not within and training.terms.count:
+            yield Record("epoch", training.step, total, lines=training.finish_epoch())
+            is_saved = training.step == total or (run.checkpoint_every and epoch % run.checkpoint_every == 0)
+        else:
+            is_saved = run.checkpoint_steps and training.step and training.step % run.checkpoint_steps == 0
+        if training.folder and is_saved:
             yield Record("checkpoint", training.step, total, facts={"path": str(training.save())})
         if training.step == total:
             return
         yield Record("step", training.step + 1, total, terms=training.advance())
 
 
-def _open(folder: Path | None, runs: Sequence[Run], resume: bool) -> Checkpoint | None:
-    """Where a folder's runs were, or nothing where it is free."""
+def _newest(folder: Path | None, runs: Sequence[Run]) -> Checkpoint | None:
+    """The newest checkpoint of these runs, if they have one."""
     if folder is None:
-        if resume:
-            raise ValueError("resume=True needs the folder of a run")
-        return None
-    if resume:
-        if checkpoint.read_runs(folder) != list(runs):
-            raise ValueError(f"{folder} holds other runs than these; use resume(folder)")
-        newest = checkpoint.latest(folder)
-        return checkpoint.load(newest) if newest else None
-    if (folder / "runs.json").exists():
-        raise FileExistsError(f"{folder} holds a run already: resume it, or choose another folder")
-    return None
+        raise ValueError("resume=True needs the folder of a run")
+    if checkpoint.read_runs(folder) != list(runs):
+        raise ValueError(f"{folder} holds other runs than these; use resume(folder)")
+    newest = checkpoint.latest(folder)
+    return checkpoint.load(newest) if newest else None
 
 
 def resume(folder: str | Path, **settings: Any) -> Generator[Record, None, None]:
@@ -143,14 +109,8 @@ def resume(folder: str | Path, **settings: Any) -> Generator[Record, None, None]
     return train(checkpoint.read_runs(Path(folder)), folder, resume=True, **settings)
 
 
-def restored(
-    folder: str | Path,
-    *,
-    dataset: DataSet | None = None,
-    networks: Sequence[nn.Module] | None = None,
-    teachers: Mapping[str, Path] | None = None,
-) -> Fleet:
-    """The fleet of a folder as its newest checkpoint left it, for evaluation. Settings as of `train`.
+def restored(folder: str | Path, **given: Unpack[Given]) -> Fleet:
+    """The fleet of a folder as its newest checkpoint left it, for evaluation; ``given`` is as of `train`.
 
     Raises:
         FileNotFoundError: there is no run, or no checkpoint yet.
@@ -160,9 +120,7 @@ def restored(
     if newest is None:
         raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
     saved = checkpoint.load(newest)
-    fleet = build_fleet(
-        runs, execute=saved.facts["execute"], dataset=dataset, networks=networks, teachers=teachers, load=False
-    )
+    fleet = build_fleet(runs, execute=saved.facts["execute"], load=False, **given)
     checkpoint.restore_peers(fleet.cohort, saved.peers)
     if fleet.average is not None:
         checkpoint.restore_peers(fleet.average, saved.delivered)
@@ -179,6 +137,3 @@ def _start_facts(fleet: Fleet) -> dict[str, Any]:
         "device": str(fleet.device),
         "steps_per_epoch": fleet.steps,
     }
-
-
-__all__ = ["restored", "resume", "train"]

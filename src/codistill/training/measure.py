@@ -62,6 +62,3 @@ def measure_retrieval(embeddings: Tensor, test: Retrieval) -> Values:
         ranking = retrieval(distances(each, gallery[0]), (labels[0], labels[1]), gallery[1])
         values |= {metric.key: metric.value(ranking) for metric in described() if metric.source == source}
     return values
-
-
-__all__ = ["Matrix", "Values", "measure_decisions", "measure_networks", "measure_pairs", "measure_retrieval"]

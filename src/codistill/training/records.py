@@ -56,9 +56,7 @@ def logged(records: Iterator[Record], folder: str | Path) -> Generator[Record, N
         for record in records:
             if record.kind == "start":
                 kept = [line for line in read_lines(path) if line["step"] <= record.step]
-                write_lines(path, kept)
-                with path.open("a", encoding="utf-8") as log:
-                    log.write(json.dumps({"kind": "start", "step": record.step, **record.facts}) + "\n")
+                write_lines(path, [*kept, {"kind": "start", "step": record.step, **record.facts}])
             elif record.kind == "epoch":
                 with path.open("a", encoding="utf-8") as log:
                     log.writelines(json.dumps(line) + "\n" for line in record.lines)
@@ -84,6 +82,3 @@ def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     draft = path.with_suffix(".part")
     draft.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     draft.replace(path)
-
-
-__all__ = ["Diverged", "Record", "diverged", "logged", "read_lines", "write_lines"]

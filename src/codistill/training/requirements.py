@@ -61,6 +61,3 @@ def check_runs(runs: Sequence[Run]) -> None:
                     f"runs of one fleet differ in {field} ({first[field]!r} and {value!r}); they may differ in "
                     f"{', '.join(OWN)} only"
                 )
-
-
-__all__ = ["OWN", "check_needs", "check_runs"]

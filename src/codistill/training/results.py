@@ -62,9 +62,7 @@ class NetworkResult(Origin):
 
     def to_json(self) -> dict[str, object]:
         """A line of ``results.jsonl``."""
-        line: dict[str, object] = to_json(self)
-        del line["values"]
-        return line | self.values
+        return _flat(self) | self.values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +77,11 @@ class PairsResult(Origin):
 
     def to_json(self) -> dict[str, object]:
         """A line of ``results.jsonl``."""
-        line: dict[str, object] = to_json(self)
-        del line["matrices"]
-        return line | {"kind": "pairs", "peer": None, "networks": None} | self.matrices
+        return _flat(self) | {"kind": "pairs", "peer": None, "networks": None} | self.matrices
+
+
+def _flat(result: Origin) -> dict[str, object]:
+    return {key: value for key, value in to_json(result).items() if not isinstance(value, dict)}
 
 
 def result_from_json(line: Mapping[str, Any]) -> NetworkResult | PairsResult:
@@ -176,6 +176,3 @@ def _network_rows(single: list[Values], ensembles: list[Values], origin: Origin)
         *(NetworkResult(**about, peer=i, networks=1, values=values) for i, values in enumerate(single)),
         *(NetworkResult(**about, peer=None, networks=k, values=values) for k, values in enumerate(ensembles, 2)),
     ]
-
-
-__all__ = ["NetworkResult", "Origin", "PairsResult", "evaluate", "result_from_json", "results", "rows_of"]

@@ -28,10 +28,11 @@ class PeerSlot:
 
 def slots(runs: Iterable[Run]) -> tuple[PeerSlot, ...]:
     """The peers of some runs: those of one run after the other, runs that differ only in their seed together."""
-    ordered = _ordered(runs)
-    seeds = seeds_of(ordered)
+    runs = list(runs)
+    kinds = list(dict.fromkeys(run.replace(seed=0) for run in runs))
+    seeds = seeds_of(runs)
     table = []
-    for trunk, run in enumerate(ordered):
+    for trunk, run in enumerate(sorted(runs, key=lambda run: kinds.index(run.replace(seed=0)))):
         shards = shards_of(run)
         for number in range(run.peers):
             row = seeds.index(run.seed) * shards + number % shards
@@ -41,10 +42,8 @@ def slots(runs: Iterable[Run]) -> tuple[PeerSlot, ...]:
 
 def peers_by_run(runs: Iterable[Run]) -> dict[Run, range]:
     """Which of a cohort's peers are whose, in their order."""
-    numbers: dict[Run, list[int]] = {}
-    for peer, slot in enumerate(slots(runs)):
-        numbers.setdefault(slot.run, []).append(peer)
-    return {run: range(peers[0], peers[-1] + 1) for run, peers in numbers.items()}
+    first = {slot.run: peer for peer, slot in enumerate(slots(runs)) if slot.number == 0}
+    return {run: range(peer, peer + run.peers) for run, peer in first.items()}
 
 
 def seeds_of(runs: Iterable[Run]) -> list[int]:
@@ -60,13 +59,3 @@ def training_seed(run: Run) -> int:
 def shards_of(run: Run) -> int:
     """Into how many shards a seed's examples are dealt out; each seed and shard has batches, a *row*, of its own."""
     return run.peers if run.shards else 1
-
-
-def _ordered(runs: Iterable[Run]) -> list[Run]:
-    alike_but_for_seed: dict[Run, list[Run]] = {}
-    for run in runs:
-        alike_but_for_seed.setdefault(run.replace(seed=0), []).append(run)
-    return [run for group in alike_but_for_seed.values() for run in group]
-
-
-__all__ = ["PeerSlot", "peers_by_run", "seeds_of", "shards_of", "slots", "training_seed"]

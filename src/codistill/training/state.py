@@ -100,37 +100,29 @@ class Training:
         Raises:
             Diverged: names the run, the peer and the term.
         """
-        valid = self.validate(self.step // self.fleet.steps)
-        lines = [
-            self._line(member, number, terms, edges, valid)
-            for member, terms, edges in zip(self.fleet.members, self._terms(), self.edges.means(), strict=True)
-            for number in range(len(member.runs))
-        ]
+        valid, lines = self.validate(self.step // self.fleet.steps), []
+        for member, means, edges in zip(self.fleet.members, self.terms.means(), self.edges.means(), strict=True):
+            terms = {name: mean.reshape(-1).tolist() for name, mean in means.items()}
+            for number in range(len(member.runs)):
+                line = self._line(member, number, terms)
+                line |= {name: mean[number].tolist() for name, mean in edges.items()}
+                if valid is not None:
+                    line["valid_accuracy"] = [valid[member.peers[i]] for i in member.block(number)]
+                lines.append(line)
         self.terms.clear()
         self.edges.clear()
         self.seconds = 0.0
         return lines
 
-    def _terms(self) -> list[dict[str, list[float]]]:
-        """Of every member, each term's values."""
-        return [{name: mean.reshape(-1).tolist() for name, mean in terms.items()} for terms in self.terms.means()]
-
-    def _line(
-        self,
-        member: Member,
-        number: int,
-        means: Mapping[str, list[float]],
-        edges: Edges,
-        valid: list[float] | None,
-    ) -> dict[str, Any]:
-        """What the log says of one run's epoch."""
+    def _line(self, member: Member, number: int, means: Mapping[str, list[float]]) -> dict[str, Any]:
+        """What the log says of one run's epoch, but for what was measured besides the terms."""
         run, block, epoch = member.runs[number], member.block(number), self.step // self.fleet.steps
         terms = {
             name: [values[i] for i in block] if len(values) == len(member.peers) else [values[number]]
             for name, values in means.items()
         }
         _check_finite(run, epoch, terms)
-        line = {
+        return {
             "kind": "epoch",
             "run": run.name,
             "method": str(run.method),
@@ -144,10 +136,6 @@ class Training:
             "seconds": round(self.seconds, 3),
             "terms": terms,
         }
-        line |= {name: mean[number].tolist() for name, mean in edges.items()}
-        if valid is not None:
-            line["valid_accuracy"] = [valid[member.peers[i]] for i in block]
-        return line
 
     def validate(self, epoch: int) -> list[float] | None:
         """Each peer's validation accuracy, in the epochs that have one."""
@@ -164,17 +152,16 @@ class Training:
 
     def parts(self) -> Iterator[Part]:
         """What a checkpoint holds besides the peers."""
-        fleet = self.fleet
+        fleet, moments = self.fleet, (checkpoint.optimizer_state, checkpoint.restore_optimizer)
         for turn in fleet.turns:
-            yield _moments("optimizer.", turn.optimizer, turn.leaves)
+            yield _part("optimizer.", *moments, turn.optimizer, turn.leaves)
         for number, member in enumerate(fleet.members):
             trained = [(name, p) for name, p in member.method.named_parameters() if p.requires_grad]
             leaves = [Leaf((0,), name, p, stacked=False) for name, p in trained]
-            yield _moments(f"own.{number}.", fleet.turns[0].optimizer, leaves)
-            save, restore = checkpoint.method_state, checkpoint.restore_method
-            yield f"method.{number}.", partial(save, member.method), partial(restore, member.method)
+            yield _part(f"own.{number}.", *moments, fleet.turns[0].optimizer, leaves)
+            yield _part(f"method.{number}.", checkpoint.method_state, checkpoint.restore_method, member.method)
         if (average := fleet.average) is not None:
-            yield AVERAGE, partial(checkpoint.peers_of, average), partial(checkpoint.restore_peers, average)
+            yield _part(AVERAGE, checkpoint.peers_of, checkpoint.restore_peers, average)
         for prefix, sums in (("sums.", self.terms), ("watched.", self.edges)):
             yield prefix, partial(dict, sums.totals), sums.restore
 
@@ -224,9 +211,5 @@ def _check_finite(run: Run, epoch: int, terms: Mapping[str, list[float]]) -> Non
                 raise diverged(run, f"the {name} term of peer {peer} is {value} in epoch {epoch}")
 
 
-def _moments(prefix: str, optimizer: torch.optim.Optimizer, leaves: Sequence[Leaf]) -> Part:
-    save, restore = checkpoint.optimizer_state, checkpoint.restore_optimizer
-    return prefix, partial(save, optimizer, leaves), partial(restore, optimizer, leaves)
-
-
-__all__ = ["Sums", "Training"]
+def _part(prefix: str, save: Callable[..., Tensors], restore: Callable[..., None], *what: Any) -> Part:
+    return prefix, partial(save, *what), partial(restore, *what)

@@ -6,15 +6,13 @@ in_turn      Algorithm 1: the same batch for all, peer after peer; later peers s
 fresh_batch  the authors' released code: a new batch for every peer, on which all predict and one learns
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
 
-from codistill.batch import Batch, Inputs
-from codistill.cohort import Group
-from codistill.cohort.stepcache import StepCache
+from codistill.batch import Batch
 from codistill.methods import Method, Terms
 from codistill.training.batches import draw, merged
 from codistill.training.edges import Edges, measure_edges
@@ -37,7 +35,11 @@ def take(fleet: Fleet, epoch: int, step: int, edges: list[Edges] | None = None) 
     rounds = [(turn,) for turn in fleet.turns] if fresh else [fleet.turns]  # the turns of one batch
     drawn = [draw(fleet.streams, fleet.members, (epoch, step, turns[0].number)) for turns in rounds]
     for turns, batches in zip(rounds, drawn, strict=True):
-        with _remember(fleet, batches[0].x.whole, frozenset(turns[0].groups) if fresh else None) as cache:
+        with ExitStack() as caches:  # of what the methods' own cohorts make of the batch, and the cohort
+            for cohort in fleet.method_cohorts():
+                caches.enter_context(cohort.remember())
+            active = frozenset(turns[0].groups) if fresh else None
+            cache = caches.enter_context(fleet.cohort.remember(batches[0].x.whole, active=active))
             for turn in turns:
                 cache.learning = frozenset(turn.groups) if len(turns) > 1 else None
                 _learn(fleet, turn, batches, progress, terms)
@@ -47,15 +49,6 @@ def take(fleet: Fleet, epoch: int, step: int, edges: list[Edges] | None = None) 
                     cache.refresh(turn.groups)
     _after(fleet, drawn, progress)
     return terms
-
-
-@contextmanager
-def _remember(fleet: Fleet, batch: Inputs | None, active: frozenset[Group] | None = None) -> Iterator[StepCache]:
-    """The caches of a step: the cohort's, of what it makes of the batch, and those of the methods' own cohorts."""
-    with ExitStack() as stack:
-        for cohort in fleet.method_cohorts():
-            stack.enter_context(cohort.remember())
-        yield stack.enter_context(fleet.cohort.remember(batch, active=active))
 
 
 def _learn(fleet: Fleet, turn: Turn, batches: Sequence[Batch], progress: float, terms: list[Terms]) -> None:
@@ -87,13 +80,7 @@ def _check_per_peer(member: Member, name: str, term: Tensor) -> None:
 
 def _after(fleet: Fleet, drawn: Sequence[Sequence[Batch]], progress: float) -> None:
     """The methods' hooks, each with the batch that every peer learned from; passes in them leave buffers alone."""
-    moving = [type(member.method).after_step is not Method.after_step for member in fleet.members]
-    if not any(moving):
-        return
     with fleet.cohort.remember(active=frozenset()):
-        for number, member in enumerate(fleet.members):
-            if moving[number]:
-                member.method.after_step(member.view, merged(member, [batches[number] for batches in drawn]), progress)
-
-
-__all__ = ["take"]
+        for member, batches in zip(fleet.members, zip(*drawn, strict=True), strict=True):
+            if type(member.method).after_step is not Method.after_step:  # else its batch need not be merged
+                member.method.after_step(member.view, merged(member, batches), progress)

@@ -1,6 +1,6 @@
 """The samples of a fleet's steps: labelled and unlabelled ones, views, partners and shards, for every seed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -27,7 +27,7 @@ class Streams:
     def __init__(self, run: Run, seeds: Sequence[int], dataset: DataSet, device: torch.device, shards: int) -> None:
         self.seeds, self.shards, self.task = list(seeds), shards, dataset.task
         self._step: tuple[int, int] | None = None
-        self._drawn: dict[tuple[int, int | str], Drawn] = {}  # of this step, by stream and view
+        self._drawn: dict[tuple[int, int], Drawn] = {}  # of this step, by stream and view
         self.dtype = torch.float64 if run.precision == "float64" else torch.float32
         valid = int(run.valid) if run.valid >= 1 else run.valid
         self.parts: list[Parts] = [split(dataset, seed, labels=run.labels, valid=valid) for seed in self.seeds]
@@ -75,20 +75,16 @@ class Streams:
         Unlabelled samples follow the labelled ones, with label -1 and numbers after theirs. What a step draws is drawn
         once, whoever asks for it.
         """
-        return self._once(where, view, lambda: self._draw(where, view))
-
-    def partners(self, where: Where) -> Tensor:
-        """Inputs ``[rows, B, ...]`` of other samples of the same classes."""
-        x, _, _ = self._once(where, "partners", lambda: self._partners(where))
-        return x
-
-    def _once(self, where: Where, view: int | str, draw: Callable[[], Drawn]) -> Drawn:
         epoch, step, stream = where
         if (epoch, step) != self._step:
             self._step, self._drawn = (epoch, step), {}
         if (stream, view) not in self._drawn:
-            self._drawn[stream, view] = draw()
+            self._drawn[stream, view] = self._draw(where, view)
         return self._drawn[stream, view]
+
+    def partners(self, where: Where) -> Tensor:
+        """Inputs ``[rows, B, ...]`` of other samples of the same classes."""
+        return self.cast(torch.stack([loader.partners(*where) for loader in self.loaders]))
 
     def _draw(self, where: Where, view: int) -> Drawn:
         epoch, step, stream = where
@@ -102,11 +98,6 @@ class Streams:
             ]
         x, y, index = (torch.stack(kind) for kind in zip(*each, strict=True))
         return self.cast(x), y, index
-
-    def _partners(self, where: Where) -> Drawn:
-        x = self.cast(torch.stack([loader.partners(*where) for loader in self.loaders]))
-        _, y, index = self.draw(where)
-        return x, y, index
 
     def close(self) -> None:
         """End the processes that read ahead, where there are any."""

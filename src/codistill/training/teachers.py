@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from codistill import models
 from codistill.checkpoint import read_runs
 from codistill.cohort import Cohort
 from codistill.data.examples import DataSet
@@ -30,7 +29,7 @@ def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[
         ValueError: there is no such teacher, or it has other classes.
     """
     if ":" in teacher and not folder.exists():
-        nets = [models.build(teacher, dataset.classes, tuple(dataset.train.x.shape[1:]), known=dataset.known)]
+        nets = [initial_weights.network(teacher, dataset)]
     else:
         nets = teacher_networks(folder, run, dataset, None if folder == Path(teacher) else teacher)
     x = dataset.train.x[:2]
@@ -73,10 +72,9 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None 
             f"teacher={str(folder)!r} has no run of method 'alone' and seed {run.seed}: "
             "give the folder of a finished run"
         )
-    classes, shape = dataset.classes, tuple(dataset.train.x.shape[1:])
     specs = chosen.networks()
     numbers = [specs.index(named)] if named in specs else list(range(len(specs)))
-    nets = [initial_weights.network(specs[i], classes, shape, known=dataset.known, load=False) for i in numbers]
+    nets = [initial_weights.network(specs[i], dataset, load=False) for i in numbers]
     try:
         cohort = Cohort(nets)
         for net, number in enumerate(numbers):

@@ -36,7 +36,6 @@ def build_augment(specs: Sequence[str | Spec]) -> Augment:
 def image_size(name: str, x: Tensor) -> tuple[int, int]:
     """Height and width of a batch ``[B, C, H, W]``; a ValueError that names the augmentation for any other."""
     if x.ndim != 4:
-        raise ValueError(
-            f"{name}: x has shape {list(x.shape)}, only images [B, C, H, W] can be augmented: leave it out"
-        )
+        only = "only images [B, C, H, W] can be augmented"
+        raise ValueError(f"{name}: x has shape {list(x.shape)}, {only}: leave it out")
     return x.shape[2], x.shape[3]

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codistill.data.huggingface.hub import library
+from codistill.data.optional import optional
 from codistill.data.skipping import left_out, shortened
-from codistill.data.text.rows import sort_key
+from codistill.data.text.rows import label_text, sort_key
 from codistill.spec import UnknownName
 
 LABELS = ("label", "labels")  # the usual names of a column of labels
@@ -14,10 +14,11 @@ LABELS = ("label", "labels")  # the usual names of a column of labels
 
 @dataclass(frozen=True)
 class Split:
-    """A split of a data set: a `datasets.Dataset`, and its name."""
+    """A split of a data set: a `datasets.Dataset`, its name, and the configuration of the data set."""
 
     name: str
     rows: Any
+    config: str | None = None
 
     def usable(self, faults: Mapping[int, str], skip_bad: bool) -> list[int]:
         """The rows without a fault.
@@ -53,16 +54,16 @@ class Columns:
             UnknownName: a column that does not exist, with the nearest that does.
             ValueError: more than one could be meant, or none.
         """
-        lib = library()
+        datasets = optional("datasets", "hf")
         for column in filter(None, (text, image, label)):
             if column not in features:
                 raise UnknownName(f"column of {name}", column, features)
         if text and image:
             raise ValueError(f"hf: text={text} and image={image}: name one of them")
         usual = [c for c in LABELS if c in features][:1]
-        y = label or _only(name, "label", usual or _of_type(features, lib.ClassLabel), features)
+        y = label or _only(name, "label", usual or _of_type(features, datasets.ClassLabel), features)
         strings = [c for c, f in features.items() if getattr(f, "dtype", "") in ("string", "large_string") and c != y]
-        pictures = _of_type(features, lib.Image)
+        pictures = _of_type(features, datasets.Image)
         images = bool(image or (pictures and not text))
         kind = "image" if images else "text"
         x = image or text or _only(name, kind, pictures or strings, features)
@@ -74,8 +75,7 @@ class Columns:
 
     def labels(self, split: Split) -> tuple[list[str | None], dict[int, str]]:
         """What each row says of its class, None where it is unlabelled; and the faults of rows."""
-        feature = split.rows.features[self.y]
-        names = feature.names if isinstance(feature, library().ClassLabel) else None
+        names = self._class_names(split)
         labels: list[str | None] = []
         faults = {}
         for row, value in enumerate(split.rows[self.y][:]):
@@ -107,22 +107,24 @@ class Columns:
         Raises:
             ValueError: no row is labelled, or all alike.
         """
-        feature = split.rows.features[self.y]
+        names = self._class_names(split)
         known = {label for label in labels if label is not None}
-        named = isinstance(feature, library().ClassLabel)
-        if len(known) < (1 if named else 2):
+        if len(known) < (2 if names is None else 1):
+            where = f"column {self.y!r} of split {split.name!r}"
             content = f"the label {min(known)} only" if known else "no labels"
-            raise ValueError(
-                f"hf: column {self.y!r} of split {split.name!r} holds {content} (-1 and missing are unlabelled): "
-                "give two classes or more, or name another column or split"
-            )
-        return tuple(feature.names) if named else tuple(sorted(known, key=sort_key))
+            ways = "give two classes or more, or name another column or split"
+            raise ValueError(f"hf: {where} holds {content} (-1 and missing are unlabelled): {ways}")
+        return tuple(sorted(known, key=sort_key) if names is None else names)
 
-    def texts(self, split: Split) -> tuple[list[str], dict[int, str]]:
-        """The texts of a split, and the faults of the rows that are not among them."""
+    def _class_names(self, split: Split) -> list[str] | None:
+        """The names that the data set gives to its classes, if it does."""
+        return getattr(split.rows.features[self.y], "names", None)
+
+    def texts(self, split: Split) -> tuple[list[object], dict[int, str]]:
+        """The values of a split, and the faults of the rows that hold no text."""
         values: list[object] = split.rows[self.x][:]
         faults = {row: f"{self.x}={text!r} is no text" for row, text in enumerate(values) if not isinstance(text, str)}
-        return [text for text in values if isinstance(text, str)], faults
+        return values, faults
 
 
 def _of_type(features: Mapping[str, Any], kind: type) -> list[str]:
@@ -143,4 +145,4 @@ def _class_of(value: object, names: Sequence[str] | None) -> str | None:
         return None
     if names is not None:
         return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    return label_text(value)

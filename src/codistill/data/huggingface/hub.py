@@ -2,13 +2,14 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from codistill.data.optional import optional
 
 PATIENCE = 10  # seconds for the hub's first answer
 SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk leaves in a folder
@@ -29,27 +30,24 @@ def load_splits(name: str, root: Path, config: str | None, download: bool) -> Ma
         ValueError: there is no such data set or configuration, or it is damaged; of a folder, names the file.
         ImportError: `datasets` is not installed.
     """
-    datasets = library()
+    datasets = optional("datasets", "hf")
     folder = folder_of(name, root)
     if folder is None and download:
         _reach(import_module("huggingface_hub").constants.ENDPOINT)
     try:
         if folder is not None and any((folder / file).is_file() for file in SAVED):
             splits = datasets.load_from_disk(str(folder))
-        elif folder is not None or download:
-            splits = datasets.load_dataset(str(folder or name), config)
         else:
-            with _offline(datasets):
-                splits = datasets.load_dataset(name, config)
+            with nullcontext() if folder or download else _offline(datasets):
+                splits = datasets.load_dataset(str(folder or name), config)
     except ConnectionError as error:
         if download:
             raise OSError(f"hf: {name} cannot be fetched ({error}): check the network and the name") from error
-        raise FileNotFoundError(
-            f"hf: {name} is not on this machine, neither as a folder ({root / name}) nor from an earlier download: "
-            "check the name, or fetch it (--download)"
-        ) from error
+        places = f"neither as a folder ({root / name}) nor from an earlier download"
+        ways = "check the name, or fetch it (--download)"
+        raise FileNotFoundError(f"hf: {name} is not on this machine, {places}: {ways}") from error
     except Exception as error:  # the library raises whatever its readers raise
-        file = None if folder is None else _broken_file(folder)
+        file = None if folder is None else _broken_file(datasets, folder)
         raise ValueError(f"hf: {name} cannot be read: {file or _reason(error)}: repair it") from error
     return splits if isinstance(splits, Mapping) else {"train": splits}
 
@@ -59,21 +57,14 @@ def folder_of(name: str, root: Path) -> Path | None:
     return next((path for path in (root / name, Path(name)) if path.is_dir()), None)
 
 
-def library() -> ModuleType:
-    """The `datasets` library; an ImportError that says how to install it, where it is not."""
-    try:
-        return import_module("datasets")
-    except ImportError as error:
-        raise ImportError("hf needs the datasets library: pip install 'codistill[text]'") from error
-
-
-def _broken_file(folder: Path) -> str | None:
+def _broken_file(datasets: Any, folder: Path) -> str | None:
     """The first file of a folder that cannot be read by itself, and why; None where all can."""
     with tempfile.TemporaryDirectory() as scratch:
         for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in READERS):
-            reader, options = READERS[path.suffix.lower()], {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
+            suffix = path.suffix.lower()
+            reader, options = READERS[suffix], {"sep": "\t"} if suffix == ".tsv" else {}
             try:
-                library().load_dataset(reader, data_files=str(path), cache_dir=scratch, split="train", **options)
+                datasets.load_dataset(reader, data_files=str(path), cache_dir=scratch, split="train", **options)
             except Exception as error:  # as above
                 return f"{path}: {_reason(error)}"
     return None
@@ -81,13 +72,10 @@ def _broken_file(folder: Path) -> str | None:
 
 def _reason(error: BaseException) -> str:
     """What a reader itself says is wrong, on one line, below what the library has wrapped around it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        text = " ".join(str(cause).removeprefix(SAYS_NOTHING).split())
-        if text:
-            return text if len(text) <= LENGTH else f"{text[:LENGTH]} ..."
-        error, cause = cause, cause.__cause__
-    return type(error).__name__
+    text = " ".join(str(error).removeprefix(SAYS_NOTHING).split())
+    if not text:
+        return _reason(error.__cause__) if error.__cause__ else type(error).__name__
+    return text if len(text) <= LENGTH else f"{text[:LENGTH]} ..."
 
 
 def _reach(address: str) -> None:
@@ -97,13 +85,12 @@ def _reach(address: str) -> None:
     except HTTPError:
         return  # it has answered
     except (OSError, ValueError) as error:
-        raise OSError(
-            f"hf: {address} cannot be reached ({error}): check the network, or name a folder that holds the data set"
-        ) from error
+        ways = "check the network, or name a folder that holds the data set"
+        raise OSError(f"hf: {address} cannot be reached ({error}): {ways}") from error
 
 
 @contextmanager
-def _offline(datasets: ModuleType) -> Iterator[None]:
+def _offline(datasets: Any) -> Iterator[None]:
     """Only what is on this machine, while this lasts; both libraries read their variables once, on import."""
     hub = import_module("huggingface_hub").constants
     switches = [(datasets.config, "HF_HUB_OFFLINE"), (datasets.config, "HF_DATASETS_OFFLINE"), (hub, "HF_HUB_OFFLINE")]

@@ -1,7 +1,6 @@
 """Images of a Hugging Face data set as bytes, cached on disk so that a second start is fast."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,64 +12,55 @@ from codistill.data.huggingface.columns import Split
 from codistill.data.images.cut import Cut, check_depth
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where the images come from: the data set's folder, or where it would be, and its configuration."""
+def read_images(split: Split, column: str, cut: Cut, skip_bad: bool, folder: Path) -> tuple[Tensor, dict[int, str]]:
+    """The images of a split, ``[N, C, H, W]`` uint8, and the faults of the rows that are not among them, and black.
 
-    folder: Path
-    config: str | None
-
-    def note(self, split: Split) -> str:
-        """A text that changes with the data: by the library's own fingerprint and, of a folder, by its files."""
-        files = sorted(path for path in self.folder.rglob("*") if path.is_file()) if self.folder.is_dir() else []
-        return digest([getattr(split.rows, "_fingerprint", ""), len(split.rows), *map(stamp, files)])
-
-
-def read_images(split: Split, column: str, cut: Cut, skip_bad: bool, source: Source) -> tuple[Tensor, dict[int, str]]:
-    """The images of a split, ``[n, C, H, W]`` uint8, and the faults of the rows that are not among them.
-
-    From 1,000 rows on, what has been decoded is cached for the next start (`codistill.data.disk_cache`).
+    From 1,000 rows on, what has been decoded is cached for the next start (`codistill.data.disk_cache`), until the
+    library's own fingerprint of the data is another or, of a folder, any of its files.
 
     Args:
         split: Of a data set.
         column: Holds its images.
         cut: Their size and channels; what it does not say, the first image does.
         skip_bad: Go on after a row that holds no image, or one that cannot be read.
-        source: Where the data set comes from.
+        folder: The data set's, or where it would be.
 
     Raises:
-        ValueError: an image of another size; names the row.
+        ValueError: an image of another size, or one that cannot be read and is not to be skipped; names the row.
     """
 
     def make() -> tuple[dict[str, Tensor], str | None]:
         x, faults = _read(split, column, cut, skip_bad)
-        text = torch.frombuffer(bytearray(json.dumps(faults).encode()), dtype=torch.uint8)
-        return {"x": x, "faults": text}, note if len(x) and (skip_bad or not faults) else None
+        return {"x": x, "faults": torch.frombuffer(bytearray(json.dumps(faults).encode()), dtype=torch.uint8)}, note
 
-    note = source.note(split) if len(split.rows) >= MANY else None
-    options = (source.config, split.name, column, cut)
-    tensors = cached("hf", source.folder, options, fresh=lambda then: then == note, make=make)
+    note = None
+    if len(split.rows) >= MANY:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        note = digest([getattr(split.rows, "_fingerprint", ""), len(split.rows), *map(stamp, files)])
+    options = (split.config, split.name, column, cut)
+    tensors = cached("hf", folder, options, fresh=lambda then: then == note, make=make)
     faults = json.loads(tensors["faults"].numpy().tobytes())
     return tensors["x"], {int(row): fault for row, fault in faults.items()}
 
 
 def _read(split: Split, column: str, cut: Cut, skip_bad: bool) -> tuple[Tensor, dict[int, str]]:
-    """As `read_images`, decoded now; ends at the first fault where none may be skipped."""
-    images, faults = [], {}
+    """As `read_images`, decoded now."""
+    x, faults = torch.zeros(len(split.rows), *cut.shape, dtype=torch.uint8), {}
     rows = split.rows.select_columns([column])
     for row in range(len(rows)):
         image = _image(rows, row, column)
         if isinstance(image, str):
             faults[row] = image
-            if not skip_bad:
-                break
+            split.usable({} if skip_bad else faults, False)
             continue
         cut = cut.settled(image)
+        if x.shape[1:] != cut.shape:  # of the first image
+            x = x.new_zeros(len(rows), *cut.shape)
         try:
-            images.append(cut.apply(image))
+            x[row] = cut.apply(image)
         except ValueError as error:
             raise ValueError(f"hf: row {row} of split {split.name!r} {error} (size=32)") from error
-    return torch.stack(images) if images else torch.empty(0), faults
+    return x, faults
 
 
 def _image(rows: Any, row: int, column: str) -> Any:

@@ -109,9 +109,8 @@ class Cut:
         if self.how != "same":
             return pixels(ImageOps.fit(image, size) if self.how == "fit" else self._centre(image))
         if image.size != size:
-            raise ValueError(
-                f"is {image.height}x{image.width} pixels, the first {self.height}x{self.width}: resize them to one size"
-            )
+            first = f"the first {self.height}x{self.width}"
+            raise ValueError(f"is {image.height}x{image.width} pixels, {first}: resize them to one size")
         return pixels(image)
 
     def drawn(self, width: int, height: int, draw: Tensor) -> tuple[int, int, int, int]:
@@ -137,8 +136,8 @@ class Cut:
         from PIL.Image import Resampling
 
         short, least = round(self.height * 256 / 224), min(image.size)
-        size = [max(short * side // least, 1) for side in image.size]
-        image = image.resize((size[0], size[1]), Resampling.BILINEAR)
+        width, height = (max(short * side // least, 1) for side in image.size)
+        image = image.resize((width, height), Resampling.BILINEAR)
         left, top = round((image.width - self.width) / 2), round((image.height - self.height) / 2)
         return image.crop((left, top, left + self.width, top + self.height))
 

@@ -1,13 +1,13 @@
 """Images in files: read when they are asked for, decoded all at once, or tried for errors."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import compress, pairwise
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +16,7 @@ from codistill.data.images.cut import Cut, Unreadable, open_image
 from codistill.data.skipping import left_out
 
 PIECE = 256  # files that a thread takes at a time
+CPU = torch.device("cpu")
 
 T = TypeVar("T")
 
@@ -28,33 +29,28 @@ class FileNames:
 
     Attributes:
         root: the folder.
-        text: names below it, one after the other, uint8.
-        ends: where each ends, ``[N]`` int64.
+        names: below it, ``[N, L]`` uint8, filled up with zeros.
     """
 
     root: Path
-    text: Tensor
-    ends: Tensor
+    names: Tensor
 
     @classmethod
     def of(cls, root: Path, names: Iterable[str]) -> Self:
         """From names below the folder, folders joined by ``/``."""
-        encoded = [os.fsencode(name) for name in names]
-        text = torch.frombuffer(bytearray(b"".join(encoded) or b"\0"), dtype=torch.uint8)
-        return cls(root, text, torch.tensor([len(name) for name in encoded], dtype=torch.int64).cumsum(0))
+        encoded = np.array([os.fsencode(name) for name in names], dtype=bytes)
+        return cls(root, torch.from_numpy(encoded.view(np.uint8).reshape(len(encoded), encoded.itemsize)))
 
     def __len__(self) -> int:
-        return len(self.ends)
+        return len(self.names)
 
     def path(self, number: int) -> Path:
         """The ``number``-th file."""
-        return self.slice(number, number + 1)[0]
+        return self.root / os.fsdecode(self.names[number].numpy().tobytes().rstrip(b"\0"))
 
-    def slice(self, first: int, last: int) -> list[Path]:
-        """The files from ``first`` to before ``last``."""
-        ends = [int(self.ends[first - 1]) if first else 0, *self.ends[first:last].tolist()]
-        text = self.text[ends[0] : ends[-1]].numpy().tobytes()
-        return [self.root / os.fsdecode(text[a - ends[0] : b - ends[0]]) for a, b in pairwise(ends)]
+    def take(self, index: Tensor) -> Self:
+        """The files at ``index [n]``, in that order."""
+        return replace(self, names=self.names[index])
 
 
 def readable(files: FileNames, name: str) -> Tensor:
@@ -67,72 +63,76 @@ def readable(files: FileNames, name: str) -> Tensor:
         files: The images.
         name: Of the data set, for messages.
     """
-    note = digest(_each(files, stamp)) if len(files) >= MANY else None
+    note = _stamps(files)
 
     def make() -> tuple[dict[str, Tensor], str | None]:
-        tried = _each(files, _can_be_read, f"{name}: checking all images")
+        tried = _each(len(files), lambda number: _can_be_read(files.path(number)), f"{name}: checking all images")
         return {"good": torch.tensor(list(tried), dtype=torch.bool)}, note
 
     good = cached(f"{name}-readable", files.root, (), fresh=lambda then: then == note, make=make)["good"]
-    bad = [str(files.path(number)) for number in (~good).nonzero().flatten().tolist()]
-    left_out(name, f"images in {files.root}", len(files), bad, skip_bad=True, error=FileNotFoundError)
+    _report(files, good, name)
     return good
 
 
-def decoded(name: str, root: Path, paths: Sequence[Path], cut: Cut, skip_bad: bool) -> tuple[Tensor, Tensor]:
+def decoded(files: FileNames, cut: Cut, name: str, skip_bad: bool) -> tuple[Tensor, Tensor]:
     """The images that can be read, ``[n, C, H, W]`` uint8, and which of the files these are, ``[N]`` bool.
 
     From 1,000 images on, what has been decoded is cached for the next start (`codistill.data.disk_cache`), until a
     file changes.
 
     Args:
-        name: Of the data set, for messages.
-        root: The folder that all files are below.
-        paths: The files.
+        files: The images.
         cut: How they come to their size.
+        name: Of the data set, for messages.
         skip_bad: Leave out images that cannot be read, with a warning that counts them, in place of an error.
 
     Raises:
         Unreadable: names the first image that cannot be read.
     """
-    note = digest(map(stamp, paths)) if len(paths) >= MANY else None
+    note = _stamps(files)
 
     def make() -> tuple[dict[str, Tensor], str | None]:
-        x = torch.empty(len(paths), *cut.shape, dtype=torch.uint8)
-        good = torch.ones(len(paths), dtype=torch.bool)
+        x = torch.empty(len(files), *cut.shape, dtype=torch.uint8)
 
-        def read(number: int) -> None:
+        def read(number: int) -> bool:
             try:
-                x[number] = cut.read(paths[number])
+                x[number] = cut.read(files.path(number))
             except Unreadable:
                 if not skip_bad:
                     raise
-                good[number] = False
+                return False
+            return True
 
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(read, range(len(paths))))
+        good = torch.tensor(list(_each(len(files), read)), dtype=torch.bool)
         return {"x": x if good.all() else x[good], "good": good}, note
 
-    tensors = cached(name, root, (cut,), fresh=lambda then: then == note, make=make)
-    bad = list(compress(paths, ~tensors["good"]))
-    if bad and not skip_bad:
-        cut.read(bad[0])  # raises what names it
-    left_out(name, f"images in {root}", len(paths), list(map(str, bad)), skip_bad=True, error=FileNotFoundError)
-    return tensors["x"], tensors["good"]
+    tensors = cached(name, files.root, (cut,), fresh=lambda then: then == note, make=make)
+    x, good = tensors["x"], tensors["good"]
+    if not skip_bad and not good.all():
+        cut.read(files.path(int(good.int().argmin())))  # raises what names it
+    _report(files, good, name)
+    return x, good
 
 
-def _each(files: FileNames, function: Callable[[Path], T], title: str | None = None) -> Iterator[T]:
-    """The values of a function for every file, in order, by threads; with a title, a bar on stderr."""
+def _stamps(files: FileNames) -> str | None:
+    """What changes with the files, where they are many enough to be cached."""
+    return digest(_each(len(files), lambda number: stamp(files.path(number)))) if len(files) >= MANY else None
+
+
+def _report(files: FileNames, good: Tensor, name: str) -> None:
+    """A warning that counts and names the images that cannot be read."""
+    bad = [str(files.path(number)) for number in (~good).nonzero().flatten().tolist()]
+    left_out(name, f"images in {files.root}", len(files), bad, skip_bad=True, error=FileNotFoundError)
+
+
+def _each(count: int, function: Callable[[int], T], title: str = "") -> Iterator[T]:
+    """The values of a function of 0, 1, ... in order, by threads; with a title, a bar on stderr."""
     from rich.console import Console
     from rich.progress import track
 
-    def piece(first: int) -> list[T]:
-        return [function(path) for path in files.slice(first, min(first + PIECE, len(files)))]
-
-    with ThreadPoolExecutor() as pool:
-        values = (value for some in pool.map(piece, range(0, len(files), PIECE)) for value in some)
-        hidden = title is None or len(files) < MANY
-        yield from track(values, title or "", len(files), console=Console(stderr=True), disable=hidden)
+    with ThreadPool() as pool:
+        values = pool.imap(function, range(count), PIECE)
+        yield from track(values, title, count, console=Console(stderr=True), disable=not title or count < MANY)
 
 
 def _can_be_read(path: Path) -> bool:
@@ -143,29 +143,32 @@ def _can_be_read(path: Path) -> bool:
     return True
 
 
+@dataclass(frozen=True, eq=False)
 class LazyImages:
     """Images ``[N, C, H, W]``, uint8, that are read when they are asked for: `Examples` takes them as inputs.
 
     ``images[index]`` reads and sizes them as for evaluation; nothing that has been read is kept. `workers` and
     `Loader` read ahead in other processes.
 
-    Args:
+    Attributes:
         files: where they are.
         cut: how they come to their size.
         name: of the data set, for messages.
         workers: processes that read; 0: this one.
+        device: to which they come once they have been read.
     """
 
-    dtype = torch.uint8
-    ndim = 4
+    files: FileNames
+    cut: Cut
+    name: str
+    workers: int = 0
+    device: torch.device = CPU
 
-    def __init__(self, files: FileNames, cut: Cut, *, name: str, workers: int = 0) -> None:
-        self.files, self.cut, self.name, self.workers = files, cut, name, workers
-        self.rows = torch.arange(len(files))
-        self.device = torch.device("cpu")
+    dtype: ClassVar = torch.uint8
+    ndim: ClassVar = 4
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.files)
 
     @property
     def shape(self) -> torch.Size:
@@ -178,24 +181,15 @@ class LazyImages:
 
     def to(self, device: torch.device | str) -> "LazyImages":
         """The same images, which come to that device once they have been read."""
-        return self._with(device=torch.device(device))
+        return replace(self, device=torch.device(device))
 
     def take(self, index: Tensor) -> "LazyImages":
         """The images at ``index [n]``, in that order; nothing is read."""
-        return self._with(rows=self.rows[index.cpu()])
+        return replace(self, files=self.files.take(index.cpu()))
 
     def shared(self, readers: int) -> "LazyImages":
         """The same images, read by an equal share of the worker processes: there are so many readers at a time."""
-        return self._with(workers=self.workers and max(self.workers // readers, 1))
-
-    def _with(self, **changed: object) -> "LazyImages":
-        copy = LazyImages.__new__(LazyImages)
-        copy.__dict__ |= self.__dict__ | changed
-        return copy
-
-    def path(self, number: int) -> Path:
-        """The file of an image."""
-        return self.files.path(int(self.rows[number]))
+        return replace(self, workers=self.workers and max(self.workers // readers, 1))
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
         """Images ``[B, C, H, W]`` uint8 as for evaluation, on the device; read in this process.
@@ -218,5 +212,5 @@ class LazyImages:
         """
         x = torch.empty(len(numbers), *self.cut.shape, dtype=torch.uint8)
         for i, number in enumerate(numbers.tolist()):
-            x[i] = self.cut.read(self.path(number), None if draws is None else draws[i])
+            x[i] = self.cut.read(self.files.path(number), None if draws is None else draws[i])
         return x

@@ -1,5 +1,6 @@
 """Processes that read images ahead of the training, and in order for an evaluation."""
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -52,7 +53,7 @@ class Ahead:
 
     def __init__(self, images: LazyImages, request: Callable[[Place], Request], steps: int) -> None:
         self._images, self._request, self._steps = images, request, steps
-        self._at: tuple[int, int] | None = None
+        self._at: int | None = None  # a step, counted over all epochs
         self._step: dict[Kind, Tensor] = {}  # what this step has requested, for it may do so again
         self._feed: Iterator[Tensor] | None = None
         self._expected: Iterator[Place] = iter(())
@@ -65,13 +66,12 @@ class Ahead:
             ChildProcessError: a worker process has died.
         """
         epoch, step, kind = place
-        if (epoch, step) != self._at:
-            before = (epoch, step - 1) if step else (epoch - 1, self._steps - 1)
-            kinds = list(self._step) if self._at == before else []
-            self._at, self._step = (epoch, step), {}
+        if (at := epoch * self._steps + step) != self._at:
+            kinds = list(self._step) if self._at == at - 1 else []
+            self._at, self._step = at, {}
             if self._feed is None and kinds and self._images.workers:
-                self._expected = _follow(epoch, step, self._steps, kinds)
-                self._feed = feed(self._images, map(self._request, _follow(epoch, step, self._steps, kinds)))
+                self._expected = _follow(at, self._steps, kinds)
+                self._feed = feed(self._images, map(self._request, _follow(at, self._steps, kinds)))
         if kind not in self._step:
             self._step[kind] = self._next(place)
         return self._step[kind]
@@ -91,12 +91,9 @@ class Ahead:
         return self._images.read(*self._request(place))
 
 
-def _follow(epoch: int, step: int, steps: int, kinds: Sequence[Kind]) -> Iterator[Place]:
-    """The places from a step on; holds no `Ahead`, so that it is collected with its owner."""
-    while True:
-        for kind in kinds:
-            yield epoch, step, kind
-        epoch, step = (epoch, step + 1) if step + 1 < steps else (epoch + 1, 0)
+def _follow(first: int, steps: int, kinds: Sequence[Kind]) -> Iterator[Place]:
+    """The places from a step on, counted over all epochs; holds no `Ahead`, so that it is collected with its owner."""
+    return ((*divmod(number, steps), kind) for number in itertools.count(first) for kind in kinds)
 
 
 def in_order(images: LazyImages, batch: int) -> Iterator[Tensor]:
@@ -114,23 +111,16 @@ def feed(images: LazyImages, requests: Iterable[Request]) -> Iterator[Tensor]:
         for request in requests:
             yield images.read(*request)
         return
-    batches = _started(images, requests)
-    while True:
-        try:
-            x, error = next(batches)
-        except StopIteration:
-            return
-        except (RuntimeError, EOFError, OSError) as problem:
-            if isinstance(problem, RuntimeError) and "worker" not in str(problem):
-                raise
-            raise ChildProcessError(
-                f"{images.name}: a process that reads images has ended: where memory is short, lower "
-                f"workers={images.workers} or batch"
-            ) from problem
-        if error:
-            del batches  # ends the workers, even while the exception is alive
-            raise Unreadable(error)
-        yield x
+    try:
+        for x, error in _started(images, requests):  # no name holds the workers, so an exception ends them
+            if error:
+                raise Unreadable(error)
+            yield x
+    except (RuntimeError, EOFError, OSError) as problem:
+        if isinstance(problem, RuntimeError) and "worker" not in str(problem):
+            raise
+        ways = f"where memory is short, lower workers={images.workers} or batch"
+        raise ChildProcessError(f"{images.name}: a process that reads images has ended: {ways}") from problem
 
 
 class _Reader(Dataset[_Batch]):

@@ -3,13 +3,14 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
 from codistill.checks import flag
+from codistill.data.optional import optional
 from codistill.data.skipping import left_out
 from codistill.spec import UnknownName
 
@@ -84,30 +85,28 @@ class Columns:
         between two stray quotes for one field, which loses rows in silence.
         """
         rows = self._fields(path, separator)
-        lines, head = next(rows, ("line 1", []))
-        if isinstance(head, str):
-            raise ValueError(f"{path}, {lines}: {head}")
+        lines, head, fault = next(rows, ("line 1", [], ""))
+        if fault:
+            raise ValueError(f"{path}, {lines}: {fault}")
         if len(head) == 1 and (other := next((s for s in OTHERS if s in head[0]), None)):
             hint = {"\t": TAB}.get(other, other)
             raise ValueError(f"{path}, line 1: one column, {head[0][:SHOWN]!r}: set separator={hint}")
         text, label = (_column(path, name, head) for name in (self.text, self.label))
-        for lines, fields in rows:
-            if isinstance(fields, str):
-                yield Row(lines, fault=fields)
-            elif len(fields) != len(head):
-                yield Row(lines, fault=f"{len(fields)} fields for {len(head)} columns")
+        for lines, fields, fault in rows:
+            if fault or len(fields) != len(head):
+                yield Row(lines, fault=fault or f"{len(fields)} fields for {len(head)} columns")
             else:
                 yield self._row(lines, fields[text], fields[label])
 
-    def _fields(self, path: Path, separator: str) -> Iterator[tuple[str, list[str] | str]]:
-        """Where each row is and its fields, or what is wrong with it; empty lines are passed over."""
+    def _fields(self, path: Path, separator: str) -> Iterator[tuple[str, list[str], str]]:
+        """Where each row is, its fields, and what is wrong with it; empty lines are passed over."""
         try:
             content = path.read_bytes().decode(self.encoding, errors="surrogateescape").removeprefix("\ufeff")
         except UnicodeError as error:  # of codecs without surrogates
             raise ValueError(f"{path}: not {self.encoding} ({error}): set encoding (utf-8, cp949, ...)") from error
         if "\0" in content:
             raise ValueError(f"{path}, line 1: {self._undecoded}")
-        quoting: Literal[0, 3] = 0 if self.quotes else 3  # csv.QUOTE_MINIMAL, csv.QUOTE_NONE
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE
         reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, quoting=quoting, strict=True)
         limit = csv.field_size_limit(LONGEST)  # of the whole process
         try:
@@ -115,21 +114,20 @@ class Columns:
         finally:
             csv.field_size_limit(limit)
 
-    def _numbered(self, reader: Iterator[list[str]]) -> Iterator[tuple[str, list[str] | str]]:
+    def _numbered(self, reader: Iterator[list[str]]) -> Iterator[tuple[str, list[str], str]]:
         first = 1
         while True:
-            fields: list[str] | str
             try:
-                fields = next(reader)
-            except StopIteration:
-                return
+                fields, fault = next(reader, None), ""
             except csv.Error as error:
-                fields = f"{error} (a quote inside a field? then set quotes=false)"
+                fields, fault = [], f"{error} (a quote inside a field? then set quotes=false)"
+            if fields is None:
+                return
             last = reader.line_num  # type: ignore[attr-defined]
-            if not isinstance(fields, str) and UNDECODED.search("".join(fields)):
-                fields = self._undecoded
-            if fields:
-                yield (f"lines {first}-{last}" if last > first else f"line {first}"), fields
+            if UNDECODED.search("".join(fields)):
+                fault = self._undecoded
+            if fields or fault:
+                yield (f"lines {first}-{last}" if last > first else f"line {first}"), fields, fault
             first = last + 1
 
     def _row(self, lines: str, text: object, label: object) -> Row:
@@ -138,14 +136,11 @@ class Columns:
             return Row(lines, fault=f"column {self.text!r} holds {text!r}, no text")
         if label is None or not str(label).strip() or label != label:
             return Row(lines, fault=f"column {self.label!r} is empty")
-        return Row(lines, text, str(int(label) if isinstance(label, float) and label.is_integer() else label).strip())
+        return Row(lines, text, label_text(label).strip())
 
     def _parquet(self, path: Path) -> Iterator[Row]:
         """The rows of a Parquet file."""
-        try:
-            arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-        except ImportError as error:
-            raise ImportError("Parquet needs pyarrow: pip install 'codistill[text]'") from error
+        arrow, parquet = optional("pyarrow", "Parquet"), import_module("pyarrow.parquet")
         try:
             file = parquet.ParquetFile(path)
             for name in (self.text, self.label):
@@ -156,6 +151,17 @@ class Columns:
         pairs = zip(table[self.text].to_pylist(), table[self.label].to_pylist(), strict=True)
         for number, (text, label) in enumerate(pairs, 1):
             yield self._row(f"row {number}", text, label)
+
+
+def label_text(value: object) -> str:
+    """A label as it is written: 1.0 and 1 are one."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def class_numbers(labels: Iterable[str | None], names: Sequence[str]) -> list[int]:
+    """Labels as the numbers of the classes, -1 where there is none."""
+    numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
+    return [-1 if label is None else numbers[label] for label in labels]
 
 
 def sort_key(label: str) -> tuple[int, float, str]:

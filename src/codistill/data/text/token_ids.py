@@ -1,25 +1,21 @@
 """Texts and labels to a data set of token ids, cached on disk so that a second start is fast."""
 
-import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from codistill.checks import flag, whole
-from codistill.data.disk_cache import cached, stamp
+from codistill.data.disk_cache import cached, digest, stamp
 from codistill.data.examples import DataSet, Examples, Text
-from codistill.data.text.tokenizer import MODELS, encode, fit_length, library, read_tokenizer, size, train_tokenizer
+from codistill.data.text.tokenizer import MODELS, encode, fit_length, read_tokenizer, size, sources, train_tokenizer
 from codistill.data.text.vectors import read_vectors
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 VERSION = "1"  # of how ids are computed: raise it where that changes
 
@@ -41,6 +37,7 @@ class TextOptions:
 
     Raises:
         ValueError: on construction, for an option out of range.
+        FileNotFoundError: there is no such file of word vectors.
     """
 
     name: str
@@ -60,6 +57,8 @@ class TextOptions:
             value = getattr(self, setting)
             if not isinstance(value, str) and not (value is None and setting == "vectors"):
                 raise ValueError(f"{self.name}: {setting}={value!r}: give {form}")
+        if self.vectors is not None and not Path(self.vectors).is_file():
+            raise FileNotFoundError(f"{self.name}: vectors={self.vectors}: no such file: name one of word vectors")
 
     def task(self, classes: int) -> tuple[int, str]:
         """Number of outputs and task for so many classes."""
@@ -127,63 +126,32 @@ def token_ids(
         ImportError: the `tokenizers` library is not installed.
     """
     key = _key(train, test, options)
-    tensors = cached(
-        f"text-{options.name}", root, (key,), fresh=key.__eq__, make=lambda: (_encoded(train, test, options), key)
-    )
+    kind, made = f"text-{options.name}", partial(_encoded, train, test, options)
+    tensors = cached(kind, root, (key,), fresh=key.__eq__, make=lambda: (made(), key))
     text = Text(int(tensors["vocabulary"]), tensors["tokenizer"].numpy().tobytes().decode(), tensors.get("vectors"))
     return (tensors["train"].long(), tensors["test"].long()), text
 
 
 def _encoded(train: Sequence[str], test: Sequence[str], options: TextOptions) -> dict[str, Tensor]:
-    tokenizer = _tokenizer(train, options)
+    name, model = options.name, options.tokenizer
+    if model in MODELS:
+        print(f"{name}: a tokenizer ({model}) is trained on {len(train)} texts", file=sys.stderr)
+        tokenizer = train_tokenizer(train, options.vocabulary, model, options.min_count, options.lowercase)
+    else:
+        tokenizer = read_tokenizer(Path(model))
     fit_length(tokenizer, options.length)
+    rows = size(tokenizer)
     tensors = {name: encode(tokenizer, part).int() for name, part in (("train", train), ("test", test))}
     if options.vectors is not None:
         tensors["vectors"], count = read_vectors(Path(options.vectors), tokenizer)
-        _say(f"{options.name}: {count} of {size(tokenizer)} tokens have a vector in {options.vectors}")
-    tensors["vocabulary"] = torch.tensor(size(tokenizer))
+        print(f"{name}: {count} of {rows} tokens have a vector in {options.vectors}", file=sys.stderr)
+    tensors["vocabulary"] = torch.tensor(rows)
     tensors["tokenizer"] = torch.frombuffer(bytearray(tokenizer.to_str().encode()), dtype=torch.uint8)
     return tensors
 
 
-def _tokenizer(texts: Sequence[str], options: TextOptions) -> "Tokenizer":
-    if options.tokenizer not in MODELS:
-        return read_tokenizer(Path(options.tokenizer))
-    _say(f"{options.name}: a tokenizer ({options.tokenizer}) is trained on {len(texts)} texts")
-    return train_tokenizer(
-        texts,
-        vocabulary=options.vocabulary,
-        model=options.tokenizer,
-        min_count=options.min_count,
-        lowercase=options.lowercase,
-    )
-
-
 def _key(train: Sequence[str], test: Sequence[str], options: TextOptions) -> str:
     """A hash of all that the ids depend on."""
-    summary = hashlib.sha256(f"{VERSION} {library().__version__} {astuple(options)[:-1]}".encode())
-    for part in (train, test):
-        summary.update(",".join(str(len(text)) for text in part).encode())
-        summary.update("".join(part).encode(errors="surrogatepass"))
-    for path in _files(options):
-        summary.update(path.read_bytes() if path.suffix == ".json" else stamp(path).encode())
-    return summary.hexdigest()
-
-
-def _files(options: TextOptions) -> Iterator[Path]:
-    """The files that the options name, and everything read from a tokenizer's folder."""
-    if options.tokenizer not in MODELS:
-        path = Path(options.tokenizer)
-        file = path / "tokenizer.json" if path.is_dir() else path
-        yield from (f for f in (file, file.with_name("tokenizer_config.json")) if f.is_file())
-    if options.vectors is not None:
-        if not Path(options.vectors).is_file():
-            raise FileNotFoundError(
-                f"{options.name}: vectors={options.vectors}: no such file: name one of word vectors"
-            )
-        yield Path(options.vectors)
-
-
-def _say(line: str) -> None:
-    """For the person who waits: on stderr, so that printed results stay clean."""
-    print(line, file=sys.stderr)
+    vectors = options.vectors and stamp(Path(options.vectors))
+    lines = (VERSION, astuple(options)[:-1], sources(options.tokenizer), vectors, len(train), *train, *test)
+    return digest(map(repr, lines))

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
@@ -13,6 +12,8 @@ import torch
 from torch import Tensor
 
 from codistill.checks import whole
+from codistill.data.disk_cache import stamp
+from codistill.data.optional import optional
 from codistill.spec import UnknownName
 
 if TYPE_CHECKING:
@@ -25,17 +26,13 @@ SPACE = "▁"  # before every word, in the pieces of bpe
 PIECE = 4096  # texts encoded at a time
 
 
-def library() -> ModuleType:
-    """The `tokenizers` library; an ImportError that says how to install it, where it is not."""
-    try:
-        import tokenizers
-    except ImportError as error:
-        raise ImportError("text needs the tokenizers library: pip install 'codistill[text]'") from error
-    return tokenizers
+def library() -> Any:
+    """The `tokenizers` library."""
+    return optional("tokenizers", "text")
 
 
 def train_tokenizer(
-    texts: Sequence[str], *, vocabulary: int = 15_000, model: str = "bpe", min_count: int = 2, lowercase: bool = True
+    texts: Sequence[str], vocabulary: int = 15_000, model: str = "bpe", min_count: int = 2, lowercase: bool = True
 ) -> "Tokenizer":
     """A tokenizer trained on texts; the same texts and settings give the same one.
 
@@ -59,7 +56,7 @@ def train_tokenizer(
     whole("vocabulary", vocabulary, 8), whole("min_count", min_count)
     tokenizer = _untrained(model, lowercase)
     cleaning = tokenizer.normalizer
-    clean = [cleaning.normalize_str(text) for text in texts]
+    clean = list(map(cleaning.normalize_str, texts))
     letters = _letters(clean, vocabulary // 2 - 1)  # of wordpiece each twice, inside a word and not
     if not letters:
         raise ValueError(f"not one character in {len(texts)} texts: give some to train on")
@@ -84,27 +81,26 @@ def read_tokenizer(path: Path) -> "Tokenizer":
         ValueError: it is damaged, or it pads with another id than 0, which padding is here; names the file.
         ImportError: `tokenizers` is not installed.
     """
-    file = path / "tokenizer.json" if path.is_dir() else path
+    file, config = _files(path)
     if not file.is_file():
-        raise FileNotFoundError(
-            f"tokenizer={path}: {file} does not exist: name a tokenizer.json or a folder with one, "
-            f"or train one: {', '.join(MODELS)}"
-        )
+        ways = f"name a tokenizer.json or a folder with one, or train one: {', '.join(MODELS)}"
+        raise FileNotFoundError(f"tokenizer={path}: {file} does not exist: {ways}")
+    reader = library().Tokenizer
     try:
-        tokenizer: Tokenizer = library().Tokenizer.from_file(str(file))
-    except ImportError:
-        raise
+        tokenizer: Tokenizer = reader.from_file(str(file))
     except Exception as error:  # the library raises nothing narrower
         raise ValueError(f"{file}: not a file of the tokenizers library ({error}): save it again") from error
-    name = _padding(tokenizer, file.with_name("tokenizer_config.json"))
-    if name is None:
-        raise ValueError(f"{file}: has no token for padding, and id 0 is padding here: train one (tokenizer=bpe)")
-    if (number := tokenizer.token_to_id(name)) != 0:
-        raise ValueError(
-            f"{file}: pads with {name!r} of id {number}, and id 0 is padding here: "
-            "name a tokenizer that pads with 0, or train one (tokenizer=bpe)"
-        )
+    if (name := _padding(tokenizer, config)) is None or (number := tokenizer.token_to_id(name)) != 0:
+        has = "has no token for padding" if name is None else f"pads with {name!r} of id {number}"
+        ways = "name a tokenizer that pads with 0, or train one (tokenizer=bpe)"
+        raise ValueError(f"{file}: {has}, and id 0 is padding here: {ways}")
     return tokenizer
+
+
+def sources(tokenizer: str) -> tuple[str, ...]:
+    """What makes a tokenizer besides its options: the library's version, and the files of one that is read."""
+    files = () if tokenizer in MODELS else _files(Path(tokenizer))
+    return library().__version__, *map(stamp, files)
 
 
 def fit_length(tokenizer: "Tokenizer", length: int) -> None:
@@ -140,11 +136,10 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> Tensor:
     for start in range(0, len(texts), PIECE):
         rows = tokenizer.encode_batch_fast(list(texts[start : start + PIECE]))
         out[start : start + PIECE] = torch.tensor([row.ids for row in rows])
-    empty = (out == 0).all(1).nonzero().flatten()
-    if len(empty):
-        if (unknown := _unknown(tokenizer)) is None:
-            raise ValueError(f"text {int(empty[0])} has no token and the tokenizer none for unknown: leave it out")
-        out[empty, 0] = unknown
+    empty, unknown = (out == 0).all(1).nonzero().flatten(), _unknown(tokenizer)
+    if len(empty) and unknown is None:
+        raise ValueError(f"text {int(empty[0])} has no token and the tokenizer none for unknown: leave it out")
+    out[empty, 0] = unknown or 0
     return out
 
 
@@ -162,8 +157,8 @@ def _untrained(model: str, lowercase: bool, pieces: object = None) -> "Tokenizer
         tokenizer.pre_tokenizer = pre.BertPreTokenizer()
         tokenizer.decoder = decoders.WordPiece(cleanup=False)
     norm = lib.normalizers
-    spaces = [norm.Replace(lib.Regex(r"\s+"), " "), norm.Strip()]
-    tokenizer.normalizer = norm.Sequence([norm.NFC(), *([norm.Lowercase()] if lowercase else []), *spaces])
+    case = [norm.Lowercase()] if lowercase else []
+    tokenizer.normalizer = norm.Sequence([norm.NFC(), *case, norm.Replace(lib.Regex(r"\s+"), " "), norm.Strip()])
     return tokenizer
 
 
@@ -179,9 +174,8 @@ def _trainer(model: str, vocabulary: int, min_count: int, letters: Sequence[str]
 
 def _letters(texts: Sequence[str], most: int) -> list[str]:
     """The most frequent characters, ties in their order; the library's own choice among ties is not repeatable."""
-    counts = Counter(chain.from_iterable(texts))
-    ranked = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))
-    return sorted(ranked[:most])
+    counts = Counter(c for c in chain.from_iterable(texts) if not c.isspace())
+    return sorted(sorted(counts, key=lambda c: (-counts[c], c))[:most])
 
 
 def _inner(texts: Sequence[str], letters: Sequence[str]) -> list[str]:
@@ -190,6 +184,12 @@ def _inner(texts: Sequence[str], letters: Sequence[str]) -> list[str]:
     apart = {c for c in {c for pair in pairs for c in pair} if c.isspace() or category(c)[0] == "P"}
     inner = {pair[1] for pair in pairs if not apart & set(pair)}
     return sorted(inner & set(letters))
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    """A tokenizer and its config, by the path of the first or of their folder; the config may not exist."""
+    file = path / "tokenizer.json" if path.is_dir() else path
+    return file, file.with_name("tokenizer_config.json")
 
 
 def _padding(tokenizer: "Tokenizer", config: Path) -> str | None:

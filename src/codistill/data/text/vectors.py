@@ -3,7 +3,7 @@
 import gzip
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,21 +30,20 @@ def read_vectors(path: Path, tokenizer: "Tokenizer") -> tuple[Tensor, int]:
         ValueError: a line has no D numbers, or no word is a token; names the file, and the line.
     """
     words = _words(tokenizer)
-    vectors: dict[str, Sequence[float]] = {}
+    vectors: dict[str, list[float]] = {}
     width = 0
     for number, line in _lines(path):
         fields = line.rstrip("\n\r ").split(" ")
-        if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
+        if number == 1 and len(fields) == 2 and all(map(str.isdecimal, fields)):
             continue
         width = width or len(fields) - 1
         word = " ".join(fields[: len(fields) - width])
         if len(fields) <= width or width < 1:
-            raise ValueError(
-                f"{path}, line {number}: {len(fields)} fields, not a word and {max(width, 1)} numbers: repair it"
-            )
+            needs = f"a word and {max(width, 1)} numbers"
+            raise ValueError(f"{path}, line {number}: {len(fields)} fields, not {needs}: repair it")
         if word in words and word not in vectors:
             try:
-                vectors[word] = [float(field) for field in fields[-width:]]
+                vectors[word] = list(map(float, fields[-width:]))
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}: give a word and {width} numbers") from error
     if not vectors:
@@ -59,14 +58,11 @@ def _words(tokenizer: "Tokenizer") -> Mapping[str, list[int]]:
     """Ids of the tokens that are whole words or signs, by the word; pieces of words are left out."""
     vocabulary = tokenizer.get_vocab()
     special = tokenizer.get_added_tokens_decoder()
-    marked = any(token.startswith(STARTS) and len(token) > 1 for token in vocabulary)
+    first = {token for token in vocabulary if token.startswith(STARTS) and len(token) > 1}
     words: dict[str, list[int]] = defaultdict(list)
     for token, number in vocabulary.items():
-        if number in special:
-            continue
-        starts = token.startswith(STARTS) and len(token) > 1
-        if starts or not marked or not any(c.isalnum() for c in token):
-            words[token[1:] if starts else token].append(number)
+        if number not in special and (token in first or not first or not any(c.isalnum() for c in token)):
+            words[token[1:] if token in first else token].append(number)
     return words
 
 
@@ -76,7 +72,5 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with opener(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
             yield from enumerate(file, 1)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"vectors={path}: no such file: name one of word vectors") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: damaged ({error}): fetch it again") from error

@@ -20,18 +20,19 @@ def correlation_distance(a: Tensor, b: Tensor, weights: Tensor | None = None) ->
     w = torch.ones_like(a) if weights is None else weights.to(a.dtype).expand_as(a)
     count = w.sum(-1, keepdim=True)
     w = w / count.where(count > 0, 1.0)
-    centred, squares, constant = [], [], []
-    for x in (a, b):
+
+    def centred(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Without its mean, the variance, and whether x is constant."""
         x = x / x.detach().abs().amax(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)  # squares underflow
         c = x - (w * x).sum(-1, keepdim=True)
-        square = (w * c * c).sum(-1)
-        still = square <= (8 * torch.finfo(x.dtype).eps) ** 2 * (w * x * x).sum(-1)  # constant, but for rounding
-        centred.append(c)
-        squares.append(square.where(~still, 1.0))
-        constant.append(still)
-    r = (w * centred[0] * centred[1]).sum(-1) / (squares[0] * squares[1]).sqrt()
-    distance = 1.0 - r.where(~(constant[0] | constant[1]), 0.0)
-    return distance.where(~(constant[0] & constant[1]), 0.0)
+        variance = (w * c * c).sum(-1)
+        constant = variance <= (8 * torch.finfo(x.dtype).eps) ** 2 * (w * x * x).sum(-1)  # but for rounding
+        return c, variance.where(~constant, 1.0), constant
+
+    (a, a_variance, a_constant), (b, b_variance, b_constant) = centred(a), centred(b)
+    r = (w * a * b).sum(-1) / (a_variance * b_variance).sqrt()
+    distance = 1.0 - r.where(~(a_constant | b_constant), 0.0)
+    return distance.where(~(a_constant & b_constant), 0.0)
 
 
 def dist(

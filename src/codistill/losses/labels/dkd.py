@@ -35,12 +35,14 @@ def dkd(
     q, p = (log_posterior(z, "classes", temperature) for z in (sources, students))
     label = labels.clamp(min=0).unsqueeze(-1)
     true = torch.zeros_like(p, dtype=torch.bool).scatter(-1, label, True)
-    parts = []
-    for log_p in (q, p):
+
+    def split(log_p: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the true class against the others, and of the others among themselves."""
         others = log_p.masked_fill(true, -torch.inf)
         rest = others.logsumexp(-1, keepdim=True)  # log(1 - p_y), without the rounding of 1 - p_y
-        parts.append((torch.cat([log_p.gather(-1, label), rest], -1), others - rest))
-    (q_true, q_others), (p_true, p_others) = parts
+        return torch.cat([log_p.gather(-1, label), rest], -1), others - rest
+
+    (q_true, q_others), (p_true, p_others) = split(q), split(p)
     target, other = relative_entropy(q_true, p_true), relative_entropy(q_others, p_others)
     values = (alpha * target + beta * other) * temperature**2
     return values.where(labels >= 0, values.new_zeros(()))

@@ -1,14 +1,10 @@
 """What a feature loss learns on the way: connectors between channels, and weights of channels; one for each edge."""
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import Tensor, nn
 
-from codistill.graph import FeatureLoss, Graph
 from codistill.losses.maps import positions
-from codistill.methods.parts.features import Pair
-from codistill.methods.parts.linear import linear
+from codistill.methods.parts.linear import linear, zeros
 
 
 class Connector(nn.Module):
@@ -28,7 +24,7 @@ class Connector(nn.Module):
         super().__init__()
         out = source.shape[1]
         self.weight = linear(edges, out, student.shape[1], like=student)
-        self.bias = None if norm else nn.Parameter(student.new_zeros(edges, out))
+        self.bias = None if norm else zeros(edges, out, like=student)
         self.norm = nn.BatchNorm1d(edges * out, device=student.device, dtype=student.dtype) if norm else None
 
     def forward(self, features: Tensor) -> Tensor:
@@ -57,9 +53,9 @@ class Excitation(nn.Module):
         super().__init__()
         channels = source.shape[1]
         self.squeeze = linear(edges, hidden, channels, like=source)
-        self.squeeze_bias = nn.Parameter(source.new_zeros(edges, hidden))
+        self.squeeze_bias = zeros(edges, hidden, like=source)
         self.excite = linear(edges, channels, hidden, like=source)
-        self.excite_bias = nn.Parameter(source.new_zeros(edges, channels))
+        self.excite_bias = zeros(edges, channels, like=source)
 
     def forward(self, sources: Tensor) -> Tensor:
         """See the class."""
@@ -69,41 +65,6 @@ class Excitation(nn.Module):
         return weights / weights.sum(-1, keepdim=True)
 
 
-class Connected(nn.Module):
-    """L(connector(student), source), or L(connector(student), source, weights(source)), on numbered edges.
-
-    Args:
-        loss: L.
-        connectors: one for all edges, or one for each.
-        weights: likewise, where L has them.
-    """
-
-    def __init__(self, loss: FeatureLoss, connectors: nn.ModuleList, weights: nn.ModuleList | None = None) -> None:
-        super().__init__()
-        self.loss, self.connectors, self.weights = loss, connectors, weights
-
-    def forward(self, students: Tensor, sources: Tensor, edge: int | None) -> Tensor:
-        """``[E]``; see `along_features` of `edge`."""
-        students = self.connectors[edge or 0](students)
-        more = () if self.weights is None else (self.weights[edge or 0](sources),)
-        return self.loss(students, sources, *more)
-
-
-def for_edges(graph: Graph, pair: Pair, make: Callable[[int, Tensor, Tensor], nn.Module]) -> nn.ModuleList:
-    """``make(E, student, source)`` for all edges where features are of one shape, else one for each edge."""
-    edges = [(pair.students[i], pair.sources[j]) for i, j in pair.edges(graph)]
-    if pair.together:
-        return nn.ModuleList(make(len(edges), *both) for both in edges[:1])
-    return nn.ModuleList(make(1, *both) for both in edges)
-
-
 def where_channels_differ(edges: int, student: Tensor, source: Tensor) -> nn.Module:
     """A connector where it is needed, else nothing."""
     return nn.Identity() if student.shape[1] == source.shape[1] else Connector(edges, student, source)
-
-
-def connected(
-    graph: Graph, pairs: Sequence[Pair], loss: FeatureLoss, make: Callable[[int, Tensor, Tensor], nn.Module]
-) -> nn.ModuleList:
-    """Of each feature, the loss through connectors."""
-    return nn.ModuleList(Connected(loss, for_edges(graph, pair, make)) for pair in pairs)

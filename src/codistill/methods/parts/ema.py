@@ -6,17 +6,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from codistill.cohort import Cohort, Outputs, Peers
+from codistill.cohort import Peers
 
 
 class Steps(nn.Module):
     """A count that is part of the checkpoint. It stays on the CPU, so that reading it never waits for a device."""
 
-    done: Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("done", torch.zeros((), dtype=torch.int64))
+        self.done = nn.Buffer(torch.zeros((), dtype=torch.int64))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         return self
@@ -24,7 +22,7 @@ class Steps(nn.Module):
     def forward(self) -> int:
         """One more: how many there were before."""
         before = int(self.done)
-        self.done += 1
+        self.done.add_(1)
         return before
 
 
@@ -35,35 +33,16 @@ class Averages(nn.Module):
     mean teacher's and MMT's code. Averages predict in train mode, as there: no running statistics fit them.
     """
 
-    def __init__(self, decay: float) -> None:
+    def __init__(self, peers: Peers, decay: float) -> None:
         super().__init__()
-        self.decay = decay
-        self.steps = Steps()
-        self.cohort: Cohort | None = None
-
-    def start(self, peers: Peers) -> None:
-        """Begin at what the peers are now."""
-        self.cohort = peers.frozen(moving=True, batch_statistics=True)
+        self.cohort, self.decay, self.steps = peers.frozen(moving=True, batch_statistics=True), decay, Steps()
 
     def forward(self, x: Any) -> Tensor:
         """Logits ``[P, B, C]``, detached."""
         with torch.no_grad():
-            outputs: Outputs = started(self.cohort)(x)
-        return outputs.logits
+            logits: Tensor = self.cohort(x).logits
+        return logits
 
     def follow(self, peers: Peers) -> None:
         """After a step."""
-        started(self.cohort).follow(peers, decay=min(1.0 - 1.0 / (self.steps() + 1), self.decay))
-
-
-def started(cohort: Cohort | None) -> Cohort:
-    """The copies.
-
-    Raises:
-        ValueError: there are none yet.
-    """
-    if cohort is None:
-        raise ValueError(
-            "this method keeps copies of the peers: call method.prepare(cohort, batch) before the first step"
-        )
-    return cohort
+        self.cohort.follow(peers, decay=min(1.0 - 1.0 / (self.steps() + 1), self.decay))

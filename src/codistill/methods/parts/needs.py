@@ -1,6 +1,5 @@
 """What a method needs of data, peers and networks."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,27 +47,19 @@ class Needs:
         return self.views > 1 or self.own_views
 
     def __str__(self) -> str:
-        return "; ".join(self._words())
-
-    def _words(self) -> Iterator[str]:
-        if self.peers and not self.branches:
-            yield "peers"
-        if self.branches:
-            yield "branches of one trunk"
-        if self.teacher:
-            yield "its past self" if self.teacher == "past" else "a teacher" if self.peers else "a teacher, or peers"
-        if not self.unlabelled:
-            yield "labels"
-        if self.own_views:
-            yield "a view for each peer"
-        if self.views > 1:
-            yield f"{self.views} views"
-        if self.partners:
-            yield "another sample of each one's class"
-        if self.index:
-            yield "numbered samples"
-        if "tokens" not in self.tasks or "multilabel" not in self.tasks:
-            yield f"a task of {' or '.join(self.tasks)}"
+        words = {
+            "peers": self.peers and not self.branches,
+            "branches of one trunk": self.branches,
+            "its past self": self.teacher == "past",
+            "a teacher" if self.peers else "a teacher, or peers": self.teacher == "frozen",
+            "labels": not self.unlabelled,
+            "a view for each peer": self.own_views,
+            f"{self.views} views": self.views > 1,
+            "another sample of each one's class": self.partners,
+            "numbered samples": self.index,
+            f"a task of {' or '.join(self.tasks)}": not {"tokens", "multilabel"} <= set(self.tasks),
+        }
+        return "; ".join(need for need, holds in words.items() if holds)
 
 
 __all__ = ["Needs"]

@@ -14,14 +14,13 @@ from codistill.models.parts.trial import said_by
 
 def needed(module: str, extra: str) -> ModuleType:
     """A library's module; an ImportError that names the extra, where it is missing or does not go with this torch."""
+    library = module.partition(".")[0]
     try:
         return importlib.import_module(module)
     except Exception as error:  # a build for another torch fails with whatever comes first
-        missing = isinstance(error, ModuleNotFoundError) and error.name in (module, module.partition(".")[0])
-        library = module.partition(".")[0]
-        why = (
-            "is not installed" if missing else f"cannot be imported beside torch {torch.__version__} ({said_by(error)})"
-        )
+        why = f"cannot be imported beside torch {torch.__version__} ({said_by(error)})"
+        if isinstance(error, ModuleNotFoundError) and error.name in (module, library):
+            why = "is not installed"
         raise ImportError(f"{library} {why}: pip install 'codistill[{extra}]'") from error
 
 

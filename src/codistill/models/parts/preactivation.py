@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from codistill.models.parts.layers import conv3x3
+from codistill.models.parts.layers import conv3x3, drop
 
 
 class Preactivation(nn.Module):
@@ -18,9 +18,7 @@ class Preactivation(nn.Module):
         activated: the shortcut is a where the shape stays, too.
     """
 
-    def __init__(
-        self, channels: int, width: int, stride: int = 1, dropout: float = 0.0, activated: bool = False
-    ) -> None:
+    def __init__(self, channels: int, width: int, stride: int, dropout: float = 0.0, activated: bool = False) -> None:
         super().__init__()
         changes = stride != 1 or channels != width
         self.bn1 = nn.BatchNorm2d(channels)
@@ -28,7 +26,7 @@ class Preactivation(nn.Module):
         self.conv1 = conv3x3(channels, width, stride)
         self.bn2 = nn.BatchNorm2d(width)
         self.relu2 = nn.ReLU()
-        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.drop = drop(dropout)
         self.conv2 = conv3x3(width, width)
         self.shortcut = nn.Conv2d(channels, width, 1, stride, bias=False) if changes else nn.Identity()
         self.activated = activated or changes

@@ -5,6 +5,7 @@ sentence first, padding left out.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -54,8 +55,8 @@ class Layer(nn.Module):
             getattr(self.rnn, name + end) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
         if isinstance(self.rnn, nn.LSTM):
-            return read(lstm(w_h), 2, F.linear(x, w_x, b_x + b_h), sizes, self.rnn.hidden_size, reverse)
-        return read(gru(w_h, b_h), 1, F.linear(x, w_x, b_x), sizes, self.rnn.hidden_size, reverse)
+            return read(partial(lstm, w_h.t()), 2, F.linear(x, w_x, b_x + b_h), sizes, self.rnn.hidden_size, reverse)
+        return read(partial(gru, w_h.t(), b_h), 1, F.linear(x, w_x, b_x), sizes, self.rnn.hidden_size, reverse)
 
 
 class Dropout(nn.Dropout):
@@ -107,26 +108,16 @@ def _rows(state: Tensor, count: int) -> Tensor:
     return F.pad(state, (0, 0, 0, more)) if more > 0 else state[:count] if more else state
 
 
-def lstm(weight: Tensor) -> Callable[..., State]:
-    """i, f, o = sigmoid(gates), g = tanh(gates); c = f * c + i * g; h = o * tanh(c), with gates = x + h weight^T."""
-    across = weight.t()
-
-    def cell(x: Tensor, h: Tensor, c: Tensor) -> State:
-        i, f, g, o = torch.addmm(x, h, across).chunk(4, dim=1)
-        c = torch.addcmul(f.sigmoid() * c, i.sigmoid(), g.tanh())
-        return o.sigmoid() * c.tanh(), c
-
-    return cell
+def lstm(across: Tensor, x: Tensor, h: Tensor, c: Tensor) -> State:
+    """i, f, o = sigmoid(gates), g = tanh(gates); c = f * c + i * g; h = o * tanh(c), with gates = x + h across."""
+    i, f, g, o = torch.addmm(x, h, across).chunk(4, dim=1)
+    c = torch.addcmul(f.sigmoid() * c, i.sigmoid(), g.tanh())
+    return o.sigmoid() * c.tanh(), c
 
 
-def gru(weight: Tensor, bias: Tensor) -> Callable[..., State]:
-    """r, z = sigmoid(x + a), n = tanh(x + r * a); h = (1 - z) * n + z * h, with a = h weight^T + bias, by gate."""
-    across = weight.t()
-
-    def cell(x: Tensor, h: Tensor) -> State:
-        x_r, x_z, x_n = x.chunk(3, dim=1)
-        a_r, a_z, a_n = torch.addmm(bias, h, across).chunk(3, dim=1)
-        n = torch.addcmul(x_n, (x_r + a_r).sigmoid(), a_n).tanh()
-        return (torch.lerp(n, h, (x_z + a_z).sigmoid()),)
-
-    return cell
+def gru(across: Tensor, bias: Tensor, x: Tensor, h: Tensor) -> State:
+    """r, z = sigmoid(x + a), n = tanh(x + r * a); h = (1 - z) * n + z * h, with a = h across + bias, by gate."""
+    x_r, x_z, x_n = x.chunk(3, dim=1)
+    a_r, a_z, a_n = torch.addmm(bias, h, across).chunk(3, dim=1)
+    n = torch.addcmul(x_n, (x_r + a_r).sigmoid(), a_n).tanh()
+    return (torch.lerp(n, h, (x_z + a_z).sigmoid()),)
