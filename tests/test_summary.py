@@ -14,7 +14,7 @@ from codistill.training.results import PairsResult
 
 COMMITTED = {path.stem: path for path in (Path(__file__).parents[1] / "benchmarks" / "results").glob("*.json")}
 SUMMARIES = [name for name, path in COMMITTED.items() if '"gain_ci95"' in path.read_text(encoding="utf-8")]
-OF_SUMMARIES = {"courses", "against_alone"}  # what benchmarks/keep.py adds
+OF_SUMMARIES = {"courses"}  # what benchmarks/keep.py adds
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
