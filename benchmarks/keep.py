@@ -22,7 +22,6 @@ from typing import Any
 from codistill import study
 from codistill.report.markdown import markdown
 from codistill.run import Run
-from codistill.training.records import read_lines
 
 RESULTS = Path(__file__).parent / "results"
 Course = dict[str, list[float]]

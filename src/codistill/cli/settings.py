@@ -78,7 +78,7 @@ def study_of(
     base, new, data = study.base.as_dict(), settings.as_dict(), study.base.data.name
     changed = {name: value for name, value in new.items() if value != base[name]}
     if {"method", "seed", "retraining"} & changed.keys():
-        raise ValueError("a comparison has many methods, seeds and trainings: use --methods and --seeds, or --retrainings")
+        raise ValueError("a comparison has many methods, seeds, trainings: use --methods and --seeds, or --retrainings")
     if len(seeds) == 1:
         if seeds[0] < 1:
             raise ValueError(f"seeds={seeds[0]}: give the number of seeds, at least 1, or the seeds themselves")
