@@ -1,10 +1,12 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 from statistics import median, stdev
 
 import pytest
 
+from codistill.recipes.digits import digits
 from codistill.report.power import after, before, pilot_spread, spreads
 from codistill.run import Run
 from codistill.statistics.power import detectable_gain
@@ -56,3 +58,8 @@ def test_afterwards_the_least_and_the_most_are_named(summary):
     assert re.search(
         r"see a true gain of \d\.\d\d points \(alone, label smoothing 0.1\) or more", after(typed(summary))
     )
+
+
+def test_the_spread_of_the_recipe_is_the_one_that_was_measured():
+    results = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+    assert digits().spread == pytest.approx(pilot_spread(results / "digits.json"), abs=5e-5)

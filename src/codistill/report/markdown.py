@@ -7,7 +7,7 @@ from codistill.report.table import Cell, Column
 from codistill.report.verdict import headline
 from codistill.study.summary import Summary
 
-KEPT = ("Method", "Acc. %", "mAP %", "Gain, points", "Ens. %", "Rank-1%", "Time")  # in a small table
+KEPT = ("Method", "Acc. %", "mAP %", "Gain, points", "Ens. %", "Rank-1%", "Churn, %", "Time")  # in a small table
 
 
 def markdown(summary: Summary) -> str:
