@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "codistill"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
-    "spec checks randomness batch",
+    "spec checks randomness batch libraries",
     "discovery jsonable statistics",
     "data losses models run schedules",
     "cohort graph metrics",

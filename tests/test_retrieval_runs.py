@@ -16,9 +16,8 @@ from codistill.study import Study, Summary, compare, costs, summary
 from codistill.training.build import build_fleet
 from codistill.training.evaluate import changes
 from codistill.training.loop import train
-from codistill.training.measure import measure_retrieval
 from codistill.training.records import read_lines
-from codistill.training.results import Origin, result_from_json, results, retrieval_rows
+from codistill.training.results import Origin, measure_retrieval, result_from_json, results, retrieval_rows
 from open_digits import open_digits
 
 RUN = Run(

@@ -80,6 +80,7 @@ class Batch:
         mask: samples or tokens that count, in the form of y.
         task: ``classes | binary | multilabel | tokens``.
         smoothing: label smoothing of the task term, see `cross_entropy`.
+        private: labelled samples are the peers' own; only unlabelled ones, the last of the batch, are common to all.
     """
 
     x: Any
@@ -90,6 +91,7 @@ class Batch:
     mask: Tensor | None = None
     task: str = "classes"
     smoothing: float = 0.0
+    private: bool = False
 
     def joint(self) -> "Batch":
         """For a prediction that belongs to no peer: labels and mask of the first peer where they have a peer dim."""

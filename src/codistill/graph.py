@@ -192,6 +192,7 @@ def along(
     sources: Tensor,
     of: Batch | None = None,
     temperature: float | Graph = 1.0,
+    selected: Tensor | None = None,
 ) -> Tensor:
     """sum over j of W_ij T^2 D(source_j, student_i), mean over the samples of a batch.
 
@@ -202,6 +203,7 @@ def along(
         sources: logits ``[Q, B, ..., C]`` of those who are imitated. Detach them: `Cohort.share` does.
         of: the batch, for its task and mask; None: classes, and all samples count.
         temperature: T, on both sides of every edge; or T_ij, a matrix of them as a `Graph` (see `matrix`).
+        selected: ``[P, B]`` booleans; a sample that is not selected adds 0 to the mean.
 
     Returns: ``[P]``, nats.
     """
@@ -210,7 +212,7 @@ def along(
     dtype = torch.promote_types(students.dtype, torch.float32)
     i, _, _ = edge_weights(graph, len(students), len(sources), dtype, students.device)
     if divergence.linear and not isinstance(temperature, Graph) and len(i) > len(students):
-        return average(_from_blended(graph, students, sources, task, temperature), mask)
+        return average(_from_blended(graph, students, sources, task, temperature), mask, selected)
 
     def value(i: Tensor, j: Tensor) -> Tensor:
         student, source = students[i], sources[j]
@@ -221,7 +223,7 @@ def along(
         values = divergence(students=student / by, sources=source / by, task=task)
         return values * t.square().view(-1, *[1] * (values.dim() - 1))
 
-    return along_edges(graph, value, students=students, sources=len(sources), mask=mask)
+    return along_edges(graph, value, students=students, sources=len(sources), mask=mask, selected=selected)
 
 
 def _from_blended(graph: Graph, students: Tensor, sources: Tensor, task: str, temperature: float) -> Tensor:
@@ -243,6 +245,7 @@ def along_edges(
     students: Tensor,
     sources: int,
     mask: Tensor | None = None,
+    selected: Tensor | None = None,
 ) -> Tensor:
     """sum over j of W_ij V(i, j), mean over samples: where V hangs on more than the logits at both ends of an edge.
 
@@ -253,6 +256,7 @@ def along_edges(
         students: anything ``[P, ...]`` of theirs.
         sources: how many there are.
         mask: ``[B, ...]`` or ``[P, B, ...]``, the samples that count.
+        selected: ``[P, B]`` booleans; a sample that is not selected adds 0 to the mean.
 
     Returns: ``[P]``.
     """
@@ -260,7 +264,7 @@ def along_edges(
     i, j, w = edge_weights(graph, len(students), sources, dtype, students.device)
     values = value(i, j)
     values = values * w.view(-1, *[1] * (values.dim() - 1))
-    return average(values.new_zeros(len(students), *values.shape[1:]).index_add(0, i, values), mask)
+    return average(values.new_zeros(len(students), *values.shape[1:]).index_add(0, i, values), mask, selected)
 
 
 def along_features(

@@ -42,8 +42,10 @@ class Run:
     """Validation set: a fraction of the training set (below 1), or a number of examples."""
     unlabelled: int = 0
     """Unlabelled examples per step, beside the labelled ones: those that labels leaves over. 0: none."""
-    shards: bool = False
-    """Give each peer its own shard of the training data."""
+    shards: SpecField = SpecField("none")
+    """Labels of each peer's own (a spec; codistill list shards), e.g. equal, classes:per=5, dirichlet:alpha=0.3."""
+    noise: SpecField = SpecField("none")
+    """Wrong training and validation labels (a spec; codistill list noise), e.g. symmetric:0.4."""
     own_views: bool = False
     """Augment the same examples differently for each peer."""
     augment: SpecsField = SpecsField()
@@ -81,7 +83,9 @@ class Run:
     clip: float | None = None
     """Largest gradient norm, per peer. none: no clipping."""
     epochs: int = 40
-    """Passes over the training data."""
+    """Passes over the training data. With steps: stretches of equal length, between which logs and checkpoints fall."""
+    steps: int | None = None
+    """Training steps. none: those of the epochs."""
     batch: int = 64
     """Batch size, per peer."""
     drop_last: bool = False
@@ -106,6 +110,7 @@ class Run:
     """Steps between checkpoints, in addition to those of checkpoint_every. 0: none."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "shards", _shards(self.shards))
         for field, kind in get_type_hints(type(self)).items():
             object.__setattr__(self, field, _checked(field, getattr(self, field), kind))
         for field in ("smoothing", "average"):
@@ -124,6 +129,11 @@ class Run:
         turns = "" if self.update == "together" else f"/update={self.update}"
         again = f"/retraining={self.retraining}" if self.retraining else ""
         return f"{self.method}/peers={self.peers}{turns}{again}/seed={self.seed}"
+
+    @property
+    def private(self) -> bool:
+        """Whether each peer has labels of its own."""
+        return self.shards.name.lower() != "none"
 
     def networks(self) -> tuple[Spec, ...]:
         """The spec of every peer's network."""
@@ -179,3 +189,12 @@ def _checked(field: str, value: Any, kind: Any) -> Any:
         form = "a spec, name:key=value,key=value" if kind is Spec else "text"
         raise ValueError(f"{field}={value!r}: give {form}, not {type(value).__name__}")
     return Spec.of(value) if kind is Spec else value
+
+
+def _shards(value: Any) -> Any:
+    """What older runs say, true or false, and a list of the classes of each peer, as specs."""
+    if isinstance(value, bool) or value in ("true", "false"):
+        return Spec("equal" if value in (True, "true") else "none")
+    if isinstance(value, list | tuple) and all(isinstance(row, list | tuple) for row in value):
+        return Spec("table", ("/".join("+".join(map(str, row)) for row in value),))
+    return value

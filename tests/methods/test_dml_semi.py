@@ -81,10 +81,10 @@ def test_three_steps(execute):
 
 
 @pytest.mark.parametrize("execute", ["loop", "stack"])
-def test_three_steps_with_a_weight_that_rises(execute):
+def test_three_steps_where_the_term_rises_and_unlabelled_samples_count_less(execute):
     def loss(nets, batch, progress, method):
         risen = math.exp(-5 * (1 - progress / 0.4) ** 2) if progress < 0.4 else 1.0
-        return semi_loss([net(batch.x) for net in nets], batch.y, 2.0, 0.5 * risen)
+        return semi_loss([net(batch.x) for net in nets], batch.y, 2.0 * risen, 0.5)
 
     training = training_of("dml:weight=2,unlabelled_weight=0.5,ramp=0.4", execute=execute, **SETTINGS)
     assert [step / training.fleet.total < 0.4 for step in range(4)] == [True, True, True, False]

@@ -7,7 +7,7 @@ import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import IdenticalPeers, get
-from codistill.training.teachers import teacher_networks
+from codistill.training.initial_weights import teacher_networks
 from methods.references import check, check_seeds, teacher_folder, training_of
 
 

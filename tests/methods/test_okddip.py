@@ -116,5 +116,7 @@ def test_what_cannot_be_is_said():
     nets = [nn.Sequential(nn.Flatten(), nn.Linear(64, width), nn.Linear(width, 3)) for width in (4, 4, 5)]
     with pytest.raises(ValueError, match="features='2:input' are 4, 4, 5 wide in these peers"):
         get("okddip:features=2:input").prepare(Cohort(nets), Batch(torch.zeros(2, 1, 8, 8), torch.zeros(2).long()))
-    with pytest.raises(ValueError, match="shards=True: peers of 'okddip' compare what they make of the same samples"):
+    with pytest.raises(
+        ValueError, match="shards='equal': peers of 'okddip' compare what they make of the same samples"
+    ):
         training_of("okddip", shards=True, batch=10)

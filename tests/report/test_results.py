@@ -8,8 +8,7 @@ import pytest
 from rich.console import Console
 
 from codistill.report.measures import measure_of_results
-from codistill.report.results import changes_table, pairs_of
-from codistill.report.results import results_table as table_of
+from codistill.report.results import changes_table, pairs_of, results_table as table_of
 from codistill.report.run_page import write_run_report
 from codistill.report.study_page import write_report
 from codistill.report.verdict import headline

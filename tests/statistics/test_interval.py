@@ -3,8 +3,7 @@ import statistics
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import stats
 
 from codistill.statistics.interval import mean_sd, paired_gain, paired_interval, paired_p

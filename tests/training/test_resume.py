@@ -195,3 +195,32 @@ def test_state_that_an_earlier_version_kept_for_all_seeds_together_is_refused_cl
     ):
         next(resume(tmp_path))
     restored(tmp_path)
+
+
+SILOS = Run(
+    method="codistillation:burn_in=0,exchange_every=3",
+    peers=3,
+    models=("cnn:width=4,view=left", "cnn:width=4,view=right", "cnn:width=4,view=quarter3"),
+    shards="table:0-7/8+9/0-9",
+    noise="symmetric:0.2",
+    labels=90,
+    unlabelled=12,
+    batch=6,
+    epochs=4,
+    steps=10,
+    augment=("crop:pad=1",),
+    execute="stack",
+)
+
+
+@pytest.mark.parametrize("step", [1, 3, 7, 9])
+def test_a_broken_off_training_of_silos_ends_where_an_unbroken_one_does(tmp_path, step):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    list(logged(train(SILOS, whole), whole))
+    records = logged(train(SILOS, broken), broken)
+    for record in records:
+        if record.kind == "step" and record.step == step:
+            records.close()
+            break
+    list(logged(resume(broken), broken))
+    assert_same_end(whole, broken)

@@ -92,6 +92,3 @@ def by_differences(net: nn.Module, batches: Batches, directions: list[Weights], 
                 ends.append(gradient(net, batches, task))
         values.append(sum(float(((ends[0][n] - ends[1][n]) * v[n]).double().sum()) for n in parameters) / (2 * h))
     return values
-
-
-__all__ = ["Trace", "by_autograd", "by_differences", "trace"]

@@ -61,6 +61,3 @@ def known_mean_sd(values: list[float]) -> tuple[float | None, float | None]:
     """As `mean_sd`; None for a mean of no values, and for the spread of fewer than two."""
     mean, sd = mean_sd(values) if values else (None, None)
     return mean, sd if len(values) > 1 else None
-
-
-__all__ = ["PeerEpoch", "known_mean_sd", "over_epochs", "ratios"]

@@ -110,6 +110,3 @@ def _value(network: NetworkMeasures | None, name: str) -> float | None:
 
 def _ranks(tops: Iterable[Sequence[float]]) -> list[float]:
     return [statistics.fmean(values) for values in zip(*(top for top in tops if top), strict=True)]
-
-
-__all__ = ["MEASURES", "Mean", "MethodMeans", "method_means"]

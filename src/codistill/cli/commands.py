@@ -191,10 +191,21 @@ class Report:
 
 @dataclass
 class List:
-    """List the methods, models, data sets, recipes, divergences, graphs, augmentations or schedules."""
+    """List the methods, models, data sets, recipes, divergences, graphs, augmentations, shards, noise or schedules."""
 
     what: Positional[
-        Literal["methods", "models", "data", "recipes", "divergences", "graphs", "augmentations", "schedules"]
+        Literal[
+            "methods",
+            "models",
+            "data",
+            "recipes",
+            "divergences",
+            "graphs",
+            "augmentations",
+            "shards",
+            "noise",
+            "schedules",
+        ]
     ]
 
     def __call__(self, console: "Console", command: str) -> None:
@@ -234,6 +245,3 @@ def _analysis_folder(runs: Sequence[Path], out: Path | None) -> Path:
                 f"{folder / name} exists and was not made by analyze: move it, or choose another --out"
             )
     return folder
-
-
-__all__ = ["COMMANDS"]

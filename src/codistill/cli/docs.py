@@ -17,7 +17,14 @@ from codistill.report.prose import environment
 from codistill.spec import Spec
 from codistill.study import Summary
 
-KINDS = {"divergences": "divergence=", "graphs": "graph=", "augmentations": "--augment", "schedules": "--schedule"}
+KINDS = {
+    "divergences": "divergence=",
+    "graphs": "graph=",
+    "augmentations": "--augment",
+    "shards": "--shards",
+    "noise": "--noise",
+    "schedules": "--schedule",
+}
 WHERE = {"decisions": "all but retrieval", "labels": "several labels", "pairs": "pairs"}
 
 
@@ -94,6 +101,3 @@ PAGES = {"methods": methods_page, "recipes": recipes_page, "metrics": metrics_pa
 
 if __name__ == "__main__":
     sys.stdout.write(PAGES[sys.argv[1]]())
-
-
-__all__ = ["methods_page", "metrics_page", "names_page", "recipes_page"]

@@ -16,6 +16,8 @@ FOLDERS = {kind: f"codistill.{kind}" for kind in ("methods", "models", "data", "
     "divergences": "codistill.losses.divergences",
     "graphs": "codistill.graph",
     "augmentations": "codistill.data.augmentations",
+    "shards": "codistill.data.shards",
+    "noise": "codistill.data.noise",
 }
 # What a network's parameters are counted for: the first of these that it takes.
 INPUTS: dict[str, tuple[tuple[int, ...], dict[str, int]]] = {
@@ -182,6 +184,3 @@ def _options(item: object) -> str:
     return " ".join(
         p.name if p.default is p.empty else f"{p.name}={p.default}" for p in parameters if p.name not in given
     )
-
-
-__all__ = ["MethodRow", "RecipeRow", "command", "listing", "method_rows", "name_rows", "parameters", "recipe_rows"]

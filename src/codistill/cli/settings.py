@@ -97,6 +97,3 @@ def study_of(
 
 def _shown(value: Any) -> str:
     return " ".join(map(str, value)) or "none" if isinstance(value, list) else show_value(value)
-
-
-__all__ = ["REGISTRY", "Settings", "defaults", "recipe_of", "study_of"]

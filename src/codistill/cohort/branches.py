@@ -124,6 +124,10 @@ def _cut(net: nn.Module, at: str) -> tuple[nn.Module, nn.Module]:
     """A network before a submodule, and from it on; names stay."""
     if not isinstance(net, nn.Sequential) or type(net).forward is not nn.Sequential.forward:
         raise ValueError(f"branch_at={at!r}: {type(net).__name__} is no nn.Sequential, so it cannot be cut there")
+    if net._forward_pre_hooks:
+        raise ValueError(
+            f"branch_at={at!r}: a hook before the whole network, such as that of view=, would be lost: leave it out"
+        )
     children = _children(net)
     names = [name for name, _ in children]
     if at not in names[1:]:

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ class Examples:
             (`LazyImages`); or token ids ``[N, T]``, int64.
         y: Labels, int64, -1 where unlabelled: ``[N]``, ``[N, classes]`` for several labels each,
             or ``[N, T]``.
+        group: Whose each example is, such as a clinic's, by its number in `DataSet.groups`: ``[N]`` int64.
 
     Raises:
         ValueError: on construction, for another shape or dtype, or where the two differ in length.
@@ -30,6 +31,7 @@ class Examples:
 
     x: Tensor | LazyImages
     y: Tensor
+    group: Tensor | None = None
 
     def __post_init__(self) -> None:
         images = self.x.dtype == torch.uint8 or self.x.is_floating_point()
@@ -42,29 +44,34 @@ class Examples:
             raise ValueError(f"y is {self.y.dtype} of shape {list(self.y.shape)}: make it int64 [N] (y.long())")
         if len(self.x) != len(self.y):
             raise ValueError(f"x has {len(self.x)} examples and y has {len(self.y)}: give one label to each")
+        if self.group is not None and (self.group.dtype != torch.int64 or self.group.shape != (len(self.x),)):
+            raise ValueError(
+                f"group is {self.group.dtype} of shape {list(self.group.shape)}: make it int64 [{len(self.x)}]"
+            )
 
     def __len__(self) -> int:
         return len(self.x)
 
     def to(self, device: torch.device | str) -> "Examples":
         """The same examples on a device."""
-        return Examples(self.x.to(device), self.y.to(device))
+        group = None if self.group is None else self.group.to(device)
+        return Examples(self.x.to(device), self.y.to(device), group)
 
     def take(self, index: Tensor) -> "Examples":
         """The examples at ``index [n]``, in that order."""
         x = self.x.take(index) if isinstance(self.x, LazyImages) else self.x[index]
-        return Examples(x, self.y[index])
+        return Examples(x, self.y[index], None if self.group is None else self.group[index])
 
     def of_classes(self, numbers: Sequence[int]) -> "Examples":
         """The examples of some classes (labels ``[N]``, none -1), which are 0, 1, ... then, in that order."""
         new = torch.full((1 + max(*numbers, int(self.y.max())),), -1)
         new[list(numbers)] = torch.arange(len(numbers))
-        every = Examples(self.x, new[self.y])
+        every = replace(self, y=new[self.y])
         return every if bool((every.y >= 0).all()) else every.take((every.y >= 0).nonzero().flatten())
 
     def shared(self, readers: int) -> "Examples":
         """The same examples; images in files are read by an equal share of the worker processes."""
-        return Examples(self.x.shared(readers), self.y) if isinstance(self.x, LazyImages) else self
+        return replace(self, x=self.x.shared(readers)) if isinstance(self.x, LazyImages) else self
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,7 @@ class DataSet:
         names: Of the classes (of both label values where the task is binary); may be empty.
         text: Of token ids.
         retrieval: Of a retrieval set; the test labels are then all -1.
+        groups: Names of the groups of the training examples, where these have some.
 
     Raises:
         ValueError: on construction, naming the setting, its value and the fix.
@@ -163,6 +171,12 @@ class DataSet:
     names: tuple[str, ...]
     text: Text | None = None
     retrieval: Retrieval | None = None
+    groups: tuple[str, ...] = ()
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the values that a label may have: those of the classes, or their numbers."""
+        return self.names or tuple(map(str, range(TASKS[self.task].values or self.classes)))
 
     @property
     def known(self) -> dict[str, int | Tensor | None]:
@@ -192,6 +206,12 @@ class DataSet:
         check_statistics(self.train, self.mean, self.std)
         if self.retrieval is not None and (given := len(self.retrieval.identity)) != (count := len(self.test)):
             raise ValueError(f"retrieval has {given} identities and test {count} examples: give one identity to each")
+        group = self.train.group
+        if group is not None and not bool(((group >= 0) & (group < len(self.groups))).all()):
+            raise ValueError(
+                f"train.group goes from {int(group.min())} to {int(group.max())}, and groups has {len(self.groups)} "
+                "names: name them all, counted from 0"
+            )
         axes = {form.count(",") + 1 for form in task.form.split(" or ")}
         for where, y in (("train.y", self.train.y), ("test.y", self.test.y)):
             if y.ndim not in axes or ("C" in task.form and y.shape[1] != self.classes):

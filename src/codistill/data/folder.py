@@ -6,6 +6,7 @@ from pathlib import Path
 from codistill.checks import flag, whole
 from codistill.data.download import nothing_to_fetch
 from codistill.data.examples import DataSet, Examples, channel_statistics
+from codistill.data.grouping import groups_of_files
 from codistill.data.images import class_folders
 from codistill.data.images.cut import Cut
 from codistill.data.images.lazy import decoded
@@ -17,7 +18,14 @@ TESTS = ("test", "val")  # the first that exists is taken
 
 
 def folder(
-    root: Path, *, download: bool = False, size: int = 32, grey: bool = False, test: float = 0.2, skip_bad: bool = False
+    root: Path,
+    *,
+    download: bool = False,
+    size: int = 32,
+    grey: bool = False,
+    test: float = 0.2,
+    group: str | None = None,
+    skip_bad: bool = False,
 ) -> DataSet:
     """Your own images: root/train/<class>/ and root/test/<class>/ (or val), or just root/<class>/.
 
@@ -32,6 +40,9 @@ def folder(
         size: Height and width in pixels.
         grey: One channel in place of three.
         test: The fraction to test on where there is no folder for it; see `codistill.data.split.hold_out`.
+        group: Whose each image to train on is, such as a clinic's, for ``shards=groups``: ``folder``, where the folder
+            below the class says it (<class>/<group>/1.png), or a CSV file with the columns path (below the classes'
+            folder) and group.
         skip_bad: Leave out images that cannot be read, and classes without any, with a warning that counts them.
 
     Raises:
@@ -43,14 +54,14 @@ def folder(
     cut = Cut(size, size, grey, how="fit")
     train_root, test_root = _folders(root)
     names = class_folders.shared_classes(train_root, test_root, "folder")
-    train, names = _examples(train_root, names, cut, skip_bad)
+    train, names, groups = _examples(train_root, names, cut, skip_bad, group)
     if test_root is not None:
-        held, both = _examples(test_root, names, cut, skip_bad)
+        held, both, _ = _examples(test_root, names, cut, skip_bad)
         train, names = train.of_classes([names.index(name) for name in both]), both
     else:
         train, held = map(train.take, hold_out("folder", train.y, names, test))
     mean, std = channel_statistics(train.x)
-    return DataSet(train, held, len(names), "classes", mean, std, names)
+    return DataSet(train, held, len(names), "classes", mean, std, names, groups=groups)
 
 
 def _folders(root: Path) -> tuple[Path, Path | None]:
@@ -66,10 +77,14 @@ def _folders(root: Path) -> tuple[Path, Path | None]:
     return (train if train.is_dir() else root), test
 
 
-def _examples(root: Path, names: Sequence[str], cut: Cut, skip_bad: bool) -> tuple[Examples, tuple[str, ...]]:
-    """The examples of some classes, and those of the classes that have any."""
+def _examples(
+    root: Path, names: Sequence[str], cut: Cut, skip_bad: bool, group: str | None = None
+) -> tuple[Examples, tuple[str, ...], tuple[str, ...]]:
+    """The examples of some classes, those of the classes that have any, and the names of the groups."""
     files, y = class_folders.listed(root, names, {})
     if not skip_bad:
         class_folders.without_empty(root, names, y, "folder", False)  # known before an image is read
     x, good = decoded(files, cut, "folder", skip_bad)
-    return class_folders.of_full_classes(Examples(x, y[good]), root, names, "folder", skip_bad)
+    number, groups = (None, ()) if group is None else groups_of_files("folder", files.take(good), str(group))
+    examples, full = class_folders.of_full_classes(Examples(x, y[good], number), root, names, "folder", skip_bad)
+    return examples, full, groups

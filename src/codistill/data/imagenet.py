@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from codistill.checks import flag, number, whole
 from codistill.data.disk_cache import cached
 from codistill.data.download import located, nothing_to_fetch
 from codistill.data.examples import DataSet, Examples
+from codistill.data.grouping import groups_of_files
 from codistill.data.images import class_folders
 from codistill.data.images.cut import Cut
 from codistill.data.images.lazy import FileNames, LazyImages, readable
@@ -31,6 +33,7 @@ def imagenet(
     size: int = 224,
     area: float = 0.08,
     workers: int | None = None,
+    group: str | None = None,
     skip_bad: bool = False,
 ) -> DataSet:
     """Photos in root/{train,val}/<class>/, any number of classes (ImageNet: 1,000, 1.3 million); read by workers.
@@ -47,6 +50,7 @@ def imagenet(
         size: Height and width in pixels.
         area: The smallest crop that training draws, as a fraction of the pixels; 1: nearly the full image.
         workers: See `codistill.data.images.workers.count`; batches are the same whatever it is.
+        group: As of `codistill.data.folder.folder`.
 
     Raises:
         FileNotFoundError: the folders do not exist, or a class has no images.
@@ -63,7 +67,11 @@ def imagenet(
     train, names = _examples(home / "train", names, images, skip_bad)
     held, both = _examples(home / "val", names, images, skip_bad)
     train = train.of_classes([names.index(name) for name in both])
-    return DataSet(train, held, len(both), "classes", MEAN, STD, both)
+    groups: tuple[str, ...] = ()
+    if group is not None and isinstance(train.x, LazyImages):
+        owners, groups = groups_of_files("imagenet", train.x.files, str(group))
+        train = replace(train, group=owners)
+    return DataSet(train, held, len(both), "classes", MEAN, STD, both, groups=groups)
 
 
 def _examples(
@@ -89,12 +97,8 @@ def _listed(root: Path, names: tuple[str, ...]) -> tuple[FileNames, Tensor]:
 
     def fresh(note: str) -> bool:
         known, visited = json.loads(note)
-        return tuple(known) == names and all(_changed(root / name) == then for name, then in visited.items())
+        folders = [(root / name, then) for name, then in visited.items()]
+        return tuple(known) == names and all(f.is_dir() and f.stat().st_mtime_ns == then for f, then in folders)
 
     tensors = cached("imagenet", root, (), fresh=fresh, make=make)
     return FileNames(root, tensors["files"]), tensors["y"]
-
-
-def _changed(folder: Path) -> int | None:
-    """When a folder's list of files last changed, in nanoseconds."""
-    return folder.stat().st_mtime_ns if folder.is_dir() else None

@@ -8,17 +8,26 @@ from torch import Tensor
 
 from codistill.checks import number
 from codistill.data.examples import DataSet, Examples, Retrieval
+from codistill.data.noise import check_classes, noisy_labels
 from codistill.randomness import generator
+from codistill.spec import Spec
+
+CLEAN = Spec("none")  # no noise
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A data set as one run sees it; `test` is the data set's, whatever the seed."""
+    """A data set as one run sees it; `test` is the data set's, whatever the seed.
+
+    Attributes:
+        noisy: the share of the labels of `train` that noise has changed.
+    """
 
     train: Examples
     valid: Examples
     unlabelled: Examples
     test: Examples
+    noisy: float = 0.0
 
 
 def limited(dataset: DataSet, limit: int | None) -> DataSet:
@@ -43,7 +52,7 @@ def limited(dataset: DataSet, limit: int | None) -> DataSet:
 
 def _some(y: Tensor, limit: int, part: str) -> Tensor:
     """Indices of so many examples of known class; all of unknown class stay."""
-    strata = _strata(y)
+    strata = strata_of(y)
     known = int((strata >= 0).sum())
     chosen, rest = deal(strata, ((min(limit, known), 0),), generator(0, "limit", part))
     return torch.cat([chosen, rest[strata[rest] < 0]]).sort().values
@@ -58,33 +67,40 @@ def _identities(retrieval: Retrieval, limit: int) -> Tensor:
     return torch.isin(retrieval.identity, taken).nonzero().flatten()
 
 
-def split(dataset: DataSet, seed: int, *, labels: int | None = None, valid: int | float = 0) -> Parts:
+def split(
+    dataset: DataSet, seed: int, *, labels: int | None = None, valid: int | float = 0, noise: str | Spec = CLEAN
+) -> Parts:
     """Draw the labelled, validation and unlabelled examples from ``dataset.train``, stratified by class.
 
     How many each class gives is the same for every seed. For one seed, the labelled examples of a smaller
     ``labels`` are among those of a larger one (up to the rounding of shares), and the validation part is the
-    same for all.
+    same for all. Noise changes labels, not which examples are drawn; the test part stays clean.
 
     Args:
         dataset: Its `train` is split; examples that are unlabelled there go to the unlabelled pool.
         seed: Which examples are drawn.
         labels: How many keep their label for training; None: all that validation leaves.
         valid: How many to validate on (a count), or which fraction of the labelled ones (0.1).
+        noise: Wrong labels, of training and validation (a spec; see `codistill.data.noise`).
 
     Raises:
-        ValueError: more than there are, or too few labels for every class to have one.
+        ValueError: more than there are, too few labels for every class to have one, or noise that takes a class's last.
     """
-    strata = _strata(dataset.train.y)
+    strata = strata_of(dataset.train.y)
     wanted, held = _sizes_of(strata, labels, valid)
     chosen, drawn, rest = deal(strata, ((held, 0), (wanted, 1)), generator(seed, "split"))
     if missing := sorted(set(strata[strata >= 0].tolist()) - set(strata[drawn].tolist())):
         raise ValueError(f"valid={valid} takes every example of classes {missing}: lower it")
+    given = noisy_labels(noise, dataset, seed)
+    train, valid_part = (replace(dataset.train.take(i), y=given[i]) for i in (drawn, chosen))
+    check_classes(noise, dataset.train.y[drawn], train.y, dataset.label_names)
     unlabelled = dataset.train.take(rest)
     return Parts(
-        train=dataset.train.take(drawn),
-        valid=dataset.train.take(chosen),
-        unlabelled=Examples(unlabelled.x, torch.full_like(unlabelled.y, -1)),
+        train=train,
+        valid=valid_part,
+        unlabelled=replace(unlabelled, y=torch.full_like(unlabelled.y, -1)),
         test=dataset.test,
+        noisy=float((train.y != dataset.train.y[drawn]).double().mean()),
     )
 
 
@@ -166,7 +182,7 @@ def _rank(y: Tensor, source: torch.Generator) -> Tensor:
     return torch.empty_like(rank).scatter_(0, grouped, rank)
 
 
-def _strata(y: Tensor) -> Tensor:
+def strata_of(y: Tensor) -> Tensor:
     """Classes ``[N]`` to stratify by; one class, or -1, where there are several labels."""
     return y if y.ndim == 1 else (y >= 0).any(1).long() - 1
 

@@ -1,6 +1,7 @@
 """Any table of texts and labels: CSV, TSV or Parquet."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ import torch
 from codistill.checks import flag
 from codistill.data.download import nothing_to_fetch
 from codistill.data.examples import DataSet
+from codistill.data.grouping import numbered
 from codistill.data.skipping import shortened
 from codistill.data.split import hold_out
 from codistill.data.text.rows import SUFFIXES, Columns, Row, class_numbers, sort_key, usable
@@ -28,6 +30,7 @@ def table(
     test: str | float | None = None,
     text: str = "text",
     label: str = "label",
+    group: str | None = None,
     encoding: str = "utf-8",
     quotes: bool = True,
     separator: str | None = None,
@@ -45,6 +48,7 @@ def table(
         test: A file, or the fraction to hold out; None: test beside train, else a fifth.
         text: The column of texts.
         label: The column of labels.
+        group: A column of the training file that says whose a text is, such as a clinic's: for ``shards=groups``.
         encoding: Of CSV and TSV.
         quotes: Fields may stand in double quotes; false: a quote is a character like any other.
         separator: A character, or tab; None: a comma in .csv, a tab in .tsv and .txt.
@@ -58,16 +62,22 @@ def table(
     nothing_to_fetch("table", download, "the folder that holds your files")
     flag("table: skip_bad", skip_bad)
     columns = Columns(str(text), str(label), str(encoding), quotes, None if separator is None else str(separator))
+    grouping = columns if group is None else replace(columns, group=str(group))  # of texts to test on no matter
     path = _file(root, "train", str(train))
     tested = _test_part(root, path, test)
-    rows = usable(path, list(columns.rows(path)), skip_bad)
+    rows = usable(path, list(grouping.rows(path)), skip_bad)
     names = _names(path, rows, columns.label)
     seen = _numbered(rows, names)
     if isinstance(tested, Path):
         held = _numbered(usable(tested, [_known(row, names) for row in columns.rows(tested)], skip_bad), names)
     else:
-        seen, held = (seen.take(i.tolist()) for i in hold_out("table", torch.tensor(seen.labels), names, tested))
-    return text_data(seen, held, names, texts, root)
+        kept, out = (i.tolist() for i in hold_out("table", torch.tensor(seen.labels), names, tested))
+        rows, seen, held = [rows[i] for i in kept], seen.take(kept), seen.take(out)
+    data = text_data(seen, held, names, texts, root)
+    if group is None:
+        return data
+    number, groups = numbered([row.group for row in rows])
+    return replace(data, train=replace(data.train, group=number), groups=groups)
 
 
 def _names(path: Path, rows: Sequence[Row], label: str) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ def imitate(
     posteriors: Tensor | None = None,
     of: Batch,
     temperature: float = 1.0,
+    selected: Tensor | None = None,
 ) -> Tensor:
     """T^2 D(source, student), mean over the samples of a batch: each student has one target.
 
@@ -83,10 +84,11 @@ def imitate(
         posteriors: their probabilities, already at this temperature.
         of: the batch, for its task and mask.
         temperature: T.
+        selected: ``[P, B]`` booleans; a sample that is not selected adds 0 to the mean.
 
     Returns: ``[P]``.
     """
     values = divergence(
         students=students, sources=sources, posteriors=posteriors, task=of.task, temperature=temperature
     )
-    return average(values, of.mask)
+    return average(values, of.mask, selected)

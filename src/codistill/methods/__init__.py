@@ -6,24 +6,36 @@ What a method's file speaks of can be imported from here: peers, batches, a grap
 import inspect
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import torch
 from torch import Tensor, nn
 
 from codistill import discovery
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.cohort import Cohort, Outputs, Peers
-from codistill.graph import Graph, along, blend, complete, everyone, named, none, same_classes
-from codistill.losses.divergence import Divergence, imitate
-from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import joint_loss, label_loss
-from codistill.methods.parts.needs import Needs
-from codistill.methods.parts.options import GraphOption, Links, Names, Number, Temperature, completed
-from codistill.methods.parts.ramp import ramp, rise
+from codistill.batch import Batch as Batch
+from codistill.checks import number as number
+from codistill.cohort import Cohort as Cohort, Outputs, Peers as Peers
+from codistill.graph import Graph as Graph, along as along, blend as blend, complete, everyone, none, same_classes
+from codistill.losses.divergence import Divergence, imitate as imitate
+from codistill.losses.divergences.kl import kl as kl
+from codistill.losses.labels import joint_loss as joint_loss, label_loss as label_loss
+from codistill.losses.posterior import log_posterior
+from codistill.methods.parts.needs import Needs as Needs
+from codistill.methods.parts.options import (
+    Choice,
+    Fraction,
+    GraphOption,
+    Links as Links,
+    Names,
+    Number,
+    SelectOption,
+    TargetOption,
+    Temperature,
+    completed,
+)
+from codistill.methods.parts.ramp import ramp as ramp, rise as rise
 from codistill.spec import Spec, WrongKind
 
 Terms = dict[str, Tensor]
@@ -54,7 +66,6 @@ class Method(nn.Module, ABC):
         temperature: T.
         divergence: D: ``kl | reverse_kl | symmetric_kl | js | renyi:alpha=0.5``, or your own.
         features: submodules whose outputs are h (``:input`` for what goes in), joined by ``/``: side by side.
-        ramp: fraction of the training over which r rises to 1 (0: none), see `ramp`.
         decay: of the exponential moving averages, see `Averages`.
         graph: W[student, source], by name (``complete``, ``ring``, ``star``, ``own``, ``everyone``, ``none``), by
             matrix or as a `Graph`. None: each from all teachers, or from all other peers, alike.
@@ -113,7 +124,7 @@ class Method(nn.Module, ABC):
         if teacher is not None and not (isinstance(teacher, Cohort) and teacher.fixed):
             what = f"a {type(teacher).__name__}" + (" that still learns" if isinstance(teacher, Cohort) else "")
             raise ValueError(f"teacher is {what}: give a frozen cohort (cohort.frozen()), a folder, or none for peers")
-        self.graph = named(self.default_graph() if self.graph is None else self.graph)
+        self.graph = self.default_graph() if self.graph is None else self.graph
 
     def default_graph(self) -> Graph:
         """W where none is given."""
@@ -167,6 +178,12 @@ class Method(nn.Module, ABC):
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
         """After the weights have moved: the only place where state moves."""
 
+    def logits(self, cohort: Peers, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The students' ``[P, B, C]``, and those that they imitate, ``[Q, B, C]``: see `students_and_sources`."""
+        students, sources = self.students_and_sources(cohort, batch)
+        same_classes(students.logits, sources.logits)
+        return students.logits, sources.logits
+
     def __call__(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         self.check_task(batch)
         if not self._checked:
@@ -177,22 +194,118 @@ class Method(nn.Module, ABC):
 
 
 class Imitation(Method):
-    """A method whose peers imitate posteriors: what all of those have in common goes here, options by keyword alone."""
+    """A method whose peers imitate posteriors: D is r(t) * mean over x in ON of s(x) D(target(q), p_i).
 
-    def logits(self, cohort: Peers, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The students' ``[P, B, C]``, and those that they imitate, ``[Q, B, C]``: see `students_and_sources`."""
-        students, sources = self.students_and_sources(cohort, batch)
-        same_classes(students.logits, sources.logits)
-        return students.logits, sources.logits
+    q is whatever the method imitates, ON the samples that peers have in common: where each has labelled samples of its
+    own (``shards``), the unlabelled ones. r(t) = 0 before the burn-in, then the `ramp`.
 
-    def along(self, divergence: Divergence, *, students: Tensor, sources: Tensor, of: Batch, **other: Any) -> Tensor:
-        """`along` the method's graph at its temperature, unless others are given: ``[P]``."""
-        own = {"graph": self.graph, "temperature": self.temperature}
-        return along(divergence=divergence, students=students, sources=sources, of=of, **{**own, **other})
+    Args:
+        on: ON: ``all``, ``labelled`` or ``unlabelled`` samples.
+        target: ``soft``, q itself; ``hard``, its argmax; ``sharpened:T``, a temperature for q alone.
+        select: s(x) = 1, else 0: ``all``; ``confident:THRESHOLD``, where q is; ``agree``, where q chooses the student's
+            class; ``small_loss:rate=0.2;ramp=0.05``, the labelled samples on which q's own cross-entropy is least.
+        burn_in: fraction of the training before which r = 0.
+        ramp: fraction of the training over which r rises to 1 then (see `ramp`); 0: at once.
 
-    def imitate(self, divergence: Divergence, *, students: Tensor, of: Batch, **target: Any) -> Tensor:
-        """`imitate` at the method's temperature, unless another is given: ``[P]``."""
-        return imitate(divergence, students=students, of=of, **{"temperature": self.temperature, **target})
+    Attributes:
+        kept: the fraction of ON that was selected in the last call, ``[P]``; None where all are.
+    """
+
+    kept: ClassVar[Tensor | None] = None
+    _: KW_ONLY
+    on: Choice = Choice("all", "labelled", "unlabelled")
+    target: TargetOption = TargetOption("soft")
+    select: SelectOption = SelectOption("all")
+    burn_in: Fraction = Fraction(0.0)
+    ramp: Fraction = Fraction(0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.on == "unlabelled" and self.select is not None and self.select.labels:
+            raise ValueError("select=small_loss judges by labels, and on='unlabelled' has none: set on=labelled")
+
+    def along(
+        self,
+        divergence: Divergence,
+        *,
+        students: Tensor,
+        sources: Tensor,
+        of: Batch,
+        progress: float | None,
+        **other: Any,
+    ) -> Tensor:
+        """Along the method's graph at its temperature, unless others are given: ``[P]``.
+
+        A sample is judged by the mean posterior of a student's sources.
+        """
+        own = {"graph": self.graph, "temperature": self.temperature, **other}
+
+        def others() -> Tensor:
+            return mean_posterior(own["graph"], sources, len(students), of.task)
+
+        of = self.compared(of)
+        selected, sources = self.selected(others, students, of, progress), self.target.logits(sources, of.task)
+        values = along(divergence=divergence, students=students, sources=sources, of=of, selected=selected, **own)
+        return self.strength(progress) * values
+
+    def imitate(
+        self, divergence: Divergence, *, students: Tensor, of: Batch, progress: float | None, **target: Any
+    ) -> Tensor:
+        """`imitate` one target each at the method's temperature, unless another is given: ``[P]``."""
+
+        def imitated() -> Tensor:
+            p: Tensor = log_posterior(target["sources"], of.task).exp() if "sources" in target else target["posteriors"]
+            return p
+
+        of = self.compared(of)
+        selected = self.selected(imitated, students, of, progress)
+        own = {"temperature": self.temperature, **target}
+        if "sources" in own:
+            own["sources"] = self.target.logits(own["sources"], of.task)
+        else:
+            own["posteriors"] = self.target.posteriors(own["posteriors"])
+        return self.strength(progress) * imitate(divergence, students=students, of=of, selected=selected, **own)
+
+    def compared(self, batch: Batch) -> Batch:
+        """The batch with those of ON in its mask.
+
+        Raises:
+            ValueError: labelled samples are to be compared, and each peer has its own.
+        """
+        private = batch.private and not self.needs.shards
+        if private and self.on == "labelled":
+            raise ValueError("on='labelled': peers have labelled samples of their own (shards): set on=unlabelled")
+        if self.on == "all" and not private:
+            return batch
+        labelled = (batch.y >= 0).all(-1) if batch.task == "multilabel" else batch.y >= 0
+        chosen = labelled if self.on == "labelled" else ~labelled
+        return replace(batch, mask=chosen if batch.mask is None else chosen * batch.mask)
+
+    def strength(self, progress: float | None) -> float:
+        """r(t); 1 where nobody knows the progress."""
+        if progress is None:
+            return 1.0
+        return 0.0 if progress < self.burn_in else ramp(progress - self.burn_in, self.ramp)
+
+    @torch.no_grad()
+    def selected(
+        self, imitated: Callable[[], Tensor], students: Tensor, batch: Batch, progress: float | None
+    ) -> Tensor | None:
+        """s(x), ``[P, B]``, judged by the posterior of what is imitated; None where all samples are."""
+        if self.select is None:
+            return None
+        own = log_posterior(students.detach(), batch.task)
+        selected = self.select(imitated().log().expand_as(own), own, batch, progress)
+        counted = torch.ones_like(selected) if batch.mask is None else (batch.mask != 0).expand_as(selected)
+        kept = (selected & counted).flatten(1).sum(1) / counted.flatten(1).sum(1).clamp(min=1)
+        vars(self)["kept"] = kept
+        return selected
+
+
+def mean_posterior(graph: Graph, sources: Tensor, students: int, task: str) -> Tensor:
+    """The mean posterior of each student's sources by their weights, of logits ``[Q, B, ..., C]``."""
+    p = blend(graph, logits=sources, students=students, task=task)
+    return p / p.sum(-1, keepdim=True).clamp(min=torch.finfo(p.dtype).tiny)
 
 
 def warn_of_identical(cohort: Peers, graph: Graph) -> None:
@@ -248,29 +361,3 @@ def get(spec: str | Spec, **settings: Any) -> Method:
         )
     method: Method = discovery.construct(__name__, spec)
     return method
-
-
-__all__ = [
-    "Batch",
-    "Cohort",
-    "Graph",
-    "IdenticalPeers",
-    "Imitation",
-    "Links",
-    "Method",
-    "Needs",
-    "Peers",
-    "Terms",
-    "along",
-    "blend",
-    "find",
-    "get",
-    "imitate",
-    "is_mutual",
-    "joint_loss",
-    "kl",
-    "label_loss",
-    "number",
-    "ramp",
-    "rise",
-]

@@ -50,7 +50,7 @@ class BYOT(Imitation):
         for name, head in heads:
             g, z_s = head(outputs.pooled(name))
             shallow = shallow + label_loss(z_s, batch)
-            mimic = mimic + self.imitate(kl, students=z_s, sources=target, of=batch)
+            mimic = mimic + self.imitate(kl, students=z_s, sources=target, of=batch, progress=progress)
             hint = hint + squared_error(g, h)
         return {
             "task": label_loss(z, batch),

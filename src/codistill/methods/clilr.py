@@ -29,7 +29,7 @@ class CLILR(Imitation):
         z = cohort(batch.x).logits  # [P, B, C]
         shared = cohort.share(z)
         others = (shared.sum(0) - shared) / (len(z) - 1)
-        mimic = self.imitate(kl, students=z, sources=others, of=batch)
+        mimic = self.imitate(kl, students=z, sources=others, of=batch, progress=progress)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 

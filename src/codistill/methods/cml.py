@@ -24,7 +24,7 @@ class CML(Imitation):
     nothing is detached: with that D, the same gradient as ours.
     """
 
-    needs = Needs(peers=True, teacher="frozen", unlabelled=True, couples="edges")
+    needs = Needs(peers=True, teacher="frozen", unlabelled=True, common=True, couples="edges")
     published = (
         "text detection, hmean: PP-OCR 0.759, with DML 0.777, with CML 0.789 (second hand: a summary of 'Dive into "
         "OCR'); PP-OCRv3's student 83.2 -> 84.3, with a better teacher (PaddleOCR's own account)"
@@ -45,10 +45,12 @@ class CML(Imitation):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
         p, graph = cohort.share(z), self.peer_graph
-        mimic = self.along(self.divergence, students=z, sources=p, of=batch, graph=graph, temperature=1.0)
+        mimic = self.along(
+            self.divergence, students=z, sources=p, of=batch, progress=progress, graph=graph, temperature=1.0
+        )
         terms = {"task": label_loss(z, batch), "mimic": self.weight * mimic}
         if self.teacher is not None:
-            terms["teacher"] = self.teacher_weight * self.along(kl, students=z, sources=t, of=batch)
+            terms["teacher"] = self.teacher_weight * self.along(kl, students=z, sources=t, of=batch, progress=progress)
         return terms
 
 

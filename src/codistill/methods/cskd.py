@@ -29,7 +29,7 @@ class CSKD(Imitation):
         z = cohort(batch.x).logits  # [P, B, C]
         with torch.no_grad():
             partner = cohort.share(cohort(batch.partner).logits)
-        mimic = self.imitate(kl, students=z, sources=partner, of=batch)
+        mimic = self.imitate(kl, students=z, sources=partner, of=batch, progress=progress)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 

@@ -4,11 +4,11 @@ from torch import Tensor
 
 from codistill.graph import along_edges
 from codistill.losses.features.dist import dist
-from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods import Batch, Cohort, Method, Needs, Peers, Terms, label_loss
 from codistill.methods.parts.options import GraphOption, Number, Temperature
 
 
-class DIST(Imitation):
+class DIST(Method):
     """KD by correlation.  L_i = a CE(z_i, y) + sum_j W_ij T^2 (beta mean_b (1 - r_b) + gamma mean_c (1 - r_c))
 
     r_b is Pearson's correlation of p_j^T and p_i^T over the classes of sample b, r_c that over the batch for class c: a

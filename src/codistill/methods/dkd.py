@@ -4,11 +4,11 @@ from torch import Tensor
 
 from codistill.graph import along_edges
 from codistill.losses.labels.dkd import dkd
-from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, label_loss, rise
+from codistill.methods import Batch, Cohort, Method, Needs, Peers, Terms, label_loss, rise
 from codistill.methods.parts.options import Fraction, GraphOption, Number, Temperature
 
 
-class DKD(Imitation):
+class DKD(Method):
     """KD in two parts, weighted apart.  L_i = a CE(z_i, y) + r(t) sum_j W_ij T^2 (alpha TCKD_ij + beta NCKD_ij)
 
     TCKD_ij = KL of (p_y, 1 - p_y) from j to i, NCKD_ij = KL over the classes other than y, of posteriors at T: plain

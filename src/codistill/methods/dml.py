@@ -5,8 +5,8 @@ from dataclasses import replace
 import torch
 
 from codistill.graph import complete
-from codistill.methods import Batch, Graph, Imitation, Needs, Peers, Terms, label_loss, ramp
-from codistill.methods.parts.options import DivergenceOption, EdgeTemperature, Fraction, GraphOption, Number
+from codistill.methods import Batch, Graph, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.options import DivergenceOption, EdgeTemperature, GraphOption, Number
 
 
 class DML(Imitation):
@@ -17,14 +17,13 @@ class DML(Imitation):
 
     Args:
         temperature: T; or, in Python, a matrix T_ij, so that each edge has its own.
-        unlabelled_weight: how much an unlabelled sample counts in the second term, beside 1 of a labelled one.
-        ramp: fraction of the training over which unlabelled_weight rises to its value (see `ramp`).
+        unlabelled_weight: how much an unlabelled sample counts in the mean, beside 1 of a labelled one.
         total: ``mean`` over the peers as in the paper, or their ``sum`` as in the released code (the same for P = 2).
 
     We differ: the mean over the batch where the paper writes a sum, as its released code does.
     """
 
-    needs = Needs(peers=True, unlabelled=True, couples="edges")
+    needs = Needs(peers=True, unlabelled=True, common=True, couples="edges")
     published = (
         "CIFAR-100, two ResNet-32: 68.99 -> 71.19 / 70.75 (table 2, as two transcriptions agree); "
         "replications of that row in three repositories: -0.1 to +1.2"
@@ -36,7 +35,6 @@ class DML(Imitation):
     graph: GraphOption = GraphOption(None)
     total: str = "mean"
     unlabelled_weight: Number = Number(1.0)
-    ramp: Fraction = Fraction(0.0)
 
     def __post_init__(self) -> None:
         if self.graph is not None and self.total != "mean":
@@ -48,15 +46,17 @@ class DML(Imitation):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]
-        mimic = self.along(self.divergence, students=z, sources=cohort.share(z), of=self._weighted(batch, progress))
+        mimic = self.along(
+            self.divergence, students=z, sources=cohort.share(z), of=self._weighted(batch), progress=progress
+        )
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
-    def _weighted(self, batch: Batch, progress: float | None) -> Batch:
+    def _weighted(self, batch: Batch) -> Batch:
         """The batch, its unlabelled samples with their weight in the mask."""
-        if self.unlabelled_weight == 1.0 and self.ramp == 0.0:
+        if self.unlabelled_weight == 1.0:
             return batch
         unlabelled = (batch.y < 0).any(-1) if batch.task == "multilabel" else batch.y < 0
-        weights = torch.where(unlabelled, self.unlabelled_weight * ramp(progress, self.ramp), 1.0)
+        weights = torch.where(unlabelled, self.unlabelled_weight, 1.0)
         return replace(batch, mask=weights if batch.mask is None else weights * batch.mask)
 
 

@@ -24,7 +24,7 @@ class DMLEnsemble(Imitation):
     """
 
     title = "DML_e"
-    needs = Needs(peers=True, unlabelled=True, couples="edges")
+    needs = Needs(peers=True, unlabelled=True, common=True, couples="edges")
 
     weight: Number = Number(1.0)
     temperature: Temperature = Temperature(1.0)
@@ -50,7 +50,7 @@ class DMLEnsemble(Imitation):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, graph = cohort(batch.x).logits, self.graph  # [P, B, C]
         p = blend(graph, logits=cohort.share(z), task=batch.task, temperature=self.temperature, mean=self.mean)
-        mimic = self.imitate(kl, students=z, posteriors=p, of=batch)
+        mimic = self.imitate(kl, students=z, posteriors=p, of=batch, progress=progress)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 

@@ -10,7 +10,7 @@ class KD(Imitation):
     Hinton et al. 2015, arXiv:1503.02531; a = 0.1, w = 0.9, T = 4 as in megvii-research/mdistiller.
     """
 
-    needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
+    needs = Needs(teacher="frozen", unlabelled=True, common=True, couples="edges")
     published = "CIFAR-10, ResNet-110 to ResNet-20 (CE + 0.1 KD): 92.37 -> 92.82 (AberHu/Knowledge-Distillation-Zoo)"
 
     teacher: Cohort | None
@@ -21,7 +21,7 @@ class KD(Imitation):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
-        mimic = self.along(kl, students=z, sources=t, of=batch)
+        mimic = self.along(kl, students=z, sources=t, of=batch, progress=progress)
         return {"task": self.task_weight * label_loss(z, batch), "mimic": self.weight * mimic}
 
 

@@ -42,7 +42,7 @@ class KDCL(Imitation):
         z, joint = cohort(batch.x).logits, batch.joint()  # [P, B, C]
         y = joint.y.clamp(min=0)
         target = ENSEMBLES[self.ensemble](cohort.share(z), y, torch.ones_like(y) if joint.mask is None else joint.mask)
-        mimic = self.imitate(kl, students=z, sources=target, of=batch)
+        mimic = self.imitate(kl, students=z, sources=target, of=batch, progress=progress)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 

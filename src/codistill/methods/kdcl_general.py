@@ -55,7 +55,7 @@ class KDCLGeneral(Imitation):
         self._seen = error_products(shared, batch.joint().y.clamp(min=0), held)
         batch = replace(batch, mask=~held if batch.mask is None else ~held * batch.mask)
         target = torch.einsum("p,pbc->bc", self.weights, shared)
-        mimic = self.imitate(kl, students=z, sources=target, of=batch)
+        mimic = self.imitate(kl, students=z, sources=target, of=batch, progress=progress)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:

@@ -6,7 +6,18 @@ import torch
 from torch import Tensor
 
 from codistill.graph import along_edges
-from codistill.methods import Batch, Cohort, Graph, Imitation, Needs, Peers, Terms, kl, label_loss
+from codistill.methods import (
+    Batch,
+    Cohort,
+    Graph,
+    Imitation,
+    Needs,
+    Peers,
+    Terms,
+    kl,
+    label_loss,
+    mean_posterior,
+)
 from codistill.methods.parts.gates import GatesOption, classified, gates_by_name, open_edges
 from codistill.methods.parts.options import Choice, Number, Temperature
 
@@ -28,7 +39,7 @@ class KTG(Imitation):
     We differ: the graph is given, not searched for; linear goes from step to step.
     """
 
-    needs = Needs(peers=True, unlabelled=True)
+    needs = Needs(peers=True, unlabelled=True, common=True)
 
     gates: GatesOption = GatesOption("through")
     weight: Number = Number(1.0)
@@ -48,19 +59,25 @@ class KTG(Imitation):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, s = self.logits(cohort, batch)  # [P, B, C]
         nodes = s if self.teacher is None else torch.cat([cohort.share(z), s])  # [P + Q, B, C]
+        imitated = self.target.logits(nodes, batch.task)
         y = batch.y.expand(z.shape if batch.task == "multilabel" else z.shape[:-1])
         has = gates_by_name(self.gates, len(z), len(nodes), z.device)
         rate = torch.where(has["linear"], 1.0 if progress is None else progress, 1.0).to(z.dtype)  # [P, P + Q]
 
+        def others() -> Tensor:
+            return mean_posterior(self.graph, nodes, len(z), batch.task)
+
         def gated(i: Tensor, j: Tensor) -> Tensor:  # [E, B]
-            values = kl(students=z[i], sources=nodes[j], task=batch.task, temperature=self.temperature)
+            values = kl(students=z[i], sources=imitated[j], task=batch.task, temperature=self.temperature)
             each = (-1, *[1] * (values.dim() - 1))
             passes = classified(nodes[j], y[i], batch.task) | ~has["correct"][i, j].view(each)
             return values.where(passes, 0.0) * rate[i, j].view(each)
 
         labelled = ~has["cutoff"].diagonal() * rate.diagonal()
-        mimic = along_edges(self.graph, gated, students=z, sources=len(nodes), mask=batch.mask)
-        return {"task": labelled * label_loss(z, batch), "mimic": self.weight * mimic}
+        compared = self.compared(batch)
+        selected = self.selected(others, z, compared, progress)
+        mimic = along_edges(self.graph, gated, students=z, sources=len(nodes), mask=compared.mask, selected=selected)
+        return {"task": labelled * label_loss(z, batch), "mimic": self.weight * self.strength(progress) * mimic}
 
 
 __all__ = ["KTG"]

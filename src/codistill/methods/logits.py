@@ -11,7 +11,7 @@ class Logits(Imitation):
     Ba and Caruana, NeurIPS 2014, arXiv:1312.6184; w = 0.1 as in AberHu/Knowledge-Distillation-Zoo.
     """
 
-    needs = Needs(teacher="frozen", unlabelled=True, couples="edges")
+    needs = Needs(teacher="frozen", unlabelled=True, common=True, couples="edges")
     published = "CIFAR-10, ResNet-110 to ResNet-20: 92.37 -> 92.98 (AberHu/Knowledge-Distillation-Zoo, best epoch)"
 
     teacher: Cohort | None
@@ -20,7 +20,7 @@ class Logits(Imitation):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
-        mimic = self.along(squared_logits, students=z, sources=t, of=batch)
+        mimic = self.along(squared_logits, students=z, sources=t, of=batch, progress=progress)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 

@@ -14,7 +14,7 @@ class LSKD(Imitation):
     anything but the labels with them: give ``weight=1,task_weight=1``.
     """
 
-    needs = Needs(teacher="frozen", unlabelled=True, tasks=("classes", "tokens"), couples="edges")
+    needs = Needs(teacher="frozen", unlabelled=True, common=True, tasks=("classes", "tokens"), couples="edges")
     published = "CIFAR-100, ResNet-32x4 to ResNet-8x4: KD 73.33 -> 76.62 (sunshangquan/logit-standardization-KD)"
 
     teacher: Cohort | None
@@ -25,7 +25,7 @@ class LSKD(Imitation):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
-        mimic = self.along(kl, students=standardise(z), sources=standardise(t), of=batch)
+        mimic = self.along(kl, students=standardise(z), sources=standardise(t), of=batch, progress=progress)
         return {"task": self.task_weight * label_loss(z, batch), "mimic": self.weight * mimic}
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss, ramp
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.ema import Averages
 from codistill.methods.parts.options import Flag, Fraction, GraphOption, Temperature
 
@@ -21,14 +21,13 @@ class MMT(Imitation):
     We differ: KL where the paper has the soft cross-entropy, of the same gradient; no label smoothing; no triplet part.
     """
 
-    needs = Needs(peers=True, own_views=True, unlabelled=True, couples="edges")
+    needs = Needs(peers=True, own_views=True, unlabelled=True, common=True, couples="edges")
     cost = "2 / 1"
 
     weight: Fraction = Fraction(0.5)
     temperature: Temperature = Temperature(1.0)
     decay: Fraction = Fraction(0.999)
     graph: GraphOption = GraphOption(None)
-    ramp: Fraction = Fraction(0.0)
     own_views: Flag = Flag(True)
 
     def __post_init__(self) -> None:
@@ -40,9 +39,8 @@ class MMT(Imitation):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, q = cohort(batch.x).logits, self.averages(batch.x)  # [P, B, C]
-        mimic = self.along(kl, students=z, sources=q, of=batch)
-        weight = self.weight * ramp(progress, self.ramp)
-        return {"task": (1.0 - self.weight) * label_loss(z, batch), "mimic": weight * mimic}
+        mimic = self.along(kl, students=z, sources=q, of=batch, progress=progress)
+        return {"task": (1.0 - self.weight) * label_loss(z, batch), "mimic": self.weight * mimic}
 
     def after_step(self, cohort: Peers, batch: Batch, progress: float) -> None:
         self.averages.follow(cohort)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss, ramp
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, kl, label_loss
 from codistill.methods.parts.linear import linear
 from codistill.methods.parts.options import Fraction, Names, Number, Temperature, Whole
 
@@ -24,7 +24,7 @@ class OKDDip(Imitation):
     target posterior, as it does.
     """
 
-    needs = Needs(peers=True, unlabelled=True, parameters=True)
+    needs = Needs(peers=True, unlabelled=True, common=True, parameters=True)
     published = "CIFAR-100, ResNet-32 73.25, ResNet-110 78.54 (second hand: the PCL paper, as a replication quotes it)"
 
     weight: Number = Number(1.0)
@@ -50,8 +50,8 @@ class OKDDip(Imitation):
         peers = cohort.share(z)[:-1]
         mixed = torch.einsum("bij,jb...->ib...", self.attention(h[:-1]), peers)
         targets = torch.cat([mixed, peers.mean(0, keepdim=True)])  # the leader's is the last
-        mimic = self.imitate(kl, students=z, sources=targets, of=batch)
-        return {"task": label_loss(z, batch), "mimic": self.weight * ramp(progress, self.ramp) * mimic}
+        mimic = self.imitate(kl, students=z, sources=targets, of=batch, progress=progress)
+        return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
     def attention(self, h: Tensor) -> Tensor:
         """a_ij of every sample, from features ``[p, B, F]``: ``[B, p, p]``, rows sum to 1."""

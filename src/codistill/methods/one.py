@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from codistill.cohort.branches import trunk_of
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, joint_loss, kl, label_loss, ramp
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, joint_loss, kl, label_loss
 from codistill.methods.parts.linear import linear, zeros
 from codistill.methods.parts.options import Fraction, Number, Temperature
 
@@ -40,10 +40,10 @@ class ONE(Imitation):
         z, h = outputs.logits, outputs.pooled(self.stem)[0]  # [P, B, C]; [B, F], the same for all branches
         ensemble = torch.einsum("bp,pb...->b...", self.gate(h), z)
         target = cohort.share(ensemble)
-        mimic = self.imitate(kl, students=z, sources=target, of=batch)
+        mimic = self.imitate(kl, students=z, sources=target, of=batch, progress=progress)
         return {
             "task": label_loss(z, batch),
-            "mimic": self.weight * ramp(progress, self.ramp) * mimic,
+            "mimic": self.weight * mimic,
             "ensemble": joint_loss(ensemble, batch),
         }
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from codistill.methods import Batch, Imitation, Needs, Peers, Terms, joint_loss, kl, label_loss, ramp
+from codistill.methods import Batch, Imitation, Needs, Peers, Terms, joint_loss, kl, label_loss
 from codistill.methods.parts.ema import Averages
 from codistill.methods.parts.linear import linear, zeros
 from codistill.methods.parts.options import Fraction, Names, Number, Temperature
@@ -45,13 +45,12 @@ class PCL(Imitation):
         outputs = cohort(batch.x)
         z, h = outputs.logits, torch.cat(outputs.pooled_by_peer(*self.features), -1)  # [P, B, C]; [B, F of all]
         ensemble = torch.einsum("cf,bf->bc", self.head, h) + self.bias
-        mimic = self.imitate(kl, students=z, sources=cohort.share(ensemble), of=batch)
-        past = self.along(kl, students=z, sources=self.averages(batch.x), of=batch)
-        weight = self.weight * ramp(progress, self.ramp)
+        mimic = self.imitate(kl, students=z, sources=cohort.share(ensemble), of=batch, progress=progress)
+        past = self.along(kl, students=z, sources=self.averages(batch.x), of=batch, progress=progress)
         return {
             "task": label_loss(z, batch),
-            "mimic": weight * mimic,
-            "past": weight * past,
+            "mimic": self.weight * mimic,
+            "past": self.weight * past,
             "ensemble": joint_loss(ensemble, batch),
         }
 

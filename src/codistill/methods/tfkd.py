@@ -44,7 +44,7 @@ class TfKD(Imitation):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
-        mimic = self.along(kl, students=z, sources=t, of=batch)
+        mimic = self.along(kl, students=z, sources=t, of=batch, progress=progress)
         task = (1.0 - self.alpha) * label_loss(z, batch)
         return {"task": task, "mimic": self.alpha * self.multiplier / 100.0 * mimic}
 

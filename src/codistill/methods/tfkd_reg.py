@@ -39,7 +39,7 @@ class TfKDReg(Imitation):
         z, y = cohort(batch.x).logits, batch.y  # [P, B, C]
         teacher = virtual(y.clamp(min=0).expand(z.shape[:-1]), z, self.correct, self.temperature)
         labelled = replace(batch, mask=y >= 0 if batch.mask is None else (y >= 0) & batch.mask.bool())
-        mimic = self.imitate(kl, students=z, posteriors=teacher, of=labelled, temperature=1.0)
+        mimic = self.imitate(kl, students=z, posteriors=teacher, of=labelled, progress=progress, temperature=1.0)
         task = (1.0 - self.alpha) * label_loss(z, batch)
         return {"task": task, "mimic": self.alpha * self.multiplier / 100.0 * mimic}
 

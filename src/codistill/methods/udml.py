@@ -42,7 +42,7 @@ class UDML(FeatureMethod, Imitation):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         students, sources = self.students_and_sources(cohort, batch)
         z, t = students.logits, sources.logits  # [P, B, C]
-        mimic = self.along(self.divergence, students=z, sources=t, of=batch)
+        mimic = self.along(self.divergence, students=z, sources=t, of=batch, progress=progress)
         feature = self.feature_weight * self.feature_loss(students, sources, batch)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic, "feature": feature}
 

@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from codistill.discovery import available, called, check_options, construct, find, options_of
-from codistill.models.parts.trial import place_of, said_by
+from codistill.libraries import said_by
+from codistill.models.parts.trial import place_of
+from codistill.models.parts.view import attach
 from codistill.randomness import seeded
-from codistill.spec import Spec, WrongKind
-
-__all__ = ["build", "count_parameters"]
-
+from codistill.spec import Spec, Value, WrongKind
 
 Known = Mapping[str, Any]  # by parameter name
+VIEW = "view"  # an option of every network of images
 
 
 def build(
@@ -30,7 +30,8 @@ def build(
 
     Args:
         spec: ``name[:option=value,...]`` (``resnet32:shortcut=a``), or ``module:function[,option=value,...]``
-            for the user's own, called as ``function(classes, shape, **options)``.
+            for the user's own, called as ``function(classes, shape, **options)``. ``view=left`` lets any network of
+            images see a part of them, see `codistill.models.parts.view.visible`.
         classes: the number of logits.
         shape: that of one example, ``(1, 8, 8)``.
         seed: the same seed gives the same weights and leaves torch's generator alone; None draws from it.
@@ -46,8 +47,9 @@ def build(
     label = called(spec, args)
     _check_call(make, label)
     _check_reads(make, label, known or {})
+    spec, view = _without_view(spec, make)
     if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(make).parameters.values()):
-        check_options(f"model {label!r}", spec.options, options_of(make, 2), also=("start", "start_peer"))
+        check_options(f"model {label!r}", spec.options, options_of(make, 2), also=("start", "start_peer", VIEW))
     known = {name: value for name, value in (known or {}).items() if name not in spec.options}
     try:
         with nullcontext() if seed is None else seeded(torch.device("cpu"), seed):
@@ -60,7 +62,16 @@ def build(
         raise ValueError(f"model '{spec}' cannot be built: {said_by(error)}{place_of(error)}") from error
     if not isinstance(net, nn.Module):
         raise WrongKind(f"model '{spec}' is a {type(net).__name__}: return a torch.nn.Module")
+    if view is not None:
+        attach(f"model {label!r}", net, view, shape)
     return net
+
+
+def _without_view(spec: Spec, make: Callable[..., Any]) -> tuple[Spec, Value]:
+    """A spec without the view that a network is to be given, and this view; an option of the model's own stays."""
+    if VIEW in inspect.signature(make).parameters:
+        return spec, None
+    return spec.without(VIEW), spec.options.get(VIEW)
 
 
 def count_parameters(net: nn.Module) -> int:

@@ -85,6 +85,8 @@ def _start(record: Record, bar: Progress) -> None:
     part = f"Part {facts['part']} of {facts['parts']}" if "parts" in facts else ""
     what = f"{facts['networks']} networks" + (f", {', '.join(facts['methods'])}" if "methods" in facts else "")
     bar.console.print(f"{part}{': ' if part else ''}{what} on {facts['device']}; {executed(facts)}")
+    if wrong := facts.get("noisy_labels"):
+        bar.console.print(f"  noise: {sum(wrong) / len(wrong):.1%} of the training labels are wrong")
     if record.step:
         bar.console.print(f"  resuming from step {record.step} of {record.steps}")
     for before in bar.task_ids:

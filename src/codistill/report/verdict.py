@@ -8,7 +8,7 @@ from codistill.report.prose import sentences
 from codistill.spec import Spec
 from codistill.statistics.holm import holm
 from codistill.statistics.interval import paired_p
-from codistill.study.entries import BASELINE as ALONE
+from codistill.study.rows import BASELINE as ALONE
 from codistill.study.summary import Summary, SummaryRow
 
 ERROR = 0.05  # of tables without any gain, so many may claim one

@@ -83,6 +83,3 @@ def paired_gain(seeds: Iterable[Sequence[tuple[float, float]]]) -> Gain:
     differences = [fmean(value for value, _ in pairs) - fmean(base for _, base in pairs) for pairs in seeds]
     mean, low, high = paired_interval(differences)
     return Gain(mean, None if len(differences) == 1 else (low, high), tuple(differences))
-
-
-__all__ = ["Gain", "mean_sd", "paired_gain", "paired_interval", "paired_p"]

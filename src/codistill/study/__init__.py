@@ -15,14 +15,15 @@ import torch
 from codistill.run import Run
 from codistill.study.costs import measure_costs
 from codistill.study.differences import Key
-from codistill.study.entries import Row, Study
-from codistill.study.summary import Summary, summary
+from codistill.study.entries import Study as Study
+from codistill.study.rows import Row as Row
+from codistill.study.summary import Summary as Summary, summary as summary
 from codistill.training.decisions import Decisions, read_decisions
+from codistill.training.fleet import peers_by_run
 from codistill.training.loop import resume, train
-from codistill.training.records import Record, logged, read_lines, write_lines
+from codistill.training.records import Record, epochs_of, logged, read_lines, write_lines
 from codistill.training.requirements import OWN
 from codistill.training.results import result_from_json
-from codistill.training.slots import peers_by_run
 
 STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
 
@@ -176,9 +177,7 @@ def log_of(study: Study, folder: Path) -> list[Mapping[str, Any]]:
     names = _names(study)
     lines: list[Mapping[str, Any]] = []
     for part in parts(study, folder):
-        entries = {run.name: names[_like(run)] for run in part.runs}
-        found = read_lines(part.folder / "log.jsonl")
-        lines += [{**line, "method": entries[line["run"]]} for line in found if line["kind"] == "epoch"]
+        lines += epochs_of(part.folder, {run.name: names[_like(run)] for run in part.runs})
     return lines
 
 
@@ -197,6 +196,3 @@ def load(folder: str | Path) -> Study:
 def versions() -> dict[str, str]:
     """Versions of what produced the numbers."""
     return {"codistill": version("codistill"), "torch": torch.__version__, "python": platform.python_version()}
-
-
-__all__ = ["Row", "Study", "Summary", "compare", "load", "log_of", "parts", "summary", "teachers_of", "versions"]

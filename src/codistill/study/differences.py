@@ -16,7 +16,7 @@ from codistill.statistics.jackknife import pairs_interval
 from codistill.study.entries import Entry, Study
 from codistill.training.decisions import Decisions
 
-DRAWN = ("labels", "valid", "shards")  # settings with which seeds learn from other labels, where they are not a run's
+DRAWN = ("labels", "valid", "shards", "noise")  # where these are set, seeds learn from other labels
 
 Key = tuple[str, int, int]  # an entry's name, a seed, and the number of a training on its labels
 Networks = Sequence[tuple[Entry, int]]  # each by its entry and its number in it

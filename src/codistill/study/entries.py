@@ -10,6 +10,7 @@ from torch import nn
 from codistill import discovery, methods
 from codistill.checks import whole
 from codistill.cohort import Cohort
+from codistill.jsonable import from_json
 from codistill.run import Run
 from codistill.spec import Spec
 from codistill.study.rows import BASELINE, SETTINGS, Row, row_of, written
@@ -92,7 +93,9 @@ class Study:
     def footnotes(self) -> tuple[str, ...]:
         """What a reader must know of it: the notes, and who teaches whom."""
         ring = any(e.teacher == BASELINE and e.method.options.get("graph") == "ring" for e in self.entries)
-        return (*self.notes, *((RING,) if ring else ()))
+        aside = [e.label for e in self.entries if e.leaves_unlabelled_aside(self.base)]
+        note = f"{'; '.join(aside)}: cannot learn from unlabelled samples, and were trained without them."
+        return (*self.notes, *((RING,) if ring else ()), *((note,) if aside else ()))
 
     def alone(self, network: Spec, peer: int = 0) -> "Entry":
         """The entry of networks trained alone whose peer of this number is such a network; of `ALONE`, the baseline."""
@@ -109,10 +112,8 @@ class Study:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Study":
         """From JSON; what this version does not know is left out."""
-        values = {**values, "rows": values["methods"], "base": Run.from_dict(values["base"])}
-        names = [field.name for field in fields(cls) if field.name in values]
-        known: Mapping[str, Any] = {n: tuple(v) if isinstance(v := values[n], list) else v for n in names}
-        return cls(**known)
+        rows, base = tuple(map(row_of, values["methods"])), Run.from_dict(values["base"])
+        return from_json(cls, {**values, "rows": rows, "base": base})
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,10 @@ class Entry:
     def cohort(self) -> int:
         """Networks that must be trained to get one such network (a teacher not counted)."""
         return self.run.peers if methods.is_mutual(self.method) else 1
+
+    def leaves_unlabelled_aside(self, base: Run) -> bool:
+        """Whether the study has unlabelled samples of which it makes no use."""
+        return bool(base.unlabelled and not self.run.unlabelled and self.row.setting("unlabelled") is None)
 
     @property
     def name(self) -> str:
@@ -201,6 +206,12 @@ def _is_baseline(row: Row) -> bool:
 
 def _check_entries(entries: Sequence[Entry]) -> None:
     """Rows must differ, and each must have networks trained alone to be compared with."""
+    private = {entry.run.peers: entry.name for entry in entries if entry.run.private}
+    if len(private) > 1:
+        raise ValueError(
+            f"shards: {' and '.join(map(repr, private.values()))} have {' and '.join(map(str, private))} networks, so "
+            "their shards are not the same: give all rows the same peers"
+        )
     for number, entry in enumerate(entries):
         _check_method(entry.run)
         if any(entry.run == other.run or entry.name == other.name for other in entries[:number]):
@@ -224,7 +235,7 @@ def _entry(row: Row, base: Run, most: int) -> Entry:
     what = f"method {row.method.name!r}, or setting of a run,"
     discovery.check_options(what, row.method.options, discovery.options_of(method), also=tuple(SETTINGS))
     peers = row.peers or (base.peers if methods.is_mutual(row.method) else most)
-    return Entry(row, base.replace(method=row.method, **{**dict(row.settings), "peers": peers}))
-
-
-__all__ = ["ALONE", "BASELINE", "Entry", "Row", "Study"]
+    settings = {**dict(row.settings), "peers": peers}
+    if base.unlabelled and not method.needs.unlabelled:
+        settings.setdefault("unlabelled", 0)
+    return Entry(row, base.replace(method=row.method, **settings))

@@ -11,6 +11,7 @@ from codistill.training.initial_weights import TRAINED
 BASELINE = TRAINED
 SETTINGS = {field.name: field.default for field in fields(Run) if field.name not in ("method", "seed", "retraining")}
 LISTS = tuple(name for name, default in SETTINGS.items() if isinstance(default, tuple))
+SPECS = tuple(name for name, default in SETTINGS.items() if isinstance(default, Spec))
 
 
 @dataclass(frozen=True, init=False)
@@ -60,14 +61,14 @@ class Row:
 def row_of(row: str | Row) -> Row:
     """A row, or the one that a text writes: ``dml:peers=4,temperature=3``, ``dml:models=cnn+mlp:width=9;start=alone``.
 
-    In text, the items of a list are joined by ``+``, with ``;`` for a comma inside one. What needs a teacher and names
-    none is taught by the networks trained alone: each student by the next of them (``graph=ring``), never by its own
-    twin, unless that is what the method is about.
+    In text, the items of a list are joined by ``+``, with ``;`` for a comma inside one or inside a spec. What needs a
+    teacher and names none is taught by the networks trained alone: each student by the next of them (``graph=ring``),
+    never by its own twin, unless that is what the method is about.
     """
     if isinstance(row, Row):
         return row
     spec = Spec.of(row)
-    options = {name: _listed(name, value) if name in LISTS else value for name, value in spec.options.items()}
+    options = {name: _read(name, value) for name, value in spec.options.items()}
     method = methods.find(spec)
     parameters = signature(method).parameters
     if "teacher" in parameters and parameters["teacher"].default is parameters["teacher"].empty and not spec.args:
@@ -79,12 +80,16 @@ def row_of(row: str | Row) -> Row:
 
 def written(value: object) -> object:
     """A setting's value as text writes it."""
+    if isinstance(value, Spec):
+        return str(value).replace(",", ";")
     return "+".join(map(str, value)).replace(",", ";") if isinstance(value, tuple) else value
 
 
-def _listed(setting: str, value: object) -> tuple[object, ...]:
+def _read(setting: str, value: object) -> object:
+    """What a setting's text says."""
+    if setting in SPECS:
+        return value.replace(";", ",") if isinstance(value, str) else "none" if value is None else value
+    if setting not in LISTS:
+        return value
     words = str(value).replace(";", ",").split("+")
     return tuple(map(parse_value, words)) if setting == "betas" else tuple(words)
-
-
-__all__ = ["BASELINE", "Row", "row_of"]

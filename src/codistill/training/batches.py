@@ -9,8 +9,7 @@ from torch.utils import _pytree as pytree
 
 from codistill.batch import Batch, Inputs, PerPeer, of_peer
 from codistill.cohort.groups import on_device
-from codistill.training.fleet import Member
-from codistill.training.slots import PeerSlot
+from codistill.training.fleet import Member, PeerSlot
 from codistill.training.streams import Streams, Where
 
 
@@ -33,6 +32,7 @@ def draw(streams: Streams, members: Sequence[Member], where: Where) -> list[Batc
             partner=partners.get(member),
             task=streams.task,
             smoothing=member.run.smoothing,
+            private=member.run.private,
         )
         for member, x in _inputs(streams, members, where).items()
     ]
@@ -99,7 +99,7 @@ def _value(x: Tensor, member: Member) -> Tensor | PerPeer:
     """A member's inputs: those of its only row, or one for each block of peers that share them."""
     if (row := _row(member)) is not None:
         return x[row]
-    return inputs_of(x, member.slots[:: 1 if member.run.shards else member.run.peers])
+    return inputs_of(x, member.slots[:: 1 if member.run.private else member.run.peers])
 
 
 def _slots(members: Sequence[Member]) -> list[PeerSlot]:

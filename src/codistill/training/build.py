@@ -23,11 +23,10 @@ from codistill.randomness import derive, seeded
 from codistill.run import Run
 from codistill.spec import WrongKind
 from codistill.training import batches, initial_weights
-from codistill.training.fleet import Fleet, Member, Turn
+from codistill.training.fleet import Fleet, Member, PeerSlot, Turn, seeds_of, shards_of, slots
+from codistill.training.initial_weights import networks_of, teacher_networks
 from codistill.training.requirements import check_needs, check_runs
-from codistill.training.slots import PeerSlot, seeds_of, shards_of, slots, training_seed
-from codistill.training.streams import Streams
-from codistill.training.teachers import networks_of, teacher_networks
+from codistill.training.streams import Streams, training_seed
 
 Folders = Mapping[str, Path]
 
@@ -227,7 +226,7 @@ def _prepare(members: Sequence[Member], streams: Streams, device: torch.device) 
     for member, batch in zip(members, first, strict=True):
         with seeded(device, training_seed(member.run), "prepare", 0):  # whatever else is in the fleet
             member.method.to(device)
-            member.method.samples, member.method.epochs = streams.samples, member.run.epochs
+            member.method.samples, member.method.epochs = streams.samples, streams.epochs
             member.method.check_task(batch)
             member.method.prepare(member.view, batch)
             member.method.to(device)

@@ -40,9 +40,10 @@ def edges(logits: Tensor, task: str = "classes") -> Edges:
 def measure_edges(fleet: Fleet, cache: StepCache, batches: Sequence[Batch]) -> list[Edges]:
     """The `edges` of every member with several peers, from what the step has computed; no pass is made for it.
 
-    Nothing is said of peers with samples of their own, or where no method asks for its batch's outputs.
+    Of peers with labels of their own, on the unlabelled samples that are common to all; nothing is said where there are
+    none, or where no method asks for its batch's outputs.
     """
-    if fleet.run.shards or cache.batch not in cache.entries:
+    if (fleet.run.private and not fleet.run.unlabelled) or cache.batch not in cache.entries:
         return [{} for _ in fleet.members]
     return [_of(member, batch) for member, batch in zip(fleet.members, batches, strict=True)]
 
@@ -52,4 +53,6 @@ def _of(member: Member, batch: Batch) -> Edges:
     if peers < 2:
         return {}
     logits = member.view(batch.x).logits
+    if batch.private:
+        logits = logits[:, -member.run.unlabelled :]
     return edges(logits.reshape(len(member.runs), peers, *logits.shape[1:]), batch.task)

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from codistill import checkpoint
 from codistill.checkpoint import Checkpoint
+from codistill.data.split import CLEAN
 from codistill.run import Run
 from codistill.training.build import Given, build_fleet
 from codistill.training.fleet import Fleet
@@ -81,8 +82,8 @@ def _recorded(training: Training) -> Generator[Record, None, None]:
 def _steps(training: Training, run: Run) -> Generator[Record, None, None]:
     fleet, total = training.fleet, training.fleet.total
     while True:
-        epoch, within = divmod(training.step, fleet.steps)
-        if not within and training.terms.count:
+        epoch = fleet.epochs_after(training.step)
+        if (training.step == total or training.step % fleet.steps == 0) and training.terms.count:
             yield Record("epoch", training.step, total, lines=training.finish_epoch())
             is_saved = training.step == total or (run.checkpoint_every and epoch % run.checkpoint_every == 0)
         else:
@@ -136,4 +137,4 @@ def _start_facts(fleet: Fleet) -> dict[str, Any]:
         "parameters": [sum(p.numel() for p in fleet.cohort.parameters()) // len(fleet.cohort)],
         "device": str(fleet.device),
         "steps_per_epoch": fleet.steps,
-    }
+    } | ({"noisy_labels": [parts.noisy for parts in fleet.streams.parts]} if fleet.run.noise != CLEAN else {})

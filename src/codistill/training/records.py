@@ -1,7 +1,7 @@
 """Records of what happens in a training, the files that they become, and the error that ends it."""
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def epochs_of(folder: Path, methods: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The epochs' lines of a folder's log, each with what the method of its run is called."""
+    lines = read_lines(folder / "log.jsonl")
+    return [{**line, "method": methods[line["run"]]} for line in lines if line["kind"] == "epoch"]
 
 
 def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:

@@ -18,22 +18,31 @@ def check_needs(method: Method, run: Run) -> None:
         raise ValueError(f"method {name!r} needs partners of the same class, which unlabelled samples have not")
     if run.unlabelled and not needs.unlabelled:
         raise ValueError(f"method {name!r} learns nothing from unlabelled={run.unlabelled} samples: set it to 0")
-    if run.shards and not needs.shards:
-        raise ValueError(
-            f"shards=True: peers of {name!r} compare what they make of the same samples; use method 'codistillation' "
-            "or 'alone', or shards=False"
-        )
+    check_shards(method, run)
     if needs.branches and run.branch_at is None:
         raise ValueError(f"method {name!r} needs branches of one trunk: set branch_at, e.g. stage3")
     if run.branch_at is not None and run.update != "together":
         raise ValueError(f"update={run.update!r}: branches of one trunk have no turns; use update='together'")
-    if run.branch_at is not None and (needs.own_views or run.own_views or run.shards):
+    if run.branch_at is not None and (needs.own_views or run.own_views or run.private):
         raise ValueError(
             f"branch_at={run.branch_at!r}: branches of one trunk see the same inputs, and method {name!r} or own_views "
             "or shards gives each its own; leave branch_at out"
         )
     if methods.is_mutual(name) and run.peers < 2:
         raise ValueError(f"peers=1: {name!r} has nobody to learn from; set peers to 2 or more, or method to alone")
+
+
+def check_shards(method: Method, run: Run) -> None:
+    """Peers with labels of their own, and a method that compares what they make of the same samples, are an error."""
+    if not run.private or method.needs.shards or (method.needs.common and run.unlabelled):
+        return
+    what = f"shards='{run.shards}': peers of '{run.method}' compare what they make of samples that all have"
+    if method.needs.common:
+        raise ValueError(
+            f"{what}, and there are none: set unlabelled, how many of them in a step, and labels, so that some are "
+            "left without one (--labels 80 --unlabelled 100)"
+        )
+    raise ValueError(f"{what}; use method 'dml', 'alone' or another for private labels, or shards=none")
 
 
 def check_runs(runs: Sequence[Run]) -> None:
@@ -52,8 +61,8 @@ def check_runs(runs: Sequence[Run]) -> None:
             f"evaluate_every={runs[0].evaluate_every}: there is nothing to evaluate on; set valid, the part (or "
             "number) of examples to hold out"
         )
-    if runs[0].shards and len({run.peers for run in runs}) > 1:
-        raise ValueError("shards=True: runs of one fleet need the same number of peers")
+    if runs[0].private and len({run.peers for run in runs}) > 1:
+        raise ValueError(f"shards='{runs[0].shards}': runs of one fleet need the same number of peers")
     for run in runs[1:]:
         for field, value in run.as_dict().items():
             if field not in OWN and value != first[field]:

@@ -19,8 +19,8 @@ from codistill.training.edges import Edges, is_measured
 from codistill.training.fleet import Fleet, Member
 from codistill.training.records import diverged
 from codistill.training.results import NetworkResult, results
-from codistill.training.slots import training_seed
 from codistill.training.step import take
+from codistill.training.streams import training_seed
 
 OTHER_STATE = (
     "{folder}: its checkpoint holds the networks, but not what their methods need to go on ({error}). Versions before "
@@ -100,7 +100,7 @@ class Training:
         Raises:
             Diverged: names the run, the peer and the term.
         """
-        valid, lines = self.validate(self.step // self.fleet.steps), []
+        valid, lines = self.validate(self.fleet.epochs_after(self.step)), []
         for member, means, edges in zip(self.fleet.members, self.terms.means(), self.edges.means(), strict=True):
             terms = {name: mean.reshape(-1).tolist() for name, mean in means.items()}
             for number in range(len(member.runs)):
@@ -116,7 +116,7 @@ class Training:
 
     def _line(self, member: Member, number: int, means: Mapping[str, list[float]]) -> dict[str, Any]:
         """What the log says of one run's epoch, but for what was measured besides the terms."""
-        run, block, epoch = member.runs[number], member.block(number), self.step // self.fleet.steps
+        run, block, epoch = member.runs[number], member.block(number), self.fleet.epochs_after(self.step)
         terms = {
             name: [values[i] for i in block] if len(values) == len(member.peers) else [values[number]]
             for name, values in means.items()

@@ -9,19 +9,27 @@ from torch import Tensor
 from codistill.data.augmentations import build_augment
 from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import Loader
-from codistill.data.split import Parts, split
+from codistill.data.shards import Labels, deal_out
+from codistill.data.split import Parts, split, strata_of
 from codistill.randomness import derive
 from codistill.run import Run
-from codistill.training.slots import training_seed
 
 Where = tuple[int, int, int]  # epoch, step, stream
 Drawn = tuple[Tensor, Tensor, Tensor]  # inputs, labels, sample numbers
+LIKE = ("none", "equal")  # shards of one size
 
 
 class Streams:
     """The batches of every seed of a fleet, and of every shard of its data where peers have shards of their own.
 
-    A *row* is one seed, or one shard of one seed: ``rows[i]`` is the i-th of the leading dim of everything here.
+    A *row* is one seed, or one shard of one seed: ``rows[i]`` is the i-th of the leading dim of everything here. Rows
+    may hold unlike numbers of examples: each goes round at its own pace, and an epoch is as long as with equal shards.
+
+    Attributes:
+        steps: of an epoch.
+        total: of the whole training.
+        epochs: of the whole training; the last one may be shorter.
+        samples: how many numbers samples may have.
     """
 
     def __init__(self, run: Run, seeds: Sequence[int], dataset: DataSet, device: torch.device, shards: int) -> None:
@@ -30,21 +38,34 @@ class Streams:
         self._drawn: dict[tuple[int, int], Drawn] = {}  # of this step, by stream and view
         self.dtype = torch.float64 if run.precision == "float64" else torch.float32
         valid = int(run.valid) if run.valid >= 1 else run.valid
-        self.parts: list[Parts] = [split(dataset, seed, labels=run.labels, valid=valid) for seed in self.seeds]
+        self.parts: list[Parts] = [
+            split(dataset, seed, labels=run.labels, valid=valid, noise=run.noise) for seed in self.seeds
+        ]
         self._build = partial(Loader, augment=build_augment(run.augment), mean=dataset.mean, std=dataset.std)
         training_seeds = [training_seed(run.replace(seed=seed)) for seed in self.seeds]
         pieces = [
-            (derive(seed, "shard", number) if number else seed, piece)  # an order of its own for each
-            for seed, p in zip(training_seeds, self.parts, strict=True)
-            for number, piece in enumerate(deal_out(p.train, shards))
+            (derive(own, "shard", number) if number else own, piece)  # an order of its own for each
+            for seed, own, p in zip(self.seeds, training_seeds, self.parts, strict=True)
+            for number, piece in enumerate(pieces_of(run, dataset, p.train, seed))
         ]
+        drop_last = run.drop_last or run.shards.name not in LIKE  # batches of all rows have one size
         readers = len(pieces) + (len(self.seeds) if run.unlabelled else 0)
         self.loaders = [
-            self._loader(piece.to(device).shared(readers), run.batch, seed, run.drop_last) for seed, piece in pieces
+            self._loader(piece.to(device).shared(readers), run.batch, seed, drop_last) for seed, piece in pieces
         ]
-        self.steps = min(loader.steps for loader in self.loaders)
+        self.steps = self._epoch(run)
+        self.total = run.steps or self.steps * run.epochs
+        self.epochs = -(-self.total // self.steps)
         self.extra = self._unlabelled(run, device, training_seeds) if run.unlabelled else []
         self.samples = sum(max((len(row.examples) for row in kind), default=0) for kind in (self.loaders, self.extra))
+
+    def _epoch(self, run: Run) -> int:
+        """The steps of an epoch."""
+        if run.steps is not None:
+            return -(-run.steps // run.epochs)
+        if run.shards.name in LIKE:
+            return self.loaders[0].steps
+        return len(self.parts[0].train) // run.peers // run.batch
 
     def _loader(self, examples: Examples, batch: int, seed: int, drop_last: bool) -> Loader:
         if batch > len(examples):
@@ -55,13 +76,17 @@ class Streams:
         return self._build(examples, batch=batch, seed=seed, drop_last=drop_last)
 
     def _unlabelled(self, run: Run, device: torch.device, training_seeds: list[int]) -> list[Loader]:
-        if len(self.parts[0].unlabelled) < run.unlabelled:
+        """Of each seed, the examples without a label, which all peers see."""
+        left, labelled = len(self.parts[0].unlabelled), len(self.parts[0].train)
+        if not left:
             raise ValueError(
-                f"unlabelled={run.unlabelled}: only {len(self.parts[0].unlabelled)} examples are left without a label; "
-                f"lower it, or labels={run.labels}"
+                f"unlabelled={run.unlabelled}: no example is left without a label: set labels, to less than {labelled}"
             )
-        if self.shards > 1:
-            raise ValueError(f"unlabelled={run.unlabelled} and shards=True do not go together: choose one")
+        if left < run.unlabelled:
+            raise ValueError(
+                f"unlabelled={run.unlabelled}: only {left} examples are left without a label; lower it, or "
+                f"labels={run.labels}"
+            )
         return [
             self._loader(examples.shared(2 * len(self.seeds)), run.unlabelled, derive(seed, "unlabelled"), True)
             for seed, examples in zip(
@@ -84,20 +109,27 @@ class Streams:
 
     def partners(self, where: Where) -> Tensor:
         """Inputs ``[rows, B, ...]`` of other samples of the same classes."""
-        return self.cast(torch.stack([loader.partners(*where) for loader in self.loaders]))
+        _, _, stream = where
+        return self.cast(torch.stack([loader.partners(*self._place(loader, where), stream) for loader in self.loaders]))
 
     def _draw(self, where: Where, view: int) -> Drawn:
-        epoch, step, stream = where
-        each = [loader.batch(epoch, step, stream, view) for loader in self.loaders]
+        _, _, stream = where
+        each = [loader.batch(*self._place(loader, where), stream, view) for loader in self.loaders]
         if self.extra:
-            place = divmod(epoch * self.steps + step, self.extra[0].steps)
-            more = [loader.batch(*place, stream, view) for loader in self.extra]
+            common = [loader.batch(*self._place(loader, where), stream, view) for loader in self.extra]
+            first = max(len(loader.examples) for loader in self.loaders)
             each = [
-                (torch.cat([x, u]), torch.cat([y, v]), torch.cat([index, j + len(loader.examples)]))
-                for (x, y, index), (u, v, j), loader in zip(each, more, self.loaders, strict=True)
+                (torch.cat([x, u]), torch.cat([y, v]), torch.cat([index, j + first]))
+                for row, (x, y, index) in enumerate(each)
+                for u, v, j in [common[row // self.shards]]
             ]
         x, y, index = (torch.stack(kind) for kind in zip(*each, strict=True))
         return self.cast(x), y, index
+
+    def _place(self, loader: Loader, where: Where) -> tuple[int, int]:
+        """Epoch and step of a loader, which goes round at its own pace."""
+        epoch, step, _ = where
+        return divmod(epoch * self.steps + step, loader.steps)
 
     def close(self) -> None:
         """End the processes that read ahead, where there are any."""
@@ -109,9 +141,22 @@ class Streams:
         return x.to(self.dtype) if x.is_floating_point() else x
 
 
-def deal_out(examples: Examples, shards: int) -> list[Examples]:
-    """Disjoint parts of the same size, every class in its share."""
-    if shards == 1:
-        return [examples]
-    order = examples.y.argsort(stable=True)
-    return [examples.take(order[shard::shards][: len(examples) // shards]) for shard in range(shards)]
+def training_seed(run: Run) -> int:
+    """The seed of whatever a run draws but its labelled examples: initial weights, order, augmentation, dropout."""
+    return derive(run.seed, "retraining", run.retraining) if run.retraining else run.seed
+
+
+def pieces_of(run: Run, dataset: DataSet, train: Examples, seed: int) -> list[Examples]:
+    """The labelled examples of each peer, where these are its own; else those of all."""
+    if not run.private:
+        return [train]
+    group = None if train.group is None else train.group.cpu()
+    names = dataset.label_names if train.y.dim() == 1 else ()
+    labels = Labels(strata_of(train.y).cpu(), names, group, dataset.groups)
+    pieces = deal_out(run.shards, labels, run.peers, seed)
+    if run.batch > (smallest := min(map(len, pieces))):
+        raise ValueError(
+            f"batch={run.batch}: the smallest of {run.peers} shards has {smallest} examples to draw it from: set batch "
+            f"to {smallest} or less (--batch {smallest}), or raise labels"
+        )
+    return [train.take(piece.to(train.y.device)) for piece in pieces]

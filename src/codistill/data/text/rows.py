@@ -5,13 +5,12 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
 from codistill.checks import flag
-from codistill.data.optional import optional
 from codistill.data.skipping import left_out
+from codistill.libraries import needed
 from codistill.spec import UnknownName
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -31,6 +30,7 @@ class Row:
     lines: str  # where it is: line 3, lines 4-7
     text: str = ""
     label: str = ""
+    group: str = ""
     fault: str = ""
 
 
@@ -47,6 +47,7 @@ class Columns:
     encoding: str = "utf-8"
     quotes: bool = True  # false: a quote is a character like any other
     separator: str | None = None  # a character, or tab; None: by the suffix
+    group: str | None = None  # whose a text is, such as a clinic's
     name: str = "table"  # of the data set, for messages
 
     def __post_init__(self) -> None:
@@ -91,12 +92,12 @@ class Columns:
         if len(head) == 1 and (other := next((s for s in OTHERS if s in head[0]), None)):
             hint = {"\t": TAB}.get(other, other)
             raise ValueError(f"{path}, line 1: one column, {head[0][:SHOWN]!r}: set separator={hint}")
-        text, label = (_column(path, name, head) for name in (self.text, self.label))
+        places = [_column(path, name, head) for name in self._names]
         for lines, fields, fault in rows:
             if fault or len(fields) != len(head):
                 yield Row(lines, fault=fault or f"{len(fields)} fields for {len(head)} columns")
             else:
-                yield self._row(lines, fields[text], fields[label])
+                yield self._row(lines, *(fields[place] for place in places))
 
     def _fields(self, path: Path, separator: str) -> Iterator[tuple[str, list[str], str]]:
         """Where each row is, its fields, and what is wrong with it; empty lines are passed over."""
@@ -130,27 +131,33 @@ class Columns:
                 yield (f"lines {first}-{last}" if last > first else f"line {first}"), fields, fault
             first = last + 1
 
-    def _row(self, lines: str, text: object, label: object) -> Row:
-        """A row of the values in the two columns; with a fault where these are no text, or no label."""
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (self.text, self.label) if self.group is None else (self.text, self.label, self.group)
+
+    def _row(self, lines: str, text: object, label: object, group: object = "") -> Row:
+        """A row of the values in the columns; with a fault where these are no text, no label, or no group."""
         if not isinstance(text, str):
             return Row(lines, fault=f"column {self.text!r} holds {text!r}, no text")
         if label is None or not str(label).strip() or label != label:
             return Row(lines, fault=f"column {self.label!r} is empty")
-        return Row(lines, text, label_text(label).strip())
+        if self.group is not None and (group is None or not str(group).strip() or group != group):
+            return Row(lines, fault=f"column {self.group!r} is empty")
+        return Row(lines, text, label_text(label).strip(), label_text(group).strip())
 
     def _parquet(self, path: Path) -> Iterator[Row]:
         """The rows of a Parquet file."""
-        arrow, parquet = optional("pyarrow", "Parquet"), import_module("pyarrow.parquet")
+        arrow, parquet = (needed(module, "text", "Parquet") for module in ("pyarrow", "pyarrow.parquet"))
         try:
             file = parquet.ParquetFile(path)
-            for name in (self.text, self.label):
+            for name in self._names:
                 _column(path, name, file.schema_arrow.names)
-            table = file.read(columns=[self.text, self.label])
+            table = file.read(columns=list(dict.fromkeys(self._names)))
         except (arrow.ArrowException, OSError) as error:
             raise ValueError(f"{path}: not a Parquet file, or a damaged one ({error}): write it again") from error
-        pairs = zip(table[self.text].to_pylist(), table[self.label].to_pylist(), strict=True)
-        for number, (text, label) in enumerate(pairs, 1):
-            yield self._row(f"row {number}", text, label)
+        rows = zip(*(table[name].to_pylist() for name in self._names), strict=True)
+        for number, values in enumerate(rows, 1):
+            yield self._row(f"row {number}", *values)
 
 
 def label_text(value: object) -> str:

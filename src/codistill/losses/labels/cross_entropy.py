@@ -32,19 +32,29 @@ def cross_entropy(
 
     Returns: ``[P]``; 0 for a peer without a labelled sample.
     """
-    log_p = log_posterior(z, task)
+    values, labelled = label_losses(log_posterior(z, task), y, task=task, smoothing=smoothing)
+    labelled = labelled if mask is None else labelled & mask.bool()
+    return average(values, labelled)
+
+
+def label_losses(log_p: Tensor, y: Tensor, *, task: str = "classes", smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
+    """The cross-entropy of each sample, and whether it has a label: two of ``[P, B]`` (``[P, B, L]`` for tokens).
+
+    Args:
+        log_p: from `log_posterior`.
+        y: as in `cross_entropy`; where a label is missing, the value says nothing.
+        task: as there.
+        smoothing: as there.
+    """
     y = y.expand(log_p.shape[: -1 if task != "binary" else -2])
     labelled = (y >= 0).all(-1) if task == "multilabel" else y >= 0
-    labelled = labelled if mask is None else labelled & mask.bool()
     target = y.clamp(min=0).long()
     if task == "binary":
         target = target.unsqueeze(-1)
     values = -log_p.gather(-1, target.unsqueeze(-1)).squeeze(-1)
     if smoothing:
         values = (1.0 - smoothing) * values - smoothing * log_p.mean(-1)
-    if task in ("binary", "multilabel"):
-        values = values.sum(-1)
-    return average(values, labelled)
+    return values.sum(-1) if task in ("binary", "multilabel") else values, labelled
 
 
 def confidence(z: Tensor, *, task: str = "classes", mask: Tensor | None = None) -> Tensor:
@@ -55,6 +65,3 @@ def confidence(z: Tensor, *, task: str = "classes", mask: Tensor | None = None) 
     log_p = log_posterior(z, task)
     values = (log_p.exp() * log_p).sum(-1)
     return average(values.sum(-1) if task in ("binary", "multilabel") else values, mask)
-
-
-__all__ = ["confidence", "cross_entropy", "joint_loss", "label_loss"]

@@ -21,6 +21,8 @@ class Needs:
         index: ``batch.index``, the samples' numbers in the data set.
         branches: peers are branches of one trunk.
         shards: peers may have samples of their own: predictions are never compared across batches.
+        common: peers may have labelled samples of their own if they also have common, unlabelled ones: it compares
+            what peers make of those alone (see `Imitation`).
         parameters: it has parameters of its own, with the options' defaults and networks of one architecture.
         tasks: of a batch, those that it can learn.
         couples: peers meet along the ``edges`` of a Graph alone, or not at all, and `prepare` draws nothing: then one
@@ -37,6 +39,7 @@ class Needs:
     index: bool = False
     branches: bool = False
     shards: bool = False
+    common: bool = False
     parameters: bool = False
     tasks: tuple[str, ...] = TASKS
     couples: Literal["edges", "cohort"] = "cohort"
@@ -60,6 +63,3 @@ class Needs:
             f"a task of {' or '.join(self.tasks)}": not {"tokens", "multilabel"} <= set(self.tasks),
         }
         return "; ".join(need for need, holds in words.items() if holds)
-
-
-__all__ = ["Needs"]

@@ -8,10 +8,13 @@ from math import inf
 from typing import Any, Generic, TypeVar, overload
 
 from codistill.checks import flag, number, whole
+from codistill.discovery import construct
 from codistill.graph import Graph, matrix, named
-from codistill.losses import divergences
+from codistill.losses import divergences, selections, targets
 from codistill.losses.divergence import Divergence
-from codistill.spec import UnknownName
+from codistill.losses.selections import Selection
+from codistill.losses.targets import Target
+from codistill.spec import Spec, UnknownName, WrongKind
 
 Given = TypeVar("Given")
 Held = TypeVar("Held")
@@ -132,6 +135,30 @@ class GraphOption(Option[Links, Graph]):
 
     def check(self, setting: str, given: Links) -> Graph:
         return given if given is None else named(given)  # type: ignore[return-value]
+
+
+class TargetOption(Option[str | Target, Target]):
+    """A target by its spec, or itself."""
+
+    def check(self, setting: str, given: str | Target) -> Target:
+        return given if isinstance(given, Target) else _nested(targets.__name__, setting, given, Target)
+
+
+class SelectOption(Option[str | Selection, Selection | None]):
+    """A selection by its spec, or itself; None for ``all``."""
+
+    def check(self, setting: str, given: str | Selection) -> Selection | None:
+        if given == "all":
+            return None
+        return given if isinstance(given, Selection) else _nested(selections.__name__, setting, given, Selection)
+
+
+def _nested(module: str, setting: str, spec: object, kind: type) -> Any:
+    """What a spec within a spec names, with ``;`` for a comma in it."""
+    built = construct(module, Spec.parse(str(spec).replace(";", ",")))
+    if not isinstance(built, kind):
+        raise WrongKind(f"{setting}={spec!r} is {built!r}, not a {kind.__name__}")
+    return built
 
 
 def completed(cls: type) -> str:
