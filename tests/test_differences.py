@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from codistill.analysis.runs import run_folders
 from codistill.run import Run
 from codistill.statistics.crossed import crossed_interval
 from codistill.statistics.interval import paired_interval
@@ -159,3 +160,10 @@ def test_a_study_with_retrainings_is_broken_off_and_gone_on_with_as_any_other(fi
     for _ in compare(study, tmp_path, go_on=True):
         pass
     assert (tmp_path / "results.jsonl").read_text() == (folder / "results.jsonl").read_text()
+
+
+def test_an_analysis_is_of_the_first_trainings(finished):
+    study, folder, _ = finished
+    found = [run for rows in run_folders([folder]).values() for run in rows]
+    assert len(found) == len(study.entries) * len(study.seeds)
+    assert {run.retraining for run in found} == {0}
