@@ -24,7 +24,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
     "spec checks randomness batch libraries",
-    "discovery jsonable",
+    "discovery jsonable statistics",
     "data losses models run schedules",
     "cohort graph metrics",
     "checkpoint methods optim",

@@ -13,7 +13,9 @@ Update = Literal["together", "in_turn", "fresh_batch"]
 Optimizer = Literal["sgd", "adam", "adamw"]
 Execute = Literal["auto", "loop", "stack"]
 Precision = Literal["float32", "bfloat16", "float64"]
-LEAST = {"seed": None} | dict.fromkeys(("unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0)
+LEAST = {"seed": None} | dict.fromkeys(
+    ("retraining", "unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class Run:
     """Drop an epoch's last batch if it is incomplete."""
     seed: int = 0
     """Seed of the split, the initial weights, the order of the examples and the augmentation."""
+    retraining: int = 0
+    """Number of a training on the same split, with other initial weights, order and augmentation. 0: the first."""
     execute: Execute = "auto"
     """How peers run: one by one (loop), like ones as one batched network (stack), or the faster of the two (auto)."""
     precision: Precision = "float32"
@@ -123,7 +127,8 @@ class Run:
     def name(self) -> str:
         """Method, update mode and seed, for people: ``dml:temperature=3/peers=2/seed=0``."""
         turns = "" if self.update == "together" else f"/update={self.update}"
-        return f"{self.method}/peers={self.peers}{turns}/seed={self.seed}"
+        again = f"/retraining={self.retraining}" if self.retraining else ""
+        return f"{self.method}/peers={self.peers}{turns}{again}/seed={self.seed}"
 
     @property
     def private(self) -> bool:

@@ -9,7 +9,7 @@ from torch import nn
 
 from codistill.analysis.loss import Batches, differentiable, gradient, shares
 from codistill.analysis.weights import Weights, drawn, moved, norm, weights
-from codistill.metrics.interval import mean_sd
+from codistill.statistics.interval import mean_sd
 
 
 @dataclass(frozen=True)

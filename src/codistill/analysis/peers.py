@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from codistill.analysis.curves import EpochLine, epoch_lines
-from codistill.metrics.interval import mean_sd
 from codistill.metrics.pairs import off_diagonal
+from codistill.statistics.interval import mean_sd
 
 
 @dataclass(frozen=True)

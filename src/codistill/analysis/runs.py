@@ -91,7 +91,7 @@ def run_folders(folders: Sequence[Path]) -> RunFolders:
 def _of_study(folder: Path) -> RunFolders:
     study = studies.load(folder)
     rows = {entry.run.replace(seed=0): Row(entry.name, entry.label, entry.alone) for entry in study.entries}
-    parts = studies.parts(study, folder)
+    parts = [part for part in studies.parts(study, folder) if not part.runs[0].retraining]  # the first trainings
     if any(not (part.folder / "results.jsonl").exists() for part in parts):
         raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
     return {part.folder: {run: rows[run.replace(seed=0)] for run in part.runs} for part in parts}

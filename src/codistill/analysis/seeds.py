@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from codistill.analysis.measures import NetworkMeasures
 from codistill.analysis.runs import Row
-from codistill.metrics.interval import mean_sd, paired_gain
+from codistill.statistics.interval import mean_sd, paired_gain
 
 _PARTS = [f"{part}_{name}" for name in ("loss", "accuracy", "entropy") for part in ("train", "test")]
 MEASURES = (*_PARTS, "noise", "noise_relative", "sharpness", "sharpness_relative", "hessian", "weight_norm")

@@ -18,7 +18,7 @@ TIMED_ROUNDS = 15
 WARM_UP = 2  # rounds before, whose seconds do not count
 
 
-def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> dict[str, dict[str, float]]:
+def measure_costs(study: Study, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> dict[str, dict[str, float]]:
     """Passes and seconds of each entry by itself, per network and step: ``{entry: {...}}``.
 
     Every entry steps a fleet of about the same number of networks, in turns with the others. Passes are counted;
@@ -48,7 +48,7 @@ def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> d
     return costs
 
 
-def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[int, Mapping[str, Path]]) -> Fleet:
+def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> Fleet:
     many = study.stacked and not study.quick
     seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if many else study.seeds[:1]
-    return build_fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=teachers[seeds[0]])
+    return build_fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=teachers[seeds[0], 0])

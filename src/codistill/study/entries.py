@@ -1,13 +1,14 @@
 """What is compared: a study and its entries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 from torch import nn
 
 from codistill import discovery, methods
+from codistill.checks import whole
 from codistill.cohort import Cohort
 from codistill.jsonable import from_json
 from codistill.run import Run
@@ -35,6 +36,8 @@ class Study:
         part: what is measured on: ``test``, or ``valid`` where something is still to be chosen.
         published: figures of others for the same experiment, each with its source and how certain it is.
         quick: only a check that everything works: neither times nor intervals are measured.
+        retrainings: trainings on each seed's labels; 2 tell how much changes from one to the next.
+        spread: of a paired difference over seeds, its standard deviation, where it is known from earlier results.
     """
 
     recipe: str
@@ -46,6 +49,8 @@ class Study:
     part: str = "test"
     published: tuple[str, ...] = ()
     quick: bool = False
+    retrainings: int = 1
+    spread: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(dict.fromkeys(map(row_of, self.rows))))
@@ -53,6 +58,7 @@ class Study:
             raise ValueError("seeds are empty: give at least one")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds={self.seeds}: give each seed once")
+        whole("retrainings", self.retrainings)
         _check_entries(self.entries)
 
     @cached_property
@@ -77,6 +83,11 @@ class Study:
                 entries.append(_entry(row, self.base, most))
         entries.sort(key=lambda entry: not entry.alone)
         return tuple(entries)
+
+    @property
+    def trainings(self) -> list[tuple[int, int]]:
+        """The seed and the number of each training of an entry."""
+        return [(seed, again) for seed in self.seeds for again in range(self.retrainings)]
 
     @property
     def footnotes(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from codistill.spec import Spec, parse_value
 from codistill.training.initial_weights import TRAINED
 
 BASELINE = TRAINED
-SETTINGS = {field.name: field.default for field in fields(Run) if field.name not in ("method", "seed")}
+SETTINGS = {field.name: field.default for field in fields(Run) if field.name not in ("method", "seed", "retraining")}
 LISTS = tuple(name for name, default in SETTINGS.items() if isinstance(default, tuple))
 SPECS = tuple(name for name, default in SETTINGS.items() if isinstance(default, Spec))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from codistill.methods import Terms
 from codistill.run import Run
+from codistill.training.decisions import Decisions, write_decisions
 
 
 class Diverged(ArithmeticError):
@@ -33,6 +34,7 @@ class Record:
         terms: of a step, each member's terms ``[P]``, on the device: reading them waits for it.
         lines: of an epoch, one dict for each run, for ``log.jsonl``; of the end, the rows of ``results.jsonl``.
         facts: executor, path of the checkpoint and the like.
+        decisions: of the end, those of each run's networks by the run's number, for ``decisions.safetensors``.
     """
 
     kind: str
@@ -41,10 +43,11 @@ class Record:
     terms: list[Terms] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    decisions: dict[int, Decisions] = field(default_factory=dict)
 
 
 def logged(records: Iterator[Record], folder: str | Path) -> Generator[Record, None, None]:
-    """Pass records on, and write ``log.jsonl`` and ``results.jsonl`` on the way.
+    """Pass records on, and write ``log.jsonl``, ``decisions.safetensors`` and ``results.jsonl`` on the way.
 
     Lines of steps that a resumed run does again are dropped first.
     """
@@ -58,6 +61,8 @@ def logged(records: Iterator[Record], folder: str | Path) -> Generator[Record, N
                 with path.open("a", encoding="utf-8") as log:
                     log.writelines(json.dumps(line) + "\n" for line in record.lines)
             elif record.kind == "end":
+                if record.decisions:
+                    write_decisions(Path(folder), record.decisions)
                 write_lines(Path(folder) / "results.jsonl", record.lines)
             yield record
     finally:

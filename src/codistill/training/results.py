@@ -14,6 +14,7 @@ from codistill.metrics.decisions import class_logits, labelled_decisions
 from codistill.metrics.posterior import mean_posterior
 from codistill.metrics.retrieval import concatenated, distances, multi_query, retrieval
 from codistill.run import Run
+from codistill.training.decisions import Decisions
 from codistill.training.evaluate import embeddings_of, predictions
 from codistill.training.fleet import Fleet
 from codistill.training.records import diverged
@@ -32,6 +33,7 @@ class Origin:
         update: of the run.
         peers: how many networks the run has.
         seed: of the run.
+        retraining: of the run, where it is one.
         number: of the run, among those that were trained together.
         part: of the data, ``test`` or ``valid``.
         n: examples, or queries.
@@ -42,6 +44,7 @@ class Origin:
     update: str = "together"
     peers: int = 0
     seed: int
+    retraining: int | None = None
     number: int = 0
     part: str
     n: int
@@ -102,7 +105,13 @@ def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
     Raises:
         Diverged: a network predicts nan.
     """
+    return evaluate(fleet, part)[0]
+
+
+def evaluate(fleet: Fleet, part: str) -> tuple[list[NetworkResult | PairsResult], dict[int, Decisions]]:
+    """As `results`, with what the networks of each run decide, by its number; nothing where embeddings are ranked."""
     rows: list[NetworkResult | PairsResult] = []
+    decisions: dict[int, Decisions] = {}
     test, task = fleet.dataset.retrieval, fleet.dataset.task
     if part == "test" and test is not None:
         for run, embeddings in embeddings_of(fleet):
@@ -110,8 +119,10 @@ def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
             rows += retrieval_rows(embeddings, test, origin)
     else:
         for run, logits, labels in predictions(fleet, part):
-            rows += rows_of(logits, labels, _origin(fleet, run, part, logits, len(labels)), task)
-    return rows
+            origin = _origin(fleet, run, part, logits, len(labels))
+            rows += rows_of(logits, labels, origin, task)
+            decisions[origin.number] = Decisions.of(logits, labels, task)
+    return rows, decisions
 
 
 def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int) -> Origin:
@@ -119,8 +130,16 @@ def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int
     lost = [peer for peer, output in enumerate(outputs) if output.isnan().any()]
     if lost:
         raise diverged(run, f"peer {lost[0]} predicts nan on the {part} part")
-    method, number = str(run.method), fleet.runs.index(run)
-    return Origin(method=method, update=run.update, peers=run.peers, seed=run.seed, number=number, part=part, n=n)
+    return Origin(
+        method=str(run.method),
+        update=run.update,
+        peers=run.peers,
+        seed=run.seed,
+        retraining=run.retraining or None,
+        number=fleet.runs.index(run),
+        part=part,
+        n=n,
+    )
 
 
 def rows_of(logits: Tensor, labels: Tensor, origin: Origin, task: str = "classes") -> list[NetworkResult | PairsResult]:

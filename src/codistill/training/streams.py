@@ -42,9 +42,10 @@ class Streams:
             split(dataset, seed, labels=run.labels, valid=valid, noise=run.noise) for seed in self.seeds
         ]
         self._build = partial(Loader, augment=build_augment(run.augment), mean=dataset.mean, std=dataset.std)
+        training_seeds = [training_seed(run.replace(seed=seed)) for seed in self.seeds]
         pieces = [
-            (derive(seed, "shard", number) if number else seed, piece)  # an order of its own for each
-            for seed, p in zip(self.seeds, self.parts, strict=True)
+            (derive(own, "shard", number) if number else own, piece)  # an order of its own for each
+            for seed, own, p in zip(self.seeds, training_seeds, self.parts, strict=True)
             for number, piece in enumerate(pieces_of(run, dataset, p.train, seed))
         ]
         drop_last = run.drop_last or run.shards.name not in LIKE  # batches of all rows have one size
@@ -55,7 +56,7 @@ class Streams:
         self.steps = self._epoch(run)
         self.total = run.steps or self.steps * run.epochs
         self.epochs = -(-self.total // self.steps)
-        self.extra = self._unlabelled(run, device) if run.unlabelled else []
+        self.extra = self._unlabelled(run, device, training_seeds) if run.unlabelled else []
         self.samples = sum(max((len(row.examples) for row in kind), default=0) for kind in (self.loaders, self.extra))
 
     def _epoch(self, run: Run) -> int:
@@ -74,7 +75,7 @@ class Streams:
             )
         return self._build(examples, batch=batch, seed=seed, drop_last=drop_last)
 
-    def _unlabelled(self, run: Run, device: torch.device) -> list[Loader]:
+    def _unlabelled(self, run: Run, device: torch.device, training_seeds: list[int]) -> list[Loader]:
         """Of each seed, the examples without a label, which all peers see."""
         left, labelled = len(self.parts[0].unlabelled), len(self.parts[0].train)
         if not left:
@@ -88,7 +89,9 @@ class Streams:
             )
         return [
             self._loader(examples.shared(2 * len(self.seeds)), run.unlabelled, derive(seed, "unlabelled"), True)
-            for seed, examples in zip(self.seeds, (parts.unlabelled.to(device) for parts in self.parts), strict=True)
+            for seed, examples in zip(
+                training_seeds, (parts.unlabelled.to(device) for parts in self.parts), strict=True
+            )
         ]
 
     def draw(self, where: Where, view: int = 0) -> Drawn:
@@ -136,6 +139,11 @@ class Streams:
     def cast(self, x: Tensor) -> Tensor:
         """Inputs in the run's precision; token ids stay what they are."""
         return x.to(self.dtype) if x.is_floating_point() else x
+
+
+def training_seed(run: Run) -> int:
+    """The seed of whatever a run draws but its labelled examples: initial weights, order, augmentation, dropout."""
+    return derive(run.seed, "retraining", run.retraining) if run.retraining else run.seed
 
 
 def pieces_of(run: Run, dataset: DataSet, train: Examples, seed: int) -> list[Examples]:

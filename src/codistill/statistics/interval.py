@@ -16,11 +16,13 @@ class Gain:
         mean: over seeds.
         interval: its 95 % interval, Student's t over seeds; None for one seed.
         per_seed: the difference of each seed.
+        crossed: the interval for other test examples too, where it is known; see `crossed_interval`.
     """
 
     mean: float
     interval: tuple[float, float] | None
     per_seed: tuple[float, ...]
+    crossed: tuple[float, float] | None = None
 
 
 def mean_sd(values: Iterable[float]) -> tuple[float, float]:
@@ -53,6 +55,18 @@ def paired_interval(differences: Iterable[float], level: float = 0.95) -> tuple[
         return mean, math.nan, math.nan
     reach = float(stats.t.ppf(0.5 + level / 2, len(x) - 1)) * sd / math.sqrt(len(x))
     return mean, mean - reach, mean + reach
+
+
+def paired_p(differences: Sequence[float]) -> float:
+    """The two-sided p-value of differences, one per seed: below 0.05 where their 95 % interval leaves out zero.
+
+    NaN for one seed, and where all seeds differ by the same.
+    """
+    from scipy import special
+
+    mean, sd = mean_sd(differences)
+    n = len(differences)
+    return 2 * float(special.stdtr(n - 1, -abs(mean) * math.sqrt(n) / sd)) if n > 1 and sd > 0 else math.nan
 
 
 def paired_gain(seeds: Iterable[Sequence[tuple[float, float]]]) -> Gain:
