@@ -23,10 +23,10 @@ ADAM = Run(
 
 
 def mnist_silos() -> Study:
-    """MNIST, four silos with 50 labels of five digits each, common unlabelled images, 5 seeds; about 20 minutes."""
+    """MNIST, four silos with 50 labels of five digits each, common unlabelled images, 5 seeds."""
     run = ADAM.replace(
         data="mnist",
-        models=("mnist_cnn",),
+        models=("mlp",),
         labels=200,
         unlabelled=100,
         shards="classes:per=5",
@@ -37,8 +37,8 @@ def mnist_silos() -> Study:
 
 
 def mnist_few_labels() -> Study:
-    """MNIST, the same 100 labels for all, the other images unlabelled, 5 seeds; about half an hour."""
-    run = ADAM.replace(data="mnist", models=("mnist_cnn",), labels=100, unlabelled=100, batch=50, steps=1000)
+    """MNIST, the same 100 labels for all, the other images unlabelled, 5 seeds."""
+    run = ADAM.replace(data="mnist", models=("mlp",), labels=100, unlabelled=100, batch=50, steps=1000)
     rows = (
         Row("alone"),
         Row("pseudo", select="confident:0.95"),
