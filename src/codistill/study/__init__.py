@@ -93,6 +93,7 @@ def compare(
         settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
         command=command or json.loads(about.read_text(encoding="utf-8")).get("command", ""),
         versions=versions(),
+        question=study.question,
     )
     (folder / "summary.json").write_text(table.to_json(), encoding="utf-8")
     yield Record("summary", 0, 0, facts=dict(table.as_dict()))

@@ -35,6 +35,7 @@ class Study:
         part: what is measured on: ``test``, or ``valid`` where something is still to be chosen.
         published: figures of others for the same experiment, each with its source and how certain it is.
         quick: only a check that everything works: neither times nor intervals are measured.
+        question: what it is about, as the title of a chapter: "Peers with private labels".
     """
 
     recipe: str
@@ -46,6 +47,7 @@ class Study:
     part: str = "test"
     published: tuple[str, ...] = ()
     quick: bool = False
+    question: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(dict.fromkeys(map(row_of, self.rows))))

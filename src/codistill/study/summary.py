@@ -131,6 +131,7 @@ class Summary:
         settings: of all runs.
         command: that made it.
         versions: of the packages that made it.
+        question: the study's.
     """
 
     recipe: str
@@ -144,6 +145,12 @@ class Summary:
     settings: Mapping[str, object] = field(default_factory=dict)
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    question: str = ""
+
+    @property
+    def title(self) -> str:
+        """Its question, or its name."""
+        return self.question or self.recipe
 
     def as_dict(self) -> Mapping[str, Any]:
         """For JSON."""
