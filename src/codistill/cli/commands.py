@@ -12,19 +12,23 @@ from tyro.conf import Positional, arg
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from codistill.study import Study
+
+from codistill.cli.chapters import folder_name, run_chapters, write_page_of
 from codistill.cli.finish import follow, say_if_unfinished, write_report_of
 from codistill.cli.settings import Settings, recipe_of, study_of
 from codistill.run import Run
 
-RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run or of a comparison.")]
+RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run, or of one or several comparisons.")]
 
 
 @dataclass
 class Compare:
     """Compare methods with networks trained alone, over seeds, and write a report."""
 
-    recipe: str = "digits"
-    """The experiment (a spec; codistill list recipes). With --help: show its settings as defaults."""
+    recipe: tuple[str, ...] = ("digits",)
+    """Experiments (specs; codistill list recipes); several run one after the other and get one page. With --help: show
+    its settings as defaults."""
     methods: tuple[str, ...] = ()
     """Methods (specs that may also set a run's settings: dml:peers=4 kd:teacher=runs/big). Empty: the recipe's."""
     seeds: tuple[int, ...] = ()
@@ -43,8 +47,10 @@ class Compare:
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
 
-        study = study_of(recipe_of(self.recipe, self.quick), self.settings, self.methods, self.seeds)
-        folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", study.recipe))
+        if not self.recipe:
+            raise ValueError("recipe is empty: name one or several (codistill list recipes)")
+        study = self.study(*self.recipe)
+        folder = self.runs / (self.name or folder_name(study.recipe))
         there = (folder / "study.json").exists()
         if there and self.if_exists == "resume":
             if studies.load(folder) != study:
@@ -54,6 +60,10 @@ class Compare:
                 f"{folder} already exists: choose another --name, or --if-exists resume to go on with it"
             )
         follow(studies.compare(study, folder, go_on=there, command=command), folder, console)
+
+    def study(self, recipe: str) -> "Study":
+        """What is compared, by one of the recipes."""
+        return study_of(recipe_of(recipe, self.quick), self.settings, self.methods, self.seeds)
 
 
 @dataclass
@@ -88,9 +98,13 @@ class Resume:
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
+        from codistill.study.chapters import is_chapters, load_chapters
         from codistill.training.loop import resume
         from codistill.training.records import logged
 
+        if is_chapters(self.run):
+            run_chapters(load_chapters(self.run), self.run, console)
+            return
         if (self.run / "study.json").exists():
             records = studies.compare(studies.load(self.run), self.run, go_on=True)
         else:
@@ -171,12 +185,17 @@ class Analyze:
 
 @dataclass
 class Report:
-    """Rewrite the report of a run or a comparison from its raw results."""
+    """Rewrite the report of a run, a comparison or several from their raw results."""
 
     run: Positional[RunFolder]
 
     def __call__(self, console: "Console", command: str) -> None:
-        write_report_of(self.run, console)
+        from codistill.study.chapters import is_chapters, load_chapters
+
+        if is_chapters(self.run):
+            write_page_of(load_chapters(self.run), self.run, console)
+        else:
+            write_report_of(self.run, console)
 
 
 @dataclass
