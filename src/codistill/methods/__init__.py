@@ -22,6 +22,7 @@ from codistill.losses.divergence import Divergence, imitate
 from codistill.losses.divergences.kl import kl
 from codistill.losses.labels import joint_loss, label_loss
 from codistill.losses.posterior import log_posterior
+from codistill.methods.parts.exchange import Exchange
 from codistill.methods.parts.needs import Needs
 from codistill.methods.parts.options import (
     Choice,
@@ -137,6 +138,14 @@ class Method(nn.Module, ABC):
         """Who learns from which peer."""
         return self.graph if self.teacher is None or self.needs.peers else none()
 
+    @property
+    def tells(self) -> Exchange | None:
+        """What peers tell each other; None where each learns by itself, or from a teacher, or all are branches."""
+        peers = self.needs.peers or (self.needs.teacher == "frozen" and self.teacher is None)
+        if not peers or self.needs.branches:
+            return None
+        return Exchange("features" if self.needs.parameters else "posteriors")
+
     @abstractmethod
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         """Named terms, each ``[P]``, or a scalar where it belongs to no peer; their sum is what is minimised.
@@ -223,6 +232,11 @@ class Imitation(Method):
         super().__post_init__()
         if self.on == "unlabelled" and self.select is not None and self.select.labels:
             raise ValueError("select=small_loss judges by labels, and on='unlabelled' has none: set on=labelled")
+
+    @property
+    def tells(self) -> Exchange | None:
+        told = super().tells
+        return told and replace(told, on=self.on, begins=self.burn_in)
 
     def along(
         self,
