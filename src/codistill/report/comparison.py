@@ -4,6 +4,7 @@ from codistill.report.measures import RETRIEVAL, Measure, measure_of
 from codistill.report.numbers import MISSING, count, interval, percent, points, times
 from codistill.report.prose import sentences
 from codistill.report.table import Cell, Column, Row, Table
+from codistill.report.traffic import traffic_notes
 from codistill.report.verdict import BASELINE, NONE, judge, verdict
 from codistill.study.summary import Summary, SummaryRow
 
@@ -95,4 +96,4 @@ def footnotes(summary: Summary, rows: tuple[Row, ...]) -> list[str]:
         mark=MARK,
         missing=MISSING,
     )
-    return [*said, *summary.notes]
+    return [*said, *traffic_notes(summary), *summary.notes]

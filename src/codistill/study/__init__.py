@@ -16,6 +16,7 @@ from codistill.run import Run
 from codistill.study.costs import measure_costs
 from codistill.study.entries import Row, Study
 from codistill.study.summary import Summary, summary
+from codistill.study.traffic import told
 from codistill.training.loop import resume, train
 from codistill.training.records import Record, logged, read_lines, write_lines
 from codistill.training.requirements import OWN
@@ -94,6 +95,7 @@ def compare(
         command=command or json.loads(about.read_text(encoding="utf-8")).get("command", ""),
         versions=versions(),
         question=study.question,
+        traffic=told(study, todo),
     )
     (folder / "summary.json").write_text(table.to_json(), encoding="utf-8")
     yield Record("summary", 0, 0, facts=dict(table.as_dict()))

@@ -13,6 +13,7 @@ from codistill.metrics.interval import Gain, mean_sd, paired_gain
 from codistill.spec import Spec
 from codistill.study.entries import Entry, Study
 from codistill.study.results import Pairs, Result, measured, networks_of, row_of
+from codistill.study.traffic import Told
 
 MEASURES = ("map", "accuracy")  # the first that every network has is what a study compares
 Costs = Mapping[str, Mapping[str, float]]
@@ -132,6 +133,7 @@ class Summary:
         command: that made it.
         versions: of the packages that made it.
         question: the study's.
+        traffic: what crosses between peers, of each row that has some.
     """
 
     recipe: str
@@ -146,6 +148,7 @@ class Summary:
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     question: str = ""
+    traffic: tuple[Told, ...] = ()
 
     @property
     def title(self) -> str:
