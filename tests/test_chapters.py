@@ -1,10 +1,13 @@
 """Several recipes in one command: a folder for each, one page, and mistakes that are said before anything begins."""
 
 import json
+import signal
+from pathlib import Path
 
 import pytest
 
 from codistill import cli
+from codistill.cli.settings import defaults
 from codistill.study.chapters import load_chapters
 
 RECIPES = '''
@@ -66,6 +69,10 @@ def test_each_has_a_folder_and_all_have_a_page(tmp_path, capsys):
     assert (folder / "report.html").exists()
     assert (folder / names[0] / "parts" / "000" / "log.jsonl").stat().st_mtime_ns == trained
 
+    for words in (["evaluate"], ["analyze"], ["evaluate", f"runs/both/{names[0]}/parts/000", "--against"]):
+        assert "runs/both holds several comparisons: give one of them, such as runs/both/own_" in refusal(
+            *words, "runs/both"
+        )
     assert "already exists: choose another --name, or --if-exists resume" in refusal(*BOTH)
     cli.main([*BOTH, "--if-exists", "resume"])
     other = refusal(*BOTH, "--if-exists", "resume", "--seeds", "3")
@@ -74,9 +81,14 @@ def test_each_has_a_folder_and_all_have_a_page(tmp_path, capsys):
 
 def test_a_setting_that_is_given_holds_for_all_even_where_it_is_the_first_ones_own():
     cli.main([*BOTH, "--epochs", "2", "--methods", "alone"])
-    from pathlib import Path
-
     assert [study.base.epochs for study in load_chapters(Path("runs/both")).studies.values()] == [2, 2]
+
+
+def test_the_last_one_counts_where_the_option_is_given_twice():
+    words = ["compare", "--recipe", "own_recipes:one", "--recipe"]
+    assert [base.epochs for base in defaults([*words, "own_recipes:two"])] == [3]
+    assert [base.epochs for base in defaults([*words, "own_recipes:two", "own_recipes:one", "--quick"])] == [1, 1]
+    assert [base.epochs for base in defaults(["train", "--recipe=own_recipes:two"])] == [3]
 
 
 @pytest.mark.parametrize(
@@ -102,3 +114,26 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
 def test_settings_that_do_not_fit_leave_no_folder_behind(tmp_path):
     assert "batch=5000" in refusal(*BOTH, "--batch", "5000")
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_was_broken_off_is_resumed_as_a_whole(tmp_path, monkeypatch, capsys):
+    from codistill.report import progress
+
+    show, shown = progress._show, []
+
+    def interrupted(record, bar):
+        shown.append(record)
+        if record.kind == "step" and len(shown) > 4:
+            signal.raise_signal(signal.SIGINT)
+        show(record, bar)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "_show", interrupted)
+        with pytest.raises(SystemExit) as stop:
+            cli.main(BOTH)
+    assert stop.value.code == 130
+    assert "codistill resume runs/both\n" in capsys.readouterr().out
+    assert not (tmp_path / "runs" / "both" / "own_recipes-two").exists()
+    cli.main(["resume", "runs/both"])
+    assert (tmp_path / "runs" / "both" / "own_recipes-two" / "report.html").exists()
+    assert (tmp_path / "runs" / "both" / "report.html").exists()

@@ -47,6 +47,15 @@ class CompareSeveral:
         run_chapters(chapters, folder, console)
 
 
+def check_single(folder: Path) -> None:
+    """Raises a ValueError where a folder holds several comparisons."""
+    from codistill.study.chapters import is_chapters, load_chapters
+
+    if is_chapters(folder):
+        name = next(iter(load_chapters(folder).studies))
+        raise ValueError(f"{folder} holds several comparisons: give one of them, such as {folder / name}")
+
+
 def run_chapters(chapters: "Chapters", folder: Path, console: "Console") -> None:
     """Run or resume all of them, and write the page."""
     for number, (name, study) in enumerate(chapters.studies.items(), start=1):
@@ -80,4 +89,4 @@ def write_page_of(chapters: "Chapters", folder: Path, console: "Console") -> Non
     console.print(f"\nReport: {page}", soft_wrap=True)
 
 
-__all__ = ["CompareSeveral", "folder_name", "run_chapters", "write_page_of"]
+__all__ = ["CompareSeveral", "check_single", "folder_name", "run_chapters", "write_page_of"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from codistill.study import Study
 
-from codistill.cli.chapters import folder_name, run_chapters, write_page_of
+from codistill.cli.chapters import check_single, folder_name, run_chapters, write_page_of
 from codistill.cli.finish import follow, say_if_unfinished, write_report_of
 from codistill.cli.settings import Settings, recipe_of, study_of
 from codistill.run import Run
@@ -129,6 +129,8 @@ class Evaluate:
         from codistill.training.loop import restored
         from codistill.training.results import results
 
+        for folder in filter(None, (self.run, self.against)):
+            check_single(folder)
         if self.against is None:
             whole = (self.run / "study.json").exists()
             folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
@@ -174,6 +176,8 @@ class Analyze:
         from codistill.report.analysis_tables import print_analysis
 
         settings = Settings(self.examples, self.networks, self.draws, self.probes, seed=self.seed, skip=self.skip)
+        for run in self.run:
+            check_single(run)
         folder = _analysis_folder(self.run, self.out)
         analysis = analyze(self.run, settings, say=console.print)
         folder.mkdir(parents=True, exist_ok=True)

@@ -49,13 +49,13 @@ def defaults(argv: Sequence[str], recipes: Sequence[str] = ()) -> list[Run]:
         argv: the command line.
         recipes: the command's, if the command line names none. Help does not wait for them: it shows a run's own.
     """
-    for number, word in enumerate(argv):
-        if word == "--recipe" or word.startswith("--recipe="):
-            given = [word.partition("=")[2]] if "=" in word else []
-            recipes = given + list(itertools.takewhile(lambda word: not word.startswith("-"), argv[number + 1 :]))
-            break
-    else:
-        recipes = () if {"-h", "--help"} & set(argv) else recipes
+    named = [number for number, word in enumerate(argv) if word.partition("=")[0] == "--recipe"]
+    if named:  # the last one counts
+        _, joined, recipe = argv[named[-1]].partition("=")
+        after = itertools.takewhile(lambda word: not word.startswith("-"), argv[named[-1] + 1 :])
+        recipes = [recipe] if joined else list(after)
+    elif {"-h", "--help"} & set(argv):
+        recipes = ()
     return [recipe_of(recipe, "--quick" in argv).base for recipe in recipes] or [Run()]
 
 
