@@ -54,7 +54,7 @@ def test_each_has_a_folder_and_all_have_a_page(tmp_path, capsys):
     names = ["own_recipes-one", "own_recipes-two"]
     for name in names:
         assert (folder / name / "report.html").exists()
-        assert json.loads((folder / name / "study.json").read_text())["seeds"] == [0, 1]
+        assert json.loads((folder / name / "study.json").read_text())["command"] == "codistill " + " ".join(BOTH)
     assert list(load_chapters(folder).studies) == names
     assert [study.base.epochs for study in load_chapters(folder).studies.values()] == [2, 3]
     assert "Is one enough?" in (folder / "report.html").read_text()

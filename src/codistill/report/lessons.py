@@ -105,21 +105,24 @@ def lead(lessons: Sequence[Lesson]) -> list[str]:
 
 
 def lessons_table(lessons: Sequence[Lesson]) -> Table:
-    """An experiment a row: what one network does alone, and what was gained over it."""
-    columns = (
+    """An experiment a row: what one network does alone, and what was gained over it; pooled labels where they are."""
+    columns = [
         Column("Experiment"),
         Column("One network alone, %", "", "Alone, %"),
         Column("Gain with peers, points", "[95 % interval]", "With peers", "gain, points"),
         Column("Gain without peers, points", "[95 % interval]", "Without", "gain, points"),
         Column("Gain with all labels pooled, points", "[95 % interval]", "Pooled", "gain, points"),
-    )
-    return Table("Of each kind of row the one of largest gain", columns, tuple(map(_row, lessons)))
+    ]
+    if not any(lesson.pooled for lesson in lessons):
+        columns.pop()
+    rows = (_row(lesson, len(columns)) for lesson in lessons)
+    return Table("Of each kind of row the one of largest gain", tuple(columns), tuple(rows))
 
 
-def _row(lesson: Lesson) -> Row:
-    cells = (Cell(lesson.title), Cell(percent(lesson.alone.mean)))
+def _row(lesson: Lesson, columns: int) -> Row:
     gains = map(_gained, (lesson.peers, lesson.control, lesson.pooled))
-    return Row((*cells, *gains), judge(lesson.peers) if lesson.peers else NONE)
+    cells = (Cell(lesson.title), Cell(percent(lesson.alone.mean)), *gains)
+    return Row(cells[:columns], judge(lesson.peers) if lesson.peers else NONE)
 
 
 def _gained(row: SummaryRow | None) -> Cell:

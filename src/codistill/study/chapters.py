@@ -27,8 +27,9 @@ class Chapters:
 
     def begin(self, name: str, folder: Path) -> "Generator[Record, None, None]":
         """Run one of them, or resume it; the list of all is written when the first has begun."""
-        inner = folder / name
-        with closing(compare(self.studies[name], inner, go_on=(inner / "study.json").exists())) as records:
+        study, inner = self.studies[name], folder / name
+        there = (inner / "study.json").exists()
+        with closing(compare(study, inner, go_on=there, command=self.command)) as records:
             for record in records:
                 if not (folder / FILE).exists():  # only now: invalid settings leave no folder behind
                     (folder / FILE).write_text(self.to_json(), encoding="utf-8")
