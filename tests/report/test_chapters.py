@@ -57,7 +57,7 @@ def test_the_lead_says_where_it_paid_and_where_not_the_largest_gain_first(lesson
     assert "“Private labels” +15.00 points" in text
     assert "It did not pay in “The same labels”: the largest gain" in text
     assert "It did not pay in “A trick”: DML, 4 networks gained +5.10 points" in text
-    assert "but without peers alone, label smoothing 0.1 gained +5.00 points" in text
+    assert "and without peers alone, label smoothing 0.1 gained +5.00; the difference, +0.10 points [" in text
     assert "It did not pay in “worse”: even DML, 4 networks was reliably worse" in text
     assert text.index("A trick") < text.index("The same labels") < text.index("“worse”")
 

@@ -12,7 +12,7 @@ from codistill.report.verdict import is_mutual
 from codistill.study.summary import SummaryRow
 
 WIDTH, LEFT, RIGHT = 720, 236, 560  # of the picture; where its axis begins and ends
-LETTERS = 34  # of a label's line
+LETTERS = 30  # of a label's line
 LINE, HEAD = 17, 30  # heights
 Kind = Literal["peers", "control", "pooled"]
 
