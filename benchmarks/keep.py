@@ -2,6 +2,7 @@
 
     python benchmarks/keep.py runs/nsmc text_nsmc
     python benchmarks/keep.py runs/nsmc text_nsmc --figure      # needs codistill[figures] and a Chrome
+    python benchmarks/keep.py runs/quickstart quickstart        # several comparisons: NAME_CHAPTER.*, and NAME.svg
     python benchmarks/keep.py runs/digits_entropy digits_analysis --analysis
     python benchmarks/keep.py --labels                          # of the tables that are there, after labels changed
 
@@ -14,6 +15,7 @@ import argparse
 import io
 import json
 import re
+import shutil
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Any
 from codistill import study
 from codistill.report.markdown import markdown
 from codistill.run import Run
+from codistill.study.chapters import is_chapters, load_chapters
 
 RESULTS = Path(__file__).parent / "results"
 Course = dict[str, list[float]]
@@ -117,6 +120,17 @@ def relabel_all() -> None:
             relabel(path)
 
 
+def keep(folder: Path, name: str) -> dict[str, Course]:
+    """Keep one comparison's summary and table; returns its courses."""
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    found = courses(folder)
+    kept = {**summary, "courses": found, "settings": {k: v for k, v in summary["settings"].items() if k != "data_root"}}
+    kept["command"] = re.sub(r"(--data-root[ =])\S+", r"\g<1>DATA", summary["command"])  # of this machine
+    (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / f"{name}.md").write_text(markdown(study.Summary.from_dict(kept)), encoding="utf-8")
+    return found
+
+
 def main() -> None:
     """Keep one comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -134,12 +148,12 @@ def main() -> None:
     if asked.analysis:
         keep_analysis(asked.folder, asked.name)
         return
-    summary = json.loads((asked.folder / "summary.json").read_text(encoding="utf-8"))
-    found = courses(asked.folder)
-    kept = {**summary, "courses": found, "settings": {k: v for k, v in summary["settings"].items() if k != "data_root"}}
-    kept["command"] = re.sub(r"(--data-root[ =])\S+", r"\g<1>DATA", summary["command"])  # of this machine
-    (RESULTS / f"{asked.name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    (RESULTS / f"{asked.name}.md").write_text(markdown(study.Summary.from_dict(kept)), encoding="utf-8")
+    if is_chapters(asked.folder):
+        for chapter in load_chapters(asked.folder).studies:
+            keep(asked.folder / chapter, f"{asked.name}_{chapter}")
+        shutil.copy(asked.folder / "gains.svg", RESULTS / f"{asked.name}.svg")
+        return
+    found = keep(asked.folder, asked.name)
     if asked.figure:
         figure(found, RESULTS / f"{asked.name}.svg")
 

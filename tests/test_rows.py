@@ -79,6 +79,14 @@ def test_the_ring_is_in_the_label_and_below_the_table():
     assert taught.label == "KD, teacher mlp"
 
 
+def test_a_row_with_all_labels_in_a_study_of_private_ones_says_so():
+    base = Run(peers=4, shards="equal", labels=80, unlabelled=20)
+    study = Study("s", base, ("alone:shards=none", "dml:shards=none"), (0,))
+    labels = {entry.name: entry.label for entry in study.entries}
+    assert labels["alone:shards=none"] == "Alone, all labels pooled"
+    assert labels["dml:peers=4,shards=none"] == "DML, 4 networks, all labels pooled"
+
+
 def test_settings_of_a_row_are_typed_and_checked():
     row = Row("dml", models=["cnn", "mlp:width=9"], learning_rate=1)
     assert row.setting("models") == (Spec("cnn"), Spec("mlp", (), {"width": 9}))

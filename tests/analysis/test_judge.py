@@ -235,3 +235,30 @@ def test_an_epoch_that_was_done_again_counts_once_and_order_does_not_matter():
 
 def test_numbers_in_sentences():
     assert [number(x) for x in (0.1234, 126.3, 3.21e-5, 99.6, 0.0)] == ["0.12", "126", "3.2e-05", "100", "0"]
+
+
+# Few samples --------------------------------------------------------------------------------------------------------
+
+CONFIDENT = "dml:peers=2,select=confident:0.95"
+
+
+def selecting(kept, mimic=1e-6):
+    """The lines of a run with the fraction of samples that each peer selected, by epoch."""
+    lines = log([mimic] * len(kept), edge=0.2, method=CONFIDENT)
+    return [{**line, "kept": each} for line, each in zip(lines, kept, strict=True)]
+
+
+def test_a_threshold_that_nothing_passes_is_named_and_not_the_small_term_that_it_makes():
+    finding = only(selecting([[0.0, 0.0], [0.003, 0.002], [0.001, 0.0], [0.0, 0.0]]))
+    assert (finding.kind, finding.warning, finding.peers) == ("few samples", True, ("peer 0", "peer 1"))
+    assert "select=confident:0.95 keeps at most 0.3 % of the samples that peer 0, peer 1 could imitate" in str(finding)
+    assert "lower the threshold" in finding.fix
+
+
+def test_only_the_peer_that_selects_next_to_nothing_is_named():
+    (finding,) = (f for f in findings(selecting([[0.5, 0.0]] * 4)) if f.kind == "few samples")
+    assert finding.peers == ("peer 1",)
+
+
+def test_a_selection_that_keeps_enough_in_one_epoch_is_not_reported():
+    assert "few samples" not in kinds(selecting([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.4, 0.4]], mimic=0.2))

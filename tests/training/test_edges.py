@@ -98,3 +98,16 @@ def test_peers_with_samples_of_their_own_and_single_networks_are_not_compared(tm
         folder = tmp_path / str(number)
         list(logged(train(run, folder), folder))
         assert not any("edges" in line for line in read_lines(folder / "log.jsonl"))
+
+
+def test_the_log_says_how_many_samples_were_selected(tmp_path):
+    selecting = RUN.replace(method="dml:select=confident:0.12")
+    lines = {}
+    for name, run in (("all", RUN), ("some", selecting), ("none", RUN.replace(method="dml:select=confident:1.0"))):
+        folder = tmp_path / name
+        list(logged(train([run, run.replace(seed=1)], folder), folder))
+        lines[name] = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
+    assert not any("kept" in line for line in lines["all"])
+    assert all(line["kept"] == [0.0] * 3 for line in lines["none"])
+    assert all(len(line["kept"]) == 3 and 0 < sum(line["kept"]) <= 3 for line in lines["some"])
+    assert lines["some"][0]["kept"] != lines["some"][1]["kept"]  # of two seeds

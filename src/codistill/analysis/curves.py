@@ -25,6 +25,7 @@ class EpochLine:
         terms: of each term its values, one for each peer, or one for all.
         edges: KL(p_j || p_i) at T = 1 at [student i, source j], in nats; empty where it was not measured.
         agree: share of samples on which two peers choose the same class; empty where it was not measured.
+        kept: share of the compared samples that each peer's method selected; empty where it selects none.
     """
 
     run: str
@@ -34,6 +35,7 @@ class EpochLine:
     terms: dict[str, list[float]]
     edges: Matrix = field(default_factory=list)
     agree: Matrix = field(default_factory=list)
+    kept: list[float] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> "EpochLine":
@@ -41,9 +43,8 @@ class EpochLine:
         run = str(line.get("run"))
         terms = {name: v if isinstance(v, list) else [v] for name, v in line.get("terms", {}).items()}
         method = str(line.get("method") or run)
-        return cls(
-            run, method, line.get("seed"), int(line["epoch"]), terms, line.get("edges", []), line.get("agree", [])
-        )
+        measured = (line.get(name, []) for name in ("edges", "agree", "kept"))
+        return cls(run, method, line.get("seed"), int(line["epoch"]), terms, *measured)
 
     @property
     def task(self) -> list[float]:

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from codistill.analysis.curves import Curve, EpochLine, edge_curves, epoch_lines, finite, ratio, term_curves
+from codistill.spec import Spec
 
 # A term a hundredth as large as the task's moves the weights about a hundredth as far: no run can tell it from none.
 TOO_SMALL = 0.01
@@ -31,12 +32,16 @@ FEWEST = 4  # epochs, below which the only warnings are of a runaway and of iden
 # small weight.
 SCALED_DOWN = 10.0
 
+# A selection that keeps fewer than one in a hundred samples, in every epoch, leaves next to nothing to imitate.
+FEW_KEPT = 0.01
+
 FIXES = {
     "identical": "build each network with a seed of its own, not by a deep copy, and give no network twice",
     "too small": "raise weight; take the mean over the batch of sums over classes (batchmean), not a mean over classes "
     "too; take the softmax over classes, not over the batch; a high temperature without T^2 shrinks it as well",
     "alike": "their weight is not the matter: let them differ (other networks, own views, other seeds)",
     "collapsing": "let them differ more (other networks, own views), lower weight, or train for fewer epochs",
+    "few samples": "lower the threshold of select=confident, let peers learn alone first (burn_in), or set select=all",
     "growing": "lower learning_rate or weight, set clip, or let the term ramp up; check whether one peer diverges",
 }
 
@@ -46,7 +51,7 @@ class Finding:
     """One thing to know about a run's imitation.
 
     Attributes:
-        kind: ``identical``, ``too small``, ``collapsing``, ``growing`` or ``healthy``.
+        kind: ``identical``, ``few samples``, ``too small``, ``collapsing``, ``growing`` or ``healthy``.
         warning: whether something should be changed.
         method: of the run.
         seeds: of the runs that show it.
@@ -126,6 +131,8 @@ def _of_run(lines: list[EpochLine]) -> list[Finding]:
         every += _of_term(run[0], term, [curve for curve in group if curve.student not in untaught], edges)
     covered = {finding.kind for finding in every}
     every += [each for each in _unsound(run[0], "edges", edges) if each.kind not in covered]
+    if few := _few_samples(run):  # which explains why a term is too small
+        every = [*few, *(each for each in every if each.kind != "too small")]
     return [finding for finding in every if finding.warning] or every
 
 
@@ -190,6 +197,18 @@ def _identical(line: EpochLine, edges: list[Curve]) -> Finding:
         f"{edges[0].epochs[0]}: these are the same weights, so they teach each other nothing"
     )
     return _finding("identical", line, "edges", edges, text, FIXES["identical"])
+
+
+def _few_samples(run: list[EpochLine]) -> list[Finding]:
+    """The peers whose method selects next to no sample, in any epoch."""
+    by_peer = list(zip(*(line.kept for line in run if line.kept), strict=True))
+    curves = [Curve.of([line for line in run if line.kept], kept, peer) for peer, kept in enumerate(by_peer)]
+    if not (few := [curve for curve in curves if max(curve.value) < FEW_KEPT]):
+        return []
+    spec = Spec.of(run[0].method).options.get("select") or "select"
+    most = number(100 * max(max(curve.value) for curve in few))
+    text = f"select={spec} keeps at most {most} % of the samples that {_who(few)} could imitate, in any epoch"
+    return [_finding("few samples", run[0], "kept", few, text, FIXES["few samples"])]
 
 
 def _too_small(line: EpochLine, term: str, group: list[Curve], divergences: list[float]) -> Finding:

@@ -10,6 +10,7 @@ from typing import Any
 
 import tyro
 
+from codistill.cli.chapters import CompareSeveral
 from codistill.cli.commands import COMMANDS
 from codistill.cli.settings import REGISTRY, defaults
 
@@ -51,7 +52,9 @@ def _parse(argv: Sequence[str]) -> Any:
         return tyro.extras.subcommand_cli_from_dict(
             COMMANDS, prog="codistill", description="Networks that learn together.", args=argv
         )
-    default: Any = tyro.MISSING_NONPROP
+    bases: list[Any] = [tyro.MISSING_NONPROP]
     if "settings" in (field.name for field in dataclasses.fields(command)):
-        default = command(settings=defaults(command.recipe, argv))
-    return tyro.cli(command, prog=f"codistill {argv[0]}", args=argv[1:], default=default, registry=REGISTRY)
+        bases = [command(settings=base) for base in defaults(argv, command.recipe or ())]
+    how: Any = {"prog": f"codistill {argv[0]}", "args": argv[1:], "registry": REGISTRY}
+    parsed = [tyro.cli(command, default=base, **how) for base in bases]
+    return parsed[0] if len(parsed) == 1 else CompareSeveral(parsed)

@@ -13,19 +13,23 @@ from tyro.conf import Positional, arg
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from codistill.study import Study
+
+from codistill.cli.chapters import check_single, folder_name, run_chapters, write_page_of
 from codistill.cli.finish import follow, say_if_unfinished, write_report_of
 from codistill.cli.settings import Settings, recipe_of, study_of
 from codistill.run import Run
 
-RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run or of a comparison.")]
+RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run, or of one or several comparisons.")]
 
 
 @dataclass
 class Compare:
     """Compare methods with networks trained alone, over seeds, and write a report."""
 
-    recipe: str = "digits"
-    """The experiment (a spec; codistill list recipes). With --help: show its settings as defaults."""
+    recipe: tuple[str, ...] = ("digits",)
+    """Experiments (specs; codistill list recipes); several run one after the other and get one page. With --help: show
+    its settings as defaults."""
     methods: tuple[str, ...] = ()
     """Methods (specs that may also set a run's settings: dml:peers=4 kd:teacher=runs/big). Empty: the recipe's."""
     seeds: tuple[int, ...] = ()
@@ -47,12 +51,12 @@ class Compare:
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
-        from codistill.report.power import before, pilot_spread
+        from codistill.report.power import before
 
-        study = study_of(recipe_of(self.recipe, self.quick), self.settings, self.methods, self.seeds, self.retrainings)
-        if self.pilot is not None:
-            study = dataclasses.replace(study, spread=pilot_spread(self.pilot))
-        folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", study.recipe))
+        if not self.recipe:
+            raise ValueError("recipe is empty: name one or several (codistill list recipes)")
+        study = self.study(*self.recipe)
+        folder = self.runs / (self.name or folder_name(study.recipe))
         there = (folder / "study.json").exists()
         if there and self.if_exists == "resume":
             if studies.load(folder) != study:
@@ -64,6 +68,13 @@ class Compare:
         if said := before(study):
             console.print(said)
         follow(studies.compare(study, folder, go_on=there, command=command), folder, console)
+
+    def study(self, recipe: str) -> "Study":
+        """What is compared, by one of the recipes."""
+        from codistill.report.power import pilot_spread
+
+        study = study_of(recipe_of(recipe, self.quick), self.settings, self.methods, self.seeds, self.retrainings)
+        return study if self.pilot is None else dataclasses.replace(study, spread=pilot_spread(self.pilot))
 
 
 @dataclass
@@ -98,9 +109,13 @@ class Resume:
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
+        from codistill.study.chapters import is_chapters, load_chapters
         from codistill.training.loop import resume
         from codistill.training.records import logged
 
+        if is_chapters(self.run):
+            run_chapters(load_chapters(self.run), self.run, console)
+            return
         if (self.run / "study.json").exists():
             records = studies.compare(studies.load(self.run), self.run, go_on=True)
         else:
@@ -125,6 +140,8 @@ class Evaluate:
         from codistill.training.loop import restored
         from codistill.training.results import results
 
+        for folder in filter(None, (self.run, self.against)):
+            check_single(folder)
         if self.against is None:
             whole = (self.run / "study.json").exists()
             folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
@@ -170,6 +187,8 @@ class Analyze:
         from codistill.report.analysis_tables import print_analysis
 
         settings = Settings(self.examples, self.networks, self.draws, self.probes, seed=self.seed, skip=self.skip)
+        for run in self.run:
+            check_single(run)
         folder = _analysis_folder(self.run, self.out)
         analysis = analyze(self.run, settings, say=console.print)
         folder.mkdir(parents=True, exist_ok=True)
@@ -181,12 +200,17 @@ class Analyze:
 
 @dataclass
 class Report:
-    """Rewrite the report of a run or a comparison from its raw results."""
+    """Rewrite the report of a run, a comparison or several from their raw results."""
 
     run: Positional[RunFolder]
 
     def __call__(self, console: "Console", command: str) -> None:
-        write_report_of(self.run, console)
+        from codistill.study.chapters import is_chapters, load_chapters
+
+        if is_chapters(self.run):
+            write_page_of(load_chapters(self.run), self.run, console)
+        else:
+            write_report_of(self.run, console)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Train to the end, or to an interruption, and write the report."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,14 @@ if TYPE_CHECKING:
     from codistill.training.records import Record
 
 
-def follow(records: Iterator["Record"], folder: Path, console: "Console") -> None:
+def follow(records: Iterator["Record"], folder: Path, console: "Console", chapter_of: Path | None = None) -> None:
     """Show a training's progress to its end and write its report; an interruption says how to go on.
+
+    Args:
+        records: of the training.
+        folder: its.
+        console: to print to.
+        chapter_of: the folder of several comparisons that this is one of.
 
     Raises:
         SystemExit: it was interrupted.
@@ -21,9 +28,11 @@ def follow(records: Iterator["Record"], folder: Path, console: "Console") -> Non
     try:
         watch(records, console)
     except Interrupted as stop:
-        console.print(f"\n{str(stop).capitalize()}. Nothing is lost. Resume with:\n  codistill resume {folder}")
+        console.print(
+            f"\n{str(stop).capitalize()}. Nothing is lost. Resume with:\n  codistill resume {chapter_of or folder}"
+        )
         raise SystemExit(130) from None
-    write_report_of(folder, console)
+    write_report_of(folder, console, footnotes=chapter_of is None)
 
 
 def say_if_unfinished(folder: Path, console: "Console") -> None:
@@ -38,8 +47,8 @@ def say_if_unfinished(folder: Path, console: "Console") -> None:
         console.print(f"Not finished: {step}. Resume with:\n  codistill resume {folder}")
 
 
-def write_report_of(folder: Path, console: "Console") -> None:
-    """Write the report of a folder, and print its table and what the KL watch found.
+def write_report_of(folder: Path, console: "Console", footnotes: bool = True) -> None:
+    """Write the report of a folder, and print its table, with its footnotes, and what the KL watch found.
 
     Raises:
         FileNotFoundError: it is not finished.
@@ -65,7 +74,8 @@ def write_report_of(folder: Path, console: "Console") -> None:
         log = studies.log_of(studies.load(folder), folder)
         write_report(summary, log, results, path)
         (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
-        console.print(terminal(comparison(summary), narrow=True))
+        table = comparison(summary)
+        console.print(terminal(table if footnotes else replace(table, notes=()), narrow=True))
     else:
         log = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
         write_run_report(read_runs(folder), log, results, path)

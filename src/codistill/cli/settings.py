@@ -1,6 +1,7 @@
 """Settings of a run on the command line: their types for tyro, a recipe's as defaults, and the study they come to."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,20 +42,21 @@ def _none(type_info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[None] | None
     return PrimitiveConstructorSpec(1, "none", read, lambda value: value is None, lambda _: ["none"])
 
 
-def defaults(recipe: str | None, argv: Sequence[str]) -> Run:
-    """What settings are where they are not given: those of the recipe that the command line names.
+def defaults(argv: Sequence[str], recipes: Sequence[str] = ()) -> list[Run]:
+    """What settings are where they are not given: those of each recipe that the command line names.
 
     Args:
-        recipe: the command's, if the command line names none. Help does not wait for it: it shows a run's own.
         argv: the command line.
+        recipes: the command's, if the command line names none. Help does not wait for them: it shows a run's own.
     """
-    for number, word in enumerate(argv):
-        if word == "--recipe" or word.startswith("--recipe="):
-            recipe = word.partition("=")[2] or next(iter(argv[number + 1 :]), "")
-            break
-    else:
-        recipe = None if {"-h", "--help"} & set(argv) else recipe
-    return Run() if recipe is None else recipe_of(recipe, "--quick" in argv).base
+    named = [number for number, word in enumerate(argv) if word.partition("=")[0] == "--recipe"]
+    if named:  # the last one counts
+        _, joined, recipe = argv[named[-1]].partition("=")
+        after = itertools.takewhile(lambda word: not word.startswith("-"), argv[named[-1] + 1 :])
+        recipes = [recipe] if joined else list(after)
+    elif {"-h", "--help"} & set(argv):
+        recipes = ()
+    return [recipe_of(recipe, "--quick" in argv).base for recipe in recipes] or [Run()]
 
 
 def recipe_of(recipe: str, quick: bool = False) -> "Study":

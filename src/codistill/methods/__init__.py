@@ -23,6 +23,7 @@ from codistill.losses.divergence import Divergence, imitate as imitate
 from codistill.losses.divergences.kl import kl as kl
 from codistill.losses.labels import joint_loss as joint_loss, label_loss as label_loss
 from codistill.losses.posterior import log_posterior
+from codistill.methods.parts.exchange import Exchange
 from codistill.methods.parts.needs import Needs as Needs
 from codistill.methods.parts.options import (
     Choice,
@@ -141,6 +142,14 @@ class Method(nn.Module, ABC):
         """Who learns from which peer."""
         return self.graph if self.teacher is None or self.needs.peers else none()
 
+    @property
+    def tells(self) -> Exchange | None:
+        """What peers tell each other; None where each learns by itself, or from a teacher, or all are branches."""
+        peers = self.needs.peers or (self.needs.teacher == "frozen" and self.teacher is None)
+        if not peers or self.needs.branches:
+            return None
+        return Exchange("features" if self.needs.parameters else "posteriors")
+
     @abstractmethod
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         """Named terms, each ``[P]``, or a scalar where it belongs to no peer; their sum is what is minimised.
@@ -242,6 +251,11 @@ class Imitation(Method):
                 f"target=hard: {type(divergence).__name__} from one class alone is infinite; set target to soft or "
                 "sharpened:0.5, or compare by another divergence (kl, js, renyi)"
             )
+
+    @property
+    def tells(self) -> Exchange | None:
+        told = super().tells
+        return told and replace(told, on=self.on, begins=self.burn_in)
 
     def along(
         self,

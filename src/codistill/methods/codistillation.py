@@ -1,7 +1,7 @@
 """Codistillation."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from codistill.batch import PerPeer, value_of
 from codistill.losses.posterior import log_posterior
 from codistill.methods import Batch, Imitation, Needs, Peers, Terms, blend, kl, label_loss
 from codistill.methods.parts.ema import Steps
+from codistill.methods.parts.exchange import Exchange
 from codistill.methods.parts.options import Choice, Fraction, Number, Temperature, Whole
 
 
@@ -48,6 +49,14 @@ class Codistillation(Imitation):
         super().__post_init__()
         if self.exchange != "weights":
             self.needs = replace(self.needs, shards=False, common=True, index=self.exchange == "posteriors")
+
+    @property
+    def tells(self) -> Exchange | None:
+        told = super().tells
+        if told is None or self.exchange == "logits":
+            return told
+        what: Literal["weights", "posteriors"] = "weights" if self.exchange == "weights" else "posteriors"
+        return replace(told, what=what, every=self.exchange_every)
 
     def prepare(self, cohort: Peers, batch: Batch) -> None:
         self.steps = Steps()

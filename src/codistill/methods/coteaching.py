@@ -10,6 +10,7 @@ from codistill.losses.labels import label_losses
 from codistill.losses.posterior import log_posterior
 from codistill.losses.selections import kept_part, smallest
 from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.exchange import Exchange
 from codistill.methods.parts.options import Fraction, GraphOption
 
 
@@ -33,6 +34,11 @@ class CoTeaching(Method):
     rate: Fraction = Fraction(0.2)
     ramp: Fraction = Fraction(0.05)
     graph: GraphOption = GraphOption("ring")
+
+    @property
+    def tells(self) -> Exchange | None:
+        told = super().tells
+        return told and replace(told, what="choices", on="labelled")
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]

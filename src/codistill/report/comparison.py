@@ -17,6 +17,7 @@ from codistill.report.numbers import (
 )
 from codistill.report.prose import sentences
 from codistill.report.table import Cell, Column, Row, Table
+from codistill.report.traffic import traffic_notes
 from codistill.report.verdict import BASELINE, NONE, judge, p_values, verdict
 from codistill.study.summary import Summary, SummaryRow
 
@@ -165,4 +166,4 @@ def footnotes(summary: Summary, rows: tuple[Row, ...]) -> list[str]:
         mark=MARK,
         missing=MISSING,
     )
-    return [*said, *summary.notes]
+    return [*said, *traffic_notes(summary), *summary.notes]

@@ -37,6 +37,8 @@ class Section:
         table: with its sentences and notes.
         style: of the table: ``results``, ``measures`` or ``raw``.
         figures: those that have data.
+        picture: an SVG.
+        link: where its details are, and what that is called.
         command: that made what the page shows.
         values: by title, lists of names and values.
         folded: show only its title until somebody opens it.
@@ -49,6 +51,8 @@ class Section:
     table: Table | None = None
     style: str = "raw"
     figures: Sequence[Figure] = ()
+    picture: str = ""
+    link: tuple[str, str] | None = None
     command: str = ""
     values: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     folded: bool = False
@@ -56,8 +60,8 @@ class Section:
     @property
     def empty(self) -> bool:
         """Whether there is nothing in it."""
-        shown = self.paragraphs, self.findings, self.table, self.figures, self.command, *self.values.values()
-        return not any(shown)
+        shown = self.paragraphs, self.findings, self.table, self.figures, self.picture, self.command
+        return not any((*shown, *self.values.values()))
 
 
 def write_page(path: Path, title: str, lead: Sequence[str], sections: Iterable[Section]) -> Path:

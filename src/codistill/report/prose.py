@@ -16,10 +16,10 @@ def plain(value: object) -> str:
 
 @cache
 def environment() -> Environment:
-    """The templates of all reports; what goes into HTML is escaped."""
+    """The templates of all reports; what goes into HTML and SVG is escaped."""
     templates = Environment(
         loader=PackageLoader("codistill.report"),
-        autoescape=lambda name: name is not None and name.endswith(".html"),
+        autoescape=lambda name: name is not None and name.endswith((".html", ".svg")),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

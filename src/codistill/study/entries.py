@@ -18,6 +18,7 @@ from codistill.training.initial_weights import untrained
 from codistill.training.requirements import check_needs
 
 ALONE = Spec(BASELINE)
+POOLED = ("shards", "none")  # a row in a study of private labels that has them all
 RING = "Graph ring: each student is taught by the next network trained alone, never by the one with its own start."
 
 
@@ -38,6 +39,7 @@ class Study:
         quick: only a check that everything works: neither times nor intervals are measured.
         retrainings: trainings on each seed's labels; 2 tell how much changes from one to the next.
         spread: of a paired difference over seeds, its standard deviation, where it is known from earlier results.
+        question: what it is about, as the title of a chapter: "Peers with private labels".
     """
 
     recipe: str
@@ -51,6 +53,7 @@ class Study:
     quick: bool = False
     retrainings: int = 1
     spread: float | None = field(default=None, compare=False)
+    question: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(dict.fromkeys(map(row_of, self.rows))))
@@ -170,7 +173,7 @@ class Entry:
         """For tables."""
         options = {k: v for k, v in self.method.options.items() if (k, v) != ("teacher", BASELINE)}
         names = [methods.find(self.method).title, *(f"{peers} networks" for peers in self._peers.values())]
-        return ", ".join([*names, *(f"{k.replace('_', ' ')} {v}" for k, v in {**self._settings, **options}.items())])
+        return ", ".join([*names, *(_shown(*option) for option in {**self._settings, **options}.items())])
 
     @property
     def _peers(self) -> Mapping[str, int]:
@@ -179,6 +182,11 @@ class Entry:
     @property
     def _settings(self) -> Mapping[str, object]:
         return {name: written(value) for name, value in self.row.settings if name != "peers"}
+
+
+def _shown(name: str, value: object) -> str:
+    """An option in a label."""
+    return "all labels pooled" if (name, value) == POOLED else f"{name.replace('_', ' ')} {value}"
 
 
 def _check_pairs(entries: Sequence[Entry], peer: int, network: Spec) -> None:

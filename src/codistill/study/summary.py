@@ -21,6 +21,7 @@ from codistill.study.differences import (
 )
 from codistill.study.entries import Entry, Study
 from codistill.study.results import Pairs, Result, measured, networks_of, row_of
+from codistill.study.traffic import Told
 from codistill.training.decisions import Decisions
 
 CALIBRATION = ("ece", "nll")
@@ -146,6 +147,8 @@ class Summary:
         settings: of all runs.
         command: that made it.
         versions: of the packages that made it.
+        question: the study's.
+        traffic: what crosses between peers, of each row that has some.
     """
 
     recipe: str
@@ -159,6 +162,13 @@ class Summary:
     settings: Mapping[str, object] = field(default_factory=dict)
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    question: str = ""
+    traffic: tuple[Told, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Its question, or its name."""
+        return self.question or self.recipe
 
     def as_dict(self) -> Mapping[str, Any]:
         """For JSON."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from codistill.batch import Batch
 from codistill.cohort.stepcache import StepCache
 from codistill.losses.posterior import log_posterior
+from codistill.methods import Imitation
 from codistill.metrics.pairs import agreement, kl_matrix
 from codistill.training.fleet import Fleet, Member
 
@@ -40,12 +41,23 @@ def edges(logits: Tensor, task: str = "classes") -> Edges:
 def measure_edges(fleet: Fleet, cache: StepCache, batches: Sequence[Batch]) -> list[Edges]:
     """The `edges` of every member with several peers, from what the step has computed; no pass is made for it.
 
+    Beside them stands what `Imitation.kept` says of this step, where a method selects samples.
+
     Of peers with labels of their own, on the unlabelled samples that are common to all; nothing is said where there are
     none, or where no method asks for its batch's outputs.
     """
     if (fleet.run.private and not fleet.run.unlabelled) or cache.batch not in cache.entries:
-        return [{} for _ in fleet.members]
-    return [_of(member, batch) for member, batch in zip(fleet.members, batches, strict=True)]
+        return [_kept(member) for member in fleet.members]
+    return [_of(member, batch) | _kept(member) for member, batch in zip(fleet.members, batches, strict=True)]
+
+
+def _kept(member: Member) -> Edges:
+    """The fraction of the compared samples that each peer's method selected, ``[runs, P]``; 0 before it has any."""
+    method = member.method
+    if not isinstance(method, Imitation) or method.select is None:
+        return {}
+    kept = torch.zeros(len(member.peers), device=member.view.device) if method.kept is None else method.kept
+    return {"kept": kept.view(len(member.runs), -1)}
 
 
 def _of(member: Member, batch: Batch) -> Edges:

@@ -7,12 +7,14 @@ from typing import Any, Unpack
 from codistill import checkpoint
 from codistill.checkpoint import Checkpoint
 from codistill.data.split import CLEAN
+from codistill.jsonable import to_json
 from codistill.run import Run
 from codistill.training.build import Given, build_fleet
 from codistill.training.fleet import Fleet
 from codistill.training.records import Record
 from codistill.training.results import evaluate
 from codistill.training.state import Training
+from codistill.training.traffic import traffic_of
 
 
 def train(
@@ -137,4 +139,5 @@ def _start_facts(fleet: Fleet) -> dict[str, Any]:
         "parameters": [sum(p.numel() for p in fleet.cohort.parameters()) // len(fleet.cohort)],
         "device": str(fleet.device),
         "steps_per_epoch": fleet.steps,
+        "traffic": to_json(traffic_of(fleet)),
     } | ({"noisy_labels": [parts.noisy for parts in fleet.streams.parts]} if fleet.run.noise != CLEAN else {})

@@ -1,6 +1,7 @@
 """Methods whose students match features of what they imitate."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from codistill.cohort.taps import before_relu
 from codistill.graph import FeatureLoss, Graph, along_features, edges
 from codistill.losses.posterior import full_precision
 from codistill.methods import Batch, Method, Peers, Terms, label_loss
+from codistill.methods.parts.exchange import Exchange
 
 MakeForEdges = Callable[..., nn.Module]  # of (E, student, source)
 
@@ -70,6 +72,11 @@ class FeatureMethod(Method):
     connector: ClassVar[MakeForEdges | None] = None
     maps: ClassVar[bool] = False
     pre_relu: ClassVar[bool] = False
+
+    @property
+    def tells(self) -> Exchange | None:
+        told = super().tells
+        return told and replace(told, what="features")
 
     def connectors(self, pair: Pair) -> tuple[nn.ModuleList, ...]:
         """What is learnt for the edges of a feature, if anything: connectors, and weights (see `Connected`)."""

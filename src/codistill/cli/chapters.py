@@ -1,0 +1,92 @@
+"""``compare`` with several recipes: one after the other, each in a folder of its own, and one page of all."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from codistill.cli.finish import follow
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from codistill.cli.commands import Compare
+    from codistill.study.chapters import Chapters
+
+
+def folder_name(recipe: str) -> str:
+    """The folder of a recipe's comparison, where none is named."""
+    return re.sub(r"[^\w.=-]+", "-", recipe)
+
+
+@dataclass(frozen=True)
+class CompareSeveral:
+    """`Compare` of several recipes; each has the settings that were given, and its recipe's for the rest."""
+
+    each: Sequence["Compare"]
+
+    def __call__(self, console: "Console", command: str) -> None:
+        from codistill.study.chapters import Chapters, is_chapters, load_chapters
+
+        first = self.each[0]
+        names = list(map(folder_name, first.recipe))
+        if twice := next(
+            (recipe for recipe, name in zip(first.recipe, names, strict=True) if names.count(name) > 1), ""
+        ):
+            raise ValueError(f"recipe={twice!r} is given twice: leave one out")
+        studies = [one.study(recipe) for one, recipe in zip(self.each, first.recipe, strict=True)]
+        chapters = Chapters(dict(zip(names, studies, strict=True)), command)
+        folder = first.runs / (first.name or "+".join(names))
+        if is_chapters(folder) and first.if_exists == "resume":
+            if dict(load_chapters(folder).studies) != dict(chapters.studies):
+                raise FileExistsError(f"{folder} holds other comparisons or settings: choose another --name")
+        elif folder.exists() and any(folder.iterdir()):
+            go_on = ", or --if-exists resume to go on with it" if is_chapters(folder) else ""
+            raise FileExistsError(f"{folder} already exists: choose another --name{go_on}")
+        run_chapters(chapters, folder, console)
+
+
+def check_single(folder: Path) -> None:
+    """Raises a ValueError where a folder holds several comparisons."""
+    from codistill.study.chapters import is_chapters, load_chapters
+
+    if is_chapters(folder):
+        name = next(iter(load_chapters(folder).studies))
+        raise ValueError(f"{folder} holds several comparisons: give one of them, such as {folder / name}")
+
+
+def run_chapters(chapters: "Chapters", folder: Path, console: "Console") -> None:
+    """Run or resume all of them, and write the page."""
+    for number, (name, study) in enumerate(chapters.studies.items(), start=1):
+        console.rule(f"{number} of {len(chapters.studies)}: {study.question or name}", align="left")
+        follow(chapters.begin(name, folder), folder / name, console, chapter_of=folder)
+    write_page_of(chapters, folder, console)
+
+
+def write_page_of(chapters: "Chapters", folder: Path, console: "Console") -> None:
+    """Write the page of all comparisons in a folder, and print what was learnt.
+
+    Raises:
+        FileNotFoundError: one of them is not finished.
+    """
+    from codistill.report.chapters_page import write_chapters
+    from codistill.report.lessons import Lesson, lead, lessons_table
+    from codistill.report.table import terminal
+    from codistill.study.summary import Summary
+
+    lessons = []
+    for name in chapters.studies:
+        path = folder / name / "summary.json"
+        if not path.exists():
+            raise FileNotFoundError(f"{folder / name} is not finished: codistill resume {folder}")
+        lessons.append(Lesson(name, Summary.from_json(path.read_text(encoding="utf-8"))))
+    page = write_chapters(lessons, folder / "report.html", chapters.command)
+    console.rule("All of them", align="left")
+    console.print(terminal(lessons_table(lessons), narrow=True))
+    for sentence in lead(lessons):
+        console.print(sentence, markup=False)
+    console.print(f"\nReport: {page}", soft_wrap=True)
+
+
+__all__ = ["CompareSeveral", "check_single", "folder_name", "run_chapters", "write_page_of"]

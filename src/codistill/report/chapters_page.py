@@ -1,0 +1,56 @@
+"""The page of several experiments: what was learnt, then a chapter for each, with its full report behind a link."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+from codistill.report.comparison import comparison
+from codistill.report.lessons import Lesson, lead, lessons_table
+from codistill.report.page import Section, write_page
+from codistill.report.plots.overview import overview
+from codistill.report.table import Table
+
+SEVERAL = "Of several rows of one kind the text names that of largest gain, which is likely to be overestimated."
+
+
+def write_chapters(lessons: Sequence[Lesson], path: Path, command: str = "") -> Path:
+    """Write the page of several experiments, and beside it their gains in one picture, ``gains.svg``.
+
+    Args:
+        lessons: in order.
+        path: of the html, in the folder that holds those of the experiments.
+        command: that made them.
+
+    Returns: `path`.
+    """
+    picture, tables = overview(lessons), [comparison(lesson.summary) for lesson in lessons]
+    shared = _shared_notes(tables)
+    sections = [
+        Section("What was learnt", table=lessons_table(lessons), style="results"),
+        Section("Gains and their intervals", picture=picture),
+        *(_chapter(lesson, table, shared) for lesson, table in zip(lessons, tables, strict=True)),
+        Section("What the columns mean", paragraphs=(*shared, SEVERAL)),
+        Section("Settings", command=command, values=_values(lessons)),
+    ]
+    if picture:
+        path.with_name("gains.svg").write_text(picture + "\n", encoding="utf-8")
+    return write_page(path, "Where mutual learning pays, and where it does not", lead(lessons), sections)
+
+
+def _chapter(lesson: Lesson, table: Table, shared: Sequence[str]) -> Section:
+    own = replace(table, notes=tuple(note for note in table.notes if note not in shared))
+    link = (f"{quote(lesson.name)}/report.html", "The full report of this experiment: learning curves, costs, settings")
+    return Section(lesson.title, paragraphs=[" ".join(lesson.sentences())], table=own, style="results", link=link)
+
+
+def _shared_notes(tables: Sequence[Table]) -> list[str]:
+    """The footnotes that all tables have."""
+    first, *others = tables
+    return [note for note in first.notes if all(note in table.notes for table in others)]
+
+
+def _values(lessons: Sequence[Lesson]) -> Mapping[str, Mapping[str, object]]:
+    """The versions of what made the figures, where they are the same for all."""
+    versions = lessons[0].summary.versions
+    return {"Versions": versions} if all(lesson.summary.versions == versions for lesson in lessons) else {}

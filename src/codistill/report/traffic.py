@@ -1,0 +1,51 @@
+"""What crosses between peers, in words."""
+
+from codistill.report.numbers import count, listed
+from codistill.study.summary import Summary
+from codistill.training.traffic import BYTES, Traffic
+
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def traffic_notes(summary: Summary) -> list[str]:
+    """A footnote for each kind of exchange; rows that send the same stand together."""
+    groups: dict[Traffic, list[str]] = {}
+    for told in summary.traffic:
+        groups.setdefault(told.traffic, []).append(told.label)
+    return [f"What crosses in {listed(labels)}: {_said(traffic)}" for traffic, labels in groups.items()]
+
+
+def _said(traffic: Traffic) -> str:
+    once, steps = BYTES * traffic.parameters, traffic.steps
+    others = (
+        f"Averaging weights would send {size(once)} in each round, averaging gradients that in every step, "
+        f"{size(once * steps)}."
+    )
+    if traffic.numbers is None or traffic.total is None:
+        return f"{traffic.what}, in each of {count(traffic.messages, 'step')}; their size was not counted. {others}"
+    total = traffic.size * traffic.total
+    when = "step" if traffic.messages > steps // 2 else "round"
+    rounds = total / once if once else 0.0
+    said = (
+        f"each peer tells the others {_numbers(traffic)} ({size(traffic.size * traffic.numbers)}) in a {when}, "
+        f"{size(total)} in all {count(traffic.messages, when)}, counted once, whoever reads it. "
+    )
+    if traffic.what == "weights":
+        return f"{said}Averaging gradients would send {size(once * steps)}."
+    return f"{said}{others[:-1]}; all that peers say is as much as {rounds:.3g} rounds of weights."
+
+
+def _numbers(traffic: Traffic) -> str:
+    what = {"posteriors": "probabilities", "choices": "choices", "weights": "weights"}[traffic.what]
+    return f"{traffic.numbers:,} {what}"
+
+
+def size(number: float) -> str:
+    """Bytes in the unit that fits: 4000 -> ``4.0 kB``."""
+    unit = 0
+    while number >= 999.5 and unit < len(UNITS) - 1:
+        number, unit = number / 1000, unit + 1
+    return f"{number:.0f} {UNITS[unit]}" if unit == 0 or number >= 99.5 else f"{number:.1f} {UNITS[unit]}"
+
+
+__all__ = ["size", "traffic_notes"]
