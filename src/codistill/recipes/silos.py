@@ -82,7 +82,7 @@ def views(parts: int = 2) -> Study:
     rows = (
         Row("alone"),
         Row("alone", models=("mlp",)),
-        Row("pseudo", **MUTUAL),
+        Row("pseudo", weight=0.3, select="confident:0.7", **MUTUAL),
         Row("dml", **MUTUAL),
         Row("dml", **HARD),
     )
