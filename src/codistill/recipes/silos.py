@@ -63,9 +63,10 @@ def few_labels() -> Study:
 
 
 def views(parts: int = 2) -> Study:
-    """Each network sees a half (``parts=2``) or a quarter (4) of each digit; 50 labels, the rest unlabelled, 10 seeds.
+    """Each network sees a half (``parts=2``) or a quarter (4) of each digit, 10 seeds.
 
-    The control is pseudo labels, one network by itself with its half; the bound is a network that sees all.
+    The control is pseudo labels, one network by itself with its part; the bound is a network that sees all. Settings
+    were tuned for halves, with 50 labels; quarters have 100.
     """
     models = {2: HALVES, 4: QUARTERS}
     if parts not in models:
