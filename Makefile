@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@touch $@
 
 quickstart: $(STAMP)
-	$(BIN)/codistill compare --recipe digits --name quickstart --if-exists resume
+	$(BIN)/codistill compare --recipe silos silos_skewed few_labels same_labels --name quickstart --if-exists resume
 
 test: lint suite
 

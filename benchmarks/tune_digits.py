@@ -15,7 +15,7 @@ from pathlib import Path
 from codistill.recipes.digits import digits
 from codistill.run import Run
 from codistill.study import versions
-from codistill.training.results import results
+from codistill.training.results import NetworkResult, results
 
 SEEDS = tuple(range(100, 105))
 NETWORKS = 4
@@ -35,8 +35,8 @@ def score(run: Run) -> tuple[float, float]:
     training = Training(build_fleet([run.replace(seed=seed) for seed in SEEDS]), None)
     while training.step < training.fleet.total:
         training.advance()
-    rows = [row for row in results(training.fleet, "valid") if row["peer"] is not None]
-    per_seed = [statistics.fmean(r["accuracy"] for r in rows if r["seed"] == seed) for seed in SEEDS]
+    found = [r for r in results(training.fleet, "valid") if isinstance(r, NetworkResult) and r.peer is not None]
+    per_seed = [statistics.fmean(r.values["accuracy"] for r in found if r.seed == seed) for seed in SEEDS]
     return statistics.fmean(per_seed), statistics.stdev(per_seed) / len(SEEDS) ** 0.5
 
 

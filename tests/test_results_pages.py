@@ -31,6 +31,10 @@ def test_the_page_of_claims_is_what_the_results_come_to(script):
     assert (ROOT / "docs" / "claims.md").read_text(encoding="utf-8") == script("claims").page()
 
 
+def test_the_page_on_when_it_helps_is_what_the_results_come_to(script):
+    assert (ROOT / "docs" / "when-does-it-help.md").read_text(encoding="utf-8") == script("when_does_it_help").page()
+
+
 def test_the_page_on_text_shows_the_tables_that_were_measured(script):
     text = (ROOT / "docs" / "text-question.md").read_text(encoding="utf-8")
     assert script("text_question").page(text) == text

@@ -58,7 +58,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"batch": 64, "epochs": 9, "augment": (), "models": ("mnist_cnn",), "data": "mnist"},
     },
 }
-OURS = {"digits", "digits_cohorts", "digits_entropy", "digits_pairs", "family", "omniglot_cohorts"}  # no paper's
+OURS = {"digits", "digits_cohorts", "digits_entropy", "digits_pairs", "family", "omniglot_cohorts"} | {
+    *("few_labels", "same_labels", "silos", "silos_skewed", "views"),
+}  # no paper's
 
 ALONE, SMOOTHED = {"label_smoothing": 0.0}, {"label_smoothing": 0.1}
 DML = {"weight": 1.0, "temperature": 1.0, "unlabelled_weight": 1.0}
@@ -320,7 +322,7 @@ def test_a_recipe_gives_figures_that_somebody_read_and_no_other(name):
 
 # One step of every row ------------------------------------------------------------------------------------------------
 
-SMALL = {"resnet20", "resnet32", "resnet110", "mnist_cnn", "cnn", "bigru", "bilstm"}
+SMALL = {"resnet20", "resnet32", "resnet110", "mnist_cnn", "cnn", "mlp", "bigru", "bilstm"}
 SOME, FEW = 8, 2  # batches: of small networks, of the others; networks, examples and classes are the full ones
 
 
@@ -330,10 +332,10 @@ def batch_of(run, teacher):
     return min(run.batch, SOME) if nets <= SMALL | {"alone"} else FEW
 
 
-def examples(name, count):
+def examples(name, count, unlabelled=0):
     """So many random examples of a set's shape, number of classes and vocabulary, and four to test on."""
     shape, classes = SHAPES[name]
-    y = torch.arange(max(count, 4)) // 2 % 2
+    y = torch.cat([torch.arange(max(count, 4)) // 2 % 2, torch.full((unlabelled,), -1)])
     text = Text(VOCABULARY[name], "") if name in VOCABULARY else None
     drawn = torch.Generator().manual_seed(0)
     x = torch.randint(1, VOCABULARY.get(name, 256), (len(y), *shape), generator=drawn)
@@ -358,6 +360,7 @@ def steps():
                 run = run.replace(peers=1, models=run.networks()[:1])
             batch = batch_of(run, entry.teacher)
             run = run.replace(batch=batch, labels=None, valid=0.0, evaluate_every=0, execute="loop", device="cpu")
+            run = run.replace(unlabelled=min(run.unlabelled, SOME), shards="equal" if run.private else "none")
             key = (run.method, run.networks(), run.branch_at, run.data)
             once.setdefault(key, pytest.param(run, entry, id=f"{data_name(study)}-{entry.name}"))
     return list(once.values())
@@ -365,7 +368,7 @@ def steps():
 
 @pytest.mark.parametrize(("run", "entry"), steps())
 def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monkeypatch):
-    dataset = examples(run.data.name, run.batch)
+    dataset = examples(run.data.name, run.batch * (run.peers if run.private else 1), run.unlabelled)
     lent = []
 
     def trained(teacher, folder, student, _):

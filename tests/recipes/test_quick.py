@@ -29,12 +29,15 @@ RECIPES = discovery.available("codistill.recipes")
 USUAL = (
     "cskd",
     "digits",
+    "few_labels",
     "kd_zoo",
     "omniglot_cohorts",
     "paper_market",
     "sentiment_imdb",
     "sentiment_mnist",
     "sentiment_nsmc",
+    "silos_skewed",
+    "views",
 )
 # The two that are longest are looked at with less still each time, and as they are where there are real files.
 LESS = dict.fromkeys(("kd_zoo", "paper_market"), ("--seeds", "1", "--limit", "8", "--batch", "4"))

@@ -29,7 +29,7 @@ def quick(study: Study) -> Study:
         labels=None if base.labels is None else LABELS,
         valid=0.2 if base.valid else 0.0,
         unlabelled=min(base.unlabelled, BATCH),
-        batch=min(base.batch, LABELS // base.peers // 2 if base.private else BATCH),
+        batch=min(base.batch, BATCH // base.peers if base.private else BATCH),  # of a silo's few labels
         epochs=1,
         steps=None,
         evaluate_every=min(base.evaluate_every, 1),
