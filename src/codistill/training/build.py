@@ -23,6 +23,7 @@ from codistill.randomness import derive, seeded
 from codistill.run import Run
 from codistill.spec import WrongKind
 from codistill.training import batches, initial_weights
+from codistill.training.best import Best
 from codistill.training.fleet import Fleet, Member, Turn
 from codistill.training.requirements import check_needs, check_runs
 from codistill.training.slots import PeerSlot, seeds_of, shards_of, slots
@@ -76,6 +77,7 @@ def build_fleet(
         members=members,
         turns=tuple(turns_of(table, cohort, members)),
         average=cohort.frozen(moving=True) if run.average else None,
+        best=Best(cohort) if run.keep == "best_valid" else None,
         schedule=optim.schedule(run.schedule, run.warmup),
         execute=execute,
         timing=timing,
