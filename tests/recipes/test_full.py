@@ -58,7 +58,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"batch": 64, "epochs": 9, "augment": (), "models": ("mnist_cnn",), "data": "mnist"},
     },
 }
-OURS = {"digits", "digits_cohorts", "digits_entropy", "digits_pairs", "family", "omniglot_cohorts"}  # no paper's
+OURS = {  # no paper's
+    *("digits", "digits_cohorts", "digits_entropy", "digits_pairs", "family", "omniglot_cohorts"),
+    *("wrong_labels", "wrong_labels_mnist"),
+}
 
 ALONE, SMOOTHED = {"label_smoothing": 0.0}, {"label_smoothing": 0.1}
 DML = {"weight": 1.0, "temperature": 1.0, "unlabelled_weight": 1.0}
@@ -320,7 +323,7 @@ def test_a_recipe_gives_figures_that_somebody_read_and_no_other(name):
 
 # One step of every row ------------------------------------------------------------------------------------------------
 
-SMALL = {"resnet20", "resnet32", "resnet110", "mnist_cnn", "cnn", "bigru", "bilstm"}
+SMALL = {"resnet20", "resnet32", "resnet110", "mnist_cnn", "cnn", "mlp", "bigru", "bilstm"}
 SOME, FEW = 8, 2  # batches: of small networks, of the others; networks, examples and classes are the full ones
 
 
@@ -357,7 +360,8 @@ def steps():
             if entry.alone:
                 run = run.replace(peers=1, models=run.networks()[:1])
             batch = batch_of(run, entry.teacher)
-            run = run.replace(batch=batch, labels=None, valid=0.0, evaluate_every=0, execute="loop", device="cpu")
+            run = run.replace(batch=batch, labels=None, valid=0.0, noise="none", evaluate_every=0, keep="last")
+            run = run.replace(execute="loop", device="cpu")
             key = (run.method, run.networks(), run.branch_at, run.data)
             once.setdefault(key, pytest.param(run, entry, id=f"{data_name(study)}-{entry.name}"))
     return list(once.values())
