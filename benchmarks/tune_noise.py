@@ -1,6 +1,7 @@
 """Tune the weight decay of `alone` for the recipes with wrong labels, on noisy validation data of seeds not reported.
 
     python benchmarks/tune_noise.py [NAME ...]      # of STUDIES; all of them without a name
+    python benchmarks/tune_noise.py [NAME ...] --option agreement       # JoCoR's, without weight decay
 
 The best decay by mean validation accuracy is the tuned one of `recipes/wrong_labels.py`. The validation labels are as
 wrong as those for training: nobody who has wrong labels alone could tune on others. Writes
@@ -11,6 +12,7 @@ import argparse
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 from codistill import recipes
 from codistill.run import Run
@@ -23,6 +25,7 @@ from codistill.training.state import Training
 SEEDS = tuple(range(100, 105))
 NETWORKS = 2
 DECAYS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+AGREEMENTS = (0.1, 0.3, 0.5, 0.7, 0.9)  # the last is the default; its authors name 0.5 to 0.9
 STUDIES = {
     "digits": "wrong_labels",
     "mnist_symmetric_50": "wrong_labels_mnist",
@@ -33,7 +36,7 @@ OUT = Path(__file__).parent / "results" / "tune_noise.json"
 
 
 def score(run: Run) -> tuple[float, float]:
-    """Mean validation accuracy of networks trained alone, and its standard error over seeds."""
+    """Mean validation accuracy of single networks, and its standard error over seeds."""
     training = Training(build_fleet([run.replace(seed=seed) for seed in SEEDS]), None)
     while training.step < training.fleet.total:
         training.advance()
@@ -42,33 +45,51 @@ def score(run: Run) -> tuple[float, float]:
     return statistics.fmean(per_seed), statistics.stdev(per_seed) / len(SEEDS) ** 0.5
 
 
-def tune(name: str) -> None:
-    """All decays of one study, the best first."""
+def candidates(base: Run, option: str) -> dict[float, Run]:
+    """The runs that an option's values come to: alone with a weight decay, or JoCoR with an agreement a."""
+    if option == "weight_decay":
+        return {decay: base.replace(method="alone", weight_decay=decay) for decay in DECAYS}
+    rate = base.noise.args[0]
+    return {a: base.replace(method=f"jocor:rate={rate},agreement={a}") for a in AGREEMENTS}
+
+
+def tune(name: str, option: str) -> None:
+    """All values of an option in one study, the best first."""
     base = recipes.get(STUDIES[name]).base.replace(method="alone", peers=NETWORKS)
     settings = {k: v for k, v in base.as_dict().items() if k not in ("data_root", "weight_decay")}
-    written = json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
-    rows = written[name]["rows"] if name in written and written[name]["base"] == settings else []
-    for decay in sorted(set(DECAYS) - {row["weight_decay"] for row in rows}):
-        mean, error = score(base.replace(weight_decay=decay))
-        rows.append({"weight_decay": decay, "valid_accuracy": mean, "standard_error": error})
-        print(f"{name}: weight decay {decay}: {100 * mean:.2f} +- {100 * error:.2f}", flush=True)
+    key = name if option == "weight_decay" else f"{name}_{option}"
+    known = read().get(key, {"base": None})
+    rows = known["rows"] if known["base"] == settings else []
+    runs = candidates(base, option)
+    for value in sorted(runs.keys() - {row[option] for row in rows}):
+        mean, error = score(runs[value])
+        rows.append({option: value, "valid_accuracy": mean, "standard_error": error})
+        print(f"{name}: {option} {value}: {100 * mean:.2f} +- {100 * error:.2f}", flush=True)
     rows.sort(key=lambda row: -row["valid_accuracy"])
     found = {
-        "command": f"python benchmarks/tune_noise.py {name}",
+        "command": f"python benchmarks/tune_noise.py {name} --option {option}",
         "seeds": SEEDS,
         "networks_per_seed": NETWORKS,
         "base": settings,
         "rows": rows,
         "versions": versions(),
     }
-    OUT.write_text(json.dumps({**written, name: found}, indent=1) + "\n", encoding="utf-8")
+    # Read again: another process may have tuned another study meanwhile.
+    OUT.write_text(json.dumps({**read(), key: found}, indent=1) + "\n", encoding="utf-8")
+
+
+def read() -> dict[str, Any]:
+    """What has been tuned so far."""
+    return json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(STUDIES))
-    for name in parser.parse_args().names or STUDIES:
-        tune(name)
+    parser.add_argument("--option", choices=("weight_decay", "agreement"), default="weight_decay")
+    asked = parser.parse_args()
+    for name in asked.names or STUDIES:
+        tune(name, asked.option)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from codistill.study import Row, Study
 DECAY = {"digits": 3.0, "symmetric:0.5": 10.0, "symmetric:0.2": 10.0, "pair:0.45": 3.0}  # benchmarks/tune_noise.py
 
 
-def _study(recipe: str, base: Run, decay: float, seeds: int, *published: str) -> Study:
+def _study(recipe: str, base: Run, decay: float, seeds: int) -> Study:
     """Every row at the base's weight decay, then those that choose samples, DML and alone at the tuned one."""
     rate = base.noise.args[0]
     choosing = [Row(name, rate=rate, peers=2) for name in ("selfselect", "coteaching", "jocor")]
@@ -27,7 +27,7 @@ def _study(recipe: str, base: Run, decay: float, seeds: int, *published: str) ->
         "Weight decay was tuned for networks trained alone on validation data, wrong labels among them, of other seeds "
         "(benchmarks/tune_noise.py).",
     )
-    return Study(recipe, base, rows, tuple(range(seeds)), notes=notes, published=published)
+    return Study(recipe, base, rows, tuple(range(seeds)), notes=notes)
 
 
 def wrong_labels() -> Study:
