@@ -9,14 +9,14 @@ two rows have as many networks, that is the difference between networks of the s
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from scipy import stats
 
-from codistill.metrics.interval import paired_interval
 from codistill.spec import Spec
+from codistill.statistics.holm import holm
+from codistill.statistics.interval import paired_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "how-much-of-co-teaching-is-co.md"
@@ -139,15 +139,6 @@ def _pair(name: str, method: str) -> tuple[dict[str, Any], Row, Row]:
 def _p(one: Row, other: Row) -> float:
     """Of the paired t test over seeds, two-sided."""
     return float(stats.ttest_rel(one["gain_per_seed"], other["gain_per_seed"]).pvalue)
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number (Holm 1979)."""
-    adjusted, largest = list(values), 0.0
-    for rank, number in enumerate(sorted(range(len(values)), key=values.__getitem__)):
-        largest = max(largest, min(1.0, values[number] * (len(values) - rank)))
-        adjusted[number] = largest
-    return adjusted
 
 
 def section(kept: dict[str, Any]) -> str:

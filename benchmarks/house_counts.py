@@ -65,16 +65,21 @@ def layers(source: Path) -> int:
     return max(height(part) for part in parts - {"__init__", "__main__"})
 
 
-def calls(tree: ast.Module, owner: str, method: str) -> int:
-    """How often `owner.method(...)` is called."""
-    return sum(
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == method
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == owner
-        for node in ast.walk(tree)
-    )
+def calls(tree: ast.AST, owner: str, method: str) -> int:
+    """How often `owner.method(...)` is called; inside the class itself, by way of `cls` too."""
+
+    def by(name: str, where: ast.AST) -> int:
+        return sum(
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == method
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == name
+            for node in ast.walk(where)
+        )
+
+    inside = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == owner]
+    return by(owner, tree) + sum(by("cls", node) for node in inside)
 
 
 def refusals(tree: ast.Module, words: str) -> int:

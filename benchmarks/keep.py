@@ -6,9 +6,7 @@
     python benchmarks/keep.py --labels                          # of the tables that are there, after labels changed
 
 NAME.json is the comparison's summary.json with ``courses``: of every row and epoch, means over networks and seeds of
-the task term, the mimic term, the true KL between peers (nats), their agreement and the accuracy on validation data;
-and with ``against_alone``: by how much a row's calibration error and NLL differ from those of the same networks trained
-alone, with the 95 % interval over seeds.
+the task term, the mimic term, the true KL between peers (nats), their agreement and the accuracy on validation data.
 NAME.md is its table. NAME.svg shows the courses. With --analysis it is what `codistill analyze` found there.
 """
 
@@ -22,10 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from codistill import study
-from codistill.metrics.interval import paired_interval
 from codistill.report.markdown import markdown
 from codistill.run import Run
-from codistill.training.records import read_lines
 
 RESULTS = Path(__file__).parent / "results"
 Course = dict[str, list[float]]
@@ -54,26 +50,6 @@ def _course(epochs: Sequence[list[dict[str, Any]]]) -> Course:
 
 def _apart(matrix: Sequence[Sequence[float]]) -> list[float]:
     return [value for i, row in enumerate(matrix) for j, value in enumerate(row) if i != j]
-
-
-def against_alone(folder: Path) -> dict[str, dict[str, tuple[float, float, float]]]:
-    """Of every row whose networks are those of `alone` in kind and place: mean difference, low and high, by measure."""
-    found: dict[str, dict[int, dict[int, dict[str, float]]]] = {}
-    for row in read_lines(folder / "results.jsonl"):
-        if row["peer"] is not None:
-            found.setdefault(row["entry"], {}).setdefault(row["seed"], {})[row["peer"]] = row
-    alone = found.pop("alone", {})
-    return {
-        entry: {
-            measure: paired_interval(
-                statistics.fmean(row[measure] - alone[seed][peer][measure] for peer, row in networks.items())
-                for seed, networks in seeds.items()
-            )
-            for measure in ("ece", "nll")
-        }
-        for entry, seeds in found.items()
-        if "models=" not in entry and "ece" in next(iter(alone[min(seeds)].values()))
-    }
 
 
 def figure(found: dict[str, Course], path: Path) -> None:
@@ -161,8 +137,6 @@ def main() -> None:
     summary = json.loads((asked.folder / "summary.json").read_text(encoding="utf-8"))
     found = courses(asked.folder)
     kept = {**summary, "courses": found, "settings": {k: v for k, v in summary["settings"].items() if k != "data_root"}}
-    if len(study.load(asked.folder).base.models) == 1 and len(summary["seeds"]) > 1:
-        kept["against_alone"] = against_alone(asked.folder)
     kept["command"] = re.sub(r"(--data-root[ =])\S+", r"\g<1>DATA", summary["command"])  # of this machine
     (RESULTS / f"{asked.name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     (RESULTS / f"{asked.name}.md").write_text(markdown(study.Summary.from_dict(kept)), encoding="utf-8")

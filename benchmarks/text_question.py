@@ -73,7 +73,7 @@ def calibration(kept: dict[str, Any]) -> str:
     head = "| | ECE, % | against alone, points [95 % interval] | NLL, nats | against alone, nats [95 % interval] |"
     lines = [head, "| --- |" + " ---: |" * 4]
     for row in kept["rows"]:
-        apart = kept["against_alone"].get(row["method"], {})
+        apart = {name: (each["mean"], *each["interval"]) for name, each in row.get("against_alone", {}).items()}
         ece, nll = (
             "baseline"
             if name not in apart

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.stats import binomtest
 
 from codistill.cli import main
 from codistill.run import Run
@@ -29,6 +30,8 @@ def test_networks_are_compared_with_those_of_the_same_seed_and_number():
         assert row.changed == pytest.approx((a != b).double().mean().item())
         assert row.lost == pytest.approx(((a == y) & (b != y)).double().mean().item())
         assert row.gained == pytest.approx(((a != y) & (b == y)).double().mean().item())
+        lost, gained = int(((a == y) & (b != y)).sum()), int(((a != y) & (b == y)).sum())
+        assert row.p == (binomtest(gained, lost + gained).pvalue if lost + gained else 1.0)
     assert any(row.changed for row in rows)
 
 
@@ -50,6 +53,7 @@ def test_from_the_command_line(tmp_path, capsys, monkeypatch):
     text = capsys.readouterr().out
     assert "valid part, 50 examples" in text
     assert "changed %" in text
+    assert "exact McNemar test" in text
     main(["evaluate", str(tmp_path / "a"), "--part", "test"])
     text = capsys.readouterr().out
     assert "top-5 %" in text

@@ -16,7 +16,7 @@ from codistill.cohort import Cohort
 from codistill.methods.dml import DML
 from codistill.methods.kd import KD
 from codistill.run import Run
-from codistill.training.slots import peers_by_run
+from codistill.training.fleet import peers_by_run
 
 EXECUTORS = ["loop", "stack"]
 FILES = ["peers.safetensors", "state.safetensors", "state.json"]

@@ -315,6 +315,7 @@ def test_a_report_is_written_again(said, tmp_path):
 # Comparing ----------------------------------------------------------------------------------------------------------
 
 COMPARE = ["compare", *QUICK, "--valid", "0", "--evaluate-every", "0", "--methods", "dml", "kd", "--seeds", "2"]
+COMPARE += ["--retrainings", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -454,6 +455,7 @@ def test_ctrl_c_while_training_leaves_what_resuming_finishes(said, tmp_path):
 
 def test_ctrl_c_while_comparing_leaves_what_resuming_finishes(said, tmp_path):
     words = ["compare", *LONG, "--valid", "0", "--evaluate-every", "0", "--methods", "dml", "kd", "--seeds", "2"]
+    words += ["--retrainings", "1"]
     text, code = interrupted([*words, "--name", "broken"], r"^Part 2 of 2")
     assert code == 130
     assert "Nothing is lost. Resume with:\n  codistill resume runs/broken" in text
@@ -477,3 +479,22 @@ def test_a_warning_is_one_line_without_the_place_in_the_code(monkeypatch, capsys
     cli.main(["list", "models"])
     assert capsys.readouterr().err == "codistill: warning: two rows are left out: b.csv line 3\n"
     assert warnings.showwarning is before
+
+
+def test_trainings_on_the_same_labels_and_what_seeds_can_see(asked, compared, capsys):
+    cli.main(["compare"])
+    assert re.search(r"10 seeds see a true gain of 0\.\d\d points or more in four of five", flat(capsys))
+    cli.main(["compare", "--seeds", "4", "--retrainings", "1", "--labels", "200"])
+    assert "How small a gain 4 seeds can see is not known yet" in flat(capsys)
+    cli.main(["compare", "--seeds", "4", "--labels", "200", "--pilot", str(compared)])
+    assert "4 seeds see a true gain of" in flat(capsys)
+    cli.main(["compare", "--quick"])
+    assert "true gain" not in flat(capsys)
+    assert [study.retrainings for study, _ in asked] == [2, 1, 2, 2]
+    assert refusal("compare", "--retraining", "1").endswith("use --methods and --seeds, or --retrainings")
+    assert refusal("compare", "--retrainings", "0").startswith("retrainings=0: give a whole number")
+    assert "No such file" in refusal("compare", "--pilot", "nowhere")
+
+
+def flat(capsys):
+    return " ".join(capsys.readouterr().out.split())

@@ -12,8 +12,7 @@ import naive
 from codistill.batch import PerPeer
 from codistill.cohort import Cohort
 from codistill.cohort.collection import collect, collect_embeddings
-from codistill.training.measure import measure_networks, measure_pairs
-from codistill.training.results import Origin, PairsResult, rows_of
+from codistill.training.results import Origin, PairsResult, measure_networks, measure_pairs, rows_of
 
 ORIGIN = Origin(method="alone", seed=3, part="valid", n=23)
 

@@ -23,8 +23,8 @@ SOURCE = ROOT / "src" / "codistill"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
-    "spec checks randomness batch",
-    "discovery jsonable",
+    "spec checks randomness batch libraries",
+    "discovery jsonable statistics",
     "data losses models run schedules",
     "cohort graph metrics",
     "checkpoint methods optim",

@@ -46,6 +46,7 @@ SETTINGS = {
     "batch": 64,
     "drop_last": False,
     "seed": 0,
+    "retraining": 0,
     "execute": "auto",
     "precision": "float32",
     "device": "auto",

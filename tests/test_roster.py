@@ -25,7 +25,7 @@ PEERS = 3
 STEPS = 3
 
 # method -> (options of the method, settings of the run)
-OPTIONS: dict[str, tuple[dict, dict]] = {}
+OPTIONS: dict[str, tuple[dict, dict]] = {"pseudo": ({}, {"unlabelled": 10})}
 
 # (method, update) -> why not, in words of the error
 REFUSED: dict[tuple[str, str], str] = {}

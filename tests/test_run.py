@@ -3,8 +3,7 @@ import json
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from codistill.checkpoint import read_runs
 from codistill.run import Execute, Run, Update

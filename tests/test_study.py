@@ -62,7 +62,7 @@ def strictly(path):
         ("dml:epoch=4", "is called 'epoch': did you mean 'epochs'"),
         ("alone:peer=4", "no option of method 'alone', .* did you mean 'peers'"),
         ("dml:wieght=2", "did you mean 'weight'"),
-        ("dml:qqqq=2", "is called 'qqqq': there are: divergence, graph, "),
+        ("dml:qqqq=2", "is called 'qqqq': there are: burn_in, divergence, graph, "),
     ],
 )
 def test_a_misspelt_option_gets_the_nearest_of_the_methods_and_the_runs(spec, said):

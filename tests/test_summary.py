@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from codistill.metrics.interval import Gain
+from codistill.statistics.interval import Gain
+from codistill.study.differences import Difference
 from codistill.study.results import Pairs
 from codistill.study.summary import Cost, Ensemble, Summary, SummaryRow
 from codistill.training.results import PairsResult
 
 COMMITTED = {path.stem: path for path in (Path(__file__).parents[1] / "benchmarks" / "results").glob("*.json")}
 SUMMARIES = [name for name, path in COMMITTED.items() if '"gain_ci95"' in path.read_text(encoding="utf-8")]
-OF_SUMMARIES = {"courses", "against_alone"}  # what benchmarks/keep.py adds
+OF_SUMMARIES = {"courses"}  # what benchmarks/keep.py adds
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
@@ -31,9 +32,10 @@ def test_every_committed_summary_opens_and_keeps_its_values(name):
 COST = Cost(forward=1.0, backward=1.0, forward_per_network=1.0, backward_per_network=1.0)
 ROW = SummaryRow(
     method="dml:peers=2", label="DML, 2 networks", alone=False, peers=2, seeds=2, networks=4, mean=0.9, sd=0.01,
-    beside={"ece": 0.02}, alone_mean=0.88, gain=Gain(0.02, (0.01, 0.03), (0.015, 0.025)),
+    beside={"ece": 0.02}, alone_mean=0.88, gain=Gain(0.02, (0.01, 0.03), (0.015, 0.025), (0.0, 0.04)),
     ensemble=Ensemble(2, 0.92, 0.9), pairs=Pairs(0.9, None, 0.1, 0.02), same_gradient_as="dml",
     cost=replace(COST, seconds=2.1, seconds_per_network=1.05),
+    churn=0.04, against_alone={"ece": Difference(-0.01, (-0.02, 0.0)), "churn": Difference(-0.005, None)},
 )  # fmt: skip
 BASE = SummaryRow(
     method="alone", label="Alone", alone=True, peers=1, seeds=2, networks=1, mean=0.88, sd=None, beside={"ece": 0.03},
@@ -54,8 +56,9 @@ def test_the_names_in_the_file_are_those_of_the_measure():
     row = SUMMARY.as_dict()["rows"][1]
     assert list(row) == [
         *("method", "label", "alone", "peers", "seeds", "networks", "map_mean", "map_sd", "ece_mean", "alone_mean"),
-        *("gain_mean", "gain_ci95", "gain_per_seed", "ensemble_networks", "ensemble_mean", "ensemble_alone_mean"),
-        *("pairs", "same_gradient_as", "cost"),
+        *("gain_mean", "gain_ci95", "gain_per_seed", "gain_ci95_crossed"),
+        *("ensemble_networks", "ensemble_mean", "ensemble_alone_mean"),
+        *("pairs", "same_gradient_as", "cost", "churn", "against_alone"),
     ]
     assert list(row["cost"])[2:4] == ["seconds", "forward_per_network"]
     assert "seconds" not in SUMMARY.as_dict()["rows"][0]["cost"]
@@ -66,12 +69,14 @@ def test_older_rows_are_the_baseline_by_name_and_have_no_pairs():
     del values["measure"], values["quick"]
     for row in values["rows"]:
         row |= {"accuracy_mean": row.pop("map_mean"), "accuracy_sd": row.pop("map_sd")}
-        del row["alone"], row["alone_mean"], row["pairs"]
+        del row["alone"], row["alone_mean"], row["pairs"], row["gain_ci95_crossed"], row["against_alone"]
     older = Summary.from_dict(values)
     assert (older.measure, older.quick) == ("accuracy", False)
     assert [row.alone for row in older.rows] == [True, False]
     assert older.rows[1].mean == 0.9
     assert older.rows[1].pairs is None
+    assert older.rows[1].gain.crossed is None
+    assert older.rows[1].against_alone == {}
 
 
 def pairs(off, **values):

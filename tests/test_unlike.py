@@ -16,9 +16,9 @@ from codistill.spec import Spec
 from codistill.study import Study, compare, costs, parts
 from codistill.training import initial_weights as start
 from codistill.training.build import build_fleet
+from codistill.training.fleet import peers_by_run
 from codistill.training.records import read_lines
 from codistill.training.results import result_from_json
-from codistill.training.slots import peers_by_run
 
 SMALL, MIDDLE, LARGE = "cnn:width=4", "cnn:width=6", "cnn"
 BASE = Run(models=(SMALL,), labels=60, batch=20, epochs=1, learning_rate=0.2, average=0.5, execute="loop", device="cpu")

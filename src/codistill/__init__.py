@@ -11,38 +11,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from codistill.batch import Batch as Batch
-    from codistill.batch import PerPeer as PerPeer
+    from codistill.batch import Batch as Batch, PerPeer as PerPeer
     from codistill.cohort import Cohort as Cohort
     from codistill.data.conversion import from_dataset as from_dataset
-    from codistill.data.examples import DataSet as DataSet
-    from codistill.data.examples import Examples as Examples
-    from codistill.graph import Graph as Graph
-    from codistill.graph import along as along
-    from codistill.graph import blend as blend
-    from codistill.graph import complete as complete
-    from codistill.graph import ring as ring
-    from codistill.graph import star as star
+    from codistill.data.examples import DataSet as DataSet, Examples as Examples
+    from codistill.graph import (
+        Graph as Graph,
+        along as along,
+        blend as blend,
+        complete as complete,
+        ring as ring,
+        star as star,
+    )
     from codistill.losses.divergence import imitate as imitate
     from codistill.losses.divergences.js import js as js
-    from codistill.losses.divergences.kl import kl as kl
-    from codistill.losses.divergences.kl import reverse_kl as reverse_kl
-    from codistill.losses.divergences.kl import symmetric_kl as symmetric_kl
-    from codistill.losses.labels import cross_entropy as cross_entropy
-    from codistill.losses.labels import label_loss as label_loss
-    from codistill.methods import Method as Method
-    from codistill.methods import Needs as Needs
+    from codistill.losses.divergences.kl import kl as kl, reverse_kl as reverse_kl, symmetric_kl as symmetric_kl
+    from codistill.losses.labels import cross_entropy as cross_entropy, label_loss as label_loss
+    from codistill.methods import Method as Method, Needs as Needs
     from codistill.methods.alone import Alone as Alone
     from codistill.methods.dml import DML as DML
     from codistill.methods.dml_ensemble import DMLEnsemble as DMLEnsemble
     from codistill.methods.kd import KD as KD
     from codistill.run import Run as Run
-    from codistill.study import Row as Row
-    from codistill.study import Study as Study
-    from codistill.study import compare as compare
-    from codistill.training.loop import restored as restored
-    from codistill.training.loop import resume as resume
-    from codistill.training.loop import train as train
+    from codistill.study import Row as Row, Study as Study, compare as compare
+    from codistill.training.loop import restored as restored, resume as resume, train as train
     from codistill.training.records import Record as Record
 
 # These names are imported when they are first used, so that the command line's help need not wait for torch.

@@ -13,19 +13,23 @@ from codistill.spec import NEAR, Spec, UnknownName, Value, WrongKind, show_value
 
 
 @cache
-def _exports(package: str) -> dict[str, str]:
-    """Name -> module for what a module, or the files of a folder, list in ``__all__``; only the package is imported."""
+def _exports(package: str) -> dict[str, tuple[str, str]]:
+    """What a module, or the files of a folder, list in ``__all__``: by the name that is typed, module and attribute.
+
+    A class goes by its file's name (one to a file), a function by its own. Only the package is imported.
+    """
     root = importlib.import_module(package)
     if not hasattr(root, "__path__"):
-        return dict.fromkeys(root.__all__, package)
-    found: dict[str, str] = {}
+        return {name: (package, name) for name in root.__all__}
+    found: dict[str, tuple[str, str]] = {}
     for info in pkgutil.iter_modules(root.__path__):
         if info.ispkg:
             continue
         tree = ast.parse((Path(root.__path__[0]) / f"{info.name}.py").read_text(encoding="utf-8"))
         for node in tree.body:
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-                found.update(dict.fromkeys(ast.literal_eval(node.value), f"{package}.{info.name}"))
+                for name in ast.literal_eval(node.value):
+                    found[info.name if name[0].isupper() else name] = f"{package}.{info.name}", name
     return found
 
 
@@ -35,12 +39,7 @@ def _plain(name: str) -> str:
 
 def available(package: str) -> list[str]:
     """The names that `find` knows in a folder or a module, as they are typed: ``DMLEnsemble`` is ``dml_ensemble``."""
-    return sorted(_typed(name, module) for name, module in _exports(package).items())
-
-
-def _typed(name: str, module: str) -> str:
-    """A class goes by its file's name (one to a file), a function by its own."""
-    return module.rpartition(".")[2] if name[0].isupper() else name
+    return sorted(_exports(package))
 
 
 def _kind(package: str) -> str:
@@ -59,11 +58,10 @@ def find(package: str, spec: str | Spec) -> tuple[Any, tuple[Value, ...]]:
         ImportError: the user's own module cannot be imported.
     """
     what, spec = _kind(package), Spec.of(spec)
-    exports = _exports(package)
-    for name, module in exports.items():
-        if _plain(_typed(name, module)) == _plain(spec.name):
-            return getattr(importlib.import_module(module), name), spec.args
-    valid = [_typed(n, m) for n, m in exports.items()]
+    valid = _exports(package)
+    for name, (module, attribute) in valid.items():
+        if _plain(name) == _plain(spec.name):
+            return getattr(importlib.import_module(module), attribute), spec.args
     word = _word(spec.args[0]) if spec.args else None
     if word is None:
         raise UnknownName(what, spec.name, valid)

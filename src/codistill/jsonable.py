@@ -53,7 +53,7 @@ def _typed(kind: Any, value: Any) -> Any:
         return _typed(next(each for each in arguments if each is not NoneType), value)
     if kind is Spec:
         return Spec.of(value)
-    if is_dataclass(kind):
+    if is_dataclass(kind) and isinstance(value, Mapping):
         hints = get_type_hints(kind)
         present = {f.name: _typed(hints[f.name], value[f.name]) for f in fields(kind) if f.name in value}
         return kind(**present)  # type: ignore[operator]

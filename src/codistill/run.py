@@ -14,7 +14,9 @@ Optimizer = Literal["sgd", "adam", "adamw"]
 Execute = Literal["auto", "loop", "stack"]
 Precision = Literal["float32", "bfloat16", "float64"]
 Keep = Literal["last", "best_valid"]
-LEAST = {"seed": None} | dict.fromkeys(("unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0)
+LEAST = {"seed": None} | dict.fromkeys(
+    ("retraining", "unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class Run:
     """Drop an epoch's last batch if it is incomplete."""
     seed: int = 0
     """Seed of the split, the initial weights, the order of the examples and the augmentation."""
+    retraining: int = 0
+    """Number of a training on the same split, with other initial weights, order and augmentation. 0: the first."""
     execute: Execute = "auto"
     """How peers run: one by one (loop), like ones as one batched network (stack), or the faster of the two (auto)."""
     precision: Precision = "float32"
@@ -126,7 +130,8 @@ class Run:
     def name(self) -> str:
         """Method, update mode and seed, for people: ``dml:temperature=3/peers=2/seed=0``."""
         turns = "" if self.update == "together" else f"/update={self.update}"
-        return f"{self.method}/peers={self.peers}{turns}/seed={self.seed}"
+        again = f"/retraining={self.retraining}" if self.retraining else ""
+        return f"{self.method}/peers={self.peers}{turns}{again}/seed={self.seed}"
 
     @property
     def private(self) -> bool:
@@ -191,7 +196,7 @@ def _checked(field: str, value: Any, kind: Any) -> Any:
 
 def _shards(value: Any) -> Any:
     """What older runs say, true or false, and a list of the classes of each peer, as specs."""
-    if value in (True, "true", "false", False):
+    if isinstance(value, bool) or value in ("true", "false"):
         return Spec("equal" if value in (True, "true") else "none")
     if isinstance(value, list | tuple) and all(isinstance(row, list | tuple) for row in value):
         return Spec("table", ("/".join("+".join(map(str, row)) for row in value),))

@@ -5,7 +5,7 @@ import pytest
 from codistill.analysis.measures import NetworkMeasures
 from codistill.analysis.runs import Row
 from codistill.analysis.seeds import method_means
-from codistill.metrics.interval import paired_interval
+from codistill.statistics.interval import paired_interval
 
 ALONE, DML = Row("alone", "Alone", True), Row("dml", "DML", False)
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codistill.data import imdb as module
-from codistill.data import load, split
+from codistill.data import imdb as module, load, split
 
 pytest.importorskip("tokenizers", reason="text needs the tokenizers library")
 

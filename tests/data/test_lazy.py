@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from codistill.data.disk_cache import CACHE
-from codistill.data.images import cut as module
-from codistill.data.images import lazy
+from codistill.data.images import cut as module, lazy
 from codistill.data.images.cut import Cut, Unreadable
 from codistill.data.images.lazy import FileNames, LazyImages, readable
 from small_images import save, spoil

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codistill.data import load
-from codistill.data import nsmc as module
+from codistill.data import load, nsmc as module
 from codistill.data.nsmc import _read as read
 from codistill.data.text.token_ids import Texts
 

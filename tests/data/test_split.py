@@ -3,8 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from codistill.data.examples import DataSet, Examples, Retrieval
 from codistill.data.split import hold_out, limited, shares, split

@@ -44,6 +44,7 @@ REQUIRED: dict[str, dict[str, object]] = {
     "mmt": VIEWS,
     "one": BRANCHES,
     "pcl": VIEWS,
+    "pseudo": {"unlabelled": 8},
 }
 TEACHER = "TEACHER"  # in a spec, the folder of a finished run
 TAUGHT = ("afd", "at", "cml", "dist", "dkd", "fitnet", "kd", "logits", "lskd", "nst", "ofd", "rkd", "tfkd")

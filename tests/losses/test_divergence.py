@@ -2,8 +2,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import naive
 from codistill.losses import divergences
@@ -206,3 +205,15 @@ def test_divergences_are_found_by_name():
         divergences.get("kl:temperature=3")
     with pytest.raises(UnknownName, match="no divergence is called 'cross_entropy'"):
         divergences.get("cross_entropy")
+
+
+@pytest.mark.parametrize("spec", ["kl", "reverse_kl", "symmetric_kl", "js", "squared_logits", "renyi:0.5", "renyi:2"])
+def test_a_divergence_says_whether_it_is_finite_from_one_class_alone(spec):
+    divergence, one = divergences.get(spec), torch.zeros(6, 4, dtype=torch.float64)
+    one[:, 1:] = -torch.inf
+    z = drawn(3, 6, 4).requires_grad_()
+    values = divergence(students=z, sources=one)
+    (gradient,) = torch.autograd.grad(values.sum(), z)
+    assert bool(values.isfinite().all() and gradient.isfinite().all()) == divergence.one_hot
+    if spec == "kl" or spec.startswith("renyi"):
+        torch.testing.assert_close(values, -z.log_softmax(-1)[:, 0])  # the cross-entropy

@@ -12,10 +12,10 @@ from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.run import Run
 from codistill.training.build import build_fleet, repeat_graphs
+from codistill.training.initial_weights import teacher_networks
 from codistill.training.loop import train
 from codistill.training.records import logged
 from codistill.training.state import Training
-from codistill.training.teachers import teacher_networks
 from fleet_batches import batches_of
 from naive_features import walk
 

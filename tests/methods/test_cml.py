@@ -9,7 +9,7 @@ from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.cml import CML
 from codistill.study import Study
-from codistill.training.teachers import teacher_networks
+from codistill.training.initial_weights import teacher_networks
 from methods.references import check, check_seeds, cohort_of, draw, leaves, same, teacher_folder, training_of, view
 
 Y = torch.tensor([0, 2, 1, 2])

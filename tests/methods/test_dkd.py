@@ -10,7 +10,7 @@ from codistill.cohort import Cohort
 from codistill.methods import get
 from codistill.methods.dkd import DKD
 from codistill.training.build import repeat_graphs
-from codistill.training.teachers import teacher_networks
+from codistill.training.initial_weights import teacher_networks
 from methods.references import check, check_seeds, teacher_folder, training_of
 
 X, Y = small_nets.images(6), torch.tensor([0, 1, 2, 0, 2, 1])

@@ -5,8 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import nn
 
 import naive
@@ -238,6 +237,9 @@ def test_it_says_where_its_gradient_is_dmls():
         ({"mean": "arithmetic", "include_self": False, "graph": "ring"}, "dml:graph=ring"),
         ({"mean": "geometric"}, None),
         ({"include_self": True}, None),
+        ({"on": "unlabelled", "ramp": 0.3}, "dml:on=unlabelled,ramp=0.3"),
+        ({"target": "hard"}, None),  # the class of the mean is not the mean of the classes
+        ({"select": "confident:0.9", "temperature": 3.0}, None),  # judged at its temperature
     ]:
         assert DMLEnsemble.same_gradient(options) == other
         assert get("dml").same_gradient(options) is None

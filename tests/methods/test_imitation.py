@@ -55,7 +55,7 @@ def naive(
 
 
 def ours(z: Tensor, batch: Batch, progress: float | None = None, **options: object) -> Tensor:
-    return along(DML(**options), z, z.detach(), batch, progress)  # type: ignore[arg-type]
+    return along(DML(**options), z, z.detach(), batch, progress)
 
 
 def along(method: Imitation, z: Tensor, sources: Tensor, batch: Batch, progress: float | None = None) -> Tensor:
@@ -211,6 +211,10 @@ def test_private_labels_leave_the_unlabelled_samples(z: Tensor, batch: Batch) ->
     assert torch.allclose(ours(z, private), ours(z, batch, on="unlabelled"))
     with pytest.raises(ValueError, match="on='labelled': peers have labelled samples of their own"):
         ours(z, private, on="labelled")
+    with pytest.raises(
+        ValueError, match="select=small_loss judges by labels, and the samples that peers have in common"
+    ):
+        ours(z, private, select="small_loss")
 
 
 @pytest.mark.parametrize(
@@ -223,9 +227,13 @@ def test_private_labels_leave_the_unlabelled_samples(z: Tensor, batch: Batch) ->
         ({"select": "confident:1.2"}, "threshold=1.2: give a number from 0 to 1"),
         ({"select": "small_loss:rate=2"}, "rate=2: give a number from 0 to 1"),
         ({"on": "unlabelled", "select": "small_loss"}, "judges by labels.*set on=labelled"),
+        ({"target": "sharpened"}, "target 'sharpened' needs temperature: write .*sharpened:TEMPERATURE"),
+        ({"target": "hard", "divergence": "reverse_kl"}, "target=hard: ReverseKL from one class.*set target to soft"),
+        ({"target": "hard", "divergence": "symmetric_kl"}, "target=hard: SymmetricKL from one class alone is infinite"),
+        ({"target": "hard", "divergence": "squared_logits"}, "target=hard: SquaredLogits from one class alone is inf"),
         ({"burn_in": 2}, "burn_in=2: give a number from 0 to 1"),
     ],
 )
 def test_invalid_options(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        DML(**options)  # type: ignore[arg-type]
+        DML(**options)

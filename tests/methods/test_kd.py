@@ -4,7 +4,7 @@ import pytest
 
 import naive
 from codistill import checkpoint
-from codistill.training.teachers import teacher_networks
+from codistill.training.initial_weights import teacher_networks
 from methods.references import check, teacher_folder, training_of
 
 

@@ -17,7 +17,7 @@ from codistill.methods.kd import KD
 from codistill.methods.ktg import KTG
 from codistill.methods.parts.gates import classified
 from codistill.spec import UnknownName
-from codistill.training.teachers import teacher_networks
+from codistill.training.initial_weights import teacher_networks
 from methods.references import check, check_seeds, teacher_folder, training_of
 
 X, Y = small_nets.images(6), torch.tensor([0, 1, 2, 0, 2, 1])

@@ -7,7 +7,7 @@ import naive
 from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods import IdenticalPeers, get
-from codistill.training.teachers import teacher_networks
+from codistill.training.initial_weights import teacher_networks
 from methods.references import check, check_seeds, teacher_folder, training_of
 
 
@@ -79,6 +79,8 @@ def test_a_masked_sample_is_left_out_and_an_unlabelled_one_imitates():
 
 
 def test_what_cannot_be_is_said():
+    with pytest.raises(ValueError, match="target=hard: SquaredLogits from one class alone is infinite"):
+        get("logits:teacher=none,target=hard")
     with pytest.raises(ValueError, match="weight=-1: give a number at least 0"):
         get("logits:teacher=none,weight=-1")
     with pytest.raises(

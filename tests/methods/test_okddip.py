@@ -117,6 +117,7 @@ def test_what_cannot_be_is_said():
     with pytest.raises(ValueError, match="features='2:input' are 4, 4, 5 wide in these peers"):
         get("okddip:features=2:input").prepare(Cohort(nets), Batch(torch.zeros(2, 1, 8, 8), torch.zeros(2).long()))
     with pytest.raises(
-        ValueError, match="shards='equal': peers of 'okddip' compare what they make of the same samples"
+        ValueError,
+        match="shards='equal': peers of 'okddip' compare what they make of samples that all have, and there are none",
     ):
         training_of("okddip", shards=True, batch=10)

@@ -10,9 +10,9 @@ from codistill.methods.tfkd import TfKD
 from codistill.run import Run
 from codistill.study import Study, compare, costs
 from codistill.training.build import build_fleet
+from codistill.training.initial_weights import teacher_networks
 from codistill.training.loop import train
 from codistill.training.records import logged
-from codistill.training.teachers import teacher_networks
 from methods.references import (
     BASE,
     check,

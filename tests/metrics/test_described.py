@@ -9,7 +9,7 @@ import torch
 from codistill import metrics
 from codistill.cli.docs import metrics_page
 from codistill.metrics import SOURCES, averaged, columns, computed_from, described
-from codistill.training.measure import measure_networks
+from codistill.training.results import measure_networks
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 

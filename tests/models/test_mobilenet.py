@@ -20,6 +20,15 @@ def test_counts_are_the_same_for_every_form(form, classes, count):
         assert count_parameters(build(f"mobilenet:form={form}", classes, (3, 224, 224))) == count
 
 
+def test_a_width_multiplies_every_layer():
+    first, *widths = (round(0.25 * width) for width in (32, *WIDTHS[1:]))
+    separable = sum(9 * a + 2 * a + a * b + 2 * b for a, b in pairwise([first, *widths]))
+    expected = 9 * 3 * first + 2 * first + separable + widths[-1] * 20 + 20
+    assert count_parameters(build("mobilenet:width=0.25", 20, (3, 32, 32))) == expected
+    with pytest.raises(ValueError, match="width=0: give a number above"):
+        build("mobilenet:width=0", 20, (3, 32, 32))
+
+
 def normalised(z):
     mean, variance = z.mean((0, 2, 3), keepdim=True), z.var((0, 2, 3), keepdim=True, unbiased=False)
     return (z - mean) / (variance + 1e-5).sqrt()

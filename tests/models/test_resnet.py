@@ -8,6 +8,8 @@ from codistill.models import build, count_parameters
 from codistill.models.resnet import ZeroPad
 
 COUNTS = {  # METHODS B: (depth, shortcut) -> 10 classes, 100 classes
+    (8, "a"): (75_290, 81_140),
+    (8, "b"): (78_042, 83_892),
     (20, "a"): (269_722, 275_572),
     (20, "b"): (272_474, 278_324),
     (32, "a"): (464_154, 470_004),

@@ -23,6 +23,11 @@ def test_counts(classes, count):
         assert count_parameters(build("vit_tiny", classes, (3, 32, 32))) == count
 
 
+@pytest.mark.parametrize("classes", [10, 20])
+def test_counts_of_the_micro_size(classes):
+    assert count_parameters(build("vit_micro", classes, (3, 32, 32))) == arithmetic(classes, width=64, depth=6)
+
+
 def test_attention_is_torchs_own():
     torch.manual_seed(0)
     ours, theirs = Attention(12, 3).double(), nn.MultiheadAttention(12, 3, batch_first=True).double()

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from codistill.metrics.interval import mean_sd, paired_interval
+from codistill.statistics.interval import mean_sd, paired_interval
 from codistill.study.summary import Summary
 from codistill.training.results import result_from_json
 

@@ -2,13 +2,13 @@
 
 import io
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from codistill.report.measures import measure_of_results
-from codistill.report.results import changes_table, pairs_of
-from codistill.report.results import results_table as table_of
+from codistill.report.results import changes_table, pairs_of, results_table as table_of
 from codistill.report.run_page import write_run_report
 from codistill.report.study_page import write_report
 from codistill.report.verdict import headline
@@ -118,9 +118,15 @@ def test_the_run_is_named_once_or_line_by_line():
 
 def test_changes_are_said_network_by_network():
     row = {"run": "a/seed=0", "against": "b/seed=0", "part": "test", "n": 9, "peer": 1}
-    text = printed(changes_table([Change(**row, changed=0.25, lost=0.1, gained=0.05)], "runs/one", "runs/two"), 100)
+    change = Change(**row, changed=0.25, lost=0.1, gained=0.05, p=0.0123)
+    text = printed(changes_table([change], "runs/one", "runs/two"), 100)
     for part in ("test part, 9 examples: from runs/one to runs/two", "a/seed=0, b/seed=0", "25.00", "10.00", "5.00"):
         assert part in text
+    assert "0.0123" in text
+    assert "exact McNemar test" in text
+    text = printed(changes_table([replace(change, p=None)], "runs/one", "runs/two"), 100)
+    assert "McNemar" not in text
+    assert "–" in text
 
 
 def test_the_page_says_how_alike_networks_are_and_keeps_matrices_out_of_the_list(summary, log, results, tmp_path):

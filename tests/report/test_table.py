@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from codistill.report.comparison import comparison
+from codistill.report.markdown import markdown
 from codistill.report.page import Section, write_page
 from codistill.report.table import terminal
 from report.conftest import typed
@@ -73,14 +74,17 @@ def test_html_holds_the_numbers_of_the_summary(summary, html_table):
         "ensemble_mean": 0.948,
         "ensemble_alone_mean": 0.945,
         "ece_mean": 0.02,
+        "nll_mean": 0.084,
     }
     rows = cells(html_table(summary))
     assert rows["DML, 4 networks"] == [
         "4|(40)",
         "94.10|± 0.60",
         "+0.58  n=10|[+0.33, +0.83]",
+        "<0.0001|(<0.0001)",
         "94.80|(94.50)",
         "2.00",
+        "0.084",
         "4.0/4.0|(1.0/1.0)",
         "4.31|(1.08)",
         "Gain: the whole interval lies above zero.",
@@ -149,7 +153,7 @@ def test_what_a_row_does_not_have_is_a_dash(summary, html_table):
         row |= dict.fromkeys(none)
         del row["ece_mean"], row["cost"]["seconds"], row["cost"]["seconds_per_network"]
     row = cells(html_table(summary))["DML, 2 networks"]
-    assert [row[i] for i in (2, 3, 4, 6)] == ["–"] * 4
+    assert [row[i] for i in (2, 3, 4, 7)] == ["–"] * 4
     assert row[-1] == "No verdict: not compared with the baseline."
 
 
@@ -160,3 +164,53 @@ def test_html_escapes_every_text(summary, html_table):
     html = html_table(summary)
     for bad in ("<b>&", "<i>", "<u>", "<script>"):
         assert bad not in html
+
+
+@pytest.fixture
+def whole(summary):
+    """A summary in which everything was measured."""
+    for row in summary["rows"]:
+        row["churn"] = 0.0417
+    for row in summary["rows"][1:]:
+        row |= {
+            "gain_ci95_crossed": [-0.011, 0.012],
+            "against_alone": {
+                "ece": {"mean": -0.0332, "interval": [-0.0361, -0.0304]},
+                "nll": {"mean": -0.0164, "interval": [-0.022, -0.011]},
+                "churn": {"mean": 0.0, "interval": None},
+            },
+        }
+    return summary
+
+
+def test_differences_and_other_examples_stand_below_what_they_belong_to(whole):
+    table = comparison(typed(whole))
+    kept = next(row for row in table.rows if row.cells[0].main == "DML, 2 networks")
+    cells_of = {column.title: cell for column, cell in zip(table.columns, kept.cells, strict=True)}
+    assert cells_of["Gain over alone, points"].detail.endswith("]\n[−1.10, +1.20]")
+    assert cells_of["ECE, %"].detail == "−3.32\n[−3.61, −3.04]"
+    assert cells_of["NLL, nats"].detail == "−0.016\n[−0.022, −0.011]"
+    assert (cells_of["Churn, %"].main, cells_of["Churn, %"].detail) == ("4.17", "0.00\n–")
+    notes = " ".join(table.notes)
+    for part in (
+        "takes both seeds and examples as drawn at random",
+        "Churn: test examples whose class changes",
+        "Holm",
+    ):
+        assert part in notes
+
+
+def test_everything_fits_into_a_terminal_of_80_columns(whole):
+    text = printed(whole, 80)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    for part in ("[−1.10, +1.20]", "[−3.61, −3.04]", "[−0.022, −0.011]", "p, Holm", "Churn, %", "[other too]"):
+        assert part in text
+
+
+def test_markdown_keeps_a_row_in_a_line(whole):
+    text = markdown(typed(whole))
+    line = next(line for line in text.splitlines() if "`dml:peers=2`" in line)
+    assert "−3.32 [−3.61, −3.04] |" in line
+    assert "[−1.10, +1.20] |" in line
+    assert line.count("|") == next(line for line in text.splitlines() if line.startswith("| Method")).count("|")

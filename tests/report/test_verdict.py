@@ -1,6 +1,8 @@
 import pytest
+from scipy import stats
 
-from codistill.report.verdict import headline, is_mutual, judge, verdict
+from codistill.report.verdict import headline, is_mutual, judge, p_values, verdict
+from codistill.statistics.interval import paired_interval
 from report.conftest import typed
 
 
@@ -84,7 +86,7 @@ def test_headline_says_plainly_that_there_was_no_gain_and_what_lost(summary):
 
 
 def test_headline_names_a_plainer_method_that_gained_more(summary):
-    row_of(summary, "kd").update(gain_mean=0.05, gain_ci95=[0.04, 0.06])
+    row_of(summary, "kd").update(gain_mean=0.05, gain_ci95=[0.04, 0.06], gain_per_seed=[0.036, 0.064] * 5)
     assert (
         "Without mutual learning, KD from a frozen teacher gained more than any of them, +5.00"
         in headline(typed(summary))[-1]
@@ -100,3 +102,45 @@ def test_headline_of_one_seed_and_of_no_comparison(summary):
     assert "nan" not in text
     summary["rows"] = summary["rows"][:1]
     assert "no mutual-learning method" in " ".join(headline(typed(summary)))
+
+
+def p_of(summary, method):
+    return stats.ttest_1samp(row_of(summary, method)["gain_per_seed"], 0.0).pvalue
+
+
+def test_p_is_of_the_row_and_after_holm_of_the_table(summary):
+    found = p_values(typed(summary))
+    raw = {method: p_of(summary, method) for method in found}
+    assert list(found) == [row["method"] for row in summary["rows"][1:]]
+    assert {method: single for method, (_, single) in found.items()} == pytest.approx(raw)
+    left = len(raw)
+    largest = 0.0
+    for method in sorted(raw, key=raw.get):
+        largest = max(largest, min(1.0, left * raw[method]))
+        assert found[method][0] == pytest.approx(largest)
+        left -= 1
+    row_of(summary, "kd")["gain_per_seed"] = [2**-10] * 10
+    assert "kd" not in p_values(typed(summary))
+
+
+def test_an_interval_that_so_many_rows_make_likely_is_no_reliable_gain(summary):
+    """p = 0.017 by itself, and 0.08 among five rows."""
+    lucky = [0.004 + 0.0001 * i for i in (-70, 45, -40, 5, 40, 60, -30, 10, 20, -40)]
+    for row in summary["rows"][1:]:
+        row |= {"gain_mean": 0.0, "gain_ci95": [-0.001, 0.001], "gain_per_seed": [-0.001, 0.001] * 5}
+    mean, low, high = paired_interval(lucky)
+    row_of(summary, "dml:peers=4").update(gain_mean=mean, gain_ci95=[low, high], gain_per_seed=lucky)
+    after_holm, alone = p_values(typed(summary))["dml:peers=4"]
+    row = typed_row(summary, "dml:peers=4")
+    assert (alone, after_holm) == pytest.approx((0.0167, 0.0835), abs=1e-4)
+    text = " ".join(headline(typed(summary)))
+    assert "No mutual-learning method gained reliably" in text
+    assert "that leaves out zero, but among so many rows it may be chance (Holm)." in text
+    assert (
+        verdict(row, p=after_holm) == "Gain: the whole interval lies above zero. Among so many rows it may be chance."
+    )
+    assert verdict(row, p=0.04) == "Gain: the whole interval lies above zero."
+
+
+def test_the_power_is_in_the_headline(summary):
+    assert "10 seeds see a true gain of" in " ".join(headline(typed(summary)))

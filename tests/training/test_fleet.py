@@ -9,12 +9,12 @@ from codistill.run import Run
 from codistill.spec import UnknownName
 from codistill.training.batches import draw
 from codistill.training.build import build_fleet
+from codistill.training.fleet import peers_by_run
+from codistill.training.initial_weights import teacher_networks
 from codistill.training.loop import train
 from codistill.training.results import results
-from codistill.training.slots import peers_by_run
 from codistill.training.state import Training
 from codistill.training.step import take
-from codistill.training.teachers import teacher_networks
 
 BASE = Run(
     method="alone",

@@ -86,7 +86,9 @@ def test_every_peer_is_trained_on_its_own():
 
 
 def test_what_shards_cannot_be_is_said():
-    with pytest.raises(ValueError, match="shards='equal': peers of 'dml' compare what they make of the same samples"):
+    with pytest.raises(
+        ValueError, match="shards='equal': peers of 'dml' compare what they make of samples that all have"
+    ):
         build_fleet([RUN.replace(method="dml")])
     with pytest.raises(
         ValueError, match="batch=40: the smallest of 3 shards has 30 examples to draw it from: set batch to 30"

@@ -17,9 +17,9 @@ from codistill.methods import IdenticalPeers
 from codistill.models.parts.pretrained import NewHead
 from codistill.training import initial_weights as start
 from codistill.training.build import build_fleet
+from codistill.training.initial_weights import teacher_networks
 from codistill.training.loop import restored, resume, train
 from codistill.training.records import logged
-from codistill.training.teachers import teacher_networks
 
 RUN = Run(data="small", models=("cnn:width=2",), method="dml", epochs=2, batch=8, execute="loop", learning_rate=0.05)
 SHAPE = (1, 8, 8)

@@ -11,7 +11,7 @@ from codistill.methods import Method
 from codistill.run import Run
 from codistill.training.batches import draw
 from codistill.training.build import build_fleet
-from codistill.training.slots import slots
+from codistill.training.fleet import slots
 from codistill.training.step import take
 from fleet_batches import batches_of
 

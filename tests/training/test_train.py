@@ -16,9 +16,8 @@ from codistill.run import Run
 from codistill.study.results import networks_of
 from codistill.training.build import build_fleet
 from codistill.training.loop import restored, resume, train
-from codistill.training.measure import measure_networks
 from codistill.training.records import Diverged, Record, logged, read_lines
-from codistill.training.results import results
+from codistill.training.results import measure_networks, results
 from codistill.training.state import Training
 
 RUN = Run(

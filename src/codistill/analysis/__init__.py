@@ -11,7 +11,7 @@ from pathlib import Path as Folder
 from codistill import study as studies
 from codistill.analysis import judge, measures
 from codistill.analysis.judge import Finding
-from codistill.analysis.measures import WIDER, NetworkMeasures, Path, Plane, Settings
+from codistill.analysis.measures import WIDER, NetworkMeasures, Path, Plane, Settings as Settings
 from codistill.analysis.peers import PeerEpoch, over_epochs
 from codistill.analysis.runs import log_lines, run_folders, trained_networks
 from codistill.analysis.seeds import MethodMeans, method_means
@@ -136,6 +136,3 @@ def analyze(
         over_epochs(lines),
         judge.merged(judge.findings(lines)),
     )
-
-
-__all__ = ["MADE_BY", "Analysis", "Settings", "analyze"]

@@ -43,6 +43,3 @@ def certainty(net: nn.Module, batches: Batches, task: str = "classes") -> Certai
         float(entropy(flat)),
         tuple(top_posterior(flat, min(RANKS, flat.shape[-1])).tolist()),
     )
-
-
-__all__ = ["RANKS", "Certainty", "certainty"]

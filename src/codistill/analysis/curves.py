@@ -128,6 +128,3 @@ def _edges_of(method: str, peers: int) -> list[tuple[int, int]]:
     except (ValueError, ImportError):
         return every
     return [(i, j) for i, j in every if weights[i, j]]
-
-
-__all__ = ["Curve", "EpochLine", "edge_curves", "epoch_lines", "finite", "ratio", "term_curves"]

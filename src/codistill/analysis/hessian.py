@@ -9,7 +9,7 @@ from torch import nn
 
 from codistill.analysis.loss import Batches, differentiable, gradient, shares
 from codistill.analysis.weights import Weights, drawn, moved, norm, weights
-from codistill.metrics.interval import mean_sd
+from codistill.statistics.interval import mean_sd
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,3 @@ def by_differences(net: nn.Module, batches: Batches, directions: list[Weights], 
                 ends.append(gradient(net, batches, task))
         values.append(sum(float(((ends[0][n] - ends[1][n]) * v[n]).double().sum()) for n in parameters) / (2 * h))
     return values
-
-
-__all__ = ["Trace", "by_autograd", "by_differences", "trace"]

@@ -60,6 +60,3 @@ def measure_statistics(net: nn.Module, batches: Batches) -> None:
     for m, momentum in norms.items():
         m.momentum = momentum
         m.eval()
-
-
-__all__ = ["PATH", "measure_statistics", "path"]

@@ -255,6 +255,3 @@ def _healthy(line: EpochLine, term: str, group: list[Curve], divergences: list[f
             "sentiment study saw on images)"
         )
     return _finding("healthy", line, term, group, text)
-
-
-__all__ = ["Finding", "findings", "merged", "number", "warnings"]

@@ -98,6 +98,3 @@ def differentiable(net: nn.Module) -> Iterator[None]:
     kernels = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
     with kernels, evaluating(net), sdpa_kernel(SDPBackend.MATH):
         yield
-
-
-__all__ = ["Batches", "decided", "differentiable", "gradient", "loss_and_accuracy", "losses_at", "shares"]

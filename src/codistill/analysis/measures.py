@@ -172,6 +172,3 @@ def head(batches: Batches, most: int) -> Batches:
     """The first examples of the batches, at most so many."""
     before = itertools.accumulate((len(y) for _, y in batches), initial=0)
     return [(x[: most - n], y[: most - n]) for (x, y), n in zip(batches, before, strict=False) if n < most]
-
-
-__all__ = ["NetworkMeasures", "Path", "Plane", "Settings", "head", "measure_network", "paths", "planes"]

@@ -83,6 +83,3 @@ def noise_curve(
     (loss_sd, accuracy_sd), (loss, accuracy) = ([tuple(v) for v in values.T.tolist()] for values in spreads)
     still, _ = loss_and_accuracy(net, batches, task)
     return NoiseCurve(tuple(sizes), loss, loss_sd, accuracy, accuracy_sd, draws, still)
-
-
-__all__ = ["ABSOLUTE", "RELATIVE", "NoiseCurve", "grid", "noise_curve"]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from codistill.analysis.curves import EpochLine, epoch_lines
-from codistill.metrics.interval import mean_sd
 from codistill.metrics.pairs import off_diagonal
+from codistill.statistics.interval import mean_sd
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,3 @@ def known_mean_sd(values: list[float]) -> tuple[float | None, float | None]:
     """As `mean_sd`; None for a mean of no values, and for the spread of fewer than two."""
     mean, sd = mean_sd(values) if values else (None, None)
     return mean, sd if len(values) > 1 else None
-
-
-__all__ = ["PeerEpoch", "known_mean_sd", "over_epochs", "ratios"]

@@ -16,9 +16,9 @@ from codistill.data.loader import plain
 from codistill.randomness import generator
 from codistill.run import Run
 from codistill.spec import Spec
-from codistill.study.entries import BASELINE
+from codistill.study.rows import BASELINE
 from codistill.training.fleet import Fleet
-from codistill.training.records import read_lines
+from codistill.training.records import epochs_of
 
 BATCH = 256
 
@@ -91,7 +91,7 @@ def run_folders(folders: Sequence[Path]) -> RunFolders:
 def _of_study(folder: Path) -> RunFolders:
     study = studies.load(folder)
     rows = {entry.run.replace(seed=0): Row(entry.name, entry.label, entry.alone) for entry in study.entries}
-    parts = studies.parts(study, folder)
+    parts = [part for part in studies.parts(study, folder) if not part.runs[0].retraining]  # the first trainings
     if any(not (part.folder / "results.jsonl").exists() for part in parts):
         raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
     return {part.folder: {run: rows[run.replace(seed=0)] for run in part.runs} for part in parts}
@@ -116,12 +116,8 @@ def _of_runs(folders: Sequence[Path]) -> RunFolders:
 
 def log_lines(folders: RunFolders) -> list[dict[str, object]]:
     """The lines of all runs' epochs, each with its row's name as its method."""
-    lines = []
-    for folder, rows in folders.items():
-        names = {run.name: row.method for run, row in rows.items()}
-        epochs = (line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch")
-        lines += [{**line, "method": names[line["run"]]} for line in epochs]
-    return lines
+    names = {folder: {run.name: row.method for run, row in rows.items()} for folder, rows in folders.items()}
+    return [line for folder, methods in names.items() for line in epochs_of(folder, methods)]
 
 
 def trained_networks(
@@ -152,6 +148,3 @@ def _batches(fleet: Fleet, examples: Examples, most: int, *, derived: tuple[str 
         examples = examples.take(order[:most].sort().values)
     pairs = plain(examples.to(fleet.device), mean=fleet.dataset.mean, std=fleet.dataset.std, batch=BATCH)
     return [(fleet.streams.cast(x), y) for x, y in pairs]
-
-
-__all__ = ["Row", "RunFolders", "TrainedNetwork", "log_lines", "run_folders", "trained_networks"]

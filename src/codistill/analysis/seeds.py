@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from codistill.analysis.measures import NetworkMeasures
 from codistill.analysis.runs import Row
-from codistill.metrics.interval import mean_sd, paired_gain
+from codistill.statistics.interval import mean_sd, paired_gain
 
 _PARTS = [f"{part}_{name}" for name in ("loss", "accuracy", "entropy") for part in ("train", "test")]
 MEASURES = (*_PARTS, "noise", "noise_relative", "sharpness", "sharpness_relative", "hessian", "weight_norm")
@@ -110,6 +110,3 @@ def _value(network: NetworkMeasures | None, name: str) -> float | None:
 
 def _ranks(tops: Iterable[Sequence[float]]) -> list[float]:
     return [statistics.fmean(values) for values in zip(*(top for top in tops if top), strict=True)]
-
-
-__all__ = ["MEASURES", "Mean", "MethodMeans", "method_means"]

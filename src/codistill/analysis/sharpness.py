@@ -30,6 +30,3 @@ def sharpness(
     before, _ = loss_and_accuracy(net, batches, task)
     uphill = {name: each * (rho / length) for name, each in step.items()}
     return losses_at(net, batches, [uphill], task)[0][0] - before
-
-
-__all__ = ["sharpness"]

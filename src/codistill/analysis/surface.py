@@ -41,6 +41,3 @@ def plane(
     moves = ({n: a * d[n] + b * e[n] for n in d} for b in at for a in at)
     losses = [loss for loss, _ in losses_at(net, batches, moves, task)]
     return [losses[row : row + len(at)] for row in range(0, len(losses), len(at))]
-
-
-__all__ = ["LINE", "PLANE", "direction", "line", "plane"]

@@ -72,6 +72,3 @@ def moved(net: nn.Module, by: Weights) -> Iterator[None]:
     finally:
         for p, before, _ in moves:
             p.copy_(before)
-
-
-__all__ = ["Weights", "drawn", "filter_norms", "moved", "norm", "weights"]

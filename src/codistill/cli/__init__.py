@@ -55,6 +55,3 @@ def _parse(argv: Sequence[str]) -> Any:
     if "settings" in (field.name for field in dataclasses.fields(command)):
         default = command(settings=defaults(command.recipe, argv))
     return tyro.cli(command, prog=f"codistill {argv[0]}", args=argv[1:], default=default, registry=REGISTRY)
-
-
-__all__ = ["main"]

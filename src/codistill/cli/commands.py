@@ -1,5 +1,6 @@
 """The commands, one class each: its fields are its options."""
 
+import dataclasses
 import json
 import re
 from collections.abc import Sequence
@@ -29,6 +30,10 @@ class Compare:
     """Methods (specs that may also set a run's settings: dml:peers=4 kd:teacher=runs/big). Empty: the recipe's."""
     seeds: tuple[int, ...] = ()
     """The number of seeds N, for the seeds 0 to N-1; or the seeds themselves, two or more. Empty: the recipe's."""
+    retrainings: int | None = None
+    """Trainings on each seed's labels; 2 measure churn too, at twice the cost. none: the recipe's."""
+    pilot: Path | None = None
+    """Folder of an earlier comparison, whose spread over seeds says which gains this one can see."""
     name: str | None = None
     """Folder in --runs. none: the recipe's name."""
     runs: Path = Path("runs")
@@ -42,8 +47,11 @@ class Compare:
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
+        from codistill.report.power import before, pilot_spread
 
-        study = study_of(recipe_of(self.recipe, self.quick), self.settings, self.methods, self.seeds)
+        study = study_of(recipe_of(self.recipe, self.quick), self.settings, self.methods, self.seeds, self.retrainings)
+        if self.pilot is not None:
+            study = dataclasses.replace(study, spread=pilot_spread(self.pilot))
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", study.recipe))
         there = (folder / "study.json").exists()
         if there and self.if_exists == "resume":
@@ -53,6 +61,8 @@ class Compare:
             raise FileExistsError(
                 f"{folder} already exists: choose another --name, or --if-exists resume to go on with it"
             )
+        if said := before(study):
+            console.print(said)
         follow(studies.compare(study, folder, go_on=there, command=command), folder, console)
 
 
@@ -181,7 +191,7 @@ class Report:
 
 @dataclass
 class List:
-    """List the methods, models, data sets, recipes, divergences, graphs, augmentations, shards, noise or schedules."""
+    """List methods, models, data sets, recipes, or what else a setting may name."""
 
     what: Positional[
         Literal[
@@ -190,6 +200,8 @@ class List:
             "data",
             "recipes",
             "divergences",
+            "targets",
+            "selections",
             "graphs",
             "augmentations",
             "shards",
@@ -235,6 +247,3 @@ def _analysis_folder(runs: Sequence[Path], out: Path | None) -> Path:
                 f"{folder / name} exists and was not made by analyze: move it, or choose another --out"
             )
     return folder
-
-
-__all__ = ["COMMANDS"]

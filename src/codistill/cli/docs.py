@@ -20,6 +20,8 @@ from codistill.study import Summary
 KINDS = {
     "divergences": "divergence=",
     "graphs": "graph=",
+    "targets": "target=",
+    "selections": "select=",
     "augmentations": "--augment",
     "shards": "--shards",
     "noise": "--noise",
@@ -101,6 +103,3 @@ PAGES = {"methods": methods_page, "recipes": recipes_page, "metrics": metrics_pa
 
 if __name__ == "__main__":
     sys.stdout.write(PAGES[sys.argv[1]]())
-
-
-__all__ = ["methods_page", "metrics_page", "names_page", "recipes_page"]

@@ -75,6 +75,3 @@ def write_report_of(folder: Path, console: "Console") -> None:
     for warning in warnings(log):
         console.print(f"Warning: {warning}", soft_wrap=True, markup=False)
     console.print(f"Report: {path}")
-
-
-__all__ = ["follow", "say_if_unfinished", "write_report_of"]

@@ -15,6 +15,8 @@ from codistill.study import Study
 FOLDERS = {kind: f"codistill.{kind}" for kind in ("methods", "models", "data", "recipes", "schedules")} | {
     "divergences": "codistill.losses.divergences",
     "graphs": "codistill.graph",
+    "targets": "codistill.losses.targets",
+    "selections": "codistill.losses.selections",
     "augmentations": "codistill.data.augmentations",
     "shards": "codistill.data.shards",
     "noise": "codistill.data.noise",
@@ -184,6 +186,3 @@ def _options(item: object) -> str:
     return " ".join(
         p.name if p.default is p.empty else f"{p.name}={p.default}" for p in parameters if p.name not in given
     )
-
-
-__all__ = ["MethodRow", "RecipeRow", "command", "listing", "method_rows", "name_rows", "parameters", "recipe_rows"]

@@ -65,8 +65,10 @@ def recipe_of(recipe: str, quick: bool = False) -> "Study":
     return shortened(recipes.get(recipe)) if quick else recipes.get(recipe)
 
 
-def study_of(study: "Study", settings: Run, methods: Sequence[str], seeds: tuple[int, ...]) -> "Study":
-    """A recipe's study with other settings, methods and seeds.
+def study_of(
+    study: "Study", settings: Run, methods: Sequence[str], seeds: tuple[int, ...], retrainings: int | None = None
+) -> "Study":
+    """A recipe's study with other settings, methods, seeds and retrainings.
 
     Raises:
         ValueError: a setting that comparisons have many of.
@@ -75,17 +77,19 @@ def study_of(study: "Study", settings: Run, methods: Sequence[str], seeds: tuple
 
     base, new, data = study.base.as_dict(), settings.as_dict(), study.base.data.name
     changed = {name: value for name, value in new.items() if value != base[name]}
-    if "method" in changed or "seed" in changed:
-        raise ValueError("a comparison has many methods and seeds: use --methods and --seeds")
+    if {"method", "seed", "retraining"} & changed.keys():
+        raise ValueError("a comparison has many methods, seeds, trainings: use --methods and --seeds, or --retrainings")
     if len(seeds) == 1:
         if seeds[0] < 1:
             raise ValueError(f"seeds={seeds[0]}: give the number of seeds, at least 1, or the seeds themselves")
         seeds = tuple(range(seeds[0]))
     rows = tuple(map(row_of, methods)) or study.rows
-    study = dataclasses.replace(study, base=settings, rows=rows, seeds=seeds or study.seeds)
+    again = study.retrainings if retrainings is None else retrainings
+    study = dataclasses.replace(study, base=settings, rows=rows, seeds=seeds or study.seeds, retrainings=again)
     shown = " ".join(f"{name}={_shown(value)}" for name, value in changed.items() if name not in HOW)
     if shown:
-        study = dataclasses.replace(study, notes=(*study.notes, f"Other settings than the recipe's: {shown}."))
+        notes = (*study.notes, f"Other settings than the recipe's: {shown}.")
+        study = dataclasses.replace(study, notes=notes, spread=None)  # which was that of the recipe's settings
     if settings.data.name != data:  # figures of other data are no comparison
         study = dataclasses.replace(study, recipe=f"{study.recipe} on {settings.data.name}", published=())
     return study
@@ -93,6 +97,3 @@ def study_of(study: "Study", settings: Run, methods: Sequence[str], seeds: tuple
 
 def _shown(value: Any) -> str:
     return " ".join(map(str, value)) or "none" if isinstance(value, list) else show_value(value)
-
-
-__all__ = ["REGISTRY", "Settings", "defaults", "recipe_of", "study_of"]

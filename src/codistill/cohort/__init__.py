@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -14,8 +13,8 @@ from torch.utils import _pytree as pytree
 from codistill.batch import Batch, Inputs, PerPeer, value_of
 from codistill.checks import one_of
 from codistill.cohort.branches import branch, trunk_of
-from codistill.cohort.groups import Group, Leaf, Raw, alike, arrange, rows_of
-from codistill.cohort.outputs import Feature, Outputs, Taps, assembled
+from codistill.cohort.groups import Group as Group, Leaf, Raw, alike as alike, arrange, rows_of
+from codistill.cohort.outputs import Feature, Outputs as Outputs, Taps, assembled
 from codistill.cohort.passes import Passes
 from codistill.cohort.stepcache import StepCache
 from codistill.losses.posterior import full_precision
@@ -25,20 +24,6 @@ PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": to
 
 
 Shared = TypeVar("Shared", Tensor, list[Tensor], Feature)
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """What kind of frozen copy a cohort is.
-
-    Attributes:
-        moving: it follows its peers, so it is part of their method's checkpoint.
-        batch_statistics: it is in train mode for good, batch norm takes each batch's own statistics and leaves the
-            running ones alone; else it is in eval mode for good.
-    """
-
-    moving: bool = False
-    batch_statistics: bool = False
 
 
 class PeerSet(ABC):
@@ -148,7 +133,7 @@ class PeerSet(ABC):
         cohort = Cohort.__new__(Cohort)
         nn.Module.__init__(cohort)
         cohort._hold(groups, self.cohort.precision)
-        return cohort.freeze(Frozen(moving, batch_statistics))
+        return cohort.freeze(moving=moving, batch_statistics=batch_statistics)
 
 
 class View(PeerSet):
@@ -214,7 +199,7 @@ class Cohort(PeerSet, nn.Module):
     def _hold(self, groups: Sequence[Group], precision: str | None) -> None:
         self.groups = nn.ModuleList(groups)
         self.precision = precision
-        self.kind: Frozen | None = None
+        self.fixed = self.moving = self.batch_statistics = False  # see `freeze`
         self.peers = tuple(range(sum(len(group.peers) for group in groups)))
         self.taps: dict[int, dict[str, str]] = {}  # peer -> feature -> submodule
         self.passes = Passes()
@@ -234,16 +219,6 @@ class Cohort(PeerSet, nn.Module):
     def located(self) -> dict[int, tuple[Group, int]]:
         """Of each peer, its group and its row in it."""
         return {peer: (group, row) for group in self.every_group for row, peer in enumerate(group.peers)}
-
-    @property
-    def fixed(self) -> bool:
-        """Whether nobody trains it: a frozen copy, or a teacher."""
-        return self.kind is not None
-
-    @property
-    def moving(self) -> bool:
-        """Whether it follows its peers."""
-        return self.kind is not None and self.kind.moving
 
     # Tensors --------------------------------------------------------------------------------------------------------
 
@@ -359,16 +334,15 @@ class Cohort(PeerSet, nn.Module):
             else:
                 leaf.tensor.copy_(theirs)
 
-    def freeze(self, kind: Frozen = Frozen()) -> "Cohort":
-        """Make this a frozen cohort, nobody's to train: no gradients, and one mode for good, eval mode by default."""
-        self.kind = kind
+    def freeze(self, *, moving: bool = False, batch_statistics: bool = False) -> "Cohort":
+        """Make this a frozen cohort, nobody's to train: no gradients, and one mode for good; see `frozen`."""
+        self.fixed, self.moving, self.batch_statistics = True, moving, batch_statistics
         self.requires_grad_(False)
         return self.train()
 
     def train(self, mode: bool = True) -> "Cohort":
         """As of any module; a frozen cohort stays in the mode it is in, whoever owns it."""
-        super().train(mode if self.kind is None else self.kind.batch_statistics)
-        return self
+        return super().train(self.batch_statistics if self.fixed else mode)
 
 
 def _inputs_of(x: Any, numbers: list[int], count: int) -> Any:
@@ -383,5 +357,3 @@ def _inputs_of(x: Any, numbers: list[int], count: int) -> Any:
 
 
 Peers = Cohort | View
-
-__all__ = ["Cohort", "Group", "Outputs", "PeerSet", "Peers", "View", "alike"]

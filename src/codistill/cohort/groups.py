@@ -155,8 +155,7 @@ class Stack(Group):
 
     def train(self, mode: bool = True) -> "Stack":
         self._skeleton[0].train(mode)
-        super().train(mode)
-        return self
+        return super().train(mode)
 
     def run(self, x: Any, rows: Rows, taps: Sequence[str], keep_buffers: bool) -> Raw:
         weights = dict(zip(self._names, self.weights, strict=True))

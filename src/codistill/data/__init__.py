@@ -7,12 +7,10 @@ own, ``module:function``.
 import os
 from pathlib import Path
 
-from codistill.data.conversion import from_dataset
-from codistill.data.examples import DataSet, Examples
+from codistill.data.conversion import from_dataset as from_dataset
+from codistill.data.examples import DataSet as DataSet, Examples as Examples
 from codistill.discovery import construct
 from codistill.spec import Spec, WrongKind
-
-__all__ = ["DataSet", "Examples", "from_dataset", "load"]
 
 ROOT = "CODISTILL_DATA"  # the environment variable for the default root
 
@@ -33,12 +31,8 @@ def load(spec: str | Spec, root: Path | None = None, download: bool = False) -> 
         ValueError: an option's value, or a file, is invalid.
         WrongKind: your own is not a function, or returns something else.
     """
-    dataset = construct(__name__, spec, root=root or default_root(), download=download)
+    usual = os.environ.get(ROOT) or Path.home() / ".cache" / "codistill"
+    dataset = construct(__name__, spec, root=root or Path(usual), download=download)
     if not isinstance(dataset, DataSet):
         raise WrongKind(f"data '{spec}' returned a {type(dataset).__name__}: return a codistill.data.DataSet")
     return dataset
-
-
-def default_root() -> Path:
-    """Where data sets are unless another folder is named."""
-    return Path(os.environ.get(ROOT) or Path.home() / ".cache" / "codistill")

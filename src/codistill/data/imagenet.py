@@ -97,12 +97,8 @@ def _listed(root: Path, names: tuple[str, ...]) -> tuple[FileNames, Tensor]:
 
     def fresh(note: str) -> bool:
         known, visited = json.loads(note)
-        return tuple(known) == names and all(_changed(root / name) == then for name, then in visited.items())
+        folders = [(root / name, then) for name, then in visited.items()]
+        return tuple(known) == names and all(f.is_dir() and f.stat().st_mtime_ns == then for f, then in folders)
 
     tensors = cached("imagenet", root, (), fresh=fresh, make=make)
     return FileNames(root, tensors["files"]), tensors["y"]
-
-
-def _changed(folder: Path) -> int | None:
-    """When a folder's list of files last changed, in nanoseconds."""
-    return folder.stat().st_mtime_ns if folder.is_dir() else None

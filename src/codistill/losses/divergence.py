@@ -19,10 +19,12 @@ class Divergence(ABC):
         linear: D is linear in the source up to a term that does not depend on the student, so that many sources may be
             replaced by their weighted mean: the mean of KLs is the KL from the mean plus a constant.
         on_logits: `between` compares logits and not log-probabilities.
+        one_hot: D is finite where the source leaves all classes but one without probability.
     """
 
     linear: ClassVar[bool] = False
     on_logits: ClassVar[bool] = False
+    one_hot: ClassVar[bool] = True
 
     @abstractmethod
     def between(self, source: Tensor, student: Tensor) -> Tensor:

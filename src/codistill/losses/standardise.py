@@ -16,6 +16,3 @@ def standardise(z: Tensor) -> Tensor:
         raise ValueError("one logit per sample has no spread over classes: give logits of two or more")
     std = z.std(-1, keepdim=True)
     return (z - z.mean(-1, keepdim=True)) / (std.where(std > 0, 1.0) + 1e-7)
-
-
-__all__ = ["standardise"]

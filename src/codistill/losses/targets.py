@@ -4,6 +4,7 @@ Each is a `Target`: from logits to logits, or from probabilities to probabilitie
 """
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,7 +14,13 @@ from codistill.checks import number
 
 
 class Target(ABC):
-    """A source's prediction as it is imitated."""
+    """A source's prediction as it is imitated.
+
+    Attributes:
+        one_hot: it leaves all classes but one without probability.
+    """
+
+    one_hot: ClassVar[bool] = False
 
     @abstractmethod
     def log_probabilities(self, log_p: Tensor) -> Tensor:
@@ -47,6 +54,8 @@ class Soft(Target):
 class Hard(Target):
     """All probability on the most probable class, the first of equals: a pseudo label. KL from it is cross-entropy."""
 
+    one_hot = True
+
     def log_probabilities(self, log_p: Tensor) -> Tensor:
         chosen = F.one_hot(log_p.argmax(-1), log_p.shape[-1]).bool()
         return torch.zeros_like(log_p).masked_fill(~chosen, -torch.inf)
@@ -59,7 +68,7 @@ class Sharpened(Target):
         temperature: T, above 0 and up to 1.
     """
 
-    def __init__(self, temperature: float = 0.5) -> None:
+    def __init__(self, temperature: float) -> None:
         self.temperature = number("temperature", temperature, 0.0, 1.0, above=True)
 
     def log_probabilities(self, log_p: Tensor) -> Tensor:

@@ -12,22 +12,23 @@ from typing import Any, ClassVar, Self, dataclass_transform
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from codistill import discovery
-from codistill.batch import Batch
-from codistill.checks import number
-from codistill.cohort import Cohort, Outputs, Peers
-from codistill.graph import Graph, along, blend, complete, everyone, named, none, same_classes
-from codistill.losses.divergence import Divergence, imitate
-from codistill.losses.divergences.kl import kl
-from codistill.losses.labels import joint_loss, label_loss
+from codistill.batch import Batch as Batch, PerPeer, of_peer
+from codistill.checks import number as number
+from codistill.cohort import Cohort as Cohort, Outputs, Peers as Peers
+from codistill.graph import Graph as Graph, along as along, blend as blend, complete, everyone, none, same_classes
+from codistill.losses.divergence import Divergence, imitate as imitate
+from codistill.losses.divergences.kl import kl as kl
+from codistill.losses.labels import joint_loss as joint_loss, label_loss as label_loss
 from codistill.losses.posterior import log_posterior
-from codistill.methods.parts.needs import Needs
+from codistill.methods.parts.needs import Needs as Needs
 from codistill.methods.parts.options import (
     Choice,
     Fraction,
     GraphOption,
-    Links,
+    Links as Links,
     Names,
     Number,
     SelectOption,
@@ -35,7 +36,7 @@ from codistill.methods.parts.options import (
     Temperature,
     completed,
 )
-from codistill.methods.parts.ramp import ramp, rise
+from codistill.methods.parts.ramp import ramp as ramp, rise as rise
 from codistill.spec import Spec, WrongKind
 
 Terms = dict[str, Tensor]
@@ -75,6 +76,7 @@ class Method(nn.Module, ABC):
         needs: what it needs of data, peers and networks.
         cost: network passes per network and step, forward / backward.
         published: published figures, their source, and how sure they are.
+        note: a line in the docstring of every subclass.
         samples: how many samples ``batch.index`` counts, and
         epochs: those of the whole training; set before `prepare`, 0 where they are not known.
 
@@ -86,6 +88,7 @@ class Method(nn.Module, ABC):
     needs: Needs = Needs()
     cost: ClassVar[str] = ""
     published: ClassVar[str] = ""
+    note: ClassVar[str] = ""
     samples: int = 0
     epochs: int = 0
     _checked = False
@@ -101,7 +104,8 @@ class Method(nn.Module, ABC):
             dataclass(eq=False, repr=False)(cls)
         if "teacher" in vars(cls):
             del cls.teacher  # a default would hide the submodule of this name
-        cls.__doc__, cls.title = completed(cls), vars(cls).get("title", cls.__name__)
+        note = "" if "note" in vars(cls) else cls.note
+        cls.__doc__, cls.title = completed(cls, note), vars(cls).get("title", cls.__name__)
 
     def __new__(cls, *_: Any, **options: Any) -> Self:
         method = super().__new__(cls)
@@ -124,7 +128,7 @@ class Method(nn.Module, ABC):
         if teacher is not None and not (isinstance(teacher, Cohort) and teacher.fixed):
             what = f"a {type(teacher).__name__}" + (" that still learns" if isinstance(teacher, Cohort) else "")
             raise ValueError(f"teacher is {what}: give a frozen cohort (cohort.frozen()), a folder, or none for peers")
-        self.graph = named(self.default_graph() if self.graph is None else self.graph)
+        self.graph = self.default_graph() if self.graph is None else self.graph
 
     def default_graph(self) -> Graph:
         """W where none is given."""
@@ -154,9 +158,17 @@ class Method(nn.Module, ABC):
             sources = students
         else:
             with torch.no_grad():
-                sources = self.teacher(batch.x)
+                sources = self.teacher(self._inputs_of_teachers(len(cohort), batch))
         features = {name: cohort.share(feature) for name, feature in sources.features.items()}
         return students, Outputs(cohort.share(sources.logits), features)
+
+    def _inputs_of_teachers(self, peers: int, batch: Batch) -> Any:
+        """The batch's inputs; of private ones, those of each block's first peer: only what is common is compared."""
+        if not batch.private or self.needs.shards:
+            return batch.x
+        teachers, blocks = len(self.teacher or ()), self.graph.blocks
+        first = [teacher * blocks // teachers * (peers // blocks) for teacher in range(teachers)]
+        return PerPeer(pytree.tree_map(lambda *t: torch.stack(t), *[of_peer(batch.x, peer, peers) for peer in first]))
 
     @classmethod
     def same_gradient(cls, options: Mapping[str, Any]) -> str | None:
@@ -211,6 +223,7 @@ class Imitation(Method):
         kept: the fraction of ON that was selected in the last call, ``[P]``; None where all are.
     """
 
+    note = "In general D is r(t) mean over x in ON of s(x) D(target(q), p_i), q what is imitated: see `Imitation`."
     kept: ClassVar[Tensor | None] = None
     _: KW_ONLY
     on: Choice = Choice("all", "labelled", "unlabelled")
@@ -223,6 +236,12 @@ class Imitation(Method):
         super().__post_init__()
         if self.on == "unlabelled" and self.select is not None and self.select.labels:
             raise ValueError("select=small_loss judges by labels, and on='unlabelled' has none: set on=labelled")
+        divergence = getattr(self, "divergence", None)
+        if self.target.one_hot and divergence is not None and not divergence.one_hot:
+            raise ValueError(
+                f"target=hard: {type(divergence).__name__} from one class alone is infinite; set target to soft or "
+                "sharpened:0.5, or compare by another divergence (kl, js, renyi)"
+            )
 
     def along(
         self,
@@ -270,16 +289,26 @@ class Imitation(Method):
         """The batch with those of ON in its mask.
 
         Raises:
-            ValueError: labelled samples are to be compared, and each peer has its own.
+            ValueError: see `check_private`.
         """
         private = batch.private and not self.needs.shards
-        if private and self.on == "labelled":
-            raise ValueError("on='labelled': peers have labelled samples of their own (shards): set on=unlabelled")
+        if private:
+            self.check_private()
         if self.on == "all" and not private:
             return batch
         labelled = (batch.y >= 0).all(-1) if batch.task == "multilabel" else batch.y >= 0
         chosen = labelled if self.on == "labelled" else ~labelled
         return replace(batch, mask=chosen if batch.mask is None else chosen * batch.mask)
+
+    def check_private(self) -> None:
+        """Raises a ValueError where labelled samples are to be compared, and each peer has its own."""
+        if self.on == "labelled":
+            raise ValueError("on='labelled': peers have labelled samples of their own (shards): set on=unlabelled")
+        if self.select is not None and self.select.labels:
+            raise ValueError(
+                "select=small_loss judges by labels, and the samples that peers have in common (shards) have none: set "
+                "select to all, agree or confident:0.95"
+            )
 
     def strength(self, progress: float | None) -> float:
         """r(t); 1 where nobody knows the progress."""
@@ -361,30 +390,3 @@ def get(spec: str | Spec, **settings: Any) -> Method:
         )
     method: Method = discovery.construct(__name__, spec)
     return method
-
-
-__all__ = [
-    "Batch",
-    "Cohort",
-    "Graph",
-    "IdenticalPeers",
-    "Imitation",
-    "Links",
-    "Method",
-    "Needs",
-    "Peers",
-    "Terms",
-    "along",
-    "blend",
-    "find",
-    "get",
-    "imitate",
-    "is_mutual",
-    "joint_loss",
-    "kl",
-    "label_loss",
-    "mean_posterior",
-    "number",
-    "ramp",
-    "rise",
-]

@@ -13,7 +13,8 @@ class DML(Imitation):
     """Every peer imitates every other peer.  L_i = CE(z_i, y) + w * sum_j W_ij T^2 D(p_j^T, p_i^T)
 
     W_ij = 1/(P-1) and D = KL(p_j || p_i), T = 1, w = 1 in the paper. Zhang et al., CVPR 2018, arXiv:1706.00384. Its
-    released code is ``dml:total=sum,update=fresh_batch``.
+    released code is ``dml:total=sum,update=fresh_batch``. With all options, on which samples, what of the others, which
+    of the samples and when: L_i = CE(z_i, y) + w r(t) mean over x in ON of s(x) sum_j W_ij T^2 D(target(p_j)^T, p_i^T).
 
     Args:
         temperature: T; or, in Python, a matrix T_ij, so that each edge has its own.
@@ -28,6 +29,8 @@ class DML(Imitation):
         "CIFAR-100, two ResNet-32: 68.99 -> 71.19 / 70.75 (table 2, as two transcriptions agree); "
         "replications of that row in three repositories: -0.1 to +1.2"
     )
+
+    note = ""
 
     weight: Number = Number(1.0)
     temperature: EdgeTemperature = EdgeTemperature(1.0)  # type: ignore[assignment]

@@ -42,10 +42,11 @@ class DMLEnsemble(Imitation):
 
     @classmethod
     def same_gradient(cls, options: Mapping[str, Any]) -> str | None:
-        """DML's, for the mean of the posteriors of the others."""
-        if options.get("mean", "arithmetic") != "arithmetic" or options.get("include_self"):
+        """DML's, for the mean of the posteriors of the others as it is."""
+        same = {"mean": "arithmetic", "include_self": False, "target": "soft", "select": "all"}
+        if any(options.get(name, value) != value for name, value in same.items()):
             return None
-        return str(Spec("dml", (), {k: v for k, v in options.items() if k not in ("mean", "include_self")}))
+        return str(Spec("dml", (), {k: v for k, v in options.items() if k not in same}))
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, graph = cohort(batch.x).logits, self.graph  # [P, B, C]

@@ -47,6 +47,16 @@ class KTG(Imitation):
     total: Choice = Choice("sum", "mean")
     teacher: Cohort | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.on == "unlabelled":
+            self.check_private()
+
+    def check_private(self) -> None:
+        super().check_private()
+        if "correct" in str(self.gates):
+            raise ValueError("gates=correct judges by labels, and the samples that are compared have none: set another")
+
     def default_graph(self) -> Graph:
         return Graph(partial(open_edges, gates=self.gates, total=self.total), "gates")
 

@@ -1,5 +1,8 @@
 """Regression of logits."""
 
+from typing import ClassVar
+
+from codistill.losses.divergence import Divergence
 from codistill.losses.divergences.squared_logits import squared_logits
 from codistill.methods import Batch, Cohort, Imitation, Needs, Peers, Terms, label_loss
 from codistill.methods.parts.options import GraphOption, Number
@@ -17,10 +20,11 @@ class Logits(Imitation):
     teacher: Cohort | None
     weight: Number = Number(0.1)
     graph: GraphOption = GraphOption(None)
+    divergence: ClassVar[Divergence] = squared_logits
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, t = self.logits(cohort, batch)  # [P, B, C], [Q, B, C]
-        mimic = self.along(squared_logits, students=z, sources=t, of=batch, progress=progress)
+        mimic = self.along(self.divergence, students=z, sources=t, of=batch, progress=progress)
         return {"task": label_loss(z, batch), "mimic": self.weight * mimic}
 
 

@@ -12,10 +12,11 @@ class OKDDip(Imitation):
     """Every peer imitates its own mixture of the peers, by attention.  L_i = CE(z_i, y) + w r(t) T^2 KL(q_i^T || p_i^T)
 
     q_i^T = softmax(sum_j a_ij sg[z_j], over T), a_i = softmax over the peers j, i among them, of (Q h_i) . (K h_j),
-    with Q and K of 8 rows and h the pooled features. The gradient goes through a, which has no other way to learn, and
-    not through z_j. The last peer is the group leader, the network to use: it learns from the mean of the peers'
-    logits and nobody learns from it. Chen et al., AAAI 2020, arXiv:1912.00350. T = 3, w = 1, 8 rows and the ramp r
-    (0.27 of the run, see `ONE`) as in DefangChen/OKDDip-AAAI2020, which has 4 peers. Networks, or branches of a trunk.
+    with Q and K of 8 rows and h the pooled features. The gradient goes through a, which has no other way to learn (with
+    ``target=hard``, none: an argmax has no gradient), and not through z_j. The last peer is the group leader, the
+    network to use: it learns from the mean of the peers' logits and nobody learns from it. Chen et al., AAAI 2020,
+    arXiv:1912.00350. T = 3, w = 1, 8 rows and the ramp r (0.27 of the run, see `ONE`) as in
+    DefangChen/OKDDip-AAAI2020, which has 4 peers. Networks, or branches of a trunk.
 
     Args:
         size: rows of Q and K.

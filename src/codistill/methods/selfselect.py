@@ -8,7 +8,7 @@ from codistill.methods.parts.options import Fraction, GraphOption
 class SelfSelect(CoTeaching):
     """Each network alone learns from its own small losses.  L_i = mean of CE(z_i, y) over the samples that i keeps
 
-    The control of `CoTeaching`: the same selection without a peer.
+    The control of `CoTeaching`, Han et al., NeurIPS 2018, arXiv:1804.06872: the same selection without a peer.
     """
 
     title = "Own small losses"

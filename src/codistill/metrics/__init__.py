@@ -13,13 +13,20 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
 Source = Literal["decisions", "labels", "ranking", "multi_query", "pairs"]
 SOURCES: tuple[Source, ...] = ("decisions", "labels", "ranking", "multi_query", "pairs")
 BETTER = ("higher", "lower", "")
+
+
+class Only(NamedTuple):
+    """Which data have a metric: in words, and as a function of the task, the number of classes M and the labels."""
+
+    where: str
+    fits: Callable[[str, int, Tensor], bool]
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,7 @@ class Metric:
             ``[P]``); ``labels``, several labels each (log-odds ``[P, N, C]``, labels ``[N, C]`` -> ``[P]``);
             ``ranking`` and ``multi_query``, a `metrics.retrieval.Ranking` of single or of averaged queries -> a number;
             ``pairs``, as decisions, -> ``[P, P]``.
-        where: which data have it, for the documentation.
-        fits: of the task, the number of classes M and the labels: can it be computed? None: always.
+        only: which data have it; None: all of its source.
     """
 
     key: str
@@ -52,8 +58,7 @@ class Metric:
     tables: str = ""
     unit: str = "fraction"
     source: Source = "decisions"
-    where: str = ""
-    fits: Callable[[str, int, Tensor], bool] | None = None
+    only: Only | None = None
 
 
 def unlabelled(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -84,6 +89,3 @@ def averaged() -> list[str]:
     """The keys of whatever a summary averages over networks: all that are no matrix and no count."""
     single = [metric for metric in described() if metric.source != "pairs" and metric.unit != "count"]
     return list(dict.fromkeys(metric.key for metric in sorted(single, key=lambda metric: metric.order)))
-
-
-__all__ = ["Metric", "averaged", "columns", "computed_from", "described", "unlabelled"]

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from codistill.metrics import Metric
+from codistill.metrics import Metric, Only
 from codistill.metrics.labels import check
 
 
@@ -44,19 +44,17 @@ def _ahead(logits: Tensor, labels: Tensor) -> Tensor:
     return ahead.masked_fill(logits.isnan().any(-1), logits.shape[-1])
 
 
+_many = Only("more than 5 classes", lambda task, classes, labels: classes > 5)
+_top5 = partial(accuracy, top=5)
+_share = partial(Metric, better="higher", tables="classes")
 METRICS = (
-    Metric("accuracy", accuracy, 10, "share whose most probable class is the label", "higher", "accuracy", "classes"),
-    Metric(
+    _share("accuracy", accuracy, 10, "share whose most probable class is the label", title="accuracy"),
+    _share(
         "top5",
         partial(accuracy, top=5),
         70,
         "share whose label is among the five most probable",
-        "higher",
-        "top-5",
-        "classes",
-        where="more than 5 classes",
-        fits=lambda task, classes, labels: classes > 5,
+        title="top-5",
+        only=_many,
     ),
 )
-
-__all__ = ["METRICS", "accuracy", "correct"]

@@ -104,5 +104,3 @@ METRICS = (
     Metric("brier", brier, 40, "mean of sum_m (p_m - [m = label])²", "lower", "Brier", "classes", "0 to 2"),
     Metric("aurc", aurc, 60, "mean, over k, of the error among the k most confident", "lower"),
 )
-
-__all__ = ["METRICS", "aurc", "brier", "ece", "nll"]

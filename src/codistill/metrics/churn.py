@@ -42,6 +42,3 @@ def churn(before: Tensor, after: Tensor, labels: Tensor) -> Churn:
     changed = (before.argmax(-1) != after.argmax(-1)) | nowhere
     was, now = correct(before, labels), correct(after, labels)
     return Churn(*(part.to(before.dtype).mean(-1) for part in (changed, was & ~now, now & ~was)))
-
-
-__all__ = ["churn"]

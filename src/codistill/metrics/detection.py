@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from codistill.metrics import Metric
+from codistill.metrics import Metric, Only
 from codistill.metrics.labels import check
 
 AVERAGES = {"macro": (-2,), "micro": (-2, -1)}  # dims of the decisions that are counted together
@@ -99,28 +99,14 @@ def _check_labels(logits: Tensor, labels: Tensor) -> None:
         raise ValueError(f"labels run from {int(labels.min())} to {int(labels.max())}: give 0, 1, or -1 for unknown")
 
 
-def _any(task: str, classes: int, labels: Tensor) -> bool:
-    return bool((labels == 1).any())
-
-
+_two = Only("two classes, or one logit", lambda task, classes, labels: task != "multilabel" and classes == 2)
+_known = Only("several labels", lambda task, classes, labels: bool((labels == 1).any()))
 _labels = partial(Metric, better="higher", tables="labels", source="labels")
 METRICS = (
-    Metric(
-        "f1",
-        f1,
-        80,
-        "2 tp / (2 tp + fp + fn) of class 1",
-        "higher",
-        "F1",
-        "classes",
-        where="two classes, or one logit",
-        fits=lambda task, classes, labels: task != "multilabel" and classes == 2,
-    ),
+    Metric("f1", f1, 80, "2 tp / (2 tp + fp + fn) of class 1", "higher", "F1", "classes", only=_two),
     _labels(
-        "map", mean_average_precision, 0, "mean over the labels of their average precision", title="mAP", fits=_any
+        "map", mean_average_precision, 0, "mean over the labels of their average precision", title="mAP", only=_known
     ),
     _labels("f1_macro", f1_labels, 90, "mean of the labels' F1", title="F1 macro"),
     _labels("f1_micro", partial(f1_labels, average="micro"), 91, "F1 of all decisions together", title="F1 micro"),
 )
-
-__all__ = ["METRICS", "f1", "f1_labels", "mean_average_precision"]

@@ -93,5 +93,3 @@ METRICS = (
     _pairs("kl", unlabelled(kl_matrix), 30, "mean of KL(source ‖ student), at [student, source]", unit="nats"),
     _pairs("js", unlabelled(js_matrix), 40, "mean of the Jensen-Shannon divergence, 0 to log 2", unit="nats"),
 )
-
-__all__ = ["METRICS", "agreement", "error_correlation", "js_matrix", "kl_matrix", "off_diagonal", "off_diagonal_mean"]

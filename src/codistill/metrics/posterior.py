@@ -39,5 +39,3 @@ def top_posterior(logits: Tensor, ranks: int = 5) -> Tensor:
 
 
 METRICS = (Metric("entropy", unlabelled(entropy), 50, "mean of -sum p log p", "", "entropy", "classes", "nats"),)
-
-__all__ = ["METRICS", "entropy", "mean_posterior", "top_posterior"]

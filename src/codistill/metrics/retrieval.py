@@ -183,5 +183,3 @@ METRICS = (
     _single("queries", attrgetter("queries"), 150, "how many have a match", unit="count", better="", tables=""),
     _averaged("cmc1_multi", _cmc(1), 160, "`cmc1` of averaged queries", tables=""),
 )
-
-__all__ = ["METRICS", "Ranking", "concatenated", "distances", "multi_query", "retrieval"]

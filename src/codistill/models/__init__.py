@@ -13,13 +13,11 @@ import torch
 from torch import nn
 
 from codistill.discovery import available, called, check_options, construct, find, options_of
-from codistill.models.parts.trial import place_of, said_by
+from codistill.libraries import said_by
+from codistill.models.parts.trial import place_of
 from codistill.models.parts.view import attach
 from codistill.randomness import seeded
 from codistill.spec import Spec, Value, WrongKind
-
-__all__ = ["build", "count_parameters"]
-
 
 Known = Mapping[str, Any]  # by parameter name
 VIEW = "view"  # an option of every network of images

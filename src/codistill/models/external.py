@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
+from codistill.libraries import needed
 from codistill.models.parts.checks import image
-from codistill.models.parts.libraries import fits, made, needed
+from codistill.models.parts.libraries import fits, made
 from codistill.models.parts.pretrained import adopt
 from codistill.spec import UnknownName, Value
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from codistill.discovery import check_options
+from codistill.libraries import needed, said_by
 from codistill.models.parts.checks import image
-from codistill.models.parts.libraries import fits, made, needed, tensors_alone
+from codistill.models.parts.libraries import fits, made, tensors_alone
 from codistill.models.parts.pretrained import adopt
-from codistill.models.parts.trial import said_by
 from codistill.spec import Value
 
 __all__ = ["hf"]

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
-from codistill.checks import fraction, one_of
+from codistill.checks import fraction, number, one_of
 from codistill.models.parts.checks import image
 from codistill.models.parts.layers import conv3x3, kaiming, pooled, stages
 
@@ -19,7 +19,9 @@ SMALLEST = {"small": 1, "small4": 1, "reid": 64}
 DROPOUT = {"small": 0.0, "small4": 0.0, "reid": 0.001}
 
 
-def mobilenet(classes: int, shape: tuple[int, ...], form: Form = "small", dropout: float | None = None) -> nn.Module:
+def mobilenet(
+    classes: int, shape: tuple[int, ...], form: Form = "small", dropout: float | None = None, width: float = 1.0
+) -> nn.Module:
     """Depthwise-separable convolutions, MobileNetV1 1.0.
 
     conv3x3 32 - BN - ReLU (stem); 13 blocks of depthwise 3x3 - BN - ReLU - pointwise 1x1 - BN - ReLU with 64, 128 x 2,
@@ -39,6 +41,7 @@ def mobilenet(classes: int, shape: tuple[int, ...], form: Form = "small", dropou
             ``small``: not in the stem, 32 x 32 ends as 2 x 2. ``small4``: nor at stage 2, 32 x 32 ends as 4 x 4.
             The mutual learning paper does not say which it took for 32 x 32: small is our choice.
         dropout: before fc; none: 0.001 for ``reid`` (kept with 0.999, as in those experiments), else 0.
+        width: the paper's multiplier of all widths: 1, 0.75, 0.5 or 0.25 there.
 
     Raises:
         ValueError: not an image's shape, images too small for the form, or another value of an option.
@@ -47,9 +50,11 @@ def mobilenet(classes: int, shape: tuple[int, ...], form: Form = "small", dropou
     dropout = fraction("mobilenet: dropout", DROPOUT[form] if dropout is None else dropout)
     channels, _, _ = image(f"mobilenet:form={form}", shape, SMALLEST[form], instead="mobilenet:form=small")
     first, *strides = STRIDES[form]
-    body = stages(FIRST, WIDTHS, BLOCKS, _block, strides)
-    stem = OrderedDict(conv=conv3x3(channels, FIRST, first), bn=nn.BatchNorm2d(FIRST), relu=nn.ReLU())
-    end = pooled(WIDTHS[-1], classes, dropout)
+    number("mobilenet: width", width, 1 / 32, above=True)
+    start, *widths = (max(1, round(width * maps)) for maps in (FIRST, *WIDTHS))
+    body = stages(start, widths, BLOCKS, _block, strides)
+    stem = OrderedDict(conv=conv3x3(channels, start, first), bn=nn.BatchNorm2d(start), relu=nn.ReLU())
+    end = pooled(widths[-1], classes, dropout)
     net = nn.Sequential(OrderedDict(stem=nn.Sequential(stem), **body, **end))
     kaiming(net, "fan_in")
     return net

@@ -11,10 +11,18 @@ from codistill.checks import one_of
 from codistill.models.parts.checks import image
 from codistill.models.parts.layers import conv3x3, kaiming, pooled, stages
 
-__all__ = ["resnet20", "resnet32", "resnet56", "resnet110"]
+__all__ = ["resnet8", "resnet20", "resnet32", "resnet56", "resnet110"]
 
 Shortcut = Literal["a", "b"]
 WIDTHS = (16, 32, 64)
+
+
+def resnet8(classes: int, shape: tuple[int, ...], shortcut: Shortcut = "b") -> nn.Module:
+    """ResNet for small images, 1 basic block to a stage (0.08M parameters).
+
+    Layout: see `resnet`. The smallest of the family, for trials on a CPU: the paper begins at ResNet-20.
+    """
+    return resnet(8, classes, shape, shortcut)
 
 
 def resnet20(classes: int, shape: tuple[int, ...], shortcut: Shortcut = "b") -> nn.Module:

@@ -7,6 +7,7 @@ from codistill.spec import Spec
 from codistill.study import Row, Study
 
 EXAMPLES = 64
+LABELS = EXAMPLES // 2  # where not all examples have one
 BATCH = 16
 SEEDS = 2
 NETWORKS = {"wrn28_10": "wrn16_2", "resnet110": "resnet32", "preact_resnet18": "resnet20"}
@@ -25,10 +26,10 @@ def quick(study: Study) -> Study:
         data=_small_data(base.data),
         models=tuple(map(_small_network, base.models)),
         limit=EXAMPLES,
-        labels=None if base.labels is None else EXAMPLES // 2,
+        labels=None if base.labels is None else LABELS,
         valid=0.2 if base.valid else 0.0,
         unlabelled=min(base.unlabelled, BATCH),
-        batch=min(base.batch, BATCH),
+        batch=min(base.batch, LABELS // base.peers // 2 if base.private else BATCH),
         epochs=1,
         steps=None,
         evaluate_every=min(base.evaluate_every, 1),
@@ -63,6 +64,3 @@ def _small_row(row: Row) -> Row:
     if isinstance(teacher := row.method.options.get("teacher"), str) and Spec.of(teacher).name in NETWORKS:
         row = row.replace(teacher=str(_small_network(Spec.of(teacher))))
     return row
-
-
-__all__: list[str] = []  # no recipe of its own

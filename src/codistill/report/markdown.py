@@ -7,7 +7,7 @@ from codistill.report.table import Cell, Column
 from codistill.report.verdict import headline
 from codistill.study.summary import Summary
 
-KEPT = ("Method", "Acc. %", "mAP %", "Gain, points", "Ens. %", "Rank-1%", "Time")  # in a small table
+KEPT = ("Method", "Acc. %", "mAP %", "Gain, points", "Ens. %", "Rank-1%", "Churn, %", "Time")  # in a small table
 
 
 def markdown(summary: Summary) -> str:
@@ -36,8 +36,8 @@ def _table(heads: list[str], rows: Sequence[list[str]], last: str) -> list[str]:
 
 
 def _head(column: Column) -> str:
-    return f"{column.title} {column.detail}".strip()
+    return f"{column.title} {column.detail}".replace("\n", " ").strip()
 
 
 def _cell(cell: Cell) -> str:
-    return f"{cell.main} {cell.detail}".strip()
+    return f"{cell.main} {cell.detail}".replace("\n", " ").strip()

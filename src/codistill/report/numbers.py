@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from typing import TypeGuard
 
 MISSING = "–"
@@ -37,9 +38,19 @@ def points(x: float | None, digits: int = 2) -> str:
     return "0." + digits * "0" if x == 0 else f"{100 * x:+.{digits}f}".replace("-", "−")
 
 
-def interval(bounds: tuple[float, float] | None) -> str:
-    """``[+0.33, +0.83]`` in percentage points."""
-    return MISSING if bounds is None else f"[{points(bounds[0])}, {points(bounds[1])}]"
+def signed(x: float | None, digits: int = 3) -> str:
+    """A difference with its sign: -0.0164 -> ``−0.016``."""
+    return f"{x:+.{digits}f}".replace("-", "−") if known(x) else MISSING
+
+
+def interval(bounds: tuple[float, float] | None, show: Callable[[float], str] = points) -> str:
+    """``[+0.33, +0.83]``, in percentage points where nothing else is said."""
+    return MISSING if bounds is None else f"[{show(bounds[0])}, {show(bounds[1])}]"
+
+
+def probability(p: float) -> str:
+    """Two figures, and no more decimals than four: 0.0123 -> ``0.012``; 0.00001 -> ``<0.0001``."""
+    return "<0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.995 else "1.0"
 
 
 def times(x: float | None, digits: int = 1) -> str:

@@ -56,8 +56,8 @@ class Section:
     @property
     def empty(self) -> bool:
         """Whether there is nothing in it."""
-        values = any(self.values.values())
-        return not (self.paragraphs or self.findings or self.table or self.figures or self.command or values)
+        shown = self.paragraphs, self.findings, self.table, self.figures, self.command, *self.values.values()
+        return not any(shown)
 
 
 def write_page(path: Path, title: str, lead: Sequence[str], sections: Iterable[Section]) -> Path:

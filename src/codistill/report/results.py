@@ -7,12 +7,16 @@ from rich.text import Text
 
 from codistill import metrics
 from codistill.report.measures import RETRIEVAL, SEVERAL_LABELS, measure_of_results
-from codistill.report.numbers import decimal, percent, wrapped
+from codistill.report.numbers import decimal, figure, percent, wrapped
 from codistill.study.results import Pairs, Result, measured, row_of
 from codistill.training.evaluate import Change
 from codistill.training.results import NetworkResult
 
 WIDTH = 20  # of the column of runs
+MCNEMAR = (
+    "p: exact McNemar test of “now wrong” against “now right”, for other examples and these two networks; it says "
+    "nothing about other trainings of their methods."
+)
 
 
 def results_table(results: Sequence[Result]) -> Table:
@@ -48,12 +52,15 @@ def changes_table(changes: Sequence[Change], before: str, after: str) -> Table:
         before: what the first run is called.
         after: what the one is called that takes its place.
     """
-    table = _table(("network", "of", "changed %", "now wrong %", "now right %"), "of")
+    table = _table(("network", "of", "changed %", "now wrong %", "now right %", "p"), "of")
+    if any(change.p is not None for change in changes):
+        table.caption = Text(MCNEMAR, style="not italic")
     if changes:
         table.title = f"{changes[0].part} part, {changes[0].n} examples: from {before} to {after}"
     for change in changes:
         runs = change.run if change.run == change.against else f"{change.run}, {change.against}"
-        table.add_row(str(change.peer), runs, *map(percent, (change.changed, change.lost, change.gained)))
+        shares = map(percent, (change.changed, change.lost, change.gained))
+        table.add_row(str(change.peer), runs, *shares, figure(change.p))
     return table
 
 

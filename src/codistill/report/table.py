@@ -1,9 +1,10 @@
 """A table of a report, and how it is printed in a terminal; `page` and `markdown` show the same tables."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich import box
-from rich.console import OverflowMethod
+from rich.console import Group, OverflowMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -15,12 +16,16 @@ _COLOURS = {"gain": "bold green", "loss": "bold red"}
 
 @dataclass(frozen=True)
 class Column:
-    """A title and what qualifies it, shorter for the terminal where that is given."""
+    """A title and what qualifies it, shorter for the terminal where that is given.
+
+    What stands `aside` is in a second table there, below the first, so that both fit.
+    """
 
     title: str
     detail: str = ""
     short: str = ""
     short_detail: str = ""
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,33 +66,41 @@ class Table:
     key: str = ""
 
 
-def terminal(table: Table, narrow: bool = False) -> RichTable:
+def terminal(table: Table, narrow: bool = False) -> Group:
     """The table for the terminal, with its verdicts or sentences and its notes below.
 
     Args:
         table: it.
         narrow: break names early so that numbers fit into 80 columns.
     """
+    main = [number for number, column in enumerate(table.columns) if not column.aside]
+    aside = [0, *(number for number, column in enumerate(table.columns) if column.aside)]
+    printed = [_printed(table, main, narrow), *([_printed(table, aside, narrow)] if aside[1:] else [])]
+    printed[0].title = Text(table.title, style="bold")
+    printed[-1].caption = Text("\n".join([*_below(table), *table.notes]), style="not italic")
+    return Group(printed[0], *(part for each in printed[1:] for part in ("", each)))
+
+
+def _printed(table: Table, numbers: Sequence[int], narrow: bool) -> RichTable:
+    """Some of a table's columns; the first is of names."""
     printed = RichTable(
-        title=Text(table.title, style="bold"),
-        title_justify="left",
-        caption=Text("\n".join([*_below(table), *table.notes]), style="not italic"),
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
+        title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
     )
-    names, *numbers = (Text(f"{c.short or c.title}\n{c.short_detail}".rstrip()) for c in table.columns)
+    names, *heads = (table.columns[number] for number in numbers)
     overflow: OverflowMethod = "fold" if narrow else "ellipsis"
-    printed.add_column(names, overflow=overflow, min_width=10 if narrow else 14)
-    for head in numbers:
+    printed.add_column(_head(names), overflow=overflow, min_width=10 if narrow else 14)
+    for column in heads:
         width = None if narrow else 10
-        printed.add_column(head, justify="right", no_wrap=narrow, overflow=overflow, min_width=width)
+        printed.add_column(_head(column), justify="right", no_wrap=narrow, overflow=overflow, min_width=width)
     for row in table.rows:
         name = row.cells[0].main
         first = Text("\n".join(wrapped(name, WIDTH)) if narrow else name)
-        printed.add_row(first, *(_text(cell, row.kind) for cell in row.cells[1:]))
+        printed.add_row(first, *(_text(row.cells[number], row.kind) for number in numbers[1:]))
     return printed
+
+
+def _head(column: Column) -> Text:
+    return Text(f"{column.short or column.title}\n{column.short_detail}".rstrip())
 
 
 def _text(cell: Cell, kind: str) -> Text:

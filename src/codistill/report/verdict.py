@@ -1,11 +1,17 @@
 """What the intervals say, in words. Nothing here is fixed text about a method: every sentence is computed."""
 
+from math import isfinite
+
 from codistill.report.measures import measure_of
+from codistill.report.power import after
 from codistill.report.prose import sentences
 from codistill.spec import Spec
-from codistill.study.entries import BASELINE as ALONE
+from codistill.statistics.holm import holm
+from codistill.statistics.interval import paired_p
+from codistill.study.rows import BASELINE as ALONE
 from codistill.study.summary import Summary, SummaryRow
 
+ERROR = 0.05  # of tables without any gain, so many may claim one
 GAIN, LOSS, UNCLEAR, NONE, BASELINE = "gain", "loss", "unclear", "none", "baseline"
 
 
@@ -21,15 +27,24 @@ def judge(row: SummaryRow) -> str:
     return GAIN if low > 0 else LOSS if high < 0 else UNCLEAR
 
 
-def verdict(row: SummaryRow, quick: bool = False) -> str:
-    """One sentence about a row."""
+def p_values(summary: Summary) -> dict[str, tuple[float, float]]:
+    """Of every row that is judged, by its method: its p-value among the table's rows (Holm's), and by itself."""
+    judged = [row for row in summary.rows if judge(row) in (GAIN, LOSS, UNCLEAR)]
+    single = {row.method: paired_p(row.gain.per_seed) for row in judged if row.gain}
+    single = {method: p for method, p in single.items() if isfinite(p)}
+    return {method: (p, single[method]) for method, p in zip(single, holm(list(single.values())), strict=True)}
+
+
+def verdict(row: SummaryRow, quick: bool = False, p: float | None = None) -> str:
+    """A sentence about a row; a second one where `p`, its p-value among the table's rows, is above 0.05."""
     kind = judge(row)
     if kind == BASELINE:
         return "The baseline."
     if kind == UNCLEAR:
         return "No clear difference: the interval includes zero."
     if kind != NONE:
-        return f"{kind.capitalize()}: the whole interval lies {'above' if kind == GAIN else 'below'} zero."
+        said = f"{kind.capitalize()}: the whole interval lies {'above' if kind == GAIN else 'below'} zero."
+        return f"{said} Among so many rows it may be chance." if p is not None and p > ERROR else said
     if row.gain is None:
         return "No verdict: not compared with the baseline."
     if quick:
@@ -49,19 +64,26 @@ def headline(summary: Summary) -> list[str]:
 
     A method without mutual learning that does as well is named too: it is plainer.
     """
+    p = p_values(summary)
+
+    def reliable(row: SummaryRow, kind: str) -> bool:
+        return judge(row) == kind and p.get(row.method, (0.0,))[0] <= ERROR
+
     mutual = [row for row in summary.rows if is_mutual(row) and row.same_gradient_as is None and row.gain]
     compared = sorted(mutual, key=_mean_gain, reverse=True)
-    plain = [row for row in summary.rows if row.gain and not is_mutual(row) and judge(row) == GAIN]
+    plain = [row for row in summary.rows if row.gain and not is_mutual(row) and reliable(row, GAIN)]
     return sentences(
         "headline.txt",
         summary=summary,
         measure=measure_of(summary),
         baseline=next((row.mean for row in summary.rows if row.method == summary.baseline), None),
         compared=compared,
-        gained=[row for row in compared if judge(row) == GAIN],
-        lost=[row for row in compared if judge(row) == LOSS],
+        gained=[row for row in compared if reliable(row, GAIN)],
+        lost=[row for row in compared if reliable(row, LOSS)],
+        chance=bool(compared) and judge(compared[0]) == GAIN,
         plain=max(plain, key=_mean_gain, default=None),
         verdict=verdict,
+        power=after(summary),
     )
 
 

@@ -14,13 +14,16 @@ import torch
 
 from codistill.run import Run
 from codistill.study.costs import measure_costs
-from codistill.study.entries import Row, Study
-from codistill.study.summary import Summary, summary
+from codistill.study.differences import Key
+from codistill.study.entries import Study as Study
+from codistill.study.rows import Row as Row
+from codistill.study.summary import Summary as Summary, summary as summary
+from codistill.training.decisions import Decisions, read_decisions
+from codistill.training.fleet import peers_by_run
 from codistill.training.loop import resume, train
-from codistill.training.records import Record, logged, read_lines, write_lines
+from codistill.training.records import Record, epochs_of, logged, read_lines, write_lines
 from codistill.training.requirements import OWN
 from codistill.training.results import result_from_json
-from codistill.training.slots import peers_by_run
 
 STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
 
@@ -36,8 +39,8 @@ class Part:
 def parts(study: Study, folder: Path) -> list[Part]:
     """The parts of a study, those that need a teacher from it last."""
     fleets: dict[tuple[bool, object], list[Run]] = {}
-    for entry, seed in itertools.product(study.entries, study.seeds):
-        run = entry.run.replace(seed=seed)
+    for entry, (seed, again) in itertools.product(study.entries, study.trainings):
+        run = entry.run.replace(seed=seed, retraining=again)
         shared = tuple(str(v) for k, v in run.as_dict().items() if k not in OWN)
         fleets.setdefault((bool(entry.waits), shared if study.stacked else run), []).append(run)
     ordered = sorted(fleets.items(), key=lambda item: item[0][0])
@@ -75,7 +78,7 @@ def compare(
     teachers = _teacher_folders(study, todo)
     for number, part in enumerate(todo, start=1):
         methods = sorted({str(run.method) for run in part.runs})
-        for record in _trained(study, part, teachers[min(run.seed for run in part.runs)]):
+        for record in _trained(study, part, teachers[_first(part)]):
             if not about.exists():  # only now: invalid settings leave no folder behind
                 text = json.dumps({**study.as_dict(), "command": command, "versions": versions()}, indent=1) + "\n"
                 about.write_text(text, encoding="utf-8")
@@ -89,8 +92,13 @@ def compare(
             yield Record("timing", 0, 0)
         costs.write_text(json.dumps(measure_costs(study, teachers), indent=1) + "\n", encoding="utf-8")
     table = dataclasses.replace(
-        summary(study, list(map(result_from_json, rows)), json.loads(costs.read_text(encoding="utf-8"))),
-        settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed")},
+        summary(
+            study,
+            list(map(result_from_json, rows)),
+            json.loads(costs.read_text(encoding="utf-8")),
+            dict(_decisions(study, todo)),
+        ),
+        settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed", "retraining")},
         command=command or json.loads(about.read_text(encoding="utf-8")).get("command", ""),
         versions=versions(),
     )
@@ -111,19 +119,45 @@ def _trained(study: Study, part: Part, teachers: Mapping[str, Path]) -> Iterator
 
 def _results(study: Study, todo: Sequence[Part]) -> Iterator[dict[str, Any]]:
     """The rows of all parts, each with its entry."""
-    names = {entry.run: entry.name for entry in study.entries}
+    names = _names(study)
     for part in todo:
         runs = list(peers_by_run(part.runs))
         for row in read_lines(part.folder / "results.jsonl"):
-            yield {"entry": names[runs[row["number"]].replace(seed=study.base.seed)], **row}
+            yield {"entry": names[_like(runs[row["number"]])], **row}
 
 
-def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[int, dict[str, Path]]:
-    """For each seed, the folders of the networks trained alone, by the names of teachers."""
+def _decisions(study: Study, todo: Sequence[Part]) -> Iterator[tuple[Key, Decisions]]:
+    """The decisions of all parts, each by its entry, its seed and the number of its training."""
+    names = _names(study)
+    for part in todo:
+        runs = list(peers_by_run(part.runs))
+        for number, decisions in read_decisions(part.folder).items():
+            yield (names[_like(runs[number])], runs[number].seed, runs[number].retraining), decisions
+
+
+def _like(run: Run) -> Run:
+    """What all trainings of an entry have in common."""
+    return run.replace(seed=0, retraining=0)
+
+
+def _names(study: Study) -> dict[Run, str]:
+    return {_like(entry.run): entry.name for entry in study.entries}
+
+
+def _first(part: Part) -> tuple[int, int]:
+    """The seed and the number of a part's first training."""
+    return min((run.seed, run.retraining) for run in part.runs)
+
+
+def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[tuple[int, int], dict[str, Path]]:
+    """For each training, the folders of the networks trained alone in it, by the names of teachers."""
     folders = {run: part.folder for part in todo for run in part.runs}
     names = {name for entry in study.entries for name in entry.waits}
     return {
-        seed: {str(name): folders[study.alone(name).run.replace(seed=seed)] for name in names} for seed in study.seeds
+        (seed, again): {
+            str(name): folders[study.alone(name).run.replace(seed=seed, retraining=again)] for name in names
+        }
+        for seed, again in study.trainings
     }
 
 
@@ -135,17 +169,15 @@ def teachers_of(folder: Path) -> dict[str, Path]:
     study = load(home)
     todo = parts(study, home)
     part = next((part for part in todo if part.folder.name == folder.name), None)
-    return {} if part is None else _teacher_folders(study, todo)[min(run.seed for run in part.runs)]
+    return {} if part is None else _teacher_folders(study, todo)[_first(part)]
 
 
 def log_of(study: Study, folder: Path) -> list[Mapping[str, Any]]:
     """All epochs' lines, each with the name of its entry as its method."""
-    names = {entry.run.replace(seed=0): entry.name for entry in study.entries}
+    names = _names(study)
     lines: list[Mapping[str, Any]] = []
     for part in parts(study, folder):
-        entries = {run.name: names[run.replace(seed=0)] for run in part.runs}
-        found = read_lines(part.folder / "log.jsonl")
-        lines += [{**line, "method": entries[line["run"]]} for line in found if line["kind"] == "epoch"]
+        lines += epochs_of(part.folder, {run.name: names[_like(run)] for run in part.runs})
     return lines
 
 
@@ -164,6 +196,3 @@ def load(folder: str | Path) -> Study:
 def versions() -> dict[str, str]:
     """Versions of what produced the numbers."""
     return {"codistill": version("codistill"), "torch": torch.__version__, "python": platform.python_version()}
-
-
-__all__ = ["Row", "Study", "Summary", "compare", "load", "log_of", "parts", "summary", "teachers_of", "versions"]

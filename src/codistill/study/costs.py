@@ -15,42 +15,40 @@ from codistill.training.step import take
 
 TIMED_NETWORKS = 20
 TIMED_ROUNDS = 15
+WARM_UP = 2  # rounds before, whose seconds do not count
 
 
-def measure_costs(study: Study, teachers: Mapping[int, Mapping[str, Path]]) -> dict[str, dict[str, float]]:
+def measure_costs(study: Study, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> dict[str, dict[str, float]]:
     """Passes and seconds of each entry by itself, per network and step: ``{entry: {...}}``.
 
     Every entry steps a fleet of about the same number of networks, in turns with the others. Passes are counted;
     seconds are the ratio to the baseline's, the median over the rounds. A quick look has no seconds.
     """
     fleets = {entry.name: _timed_fleet(study, entry, teachers) for entry in study.entries}
-    base, rounds = study.entries[0].name, 1 if study.quick else TIMED_ROUNDS
+    base, steps = study.entries[0].name, 1 if study.quick else WARM_UP + TIMED_ROUNDS
     seconds: dict[str, list[float]] = {name: [] for name in fleets}
-    for turn in range(rounds + 2):
+    for turn in range(steps):
         for name, fleet in fleets.items():
             started = time.perf_counter()
             with seeded(fleet.device, fleet.run.seed, "timing", turn):
                 # spread over training: methods may begin late, or end early
-                take(fleet, turn * fleet.epochs // (rounds + 2), turn % fleet.steps)
+                take(fleet, turn * fleet.epochs // steps, turn % fleet.steps)
             if fleet.device.type == "cuda":
                 torch.cuda.synchronize(fleet.device)
-            if turn >= 2:
+            if turn >= WARM_UP:
                 seconds[name].append((time.perf_counter() - started) / len(fleet.cohort))
-    steps = rounds + 2
     costs = {}
     for name, fleet in fleets.items():
         passes = [cohort.passes for cohort in (fleet.cohort, *fleet.method_cohorts())]
-        costs[name] = {
-            "forward": sum(p.forward for p in passes) / steps / len(fleet.cohort),
-            "backward": sum(p.backward for p in passes) / steps / len(fleet.cohort),
-        }
+        made = {way: sum(getattr(each, way) for each in passes) for way in ("forward", "backward")}
+        costs[name] = {way: number / steps / len(fleet.cohort) for way, number in made.items()}
         if not study.quick:
             ratios = [a / b for a, b in zip(seconds[name], seconds[base], strict=True)]
             costs[name]["seconds"] = statistics.median(ratios)
     return costs
 
 
-def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[int, Mapping[str, Path]]) -> Fleet:
+def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> Fleet:
     many = study.stacked and not study.quick
     seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if many else study.seeds[:1]
-    return build_fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=teachers[seeds[0]])
+    return build_fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=teachers[seeds[0], 0])

@@ -1,14 +1,16 @@
 """What is compared: a study and its entries."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 from torch import nn
 
 from codistill import discovery, methods
+from codistill.checks import whole
 from codistill.cohort import Cohort
+from codistill.jsonable import from_json
 from codistill.run import Run
 from codistill.spec import Spec
 from codistill.study.rows import BASELINE, SETTINGS, Row, row_of, written
@@ -34,6 +36,8 @@ class Study:
         part: what is measured on: ``test``, or ``valid`` where something is still to be chosen.
         published: figures of others for the same experiment, each with its source and how certain it is.
         quick: only a check that everything works: neither times nor intervals are measured.
+        retrainings: trainings on each seed's labels; 2 tell how much changes from one to the next.
+        spread: of a paired difference over seeds, its standard deviation, where it is known from earlier results.
     """
 
     recipe: str
@@ -45,6 +49,8 @@ class Study:
     part: str = "test"
     published: tuple[str, ...] = ()
     quick: bool = False
+    retrainings: int = 1
+    spread: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", tuple(dict.fromkeys(map(row_of, self.rows))))
@@ -52,6 +58,7 @@ class Study:
             raise ValueError("seeds are empty: give at least one")
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds={self.seeds}: give each seed once")
+        whole("retrainings", self.retrainings)
         _check_entries(self.entries)
 
     @cached_property
@@ -78,6 +85,11 @@ class Study:
         return tuple(entries)
 
     @property
+    def trainings(self) -> list[tuple[int, int]]:
+        """The seed and the number of each training of an entry."""
+        return [(seed, again) for seed in self.seeds for again in range(self.retrainings)]
+
+    @property
     def footnotes(self) -> tuple[str, ...]:
         """What a reader must know of it: the notes, and who teaches whom."""
         ring = any(e.teacher == BASELINE and e.method.options.get("graph") == "ring" for e in self.entries)
@@ -100,10 +112,8 @@ class Study:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Study":
         """From JSON; what this version does not know is left out."""
-        values = {**values, "rows": values["methods"], "base": Run.from_dict(values["base"])}
-        names = [field.name for field in fields(cls) if field.name in values]
-        known: Mapping[str, Any] = {n: tuple(v) if isinstance(v := values[n], list) else v for n in names}
-        return cls(**known)
+        rows, base = tuple(map(row_of, values["methods"])), Run.from_dict(values["base"])
+        return from_json(cls, {**values, "rows": rows, "base": base})
 
 
 @dataclass(frozen=True)
@@ -229,6 +239,3 @@ def _entry(row: Row, base: Run, most: int) -> Entry:
     if base.unlabelled and not method.needs.unlabelled:
         settings.setdefault("unlabelled", 0)
     return Entry(row, base.replace(method=row.method, **settings))
-
-
-__all__ = ["ALONE", "BASELINE", "Entry", "Row", "Study"]

@@ -60,6 +60,3 @@ def values_of(results: Sequence[NetworkResult], metric: str) -> list[float]:
 def read_results(folder: Path) -> list[Result]:
     """The results of a run's or of a study's folder; none where it is not finished."""
     return [result_from_json(line) for line in read_lines(folder / "results.jsonl")]
-
-
-__all__ = ["Pairs", "Result", "measured", "networks_of", "read_results", "row_of", "values_of"]

@@ -9,7 +9,7 @@ from codistill.spec import Spec, parse_value
 from codistill.training.initial_weights import TRAINED
 
 BASELINE = TRAINED
-SETTINGS = {field.name: field.default for field in fields(Run) if field.name not in ("method", "seed")}
+SETTINGS = {field.name: field.default for field in fields(Run) if field.name not in ("method", "seed", "retraining")}
 LISTS = tuple(name for name, default in SETTINGS.items() if isinstance(default, tuple))
 SPECS = tuple(name for name, default in SETTINGS.items() if isinstance(default, Spec))
 
@@ -93,6 +93,3 @@ def _read(setting: str, value: object) -> object:
         return value
     words = str(value).replace(";", ",").split("+")
     return tuple(map(parse_value, words)) if setting == "betas" else tuple(words)
-
-
-__all__ = ["BASELINE", "Row", "row_of"]

@@ -9,11 +9,21 @@ from typing import Any
 from codistill import methods
 from codistill.jsonable import from_json, to_json
 from codistill.metrics import averaged
-from codistill.metrics.interval import Gain, mean_sd, paired_gain
 from codistill.spec import Spec
+from codistill.statistics.interval import Gain, mean_sd
+from codistill.study.differences import (
+    Difference,
+    Key,
+    Measured,
+    Networks,
+    churn_difference,
+    churn_interval,
+)
 from codistill.study.entries import Entry, Study
 from codistill.study.results import Pairs, Result, measured, networks_of, row_of
+from codistill.training.decisions import Decisions
 
+CALIBRATION = ("ece", "nll")
 MEASURES = ("map", "accuracy")  # the first that every network has is what a study compares
 Costs = Mapping[str, Mapping[str, float]]
 
@@ -46,7 +56,7 @@ class Cost:
 
 # In JSON these fields lie flat: what their parts are called there, after the field's name.
 FLAT = {
-    "gain": {"mean": "mean", "ci95": "interval", "per_seed": "per_seed"},
+    "gain": {"mean": "mean", "ci95": "interval", "per_seed": "per_seed", "ci95_crossed": "crossed"},
     "ensemble": {"networks": "networks", "mean": "mean", "alone_mean": "alone"},
 }
 
@@ -72,6 +82,9 @@ class SummaryRow:
         same_gradient_as: the method of the row whose gradient is the same.
         cost: of training.
         tuned: in a table with tuned rows, whether this is one.
+        churn: how many decisions differ between two trainings on the same labels; None where there are none.
+        against_alone: by how much `CALIBRATION` and the churn differ from those of the networks that these are compared
+            with, by name.
     """
 
     method: str
@@ -90,6 +103,8 @@ class SummaryRow:
     same_gradient_as: str | None
     cost: Cost
     tuned: bool | None = None
+    churn: float | None = None
+    against_alone: Mapping[str, Difference] = field(default_factory=dict)
 
     def as_dict(self, measure: str) -> Mapping[str, Any]:
         """For JSON: flat, and what is compared by its name."""
@@ -108,7 +123,7 @@ class SummaryRow:
         """From JSON; older rows do not say whether they are the baseline, and have no pairs."""
         values = {"alone": row["method"] == baseline, "alone_mean": None, "pairs": None, **row}
         for name, parts in FLAT.items():
-            parts_of = {part: row[f"{name}_{key}"] for key, part in parts.items()}
+            parts_of = {part: row.get(f"{name}_{key}") for key, part in parts.items()}
             values[name] = None if parts_of["mean"] is None else parts_of
         values |= {name: row[f"{measure}_{name}"] for name in ("mean", "sd")}
         others = [name for name in averaged() if name != measure and f"{name}_mean" in row]
@@ -166,25 +181,28 @@ class Summary:
         return cls.from_dict(json.loads(text))
 
 
-def summary(study: Study, results: Sequence[Result], costs: Costs) -> Summary:
+def summary(
+    study: Study, results: Sequence[Result], costs: Costs, decisions: Mapping[Key, Decisions] | None = None
+) -> Summary:
     """The table: one row per entry, or one per kind of network where it has several.
 
     Accuracies are fractions; an interval is Student's t over seeds; each network is compared with the one of its kind
-    and number trained alone.
+    and number trained alone. Without decisions nothing is compared example by example.
     """
-    by_key = {(row_of(r), r.seed, r.peer, r.networks): r.values for r in measured(results)}
-    table = _Results(study, by_key, measure_of(results))
+    by_key = {(row_of(r), r.seed, r.retraining or 0, r.peer, r.networks): r.values for r in measured(results)}
+    table = Measured(study, by_key, decisions or {}, results[0].n)
+    measure = measure_of(results)
     pairs = {e.name: Pairs.of(r for r in results if row_of(r) == e.name) for e in study.entries}
     return Summary(
         recipe=study.recipe,
         quick=study.quick,
         seeds=study.seeds,
         n_test=results[0].n,
-        measure=table.measure,
+        measure=measure,
         baseline=study.entries[0].name,
         notes=(*study.footnotes, *(f"Published: {figure}." for figure in study.published)),
         rows=tuple(
-            _row(table, entry, network, _cost(study, entry, costs), pairs[entry.name])
+            _row(table, measure, entry, network, _cost(study, entry, costs), pairs[entry.name])
             for entry in study.entries
             for network in dict.fromkeys(entry.networks)
         ),
@@ -197,62 +215,60 @@ def measure_of(results: Iterable[Result]) -> str:
     return next((m for m in MEASURES if all(m in r.values for r in single)), MEASURES[-1])
 
 
-@dataclass(frozen=True)
-class _Results:
-    """The values of a study by entry, seed, peer (None: an ensemble) and number of networks."""
-
-    study: Study
-    values: Mapping[tuple[str, int, int | None, int], Mapping[str, float]]
-    measure: str
-
-    def compared(self, entry: Entry, seed: int, peer: int | None, networks: int = 1) -> float:
-        """What is compared, of a network or of an ensemble."""
-        return self.values[entry.name, seed, peer, networks][self.measure]
-
-    def ensemble(self, entry: Entry, networks: int) -> float:
-        """The mean over seeds of the ensemble of the first networks."""
-        return fmean(self.compared(entry, seed, None, networks) for seed in self.study.seeds)
-
-
-def _row(table: _Results, entry: Entry, network: Spec, cost: Cost, pairs: Pairs | None) -> SummaryRow:
-    study, measure = table.study, table.measure
-    bases = {i: study.alone(network, i) for i, net in enumerate(entry.networks) if net == network}
-    mixed = len(bases) < entry.run.peers
-    values = [table.values[entry.name, seed, i, 1] for seed in study.seeds for i in bases]
+def _row(table: Measured, measure: str, entry: Entry, network: Spec, cost: Cost, pairs: Pairs | None) -> SummaryRow:
+    study = table.study
+    networks = [(entry, i) for i, net in enumerate(entry.networks) if net == network]
+    alone = [(study.alone(network, i), i) for _, i in networks]
+    mixed, baseline = len(networks) < entry.run.peers, networks[0] == alone[0]
+    values = [each for member in networks for each in table.of(*member)]
     mean, sd = mean_sd(each[measure] for each in values)
-    alone = entry is bases[min(bases)]
-    compared = [
-        [(table.compared(entry, seed, i), table.compared(base, seed, i)) for i, base in bases.items()]
-        for seed in study.seeds
-        if not alone
-    ]
-    gain = paired_gain(compared) if compared else None
     others = [name for name in averaged() if name != measure and all(name in each for each in values)]
+    churn = table.churn(networks)
     return SummaryRow(
         method=f"{entry.name} [{network}]" if mixed else entry.name,
         label=f"{entry.label}: its {network}" if mixed else entry.label,
-        alone=alone,
+        alone=baseline,
         peers=entry.cohort,
         seeds=len(study.seeds),
         networks=len(values),
         mean=mean,
         sd=sd if len(values) > 1 else None,
         beside={name: fmean(each[name] for each in values) for name in others},
-        alone_mean=fmean(base for seed in compared for _, base in seed) if compared else None,
-        gain=replace(gain, interval=None) if gain and study.quick else gain,
-        ensemble=_ensemble(table, entry),
+        alone_mean=None if baseline else fmean(each[measure] for member in alone for each in table.of(*member)),
+        gain=None if baseline else _gain(table, measure, networks, alone),
+        ensemble=_ensemble(table, measure, entry),
         pairs=pairs,
         same_gradient_as=same_gradient(study, entry),
         cost=cost,
+        churn=None if churn is None else churn_interval(churn)[0],
+        against_alone={} if baseline else _against(table, others, networks, alone),
     )
 
 
-def _ensemble(table: _Results, entry: Entry) -> Ensemble | None:
+def _gain(table: Measured, measure: str, networks: Networks, alone: Networks) -> Gain:
+    gain = table.gain(networks, alone, measure)
+    if table.study.quick:
+        return replace(gain, interval=None)
+    return replace(gain, crossed=table.crossed(networks, alone) if measure == "accuracy" else None)
+
+
+def _against(table: Measured, known: Sequence[str], networks: Networks, alone: Networks) -> dict[str, Difference]:
+    """What differs beside the measure that is compared."""
+    gains = {name: table.gain(networks, alone, name) for name in CALIBRATION if name in known}
+    found = {name: Difference(gain.mean, gain.interval) for name, gain in gains.items()}
+    churn, baseline = table.churn(networks), table.churn(alone)
+    if churn is not None and baseline is not None:
+        found["churn"] = churn_difference(churn, baseline)
+    return {name: replace(each, interval=None) if table.study.quick else each for name, each in found.items()}
+
+
+def _ensemble(table: Measured, measure: str, entry: Entry) -> Ensemble | None:
     size = entry.run.peers
     if size < 2:
         return None
     base = next((e for e in table.study.entries if e.alone and e.networks[:size] == entry.networks), None)
-    return Ensemble(size, table.ensemble(entry, size), table.ensemble(base, size) if base else None)
+    mean, *alone = (fmean(v[measure] for v in table.of(each, None, size)) for each in (entry, base) if each)
+    return Ensemble(size, mean, alone[0] if alone else None)
 
 
 def same_gradient(study: Study, entry: Entry) -> str | None:

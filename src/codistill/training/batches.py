@@ -9,8 +9,7 @@ from torch.utils import _pytree as pytree
 
 from codistill.batch import Batch, Inputs, PerPeer, of_peer
 from codistill.cohort.groups import on_device
-from codistill.training.fleet import Member
-from codistill.training.slots import PeerSlot
+from codistill.training.fleet import Member, PeerSlot
 from codistill.training.streams import Streams, Where
 
 

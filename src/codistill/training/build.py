@@ -24,11 +24,10 @@ from codistill.run import Run
 from codistill.spec import WrongKind
 from codistill.training import batches, initial_weights
 from codistill.training.best import Best
-from codistill.training.fleet import Fleet, Member, Turn
+from codistill.training.fleet import Fleet, Member, PeerSlot, Turn, seeds_of, shards_of, slots
+from codistill.training.initial_weights import networks_of, teacher_networks
 from codistill.training.requirements import check_needs, check_runs
-from codistill.training.slots import PeerSlot, seeds_of, shards_of, slots
-from codistill.training.streams import Streams
-from codistill.training.teachers import networks_of, teacher_networks
+from codistill.training.streams import Streams, training_seed
 
 Folders = Mapping[str, Path]
 
@@ -125,7 +124,7 @@ def _network(slot: PeerSlot, dataset: DataSet, teachers: Folders, load: bool) ->
         if str(plain) not in teachers:
             raise ValueError(f"model '{spec}': start=alone is for comparisons; give the folder of a finished run")
         return teacher_networks(teachers[str(plain)], run, dataset, str(plain))[0]
-    return initial_weights.network(plain, dataset, derive(run.seed, "init", slot.number), load=load)
+    return initial_weights.network(plain, dataset, derive(training_seed(run), "init", slot.number), load=load)
 
 
 def _tried(table: Sequence[PeerSlot], nets: list[nn.Module], x: Tensor, *, named: bool) -> list[nn.Module]:
@@ -227,7 +226,7 @@ def _method(runs: Sequence[Run], dataset: DataSet, teachers: Folders, execute: s
 def _prepare(members: Sequence[Member], streams: Streams, device: torch.device) -> None:
     first = batches.draw(streams, members, (0, 0, 0))
     for member, batch in zip(members, first, strict=True):
-        with seeded(device, member.run.seed, "prepare", 0):  # whatever else is in the fleet
+        with seeded(device, training_seed(member.run), "prepare", 0):  # whatever else is in the fleet
             member.method.to(device)
             member.method.samples, member.method.epochs = streams.samples, streams.epochs
             member.method.check_task(batch)

@@ -14,6 +14,7 @@ from codistill.data.loader import plain
 from codistill.metrics.churn import churn
 from codistill.metrics.decisions import class_logits, labelled_decisions
 from codistill.run import Run
+from codistill.statistics.mcnemar import mcnemar
 from codistill.training.fleet import Fleet
 
 BATCH = 16_384  # network passes of one example in a batch, about
@@ -34,6 +35,7 @@ class Change:
         changed: fraction of the decisions that differ.
         lost: fraction that was right and is wrong.
         gained: fraction that was wrong and is right.
+        p: exact, of McNemar's test of lost against gained; None where one example is several decisions.
     """
 
     run: str
@@ -44,6 +46,7 @@ class Change:
     changed: float
     lost: float
     gained: float
+    p: float | None
 
 
 def examples_of(fleet: Fleet, part: str) -> list[Examples]:
@@ -115,4 +118,5 @@ def _changes(before: Predictions, after: Predictions, part: str, task: str) -> I
     (flat_old, flat_new), y = labelled_decisions(outputs, labels)
     shares = [values.tolist() for values in churn(flat_old, flat_new, y)]
     for peer, (changed, lost, gained) in enumerate(zip(*shares, strict=True)):
-        yield Change(run.name, other.name, part, len(labels), peer, changed, lost, gained)
+        p = mcnemar(round(lost * len(y)), round(gained * len(y))) if labels.dim() == 1 else None
+        yield Change(run.name, other.name, part, len(labels), peer, changed, lost, gained, p)

@@ -1,6 +1,7 @@
-"""Where networks start: at random, from a file of weights, or from the networks of a run.
+"""Where networks start: at random, from a file of weights, or from the networks of a run; and frozen teachers.
 
-``start=FILE`` and ``start=FOLDER[,start_peer=2]`` are options of every model's spec.
+``start=FILE`` and ``start=FOLDER[,start_peer=2]`` are options of every model's spec. A teacher is the networks of a
+finished run, of one of its checkpoints, or any module of your own.
 """
 
 from collections.abc import Mapping
@@ -14,10 +15,14 @@ from torch import Tensor, nn
 
 from codistill import checkpoint, models
 from codistill.checkpoint import Tensors
+from codistill.cohort import Cohort
 from codistill.data.examples import DataSet
 from codistill.models.parts.pretrained import adopt
+from codistill.models.parts.trial import try_out
 from codistill.models.parts.view import MASK
+from codistill.run import Run
 from codistill.spec import Spec, Value
+from codistill.training.fleet import peers_by_run
 
 TRAINED = "alone"  # a start, or a teacher: what a comparison has trained alone
 PICKLED = (".pt", ".pth", ".bin", ".ckpt")
@@ -134,3 +139,72 @@ def _unpickled(path: Path) -> Mapping[str, Tensor]:
         raise ValueError(f"start={path} is no state dict: save net.state_dict()")
     whole = all(name.startswith("module.") for name in found)  # saved from torch's DataParallel
     return {name.removeprefix("module.") if whole else name: tensor for name, tensor in found.items()}
+
+
+def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[nn.Module]:
+    """A teacher's networks, for a student's run.
+
+    Args:
+        teacher: what the run calls it: a folder, or ``module:function`` of your own, which returns a trained network;
+            in a comparison ``alone``, or the spec of a network that is there trained alone.
+        folder: the folder that this name means.
+        run: the student's.
+        dataset: the student's.
+
+    Raises:
+        ValueError: there is no such teacher, or it has other classes.
+    """
+    if ":" in teacher and not folder.exists():
+        nets = [network(teacher, dataset)]
+    else:
+        nets = teacher_networks(folder, run, dataset, None if folder == Path(teacher) else teacher)
+    x = dataset.train.x[:2]
+    x = x.float() if x.dtype == torch.uint8 else x
+    if dataset.task == "classes":
+        for net in nets:
+            try_out(f"teacher={teacher!r}", net, x)
+        with torch.no_grad():
+            given = Cohort(nets).freeze()(x).logits.shape[-1]
+        if given != dataset.classes:
+            raise ValueError(f"teacher={teacher!r} gives {given} classes, data='{run.data}' has {dataset.classes}")
+    return nets
+
+
+def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None = None) -> list[nn.Module]:
+    """The networks of a finished run, for a student's run: of the same seed where the folder has several.
+
+    Args:
+        folder: of the finished run, or of one of its checkpoints.
+        run: the student's.
+        dataset: the student's.
+        name: a network's spec, to have the first such network alone; anything else: all networks, if there are several
+            runs those of the student's kind.
+
+    Raises:
+        ValueError: no such run, or a teacher of other classes.
+    """
+    try:
+        home, peers = saved(folder)
+        runs = checkpoint.read_runs(home)
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(f"teacher={str(folder)!r}: {error}") from None
+    alone = [r for r in runs if r.method.name == TRAINED and r.seed == run.seed]
+    named = None if name is None else Spec.of(name)
+    kind = named if any(named in r.networks() for r in alone) else run.networks()[0]
+    alone.sort(key=lambda r: (kind not in r.networks(), len(str(r.method))))
+    chosen = runs[0] if len(runs) == 1 else next(iter(alone), None)
+    if chosen is None:
+        raise ValueError(
+            f"teacher={str(folder)!r} has no run of method 'alone' and seed {run.seed}: "
+            "give the folder of a finished run"
+        )
+    specs = chosen.networks()
+    numbers = [specs.index(named)] if named in specs else list(range(len(specs)))
+    nets = [network(specs[i], dataset, load=False) for i in numbers]
+    try:
+        cohort = Cohort(nets)
+        for net, number in enumerate(numbers):
+            cohort.load_peer_state(net, peers[peers_by_run(runs)[chosen][number]])
+    except ValueError as error:
+        raise ValueError(f"teacher={str(folder)!r} does not fit data='{run.data}': {error}") from None
+    return nets

@@ -11,7 +11,7 @@ from codistill.run import Run
 from codistill.training.build import Given, build_fleet
 from codistill.training.fleet import Fleet
 from codistill.training.records import Record
-from codistill.training.results import results
+from codistill.training.results import evaluate
 from codistill.training.state import Training
 
 
@@ -46,8 +46,9 @@ def train(
     for peer, net in enumerate(given.get("networks") or ()):  # what a stack has learned goes to what it was made of
         net.load_state_dict(training.fleet.delivered.network(peer).state_dict())
     fleet = training.fleet
-    lines = [row.to_json() for row in results(fleet, part)] if part else []
-    yield Record("end", training.step, fleet.total, lines=lines, facts={"passes": {**vars(fleet.cohort.passes)}})
+    rows, decisions = evaluate(fleet, part) if part else ([], {})
+    lines, facts = [row.to_json() for row in rows], {"passes": {**vars(fleet.cohort.passes)}}
+    yield Record("end", training.step, fleet.total, lines=lines, facts=facts, decisions=decisions)
 
 
 def _begun(runs: Sequence[Run], folder: Path | None, resume: bool, given: Given) -> Training:

@@ -1,13 +1,14 @@
 """Records of what happens in a training, the files that they become, and the error that ends it."""
 
 import json
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from codistill.methods import Terms
 from codistill.run import Run
+from codistill.training.decisions import Decisions, write_decisions
 
 
 class Diverged(ArithmeticError):
@@ -33,6 +34,7 @@ class Record:
         terms: of a step, each member's terms ``[P]``, on the device: reading them waits for it.
         lines: of an epoch, one dict for each run, for ``log.jsonl``; of the end, the rows of ``results.jsonl``.
         facts: executor, path of the checkpoint and the like.
+        decisions: of the end, those of each run's networks by the run's number, for ``decisions.safetensors``.
     """
 
     kind: str
@@ -41,10 +43,11 @@ class Record:
     terms: list[Terms] = field(default_factory=list)
     lines: list[dict[str, Any]] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    decisions: dict[int, Decisions] = field(default_factory=dict)
 
 
 def logged(records: Iterator[Record], folder: str | Path) -> Generator[Record, None, None]:
-    """Pass records on, and write ``log.jsonl`` and ``results.jsonl`` on the way.
+    """Pass records on, and write ``log.jsonl``, ``decisions.safetensors`` and ``results.jsonl`` on the way.
 
     Lines of steps that a resumed run does again are dropped first.
     """
@@ -58,6 +61,8 @@ def logged(records: Iterator[Record], folder: str | Path) -> Generator[Record, N
                 with path.open("a", encoding="utf-8") as log:
                     log.writelines(json.dumps(line) + "\n" for line in record.lines)
             elif record.kind == "end":
+                if record.decisions:
+                    write_decisions(Path(folder), record.decisions)
                 write_lines(Path(folder) / "results.jsonl", record.lines)
             yield record
     finally:
@@ -70,6 +75,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def epochs_of(folder: Path, methods: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The epochs' lines of a folder's log, each with what the method of its run is called."""
+    lines = read_lines(folder / "log.jsonl")
+    return [{**line, "method": methods[line["run"]]} for line in lines if line["kind"] == "epoch"]
 
 
 def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from codistill import methods
-from codistill.methods import Method
+from codistill.methods import Imitation, Method
 from codistill.run import Run
 
 OWN = ("method", "peers", "models", "seed")
@@ -18,6 +18,11 @@ def check_needs(method: Method, run: Run) -> None:
         raise ValueError(f"method {name!r} needs partners of the same class, which unlabelled samples have not")
     if run.unlabelled and not needs.unlabelled:
         raise ValueError(f"method {name!r} learns nothing from unlabelled={run.unlabelled} samples: set it to 0")
+    if isinstance(method, Imitation) and method.on == "unlabelled" and not run.unlabelled:
+        raise ValueError(
+            f"method {name!r} imitates on unlabelled samples, and there are none: set unlabelled, how many of them in "
+            "a step, and labels, so that some are left without one (--labels 80 --unlabelled 100), or on=all"
+        )
     check_shards(method, run)
     if needs.branches and run.branch_at is None:
         raise ValueError(f"method {name!r} needs branches of one trunk: set branch_at, e.g. stage3")
@@ -34,7 +39,11 @@ def check_needs(method: Method, run: Run) -> None:
 
 def check_shards(method: Method, run: Run) -> None:
     """Peers with labels of their own, and a method that compares what they make of the same samples, are an error."""
-    if not run.private or method.needs.shards or (method.needs.common and run.unlabelled):
+    if not run.private or method.needs.shards:
+        return
+    if method.needs.common and run.unlabelled:
+        if isinstance(method, Imitation):
+            method.check_private()
         return
     what = f"shards='{run.shards}': peers of '{run.method}' compare what they make of samples that all have"
     if method.needs.common:

@@ -1,5 +1,6 @@
-"""The rows of ``results.jsonl``."""
+"""The rows of ``results.jsonl``: every metric of a cohort's outputs, as the folder ``metrics`` describes them."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -8,14 +9,18 @@ from torch import Tensor
 
 from codistill.data.examples import Retrieval
 from codistill.jsonable import to_json
-from codistill.metrics.decisions import class_logits
+from codistill.metrics import computed_from, described
+from codistill.metrics.decisions import class_logits, labelled_decisions
 from codistill.metrics.posterior import mean_posterior
-from codistill.metrics.retrieval import concatenated
+from codistill.metrics.retrieval import concatenated, distances, multi_query, retrieval
 from codistill.run import Run
+from codistill.training.decisions import Decisions
 from codistill.training.evaluate import embeddings_of, predictions
 from codistill.training.fleet import Fleet
-from codistill.training.measure import Matrix, Values, measure_decisions, measure_pairs, measure_retrieval
 from codistill.training.records import diverged
+
+Values = dict[str, float]
+Matrix = list[list[float | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +33,7 @@ class Origin:
         update: of the run.
         peers: how many networks the run has.
         seed: of the run.
+        retraining: of the run, where it is one.
         number: of the run, among those that were trained together.
         part: of the data, ``test`` or ``valid``.
         n: examples, or queries.
@@ -38,6 +44,7 @@ class Origin:
     update: str = "together"
     peers: int = 0
     seed: int
+    retraining: int | None = None
     number: int = 0
     part: str
     n: int
@@ -98,7 +105,13 @@ def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
     Raises:
         Diverged: a network predicts nan.
     """
+    return evaluate(fleet, part)[0]
+
+
+def evaluate(fleet: Fleet, part: str) -> tuple[list[NetworkResult | PairsResult], dict[int, Decisions]]:
+    """As `results`, with what the networks of each run decide, by its number; nothing where embeddings are ranked."""
     rows: list[NetworkResult | PairsResult] = []
+    decisions: dict[int, Decisions] = {}
     test, task = fleet.dataset.retrieval, fleet.dataset.task
     if part == "test" and test is not None:
         for run, embeddings in embeddings_of(fleet):
@@ -106,8 +119,10 @@ def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
             rows += retrieval_rows(embeddings, test, origin)
     else:
         for run, logits, labels in predictions(fleet, part):
-            rows += rows_of(logits, labels, _origin(fleet, run, part, logits, len(labels)), task)
-    return rows
+            origin = _origin(fleet, run, part, logits, len(labels))
+            rows += rows_of(logits, labels, origin, task)
+            decisions[origin.number] = Decisions.of(logits, labels, task)
+    return rows, decisions
 
 
 def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int) -> Origin:
@@ -115,8 +130,16 @@ def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int
     lost = [peer for peer, output in enumerate(outputs) if output.isnan().any()]
     if lost:
         raise diverged(run, f"peer {lost[0]} predicts nan on the {part} part")
-    method, number = str(run.method), fleet.runs.index(run)
-    return Origin(method=method, update=run.update, peers=run.peers, seed=run.seed, number=number, part=part, n=n)
+    return Origin(
+        method=str(run.method),
+        update=run.update,
+        peers=run.peers,
+        seed=run.seed,
+        retraining=run.retraining or None,
+        number=fleet.runs.index(run),
+        part=part,
+        n=n,
+    )
 
 
 def rows_of(logits: Tensor, labels: Tensor, origin: Origin, task: str = "classes") -> list[NetworkResult | PairsResult]:
@@ -157,3 +180,54 @@ def _network_rows(single: list[Values], ensembles: list[Values], origin: Origin)
         *(NetworkResult(**about, peer=i, networks=1, values=values) for i, values in enumerate(single)),
         *(NetworkResult(**about, peer=None, networks=k, values=values) for k, values in enumerate(ensembles, 2)),
     ]
+
+
+def measure_networks(logits: Tensor, labels: Tensor, task: str = "classes") -> list[Values]:
+    """Every metric of each peer: logits ``[P, N, C]``, labels ``[N]`` -> P dicts.
+
+    Where an example has several labels (``[N, C]``), or tokens (``[N, T]``), every decision counts as one example, and
+    those at -1 are left out.
+    """
+    return measure_decisions(class_logits(logits, task), labels, task)
+
+
+def measure_decisions(outputs: Tensor, labels: Tensor, task: str) -> list[Values]:
+    """As `measure_networks`, of what `class_logits` makes of the logits."""
+    flat, y = labelled_decisions(outputs, labels)
+    inputs = {"decisions": (flat, y)}
+    if task == "multilabel":
+        inputs["labels"] = (outputs[..., 1] - outputs[..., 0], labels)
+    columns = {
+        metric.key: metric.value(*inputs[metric.source]).tolist()
+        for metric in described()
+        if metric.source in inputs and (metric.only is None or metric.only.fits(task, flat.shape[-1], labels))
+    }
+    return [{key: column[i] for key, column in columns.items()} for i in range(len(outputs))]
+
+
+def measure_pairs(logits: Tensor, labels: Tensor, task: str = "classes") -> dict[str, Matrix]:
+    """How much the peers have in common, matrices ``[P, P]`` as lists.
+
+    None where a number is not finite: a peer that is always right has no error correlation.
+    """
+    flat, y = labelled_decisions(class_logits(logits, task), labels)
+    matrices = {metric.key: metric.value(flat, y).tolist() for metric in computed_from("pairs")}
+    return {key: [[v if math.isfinite(v) else None for v in row] for row in m] for key, m in matrices.items()}
+
+
+def measure_retrieval(embeddings: Tensor, test: Retrieval) -> Values:
+    """How well embeddings ``[N, D]`` retrieve images of a query's identity by other cameras.
+
+    The metrics of averaged queries only where an identity has several queries by one camera.
+    """
+    identity, camera, query = (labels.to(embeddings.device) for labels in (test.identity, test.camera, test.query))
+    gallery = embeddings[~query], (identity[~query], camera[~query])
+    single = embeddings[query], identity[query], camera[query]
+    queries = {"ranking": single, "multi_query": multi_query(*single)}
+    if len(queries["multi_query"][0]) == len(single[0]):
+        del queries["multi_query"]
+    values: Values = {}
+    for source, (each, *labels) in queries.items():
+        ranking = retrieval(distances(each, gallery[0]), (labels[0], labels[1]), gallery[1])
+        values |= {metric.key: metric.value(ranking) for metric in described() if metric.source == source}
+    return values

@@ -18,9 +18,10 @@ from codistill.run import Run
 from codistill.training.edges import Edges, is_measured
 from codistill.training.evaluate import predictions
 from codistill.training.fleet import Fleet, Member
-from codistill.training.measure import measure_networks
 from codistill.training.records import diverged
+from codistill.training.results import measure_networks
 from codistill.training.step import take
+from codistill.training.streams import training_seed
 
 OTHER_STATE = (
     "{folder}: its checkpoint holds the networks, but not what their methods need to go on ({error}). Versions before "
@@ -83,7 +84,7 @@ class Training:
             for member in fleet.members:
                 member.method.start_epoch(epoch)
         edges: list[Edges] | None = [] if is_measured(step, fleet.steps) else None
-        with seeded(fleet.device, fleet.run.seed, "step", self.step):
+        with seeded(fleet.device, training_seed(fleet.run), "step", self.step):
             terms = take(fleet, epoch, step, edges)
         if fleet.average is not None:
             fleet.average.follow(fleet.cohort, min(fleet.run.average, (1 + self.step) / (10 + self.step)))

@@ -42,9 +42,10 @@ class Streams:
             split(dataset, seed, labels=run.labels, valid=valid, noise=run.noise) for seed in self.seeds
         ]
         self._build = partial(Loader, augment=build_augment(run.augment), mean=dataset.mean, std=dataset.std)
+        training_seeds = [training_seed(run.replace(seed=seed)) for seed in self.seeds]
         pieces = [
-            (derive(seed, "shard", number) if number else seed, piece)  # an order of its own for each
-            for seed, p in zip(self.seeds, self.parts, strict=True)
+            (derive(own, "shard", number) if number else own, piece)  # an order of its own for each
+            for seed, own, p in zip(self.seeds, training_seeds, self.parts, strict=True)
             for number, piece in enumerate(pieces_of(run, dataset, p.train, seed))
         ]
         drop_last = run.drop_last or run.shards.name not in LIKE  # batches of all rows have one size
@@ -55,7 +56,7 @@ class Streams:
         self.steps = self._epoch(run)
         self.total = run.steps or self.steps * run.epochs
         self.epochs = -(-self.total // self.steps)
-        self.extra = self._unlabelled(run, device) if run.unlabelled else []
+        self.extra = self._unlabelled(run, device, training_seeds) if run.unlabelled else []
         self.samples = sum(max((len(row.examples) for row in kind), default=0) for kind in (self.loaders, self.extra))
 
     def _epoch(self, run: Run) -> int:
@@ -74,7 +75,7 @@ class Streams:
             )
         return self._build(examples, batch=batch, seed=seed, drop_last=drop_last)
 
-    def _unlabelled(self, run: Run, device: torch.device) -> list[Loader]:
+    def _unlabelled(self, run: Run, device: torch.device, training_seeds: list[int]) -> list[Loader]:
         """Of each seed, the examples without a label, which all peers see."""
         left, labelled = len(self.parts[0].unlabelled), len(self.parts[0].train)
         if not left:
@@ -88,7 +89,9 @@ class Streams:
             )
         return [
             self._loader(examples.shared(2 * len(self.seeds)), run.unlabelled, derive(seed, "unlabelled"), True)
-            for seed, examples in zip(self.seeds, (parts.unlabelled.to(device) for parts in self.parts), strict=True)
+            for seed, examples in zip(
+                training_seeds, (parts.unlabelled.to(device) for parts in self.parts), strict=True
+            )
         ]
 
     def draw(self, where: Where, view: int = 0) -> Drawn:
@@ -138,16 +141,22 @@ class Streams:
         return x.to(self.dtype) if x.is_floating_point() else x
 
 
+def training_seed(run: Run) -> int:
+    """The seed of whatever a run draws but its labelled examples: initial weights, order, augmentation, dropout."""
+    return derive(run.seed, "retraining", run.retraining) if run.retraining else run.seed
+
+
 def pieces_of(run: Run, dataset: DataSet, train: Examples, seed: int) -> list[Examples]:
     """The labelled examples of each peer, where these are its own; else those of all."""
     if not run.private:
         return [train]
-    strata, names = strata_of(train.y), dataset.label_names if train.y.dim() == 1 else ()
-    labels = Labels(strata, names, train.group, dataset.groups)
+    group = None if train.group is None else train.group.cpu()
+    names = dataset.label_names if train.y.dim() == 1 else ()
+    labels = Labels(strata_of(train.y).cpu(), names, group, dataset.groups)
     pieces = deal_out(run.shards, labels, run.peers, seed)
     if run.batch > (smallest := min(map(len, pieces))):
         raise ValueError(
             f"batch={run.batch}: the smallest of {run.peers} shards has {smallest} examples to draw it from: set batch "
             f"to {smallest} or less (--batch {smallest}), or raise labels"
         )
-    return [train.take(piece) for piece in pieces]
+    return [train.take(piece.to(train.y.device)) for piece in pieces]

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codistill.data.optional import optional
 from codistill.data.skipping import left_out, shortened
 from codistill.data.text.rows import label_text, sort_key
+from codistill.libraries import needed
 from codistill.spec import UnknownName
 
 LABELS = ("label", "labels")  # the usual names of a column of labels
@@ -54,7 +54,7 @@ class Columns:
             UnknownName: a column that does not exist, with the nearest that does.
             ValueError: more than one could be meant, or none.
         """
-        datasets = optional("datasets", "hf")
+        datasets = needed("datasets", "text", "hf")
         for column in filter(None, (text, image, label)):
             if column not in features:
                 raise UnknownName(f"column of {name}", column, features)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from codistill.data.optional import optional
+from codistill.libraries import needed
 
 PATIENCE = 10  # seconds for the hub's first answer
 SAVED = ("dataset_dict.json", "state.json")  # what save_to_disk leaves in a folder
@@ -30,7 +30,7 @@ def load_splits(name: str, root: Path, config: str | None, download: bool) -> Ma
         ValueError: there is no such data set or configuration, or it is damaged; of a folder, names the file.
         ImportError: `datasets` is not installed.
     """
-    datasets = optional("datasets", "hf")
+    datasets = needed("datasets", "text", "hf")
     folder = folder_of(name, root)
     if folder is None and download:
         _reach(import_module("huggingface_hub").constants.ENDPOINT)

@@ -66,8 +66,8 @@ def readable(files: FileNames, name: str) -> Tensor:
     note = _stamps(files)
 
     def make() -> tuple[dict[str, Tensor], str | None]:
-        tried = _each(len(files), lambda number: _can_be_read(files.path(number)), f"{name}: checking all images")
-        return {"good": torch.tensor(list(tried), dtype=torch.bool)}, note
+        good = _tried(files, lambda number: open_image(files.path(number)), title=f"{name}: checking all images")
+        return {"good": good}, note
 
     good = cached(f"{name}-readable", files.root, (), fresh=lambda then: then == note, make=make)["good"]
     _report(files, good, name)
@@ -94,16 +94,10 @@ def decoded(files: FileNames, cut: Cut, name: str, skip_bad: bool) -> tuple[Tens
     def make() -> tuple[dict[str, Tensor], str | None]:
         x = torch.empty(len(files), *cut.shape, dtype=torch.uint8)
 
-        def read(number: int) -> bool:
-            try:
-                x[number] = cut.read(files.path(number))
-            except Unreadable:
-                if not skip_bad:
-                    raise
-                return False
-            return True
+        def read(number: int) -> None:
+            x[number] = cut.read(files.path(number))
 
-        good = torch.tensor(list(_each(len(files), read)), dtype=torch.bool)
+        good = _tried(files, read, skip_bad)
         return {"x": x if good.all() else x[good], "good": good}, note
 
     tensors = cached(name, files.root, (cut,), fresh=lambda then: then == note, make=make)
@@ -135,12 +129,19 @@ def _each(count: int, function: Callable[[int], T], title: str = "") -> Iterator
         yield from track(values, title, count, console=Console(stderr=True), disable=not title or count < MANY)
 
 
-def _can_be_read(path: Path) -> bool:
-    try:
-        open_image(path)
-    except Unreadable:
-        return False
-    return True
+def _tried(files: FileNames, read: Callable[[int], object], skip_bad: bool = True, title: str = "") -> Tensor:
+    """Which files can be read, ``[N]`` bool; without ``skip_bad`` the first that cannot raises."""
+
+    def good(number: int) -> bool:
+        try:
+            read(number)
+        except Unreadable:
+            if not skip_bad:
+                raise
+            return False
+        return True
+
+    return torch.tensor(list(_each(len(files), good, title)), dtype=torch.bool)
 
 
 @dataclass(frozen=True, eq=False)

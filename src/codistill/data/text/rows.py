@@ -5,13 +5,12 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
 from codistill.checks import flag
-from codistill.data.optional import optional
 from codistill.data.skipping import left_out
+from codistill.libraries import needed
 from codistill.spec import UnknownName
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -148,7 +147,7 @@ class Columns:
 
     def _parquet(self, path: Path) -> Iterator[Row]:
         """The rows of a Parquet file."""
-        arrow, parquet = optional("pyarrow", "Parquet"), import_module("pyarrow.parquet")
+        arrow, parquet = (needed(module, "text", "Parquet") for module in ("pyarrow", "pyarrow.parquet"))
         try:
             file = parquet.ParquetFile(path)
             for name in self._names:

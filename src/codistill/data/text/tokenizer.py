@@ -13,7 +13,7 @@ from torch import Tensor
 
 from codistill.checks import whole
 from codistill.data.disk_cache import stamp
-from codistill.data.optional import optional
+from codistill.libraries import needed
 from codistill.spec import UnknownName
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ PIECE = 4096  # texts encoded at a time
 
 def library() -> Any:
     """The `tokenizers` library."""
-    return optional("tokenizers", "text")
+    return needed("tokenizers", "text", "text")
 
 
 def train_tokenizer(

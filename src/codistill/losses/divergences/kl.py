@@ -24,12 +24,16 @@ class KL(Divergence):
 class ReverseKL(Divergence):
     """KL(student || source): the student seeks one of the source's modes."""
 
+    one_hot = False
+
     def between(self, source: Tensor, student: Tensor) -> Tensor:
         return relative_entropy(student, source)
 
 
 class SymmetricKL(Divergence):
     """(KL(source || student) + KL(student || source)) / 2."""
+
+    one_hot = False
 
     def between(self, source: Tensor, student: Tensor) -> Tensor:
         return 0.5 * (relative_entropy(source, student) + relative_entropy(student, source))

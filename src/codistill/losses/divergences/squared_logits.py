@@ -13,6 +13,7 @@ class SquaredLogits(Divergence):
     """
 
     on_logits = True
+    one_hot = False
 
     def between(self, source: Tensor, student: Tensor) -> Tensor:
         return (source - student).square().mean(-1)

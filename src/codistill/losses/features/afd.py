@@ -20,6 +20,3 @@ def afd(students: Tensor, sources: Tensor, weights: Tensor) -> Tensor:
     s, t = unit(positions(students), eps=1e-6), unit(positions(sources), eps=1e-6)
     distance = (s - t).square().mean(-1)  # [E, B, C]
     return (weights * distance).sum(-1).mean(-1)
-
-
-__all__ = ["afd"]

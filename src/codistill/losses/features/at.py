@@ -21,6 +21,3 @@ def at(students: Tensor, sources: Tensor, *, p: float = 2.0) -> Tensor:
     Returns: ``[E]``.
     """
     return (attention(students, p) - attention(sources, p)).square().flatten(1).mean(1)
-
-
-__all__ = ["at"]

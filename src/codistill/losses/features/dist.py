@@ -65,6 +65,3 @@ def dist(
     weights = mask if mask is None else mask.unsqueeze(1)
     within = correlation_distance(p.transpose(1, 2), q.transpose(1, 2), weights).mean(1)
     return (beta * between + gamma * within) * temperature**2
-
-
-__all__ = ["dist"]

@@ -26,6 +26,3 @@ def mmd(a: Tensor | list[Tensor], b: Tensor | list[Tensor], mask: Tensor | None 
     # where, not only the product: 0 * inf is nan
     total = (difference.where(weights.unsqueeze(-1) != 0, difference.new_zeros(())) * weights.unsqueeze(-1)).sum(1)
     return (total / weights.sum(1, keepdim=True).clamp(min=1e-12)).square().sum(-1)
-
-
-__all__ = ["mmd"]

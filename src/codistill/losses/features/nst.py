@@ -23,6 +23,3 @@ def nst(students: Tensor, sources: Tensor) -> Tensor:
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
     return (a @ b.transpose(-1, -2)).square().flatten(1).mean(1)
-
-
-__all__ = ["nst"]

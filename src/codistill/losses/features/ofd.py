@@ -26,6 +26,3 @@ def ofd(students: Tensor, sources: Tensor) -> Tensor:
     t = clipped(sources)
     values = (students - t).square()
     return values.where((students > t) | (t > 0), values.new_zeros(())).flatten(1).mean(1)
-
-
-__all__ = ["ofd"]

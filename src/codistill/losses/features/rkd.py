@@ -54,6 +54,3 @@ def _above_zero(values: Tensor) -> Tensor:
 
 def _smooth_l1(students: Tensor, sources: Tensor) -> Tensor:
     return F.smooth_l1_loss(students, sources, reduction="none").flatten(1).mean(1)
-
-
-__all__ = ["rkd_angle", "rkd_distance"]

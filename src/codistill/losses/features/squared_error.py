@@ -13,6 +13,3 @@ def squared_error(students: Tensor, sources: Tensor) -> Tensor:
     Returns: ``[E]``.
     """
     return (students - sources).square().flatten(1).mean(1)
-
-
-__all__ = ["squared_error"]

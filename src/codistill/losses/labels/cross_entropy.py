@@ -65,6 +65,3 @@ def confidence(z: Tensor, *, task: str = "classes", mask: Tensor | None = None) 
     log_p = log_posterior(z, task)
     values = (log_p.exp() * log_p).sum(-1)
     return average(values.sum(-1) if task in ("binary", "multilabel") else values, mask)
-
-
-__all__ = ["confidence", "cross_entropy", "joint_loss", "label_loss", "label_losses"]

@@ -46,6 +46,3 @@ def dkd(
     target, other = relative_entropy(q_true, p_true), relative_entropy(q_others, p_others)
     values = (alpha * target + beta * other) * temperature**2
     return values.where(labels >= 0, values.new_zeros(()))
-
-
-__all__ = ["dkd"]

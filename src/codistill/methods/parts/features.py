@@ -149,6 +149,3 @@ def for_edges(graph: Graph, pair: Pair, make: MakeForEdges) -> nn.ModuleList:
 
 def _full(feature: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
     return full_precision(feature) if isinstance(feature, Tensor) else [full_precision(one) for one in feature]
-
-
-__all__ = ["FeatureMethod", "Pair", "for_edges"]

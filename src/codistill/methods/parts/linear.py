@@ -15,6 +15,3 @@ def linear(*shape: int, like: Tensor) -> nn.Parameter:
 def zeros(*shape: int, like: Tensor) -> nn.Parameter:
     """A bias that starts at 0."""
     return nn.Parameter(like.new_zeros(shape))
-
-
-__all__ = ["linear", "zeros"]

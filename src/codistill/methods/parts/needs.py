@@ -63,6 +63,3 @@ class Needs:
             f"a task of {' or '.join(self.tasks)}": not {"tokens", "multilabel"} <= set(self.tasks),
         }
         return "; ".join(need for need, holds in words.items() if holds)
-
-
-__all__ = ["Needs"]

@@ -161,13 +161,14 @@ def _nested(module: str, setting: str, spec: object, kind: type) -> Any:
     return built
 
 
-def completed(cls: type) -> str:
-    """The docstring of a class, its ``Args:`` with those of its parameters that only its bases describe."""
+def completed(cls: type, note: str = "") -> str:
+    """The docstring of a class, a note before its ``Args:``, and in these what only its bases describe."""
     doc = inspect.cleandoc(cls.__doc__ or "")
     own, told = described(cls), {k: v for base in reversed(cls.__mro__[1:]) for k, v in described(base).items()}
     more = [told[name] for name in inspect.signature(cls).parameters if name in told.keys() - own.keys()]
     before, _, after = doc.partition("Args:\n") if own else (f"{doc}\n\n", "", "")
-    return "\n".join([f"{before}Args:", *more, after]).rstrip() if more else doc
+    note = f"{note}\n\n" if note else ""
+    return "\n".join([f"{before}{note}Args:", *more, after]).rstrip() if more else doc
 
 
 def described(cls: type) -> dict[str, str]:

@@ -14,6 +14,3 @@ def ramp(progress: float | None, part: float) -> float:
 def rise(progress: float | None, part: float) -> float:
     """A straight line from 0 to 1 over the first ``part`` of the training, then 1; as `ramp` where there is none."""
     return 1.0 if progress is None or part <= 0 else min(progress / part, 1.0)
-
-
-__all__ = ["ramp", "rise"]

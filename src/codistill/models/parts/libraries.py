@@ -1,27 +1,13 @@
-"""What networks of other libraries need: the library itself, tensors alone, and a trial on an example."""
+"""What networks of other libraries need: tensors alone, and a trial on an example."""
 
-import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
-from codistill.models.parts.trial import said_by
-
-
-def needed(module: str, extra: str) -> ModuleType:
-    """A library's module; an ImportError that names the extra, where it is missing or does not go with this torch."""
-    library = module.partition(".")[0]
-    try:
-        return importlib.import_module(module)
-    except Exception as error:  # a build for another torch fails with whatever comes first
-        why = f"cannot be imported beside torch {torch.__version__} ({said_by(error)})"
-        if isinstance(error, ModuleNotFoundError) and error.name in (module, library):
-            why = "is not installed"
-        raise ImportError(f"{library} {why}: pip install 'codistill[{extra}]'") from error
+from codistill.libraries import said_by
 
 
 def made(spec: str, make: Callable[[], nn.Module], without: str = "") -> nn.Module:

@@ -1,4 +1,4 @@
-"""Networks tried on a few examples, and what their errors say in one line."""
+"""Networks tried on a few examples, and where their errors come from."""
 
 import traceback
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from codistill.libraries import said_by
 from codistill.models.parts.mode import evaluating
 
 LIBRARY = (Path(torch.__file__).parent, Path(__file__).parents[2])  # not where to look for a bug
@@ -38,10 +39,3 @@ def place_of(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not any(Path(frame.filename).is_relative_to(folder) for folder in LIBRARY)]
     return f", in {Path(own[-1].filename).name}, line {own[-1].lineno}" if own else ""
-
-
-def said_by(error: BaseException) -> str:
-    """An error's kind and the first line of what it says, or two where it ends in a colon."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
-    return ": ".join(filter(None, (type(error).__name__, said)))

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from codistill.metrics.interval import mean_sd
 from codistill.report.numbers import known
 from codistill.report.palette import Style
 from codistill.report.plots.layout import dress, legend_height
+from codistill.statistics.interval import mean_sd
 
 _MARKED = 12  # fewer points than this are marked
 

@@ -6,9 +6,9 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from codistill.metrics.interval import Gain
 from codistill.report.comparison import MARK
 from codistill.report.numbers import wrapped
+from codistill.statistics.interval import Gain
 from codistill.study.summary import SummaryRow
 
 _INK, _GRID, AXIS = "#333333", "#e4e4e4", "#999999"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from codistill.analysis.peers import known_mean_sd
-from codistill.metrics.interval import Gain
 from codistill.report.comparison import baseline_label
 from codistill.report.measures import measure_of
 from codistill.report.numbers import count, interval, known, percent, points, times
@@ -15,6 +14,7 @@ from codistill.report.palette import Style, styles
 from codistill.report.plots.layout import AXIS, PERCENT, dress, error_bars, escaped, legend_height, name_of
 from codistill.report.verdict import is_mutual
 from codistill.spec import Spec
+from codistill.statistics.interval import Gain
 from codistill.study.results import Result, measured, row_of, values_of
 from codistill.study.summary import Summary, SummaryRow
 

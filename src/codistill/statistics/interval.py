@@ -16,11 +16,13 @@ class Gain:
         mean: over seeds.
         interval: its 95 % interval, Student's t over seeds; None for one seed.
         per_seed: the difference of each seed.
+        crossed: the interval for other test examples too, where it is known; see `crossed_interval`.
     """
 
     mean: float
     interval: tuple[float, float] | None
     per_seed: tuple[float, ...]
+    crossed: tuple[float, float] | None = None
 
 
 def mean_sd(values: Iterable[float]) -> tuple[float, float]:
@@ -55,6 +57,18 @@ def paired_interval(differences: Iterable[float], level: float = 0.95) -> tuple[
     return mean, mean - reach, mean + reach
 
 
+def paired_p(differences: Sequence[float]) -> float:
+    """The two-sided p-value of differences, one per seed: below 0.05 where their 95 % interval leaves out zero.
+
+    NaN for one seed, and where all seeds differ by the same.
+    """
+    from scipy import special
+
+    mean, sd = mean_sd(differences)
+    n = len(differences)
+    return 2 * float(special.stdtr(n - 1, -abs(mean) * math.sqrt(n) / sd)) if n > 1 and sd > 0 else math.nan
+
+
 def paired_gain(seeds: Iterable[Sequence[tuple[float, float]]]) -> Gain:
     """The gain of networks over their baselines: averaged within each seed, then over seeds.
 
@@ -69,6 +83,3 @@ def paired_gain(seeds: Iterable[Sequence[tuple[float, float]]]) -> Gain:
     differences = [fmean(value for value, _ in pairs) - fmean(base for _, base in pairs) for pairs in seeds]
     mean, low, high = paired_interval(differences)
     return Gain(mean, None if len(differences) == 1 else (low, high), tuple(differences))
-
-
-__all__ = ["Gain", "mean_sd", "paired_gain", "paired_interval"]

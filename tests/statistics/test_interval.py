@@ -3,11 +3,10 @@ import statistics
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy import stats
 
-from codistill.metrics.interval import mean_sd, paired_gain, paired_interval
+from codistill.statistics.interval import mean_sd, paired_gain, paired_interval, paired_p
 
 numbers = st.lists(st.integers(-1000, 1000).map(lambda i: i / 997), min_size=2, max_size=12, unique=True)
 
@@ -23,6 +22,20 @@ def test_equals_the_standard_library_and_scipy(values, level):
     assert centre == mean
     assert low == pytest.approx(expected.low, abs=1e-9)
     assert high == pytest.approx(expected.high, abs=1e-9)
+
+
+@given(values=numbers)
+@settings(max_examples=60, deadline=None)
+def test_p_is_scipy_s_and_goes_with_the_interval(values):
+    p = paired_p(values)
+    assert p == pytest.approx(stats.ttest_1samp(values, 0.0).pvalue)
+    _, low, high = paired_interval(values, 1 - p) if 0 < p < 1 else (0.0, 0.0, 0.0)
+    assert min(abs(low), abs(high)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_no_spread_has_no_p():
+    assert math.isnan(paired_p([0.5]))
+    assert math.isnan(paired_p([0.5, 0.5]))
 
 
 @given(values=numbers, shift=st.floats(-5, 5))

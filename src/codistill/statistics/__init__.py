@@ -1,0 +1,1 @@
+"""How far chance reaches: pure functions of numbers, one idea to a file."""

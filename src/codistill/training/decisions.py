@@ -1,0 +1,60 @@
+"""What every network of a folder decides on each example, kept so that networks can be compared example by example."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from codistill.metrics.decisions import class_logits, labelled_decisions
+
+NAME = "decisions.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Decisions:
+    """The labelled decisions of a run's networks on one part of the data.
+
+    Attributes:
+        classes: which class, ``[P, n]``.
+        labels: the right one, ``[n]``.
+    """
+
+    classes: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: Tensor, task: str = "classes") -> "Decisions":
+        """From outputs ``[P, N, C]`` and labels ``[N]``, or those of another task; see `labelled_decisions`."""
+        flat, y = labelled_decisions(class_logits(logits, task), labels)
+        return cls(*(_small(numbers, flat.shape[-1]) for numbers in (flat.argmax(-1), y)))
+
+    @property
+    def correct(self) -> Tensor:
+        """Whether each is right, ``[P, n]``."""
+        return self.classes == self.labels
+
+
+def _small(numbers: Tensor, classes: int) -> Tensor:
+    """Class numbers in a byte each where there are no more than 256."""
+    return numbers.to("cpu", torch.uint8 if classes <= 256 else torch.int32)
+
+
+def write_decisions(folder: Path, decisions: Mapping[int, Decisions]) -> None:
+    """The file of a folder, whole or not at all: the decisions of its runs, by number."""
+    tensors = {f"{number}.{name}": tensor for number, each in decisions.items() for name, tensor in vars(each).items()}
+    draft = folder / f"{NAME}.part"
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, draft)
+    draft.replace(folder / NAME)
+
+
+def read_decisions(folder: Path) -> dict[int, Decisions]:
+    """The decisions of a folder's runs, by number; none where there is no file."""
+    tensors = load_file(folder / NAME) if (folder / NAME).exists() else {}
+    numbers = sorted({int(name.partition(".")[0]) for name in tensors})
+    return {number: Decisions(tensors[f"{number}.classes"], tensors[f"{number}.labels"]) for number in numbers}
+
+
+__all__ = ["Decisions", "read_decisions", "write_decisions"]
