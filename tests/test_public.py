@@ -52,6 +52,7 @@ SETTINGS = {
     "device": "auto",
     "embedding": "fc:input",
     "evaluate_every": 0,
+    "keep": "last",
     "checkpoint_every": 10,
     "checkpoint_steps": 0,
 }

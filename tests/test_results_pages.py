@@ -40,6 +40,23 @@ def test_the_page_on_text_shows_the_tables_that_were_measured(script):
     assert script("text_question").page(text) == text
 
 
+def test_the_page_on_co_teaching_shows_the_tables_that_were_measured(script):
+    text = (ROOT / "docs" / "how-much-of-co-teaching-is-co.md").read_text(encoding="utf-8")
+    module = script("co_teaching")
+    assert module.page(text) == text
+
+
+def test_what_a_peer_adds_is_the_paired_difference_over_seeds(script):
+    from scipy import stats
+
+    module = script("co_teaching")
+    one, other = [0.20, 0.23, 0.21], [0.19, 0.18, 0.22]
+    said = module.less({"gain_per_seed": one}, {"gain_per_seed": other})
+    low, high = stats.ttest_rel(one, other).confidence_interval(0.95)
+    assert said == f"+1.7 [{100 * low:+.1f}, {100 * high:+.1f}]"
+    assert module.less({"gain_per_seed": one}, {"gain_per_seed": None, "seeds": 3}).startswith("+21.3 ")  # the baseline
+
+
 def test_a_claim_is_confirmed_by_intervals_above_zero_alone(script):
     module = script("claims")
     assert module.judge([(0.1, 0.2), (0.3, 0.4)]) == "confirmed"

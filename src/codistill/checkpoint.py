@@ -25,6 +25,7 @@ from codistill.run import Run
 Tensors = dict[str, Tensor]
 PATTERN = "step-*"
 AVERAGE = "average."  # in the state, what the averages of the weights begin with
+BEST = "best."  # and the state of the best weights so far
 
 
 class BrokenCheckpoint(ValueError):
@@ -47,8 +48,8 @@ class Checkpoint:
 
     @property
     def delivered(self) -> Tensors:
-        """The networks that are evaluated: the averages of the weights where there are any, else the peers."""
-        return under(AVERAGE, self.state) or self.peers
+        """The networks that are evaluated: the best ones or averages where there are any, else the peers."""
+        return under(f"{BEST}peers.", self.state) or under(AVERAGE, self.state) or self.peers
 
 
 def save(folder: Path, checkpoint: Checkpoint, keep: int = 2) -> Path:

@@ -13,6 +13,7 @@ Update = Literal["together", "in_turn", "fresh_batch"]
 Optimizer = Literal["sgd", "adam", "adamw"]
 Execute = Literal["auto", "loop", "stack"]
 Precision = Literal["float32", "bfloat16", "float64"]
+Keep = Literal["last", "best_valid"]
 LEAST = {"seed": None} | dict.fromkeys(
     ("retraining", "unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0
 )
@@ -104,6 +105,8 @@ class Run:
     """Submodule whose output is the retrieval embedding (retrieval data only)."""
     evaluate_every: int = 0
     """Epochs between evaluations on the validation set. 0: only at the end."""
+    keep: Keep = "last"
+    """Which weights are delivered: those of the last step, or of each network's best validation accuracy so far."""
     checkpoint_every: int = 10
     """Epochs between checkpoints. 0: only at the end."""
     checkpoint_steps: int = 0

@@ -58,9 +58,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"batch": 64, "epochs": 9, "augment": (), "models": ("mnist_cnn",), "data": "mnist"},
     },
 }
-OURS = {"digits", "digits_cohorts", "digits_entropy", "digits_pairs", "family", "omniglot_cohorts"} | {
-    *("few_labels", "same_labels", "silos", "silos_skewed", "views"),
-}  # no paper's
+OURS = {  # no paper's
+    *("digits", "digits_cohorts", "digits_entropy", "digits_pairs", "family", "omniglot_cohorts"),
+    *("few_labels", "same_labels", "silos", "silos_skewed", "views", "wrong_labels", "wrong_labels_mnist"),
+    *("cifar100_small", "cifar20_silos", "mnist_few_labels", "mnist_silos", "nsmc_silos"),
+}
 
 ALONE, SMOOTHED = {"label_smoothing": 0.0}, {"label_smoothing": 0.1}
 DML = {"weight": 1.0, "temperature": 1.0, "unlabelled_weight": 1.0}
@@ -359,7 +361,8 @@ def steps():
             if entry.alone:
                 run = run.replace(peers=1, models=run.networks()[:1])
             batch = batch_of(run, entry.teacher)
-            run = run.replace(batch=batch, labels=None, valid=0.0, evaluate_every=0, execute="loop", device="cpu")
+            run = run.replace(batch=batch, labels=None, valid=0.0, noise="none", evaluate_every=0, keep="last")
+            run = run.replace(execute="loop", device="cpu")
             run = run.replace(unlabelled=min(run.unlabelled, SOME), shards="equal" if run.private else "none")
             key = (run.method, run.networks(), run.branch_at, run.data)
             once.setdefault(key, pytest.param(run, entry, id=f"{data_name(study)}-{entry.name}"))

@@ -25,7 +25,7 @@ FILES = {  # where the real files of a set are, below its root
     "omniglot": ("omniglot-py",),
 }
 RECIPES = discovery.available("codistill.recipes")
-# One of each set, and each kind of row: networks side by side, a teacher that is a network, branches, text.
+# One of each set, and each kind of row: side by side, a teacher that is a network, branches, text, wrong labels.
 USUAL = (
     "cskd",
     "digits",
@@ -38,6 +38,7 @@ USUAL = (
     "sentiment_nsmc",
     "silos_skewed",
     "views",
+    "wrong_labels",
 )
 # The two that are longest are looked at with less still each time, and as they are where there are real files.
 LESS = dict.fromkeys(("kd_zoo", "paper_market"), ("--seeds", "1", "--limit", "8", "--batch", "4"))

@@ -13,6 +13,7 @@ from codistill.cohort.collection import collect
 from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import plain
 from codistill.run import Run
+from codistill.study.results import networks_of
 from codistill.training.build import build_fleet
 from codistill.training.loop import restored, resume, train
 from codistill.training.records import Diverged, Record, logged, read_lines
@@ -426,6 +427,66 @@ def test_the_average_of_the_weights_is_what_is_evaluated_and_survives_a_restart(
     *_, resumed = resume(tmp_path / "cut")
     assert resumed.lines == whole.lines == [row.to_json() for row in results(restored(tmp_path / "cut"), "test")]
     *_, last = train(run.replace(average=0.0))
+    assert [row["nll"] for row in last.lines[:2]] != [row["nll"] for row in whole.lines[:2]]
+
+
+def accuracies(records):
+    """Each epoch's validation accuracy of every network, where there is one."""
+    return [r.lines[0]["valid_accuracy"] for r in records if r.kind == "epoch" and "valid_accuracy" in r.lines[0]]
+
+
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_each_network_is_delivered_as_it_was_at_its_best_on_validation_data(average):
+    training = Training(build_fleet([RUN.replace(keep="best_valid", evaluate_every=1, average=average)]), None)
+    fleet, best, naive = training.fleet, [-1.0, -1.0], [{}, {}]
+    for _ in range(fleet.epochs):
+        for _ in range(fleet.steps):
+            training.advance()
+        for peer, accuracy in enumerate(training.finish_epoch()[0]["valid_accuracy"]):
+            if accuracy > best[peer]:
+                best[peer] = accuracy
+                naive[peer] = {name: t.clone() for name, t in fleet.current.peer_state(peer).items()}
+    for peer, expected in enumerate(naive):
+        for name, value in fleet.delivered.peer_state(peer).items():
+            assert torch.equal(value, expected[name]), (peer, name)
+    assert [r.values["accuracy"] for r in networks_of(results(fleet, "valid"))] == best
+
+
+def test_choosing_the_best_epoch_changes_no_step_and_of_equal_epochs_takes_the_first(fleets):
+    run = RUN.replace(models=("mlp:hidden=8",), evaluate_every=1, learning_rate=1e-9)  # changes no prediction
+    kept, last = (accuracies(train(run.replace(keep=keep))) for keep in ("best_valid", "last"))
+    assert kept == last == [kept[0]] * run.epochs
+    for peer, (one, other) in enumerate(zip(*map(states, fleets), strict=True)):
+        assert all(torch.equal(one[name], other[name]) for name in one), peer
+    training = Training(build_fleet([run]), None)
+    for _ in range(training.fleet.steps):
+        training.advance()
+    for peer, first in enumerate(states(training.fleet)):
+        best = fleets[0].delivered.peer_state(peer)
+        assert all(torch.equal(first[name], best[name]) for name in first), peer
+
+
+def test_the_last_epoch_is_validated_where_the_best_is_chosen():
+    found = accuracies(train(RUN.replace(keep="best_valid", evaluate_every=3)))
+    assert len(found) == 2  # of four epochs, the third and the last
+    with pytest.raises(ValueError, match="keep='best_valid' chooses by validation, and evaluate_every=0: set it"):
+        next(train(RUN.replace(keep="best_valid", evaluate_every=0)))
+
+
+@pytest.mark.parametrize("step", [4, 6, 7])
+def test_the_best_weights_survive_a_restart_bit_for_bit(tmp_path, step):
+    run = RUN.replace(keep="best_valid", evaluate_every=1, learning_rate=1.0, checkpoint_every=1)
+    *_, whole = train(run, tmp_path / "whole")
+    records = train(run, tmp_path / "cut")
+    while next(records).step < step:
+        pass
+    records.close()
+    *_, resumed = resume(tmp_path / "cut")
+    assert resumed.lines == whole.lines == [row.to_json() for row in results(restored(tmp_path / "cut"), "test")]
+    best = [checkpoint.load(checkpoint.latest(tmp_path / name)).delivered for name in ("whole", "cut")]
+    assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+    assert best[0].keys() == best[1].keys()
+    *_, last = train(run.replace(keep="last"))
     assert [row["nll"] for row in last.lines[:2]] != [row["nll"] for row in whole.lines[:2]]
 
 

@@ -23,6 +23,7 @@ from codistill.randomness import derive, seeded
 from codistill.run import Run
 from codistill.spec import WrongKind
 from codistill.training import batches, initial_weights
+from codistill.training.best import Best
 from codistill.training.fleet import Fleet, Member, PeerSlot, Turn, seeds_of, shards_of, slots
 from codistill.training.initial_weights import networks_of, teacher_networks
 from codistill.training.requirements import check_needs, check_runs
@@ -75,6 +76,7 @@ def build_fleet(
         members=members,
         turns=tuple(turns_of(table, cohort, members)),
         average=cohort.frozen(moving=True) if run.average else None,
+        best=Best(cohort) if run.keep == "best_valid" else None,
         schedule=optim.schedule(run.schedule, run.warmup),
         execute=execute,
         timing=timing,

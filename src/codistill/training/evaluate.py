@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from codistill.batch import PerPeer
+from codistill.cohort import Cohort
 from codistill.cohort.collection import collect, collect_embeddings
 from codistill.data.examples import Examples
 from codistill.data.loader import plain
@@ -72,10 +73,10 @@ def _inputs(fleet: Fleet, every: Sequence[Examples]) -> Iterator[Tensor | PerPee
         yield x[0] if len(every) == 1 else PerPeer(x[seeds])
 
 
-def predictions(fleet: Fleet, part: str) -> list[Predictions]:
-    """Every run's logits on a part of the data, and the labels."""
+def predictions(fleet: Fleet, part: str, networks: Cohort | None = None) -> list[Predictions]:
+    """Every run's logits on a part of the data, and the labels; those of what is delivered, or of other networks."""
     every = examples_of(fleet, part)
-    logits = collect(fleet.delivered, _inputs(fleet, every))
+    logits = collect(networks or fleet.delivered, _inputs(fleet, every))
     labels = {seed: every[number if len(every) > 1 else 0].y for number, seed in enumerate(fleet.streams.seeds)}
     return [(run, logits[peers.start : peers.stop], labels[run.seed]) for run, peers in fleet.peers_by_run.items()]
 

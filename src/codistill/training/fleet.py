@@ -18,6 +18,7 @@ from codistill.cohort.groups import Leaf, on_device
 from codistill.data.examples import DataSet
 from codistill.methods import Method
 from codistill.run import Run
+from codistill.training.best import Best
 from codistill.training.streams import Streams
 
 
@@ -125,6 +126,7 @@ class Fleet:
         members: every method with its peers.
         turns: who is updated when, within a step.
         average: the exponential moving averages (EMA) of the weights, where the run asks for them.
+        best: the best weights so far, where the run asks for them.
         schedule: the factor of the learning rate at a part of the training.
         execute: how like peers run, ``stack`` or ``loop``.
         timing: the seconds of each executor, where they were timed.
@@ -138,6 +140,7 @@ class Fleet:
     members: tuple[Member, ...]
     turns: tuple[Turn, ...]
     average: Cohort | None
+    best: Best | None
     schedule: Callable[[float], float]
     execute: str
     timing: Mapping[str, float]
@@ -177,9 +180,14 @@ class Fleet:
         return -(-step // self.steps)
 
     @property
-    def delivered(self) -> Cohort:
-        """The networks that are evaluated: the averages of the weights, where the run asks for them."""
+    def current(self) -> Cohort:
+        """The networks of this step: the averages of the weights, where the run asks for them."""
         return self.average or self.cohort
+
+    @property
+    def delivered(self) -> Cohort:
+        """The networks that are evaluated in the end: the best ones, where the run asks for them."""
+        return self.current if self.best is None else self.best.networks
 
     def learning_rate(self, step: int) -> float:
         """That of a step, counted over all epochs."""

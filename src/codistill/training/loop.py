@@ -46,7 +46,7 @@ def train(
     training = _begun(runs, Path(folder) if folder is not None else None, resume, given)
     yield from _recorded(training)
     for peer, net in enumerate(given.get("networks") or ()):  # what a stack has learned goes to what it was made of
-        net.load_state_dict(training.fleet.cohort.network(peer).state_dict())
+        net.load_state_dict(training.fleet.delivered.network(peer).state_dict())
     fleet = training.fleet
     rows, decisions = evaluate(fleet, part) if part else ([], {})
     lines, facts = [row.to_json() for row in rows], {"passes": {**vars(fleet.cohort.passes)}}
@@ -125,8 +125,8 @@ def restored(folder: str | Path, **given: Unpack[Given]) -> Fleet:
     saved = checkpoint.load(newest)
     fleet = build_fleet(runs, execute=saved.facts["execute"], load=False, **given)
     checkpoint.restore_peers(fleet.cohort, saved.peers)
-    if fleet.average is not None:
-        checkpoint.restore_peers(fleet.average, saved.delivered)
+    if fleet.delivered is not fleet.cohort:
+        checkpoint.restore_peers(fleet.delivered, saved.delivered)
     return fleet
 
 

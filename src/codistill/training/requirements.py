@@ -70,6 +70,8 @@ def check_runs(runs: Sequence[Run]) -> None:
             f"evaluate_every={runs[0].evaluate_every}: there is nothing to evaluate on; set valid, the part (or "
             "number) of examples to hold out"
         )
+    if runs[0].keep == "best_valid" and not runs[0].evaluate_every:
+        raise ValueError("keep='best_valid' chooses by validation, and evaluate_every=0: set it, e.g. to 1 epoch")
     if runs[0].private and len({run.peers for run in runs}) > 1:
         raise ValueError(f"shards='{runs[0].shards}': runs of one fleet need the same number of peers")
     for run in runs[1:]:

@@ -10,15 +10,16 @@ from typing import Any
 import torch
 
 from codistill import checkpoint
-from codistill.checkpoint import AVERAGE, BrokenCheckpoint, Checkpoint, Tensors, under
+from codistill.checkpoint import AVERAGE, BEST, BrokenCheckpoint, Checkpoint, Tensors, under
 from codistill.cohort.groups import Leaf
 from codistill.methods import Terms
 from codistill.randomness import seeded
 from codistill.run import Run
 from codistill.training.edges import Edges, is_measured
+from codistill.training.evaluate import predictions
 from codistill.training.fleet import Fleet, Member
 from codistill.training.records import diverged
-from codistill.training.results import NetworkResult, results
+from codistill.training.results import measure_networks
 from codistill.training.step import take
 from codistill.training.streams import training_seed
 
@@ -138,15 +139,22 @@ class Training:
         }
 
     def validate(self, epoch: int) -> list[float] | None:
-        """Each peer's validation accuracy, in the epochs that have one."""
-        every = self.fleet.run.evaluate_every
-        if not every or epoch % every:
+        """Each peer's validation accuracy, in the epochs that have one; `Best` takes over what is better.
+
+        Where the best weights are kept, the last epoch always has one.
+        """
+        fleet, every = self.fleet, self.fleet.run.evaluate_every
+        is_last = fleet.best is not None and self.step == fleet.total
+        if not every or (epoch % every and not is_last):
             return None
-        return [
-            row.values["accuracy"]
-            for row in results(self.fleet, "valid")
-            if isinstance(row, NetworkResult) and row.peer is not None
+        accuracy = [
+            values["accuracy"]
+            for _, logits, labels in predictions(fleet, "valid", fleet.current)
+            for values in measure_networks(logits, labels, fleet.dataset.task)
         ]
+        if fleet.best is not None:
+            fleet.best.update(fleet.current, accuracy)
+        return accuracy
 
     # Saving --------------------------------------------------------------------------------------------------------
 
@@ -162,6 +170,8 @@ class Training:
             yield _part(f"method.{number}.", checkpoint.method_state, checkpoint.restore_method, member.method)
         if (average := fleet.average) is not None:
             yield _part(AVERAGE, checkpoint.peers_of, checkpoint.restore_peers, average)
+        if (best := fleet.best) is not None:
+            yield _part(BEST, best.state, best.restore)
         for prefix, sums in (("sums.", self.terms), ("watched.", self.edges)):
             yield prefix, partial(dict, sums.totals), sums.restore
 

@@ -1,0 +1,96 @@
+"""Tune the weight decay of `alone` for the recipes with wrong labels, on noisy validation data of seeds not reported.
+
+    python benchmarks/tune_noise.py [NAME ...]      # of STUDIES; all of them without a name
+    python benchmarks/tune_noise.py [NAME ...] --option agreement       # JoCoR's, without weight decay
+
+The best decay by mean validation accuracy is the tuned one of `recipes/wrong_labels.py`. The validation labels are as
+wrong as those for training: nobody who has wrong labels alone could tune on others. Writes
+`benchmarks/results/tune_noise.json`, after each study; what is in it for the same settings is not measured again.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from codistill import recipes
+from codistill.run import Run
+from codistill.study import versions
+from codistill.study.results import networks_of
+from codistill.training.build import build_fleet
+from codistill.training.results import results
+from codistill.training.state import Training
+
+SEEDS = tuple(range(100, 105))
+NETWORKS = 2
+DECAYS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+AGREEMENTS = (0.1, 0.3, 0.5, 0.7, 0.9)  # the last is the default; its authors name 0.5 to 0.9
+STUDIES = {
+    "digits": "wrong_labels",
+    "mnist_symmetric_50": "wrong_labels_mnist",
+    "mnist_pair_45": "wrong_labels_mnist:noise=pair,rate=0.45",
+    "mnist_symmetric_20": "wrong_labels_mnist:noise=symmetric,rate=0.2",
+}
+OUT = Path(__file__).parent / "results" / "tune_noise.json"
+
+
+def score(run: Run) -> tuple[float, float]:
+    """Mean validation accuracy of single networks, and its standard error over seeds."""
+    training = Training(build_fleet([run.replace(seed=seed) for seed in SEEDS]), None)
+    while training.step < training.fleet.total:
+        training.advance()
+    rows = networks_of(results(training.fleet, "valid"))
+    per_seed = [statistics.fmean(r.values["accuracy"] for r in rows if r.seed == seed) for seed in SEEDS]
+    return statistics.fmean(per_seed), statistics.stdev(per_seed) / len(SEEDS) ** 0.5
+
+
+def candidates(base: Run, option: str) -> dict[float, Run]:
+    """The runs that an option's values come to: alone with a weight decay, or JoCoR with an agreement a."""
+    if option == "weight_decay":
+        return {decay: base.replace(method="alone", weight_decay=decay) for decay in DECAYS}
+    rate = base.noise.args[0]
+    return {a: base.replace(method=f"jocor:rate={rate},agreement={a}") for a in AGREEMENTS}
+
+
+def tune(name: str, option: str) -> None:
+    """All values of an option in one study, the best first."""
+    base = recipes.get(STUDIES[name]).base.replace(method="alone", peers=NETWORKS)
+    settings = {k: v for k, v in base.as_dict().items() if k not in ("data_root", "weight_decay")}
+    key = name if option == "weight_decay" else f"{name}_{option}"
+    known = read().get(key, {"base": None})
+    rows = known["rows"] if known["base"] == settings else []
+    runs = candidates(base, option)
+    for value in sorted(runs.keys() - {row[option] for row in rows}):
+        mean, error = score(runs[value])
+        rows.append({option: value, "valid_accuracy": mean, "standard_error": error})
+        print(f"{name}: {option} {value}: {100 * mean:.2f} +- {100 * error:.2f}", flush=True)
+    rows.sort(key=lambda row: -row["valid_accuracy"])
+    found = {
+        "command": f"python benchmarks/tune_noise.py {name} --option {option}",
+        "seeds": SEEDS,
+        "networks_per_seed": NETWORKS,
+        "base": settings,
+        "rows": rows,
+        "versions": versions(),
+    }
+    # Read again: another process may have tuned another study meanwhile.
+    OUT.write_text(json.dumps({**read(), key: found}, indent=1) + "\n", encoding="utf-8")
+
+
+def read() -> dict[str, Any]:
+    """What has been tuned so far."""
+    return json.loads(OUT.read_text(encoding="utf-8")) if OUT.exists() else {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(STUDIES))
+    parser.add_argument("--option", choices=("weight_decay", "agreement"), default="weight_decay")
+    asked = parser.parse_args()
+    for name in asked.names or STUDIES:
+        tune(name, asked.option)
+
+
+if __name__ == "__main__":
+    main()
