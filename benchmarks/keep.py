@@ -99,7 +99,9 @@ def relabel(path: Path) -> None:
     """Give a kept summary and its table the labels and footnotes that a comparison of its rows has now."""
     kept = json.loads(path.read_text(encoding="utf-8"))
     methods = dict.fromkeys(row["method"].partition(" [")[0] for row in kept["rows"])
-    again = study.Study(kept["recipe"], Run.from_dict(kept["settings"]), tuple(methods), tuple(kept["seeds"]))
+    models = kept["settings"]["models"]
+    base = Run.from_dict({**kept["settings"], **({"peers": len(models)} if len(models) > 1 else {})})
+    again = study.Study(kept["recipe"], base, tuple(methods), tuple(kept["seeds"]))
     labels = {entry.name: entry.label for entry in again.entries}
     for row in kept["rows"]:
         name, _, network = row["method"].removesuffix("]").partition(" [")

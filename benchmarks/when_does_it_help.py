@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codistill.metrics.interval import paired_interval
+from codistill.statistics.interval import paired_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "when-does-it-help.md"
