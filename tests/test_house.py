@@ -14,7 +14,8 @@ import pytest
 
 from codistill import discovery
 from codistill.cli.docs import methods_page, names_page, recipes_page
-from codistill.report.markdown import short
+from codistill.report.lessons import Lesson, lead, lessons_table
+from codistill.report.markdown import small
 from codistill.spec import Spec
 from codistill.study import Summary
 
@@ -200,7 +201,7 @@ def test_the_files_that_a_page_names_are_there(page):
     written = re.findall(r"`([\w./-]+\.(?:py|md|json|toml))`", text) + re.findall(r"\]\(([\w./-]+)\)", text)
     written += re.findall(r"^ +(\w+\.py|\w+/) ", text, re.M)  # the tree in architecture.md
     made = {"study.json", "costs.json", "summary.json", "runs.json", "state.json", "results.jsonl", "log.jsonl"}
-    made |= {"tokenizer.json", "analysis.json"}
+    made |= {"tokenizer.json", "analysis.json", "chapters.json"}
     homes = (page.parent, ROOT, ROOT / "src", SOURCE, ROOT / "benchmarks" / "results")
     missing = [
         name
@@ -222,18 +223,24 @@ def commands():
 @pytest.mark.parametrize("words", list(commands()))
 def test_the_commands_that_pages_show_are_understood(words, monkeypatch):
     from codistill import cli
+    from codistill.cli.chapters import CompareSeveral
     from codistill.cli.commands import COMMANDS
 
     reached = []
-    for command in COMMANDS.values():
+    for command in (*COMMANDS.values(), CompareSeveral):
         monkeypatch.setattr(command, "__call__", lambda self, *rest: reached.append(self))
     cli.main(words)
     assert len(reached) == 1
 
 
 def test_the_readme_shows_what_was_measured():
-    summary = Summary.from_json((ROOT / "benchmarks" / "results" / "digits.json").read_text(encoding="utf-8"))
-    assert short(summary) in (ROOT / "README.md").read_text(encoding="utf-8")
+    text, results = (ROOT / "README.md").read_text(encoding="utf-8"), ROOT / "benchmarks" / "results"
+    names = re.findall(r"--recipe ([\w ]+?) --name quickstart", (ROOT / "Makefile").read_text(encoding="utf-8"))[0]
+    kept = [Summary.from_json((results / f"{name}.json").read_text(encoding="utf-8")) for name in names.split()]
+    lessons = [Lesson(summary.recipe, summary) for summary in kept]
+    assert small(lessons_table(lessons)) in text
+    wide, narrow = re.compile(r"\s+"), " ".join(text.split())
+    assert all(wide.sub(" ", sentence) in narrow for sentence in lead(lessons)[1:])
 
 
 def test_the_page_of_methods_is_what_the_methods_say():

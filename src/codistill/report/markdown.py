@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 
 from codistill.report.comparison import comparison
-from codistill.report.table import Cell, Column
+from codistill.report.table import Cell, Column, Table
 from codistill.report.verdict import headline
 from codistill.study.summary import Summary
-
-KEPT = ("Method", "Acc. %", "mAP %", "Gain, points", "Ens. %", "Rank-1%", "Churn, %", "Time")  # in a small table
 
 
 def markdown(summary: Summary) -> str:
@@ -21,12 +19,10 @@ def markdown(summary: Summary) -> str:
     return "\n".join([" ".join(headline(summary)), "", *lines, "", *(f"- {n}" for n in table.notes), "", *last, ""])
 
 
-def short(summary: Summary) -> str:
-    """A smaller table for a README: what is measured, gain, ensemble, and the time of the whole cohort."""
-    table = comparison(summary)
-    kept = [i for i, column in enumerate(table.columns) if (column.short or column.title) in KEPT]
-    rows = [[_cell(row.cells[i]) if i else row.cells[0].main for i in kept] for row in table.rows]
-    return "\n".join(_table([_head(table.columns[i]) for i in kept], rows, "---:"))
+def small(table: Table) -> str:
+    """A table as it is, for a README."""
+    rows = [[_cell(cell) for cell in row.cells] for row in table.rows]
+    return "\n".join(_table(list(map(_head, table.columns)), rows, "---:"))
 
 
 def _table(heads: list[str], rows: Sequence[list[str]], last: str) -> list[str]:
