@@ -23,8 +23,8 @@ SKEWED = ("silos_skewed_networks", "silos_skewed_flat", "silos_skewed_targets")
 HEAD = """# When does it help?
 
 A peer is worth much when it knows what the student does not: other labels, another part of the image. Where peers
-differ in their initial weights alone, all that one can teach another is its noise. All of this is on 8 x 8 digits and on
-MNIST with small networks: elsewhere the figures will be others, so run the comparison on your own data.
+differ in their initial weights alone, all that one can teach another is its noise. All of this is on 8 x 8 digits and
+on MNIST, with small networks: elsewhere the figures will be others, so run the comparison on your own data.
 
 *Alone* is one network with its own labels, *own pseudo labels* the same with the unlabelled samples and no peer, both
 tuned on validation data of other seeds (`benchmarks/tune_silos.py`; for the last row `benchmarks/tune_digits.py`). DML
