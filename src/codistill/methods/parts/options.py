@@ -155,7 +155,7 @@ class SelectOption(Option[str | Selection, Selection | None]):
 
 def _nested(module: str, setting: str, spec: object, kind: type) -> Any:
     """What a spec within a spec names, with ``;`` for a comma in it."""
-    built = construct(module, Spec.parse(str(spec).replace(";", ",")))
+    built = construct(module, Spec.of(str(spec).replace(";", ",")))
     if not isinstance(built, kind):
         raise WrongKind(f"{setting}={spec!r} is {built!r}, not a {kind.__name__}")
     return built
