@@ -140,6 +140,7 @@ OTHER = {
     "execute": ("loop", "loop"),
     "embedding": ("pool", "pool"),
     "precision": ("float64", "float64"),
+    "keep": ("best_valid", "best_valid"),
     "device": ("cpu", "cpu"),
 }
 
@@ -255,6 +256,7 @@ def test_training_leaves_a_folder_with_results_and_report(said, tmp_path):
     folder = tmp_path / "runs" / "first"
     assert {p.name for p in folder.iterdir()} == {
         "runs.json",
+        "decisions.safetensors",
         "log.jsonl",
         "results.jsonl",
         "report.html",

@@ -19,7 +19,7 @@ def test_every_command_and_listing_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.path", [*sys.path])  # the command line adds the folder that one is in
     monkeypatch.setitem(sys.modules, "nets", None)
     monkeypatch.delitem(sys.modules, "nets")
-    monkeypatch.setattr("codistill.cli.finish.write_report_of", lambda *_: None)  # tested elsewhere, and slow
+    monkeypatch.setattr("codistill.cli.finish.write_report_of", lambda *_, **__: None)  # tested elsewhere, and slow
     assert [kind for kind, *_ in BLOCKS].count("sh") == 4
     made = set()
     for number, (kind, name, text) in enumerate(BLOCKS):
