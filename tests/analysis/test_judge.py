@@ -143,6 +143,7 @@ def test_a_large_term_of_a_few_epochs_is_no_runaway(mimic):
         (fall(0.1, 0.2), fall(2.3, 0.05)),  # above it, but not several times its early level
         ([0.1] * 4 + [3.0, 2.5, 2.0, 1.5, 1.0, 0.8, 0.6, 0.5], fall(2.3, 0.05)),  # falls in the second half
         (fall(0.1, 3.0, 3), fall(2.3, 0.3, 3)),  # three epochs are too few
+        ([0.0, *fall(0.001, 0.02)], fall(1.9, 0.005, EPOCHS + 1)),  # began at 0, and is still slight
     ],
 )
 def test_a_rise_that_is_not_without_bound(mimic, task):

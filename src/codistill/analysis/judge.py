@@ -25,6 +25,9 @@ FOLLOWS = 5.0
 GROWN = 3.0
 # A run that diverges stops within a few epochs; a term that rises all the time to this many task terms is on that way.
 RUNAWAY = 30.0
+# Below a tenth of what the labels said at the start a term is slight, though it began at 0 (a ramp, a threshold) and the
+# labels have been learned by heart.
+SLIGHT = 0.1
 # What rounding in float32 leaves of a divergence that is 0; peers that start apart have a thousand times as much.
 IDENTICAL = 1e-9
 FEWEST = 4  # epochs, below which the only warnings are of a runaway and of identical peers
@@ -168,6 +171,8 @@ def growing(curve: Curve) -> bool:
     """
     value, n = curve.value, len(curve.value)
     rises = all(after > before for before, after in itertools.pairwise(value))
+    if value[-1] <= SLIGHT * curve.task[0]:
+        return False
     if n > 1 and rises and value[-1] > GROWN * value[0] and curve.ratios[-1] > RUNAWAY:
         return True
     if n < FEWEST:
