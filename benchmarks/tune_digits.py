@@ -8,16 +8,13 @@ it over. Writes `benchmarks/results/tune_digits.json`.
 
 import itertools
 import json
-import statistics
 import time
 from pathlib import Path
 
 from codistill.recipes.digits import digits
-from codistill.run import Run
 from codistill.study import versions
-from codistill.training.results import NetworkResult, results
+from tuning import SEEDS, score
 
-SEEDS = tuple(range(100, 105))
 NETWORKS = 4
 GRID = {
     "learning_rate": (0.1, 0.2, 0.4, 0.8),
@@ -25,19 +22,6 @@ GRID = {
     "epochs": (40, 60),
 }
 OUT = Path(__file__).parent / "results" / "tune_digits.json"
-
-
-def score(run: Run) -> tuple[float, float]:
-    """Mean validation accuracy of single networks trained alone, and its standard error over seeds."""
-    from codistill.training.build import build_fleet
-    from codistill.training.state import Training
-
-    training = Training(build_fleet([run.replace(seed=seed) for seed in SEEDS]), None)
-    while training.step < training.fleet.total:
-        training.advance()
-    found = [r for r in results(training.fleet, "valid") if isinstance(r, NetworkResult) and r.peer is not None]
-    per_seed = [statistics.fmean(r.values["accuracy"] for r in found if r.seed == seed) for seed in SEEDS]
-    return statistics.fmean(per_seed), statistics.stdev(per_seed) / len(SEEDS) ** 0.5
 
 
 def main() -> None:

@@ -10,19 +10,14 @@ wrong as those for training: nobody who has wrong labels alone could tune on oth
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 from typing import Any
 
 from codistill import recipes
 from codistill.run import Run
 from codistill.study import versions
-from codistill.study.results import networks_of
-from codistill.training.build import build_fleet
-from codistill.training.results import results
-from codistill.training.state import Training
+from tuning import SEEDS, score
 
-SEEDS = tuple(range(100, 105))
 NETWORKS = 2
 DECAYS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 AGREEMENTS = (0.1, 0.3, 0.5, 0.7, 0.9)  # the last is the default; its authors name 0.5 to 0.9
@@ -33,16 +28,6 @@ STUDIES = {
     "mnist_symmetric_20": "wrong_labels_mnist:noise=symmetric,rate=0.2",
 }
 OUT = Path(__file__).parent / "results" / "tune_noise.json"
-
-
-def score(run: Run) -> tuple[float, float]:
-    """Mean validation accuracy of single networks, and its standard error over seeds."""
-    training = Training(build_fleet([run.replace(seed=seed) for seed in SEEDS]), None)
-    while training.step < training.fleet.total:
-        training.advance()
-    rows = networks_of(results(training.fleet, "valid"))
-    per_seed = [statistics.fmean(r.values["accuracy"] for r in rows if r.seed == seed) for seed in SEEDS]
-    return statistics.fmean(per_seed), statistics.stdev(per_seed) / len(SEEDS) ** 0.5
 
 
 def candidates(base: Run, option: str) -> dict[float, Run]:

@@ -10,7 +10,6 @@ and is not tuned. The best by mean validation accuracy of single networks is wha
 
 import itertools
 import json
-import statistics
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,27 +18,13 @@ from typing import Any
 from codistill import recipes
 from codistill.run import Run
 from codistill.study import versions
-from codistill.training.results import NetworkResult, results
+from tuning import SEEDS, score
 
 RECIPES = ("silos", "silos_skewed", "few_labels", "views")
-SEEDS = tuple(range(100, 105))
 VALID = 300
 RATES = {"learning_rate": (1e-3, 3e-3, 1e-2, 3e-2), "weight_decay": (0.01, 0.1, 1.0)}
 PSEUDO = {"select": ("all", "confident:0.7", "confident:0.95"), "weight": (0.1, 0.3, 1.0, 3.0)}
 OUT = Path(__file__).parent / "results" / "tune_silos.json"
-
-
-def score(run: Run) -> tuple[float, float]:
-    """Mean validation accuracy of single networks, and its standard error over seeds."""
-    from codistill.training.build import build_fleet
-    from codistill.training.state import Training
-
-    training = Training(build_fleet([run.replace(seed=seed) for seed in SEEDS]), None)
-    while training.step < training.fleet.total:
-        training.advance()
-    found = [r for r in results(training.fleet, "valid") if isinstance(r, NetworkResult) and r.peer is not None]
-    per_seed = [statistics.fmean(r.values["accuracy"] for r in found if r.seed == seed) for seed in SEEDS]
-    return statistics.fmean(per_seed), statistics.stdev(per_seed) / len(SEEDS) ** 0.5
 
 
 def scores(grid: Mapping[str, tuple[Any, ...]], run: Run) -> Iterator[dict[str, Any]]:

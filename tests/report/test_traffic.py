@@ -4,13 +4,13 @@ import pytest
 
 from codistill.report.traffic import size, traffic_notes
 from codistill.study.summary import Summary
-from codistill.study.traffic import Told
+from codistill.study.traffic import RowTraffic
 from codistill.training.traffic import Traffic
 
 
 def notes(summary, *each):
-    told = tuple(Told(f"m{i}", f"Row {i}", Traffic(**values)) for i, values in enumerate(each))
-    return traffic_notes(Summary.from_dict({**Summary.from_dict(summary).as_dict(), "traffic": told}))
+    rows = tuple(RowTraffic(f"m{i}", f"Row {i}", Traffic(**values)) for i, values in enumerate(each))
+    return traffic_notes(Summary.from_dict({**Summary.from_dict(summary).as_dict(), "traffic": rows}))
 
 
 DML = {"what": "posteriors", "messages": 400, "numbers": 1000, "total": 400_000, "parameters": 5_000, "steps": 400}

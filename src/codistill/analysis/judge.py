@@ -25,8 +25,8 @@ FOLLOWS = 5.0
 GROWN = 3.0
 # A run that diverges stops within a few epochs; a term that rises all the time to this many task terms is on that way.
 RUNAWAY = 30.0
-# Below a tenth of what the labels said at the start a term is slight, though it began at 0 (a ramp, a threshold) and the
-# labels have been learned by heart.
+# Below a tenth of what the labels said at the start a term is slight, though it began at 0 (a ramp, a threshold) and
+# the labels have been learned by heart.
 SLIGHT = 0.1
 # What rounding in float32 leaves of a divergence that is 0; peers that start apart have a thousand times as much.
 IDENTICAL = 1e-9

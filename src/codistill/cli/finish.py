@@ -1,6 +1,6 @@
 """Train to the end, or to an interruption, and write the report."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from codistill.training.records import Record
 
 
-def follow(records: Iterator["Record"], folder: Path, console: "Console", chapter_of: Path | None = None) -> None:
+def follow(
+    records: Generator["Record", None, None], folder: Path, console: "Console", chapter_of: Path | None = None
+) -> None:
     """Show a training's progress to its end and write its report; an interruption says how to go on.
 
     Args:

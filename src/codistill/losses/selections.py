@@ -69,14 +69,25 @@ class SmallLoss(Selection):
         self.rate, self.ramp = number("rate", rate, 0.0, 1.0), number("ramp", ramp, 0.0, 1.0)
 
     def __call__(self, targets: Tensor, students: Tensor, batch: Batch, progress: float | None) -> Tensor:
-        losses, labelled = label_losses(targets, batch.y, task=batch.task)
-        labelled = labelled if batch.mask is None else labelled & batch.mask.bool()
-        return smallest(losses, labelled, kept_part(self.rate, self.ramp, progress))
+        return small_losses(targets, batch, kept_part(self.rate, self.ramp, progress))
 
 
 def kept_part(rate: float, ramp: float, progress: float | None) -> float:
     """R(t) = 1 - rate min(t / ramp, 1); 1 - rate where there is no ramp, or nobody knows the progress."""
     return 1.0 - rate * (1.0 if progress is None or ramp <= 0 else min(progress / ramp, 1.0))
+
+
+def small_losses(log_p: Tensor, batch: Batch, part: float) -> Tensor:
+    """The part of a batch's labelled samples with the least cross-entropy, each peer's own: ``[P, B, ...]`` booleans.
+
+    Args:
+        log_p: from `log_posterior`, of every peer.
+        batch: for its labels, task and mask.
+        part: from 0 to 1.
+    """
+    losses, labelled = label_losses(log_p, batch.y, task=batch.task)
+    labelled = labelled if batch.mask is None else labelled & batch.mask.bool()
+    return smallest(losses, labelled.expand_as(losses), part)
 
 
 def smallest(losses: Tensor, among: Tensor, part: float) -> Tensor:

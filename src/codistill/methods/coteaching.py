@@ -2,13 +2,9 @@
 
 from dataclasses import replace
 
-import torch
-from torch import Tensor
-
 from codistill.graph import mix
-from codistill.losses.labels import label_losses
 from codistill.losses.posterior import log_posterior
-from codistill.losses.selections import kept_part, smallest
+from codistill.losses.selections import kept_part, small_losses
 from codistill.methods import Batch, Method, Needs, Peers, Terms, label_loss
 from codistill.methods.parts.exchange import Exchange
 from codistill.methods.parts.options import Fraction, GraphOption
@@ -42,15 +38,10 @@ class CoTeaching(Method):
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]
-        chosen = self.kept(cohort.share(z), batch, progress)  # [P, B], each peer's own choice
+        log_p, part = log_posterior(cohort.share(z), batch.task), kept_part(self.rate, self.ramp, progress)
+        chosen = small_losses(log_p, batch, part)  # [P, B], each peer's own choice
         received = mix(self.graph, chosen.to(z.dtype), len(z)) > 0.5
         return {"task": label_loss(z, replace(batch, mask=received))}
-
-    def kept(self, z: Tensor, batch: Batch, progress: float | None) -> Tensor:
-        """The samples of least cross-entropy, ``[P, B]``."""
-        losses, labelled = label_losses(log_posterior(z, batch.task), batch.y, task=batch.task)
-        labelled = labelled if batch.mask is None else labelled & batch.mask.bool()
-        return smallest(losses, torch.broadcast_to(labelled, losses.shape), kept_part(self.rate, self.ramp, progress))
 
 
 __all__ = ["CoTeaching"]

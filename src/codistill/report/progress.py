@@ -1,7 +1,7 @@
 """The progress of records on a terminal: a live bar, or a line now and then where there is no terminal."""
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -22,7 +22,7 @@ class Interrupted(Exception):
         super().__init__("interrupted" if record is None else f"stopped after step {record.step} of {record.steps}")
 
 
-def watch(records: Iterator[Record], console: Console) -> Record:
+def watch(records: Generator[Record, None, None], console: Console) -> Record:
     """Follow records to their end, and give the last one.
 
     Raises:
@@ -34,7 +34,7 @@ def watch(records: Iterator[Record], console: Console) -> Record:
         for last in records:
             _show(last, bar)
             if interrupted:
-                records.close()  # type: ignore[attr-defined]
+                records.close()
                 raise Interrupted(last)
     assert last is not None
     return last

@@ -10,8 +10,8 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB")
 def traffic_notes(summary: Summary) -> list[str]:
     """A footnote for each kind of exchange; rows that send the same stand together."""
     groups: dict[Traffic, list[str]] = {}
-    for told in summary.traffic:
-        groups.setdefault(told.traffic, []).append(told.label)
+    for row in summary.traffic:
+        groups.setdefault(row.traffic, []).append(row.label)
     return [f"What crosses in {listed(labels)}: {_said(traffic)}" for traffic, labels in groups.items()]
 
 

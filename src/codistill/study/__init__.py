@@ -18,7 +18,7 @@ from codistill.study.differences import Key
 from codistill.study.entries import Study as Study
 from codistill.study.rows import Row as Row
 from codistill.study.summary import Summary as Summary, summary as summary
-from codistill.study.traffic import told
+from codistill.study.traffic import traffic_of_rows
 from codistill.training.decisions import Decisions, read_decisions
 from codistill.training.fleet import peers_by_run
 from codistill.training.loop import resume, train
@@ -103,7 +103,7 @@ def compare(
         command=command or json.loads(about.read_text(encoding="utf-8")).get("command", ""),
         versions=versions(),
         question=study.question,
-        traffic=told(study, todo),
+        traffic=traffic_of_rows(study, todo),
     )
     (folder / "summary.json").write_text(table.to_json(), encoding="utf-8")
     yield Record("summary", 0, 0, facts=dict(table.as_dict()))

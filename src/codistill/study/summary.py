@@ -21,7 +21,7 @@ from codistill.study.differences import (
 )
 from codistill.study.entries import Entry, Study
 from codistill.study.results import Pairs, Result, measured, networks_of, row_of
-from codistill.study.traffic import Told
+from codistill.study.traffic import RowTraffic
 from codistill.training.decisions import Decisions
 
 CALIBRATION = ("ece", "nll")
@@ -163,7 +163,7 @@ class Summary:
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     question: str = ""
-    traffic: tuple[Told, ...] = ()
+    traffic: tuple[RowTraffic, ...] = ()
 
     @property
     def title(self) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Told:
+class RowTraffic:
     """The traffic of a row."""
 
     method: str
@@ -24,7 +24,7 @@ class Told:
     traffic: Traffic
 
 
-def told(study: "Study", parts: Sequence["Part"]) -> tuple[Told, ...]:
+def traffic_of_rows(study: "Study", parts: Sequence["Part"]) -> tuple[RowTraffic, ...]:
     """That of each entry whose peers tell each other something, from the logs; older logs do not say."""
     entries = {entry.run: entry for entry in study.entries}
     of_runs: dict[Run, object] = {}
@@ -33,7 +33,6 @@ def told(study: "Study", parts: Sequence["Part"]) -> tuple[Told, ...]:
         lines = starts[-1].get("traffic", ()) if starts else ()
         of_runs |= {run: line for run, line in zip(peers_by_run(part.runs), lines, strict=False) if line}
     first = {run: of_runs.get(run.replace(seed=study.seeds[0])) for run in entries}
-    return tuple(Told(e.name, e.label, from_json(Traffic, first[run])) for run, e in entries.items() if first[run])
-
-
-__all__ = ["Told", "told"]
+    return tuple(
+        RowTraffic(e.name, e.label, from_json(Traffic, first[run])) for run, e in entries.items() if first[run]
+    )

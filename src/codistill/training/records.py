@@ -1,7 +1,7 @@
 """Records of what happens in a training, the files that they become, and the error that ends it."""
 
 import json
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Record:
     decisions: dict[int, Decisions] = field(default_factory=dict)
 
 
-def logged(records: Iterator[Record], folder: str | Path) -> Generator[Record, None, None]:
+def logged(records: Generator[Record, None, None], folder: str | Path) -> Generator[Record, None, None]:
     """Pass records on, and write ``log.jsonl``, ``decisions.safetensors`` and ``results.jsonl`` on the way.
 
     Lines of steps that a resumed run does again are dropped first.
@@ -66,7 +66,7 @@ def logged(records: Iterator[Record], folder: str | Path) -> Generator[Record, N
                 write_lines(Path(folder) / "results.jsonl", record.lines)
             yield record
     finally:
-        records.close()  # type: ignore[attr-defined]
+        records.close()
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
