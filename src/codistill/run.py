@@ -11,7 +11,7 @@ from codistill.spec import Spec, SpecField, SpecsField, UnknownName
 
 Update = Literal["together", "in_turn", "fresh_batch"]
 Optimizer = Literal["sgd", "adam", "adamw"]
-Execute = Literal["auto", "loop", "stack"]
+Execute = Literal["auto", "loop", "stack", "channels_last"]
 Precision = Literal["float32", "bfloat16", "float64"]
 Keep = Literal["last", "best_valid"]
 LEAST = {"seed": None} | dict.fromkeys(

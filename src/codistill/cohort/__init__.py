@@ -20,6 +20,7 @@ from codistill.cohort.stepcache import StepCache
 from codistill.losses.posterior import full_precision
 from codistill.randomness import seeded
 
+EXECUTORS = ("loop", "stack", "channels_last")
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 
 
@@ -159,7 +160,8 @@ class Cohort(PeerSet, nn.Module):
             that of the first of them. Networks must be an `nn.Sequential`.
         trunks: of each peer, the number of its trunk.
         execute: ``loop`` runs them one after the other and uses the given modules themselves; ``stack`` copies like
-            networks into parameters with a leading peer dim, and `network` gives one back.
+            networks into parameters with a leading peer dim, and `network` gives one back; ``channels_last`` is the
+            loop with images and convolutions in that memory format, faster for many convolutional networks.
         turns: when each peer is updated, for peers that take turns (then no stack holds two turns).
         precision: ``float32``, ``float64`` or ``bfloat16`` (autocast; logits come out in float32); None leaves the
             networks as they are.
@@ -179,7 +181,7 @@ class Cohort(PeerSet, nn.Module):
         trunks: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        one_of("execute", execute, ("loop", "stack"))
+        one_of("execute", execute, EXECUTORS)
         if precision is not None:
             one_of("precision", precision, PRECISIONS)
         if not nets:

@@ -109,15 +109,18 @@ class Group(nn.Module, ABC):
 
 
 class Single(Group):
-    """One network, run as it is."""
+    """One network, run as it is, or with its convolutions' weights and images in the channels-last memory format."""
 
-    def __init__(self, net: nn.Module, peer: int, turn: int) -> None:
+    def __init__(self, net: nn.Module, peer: int, turn: int, channels_last: bool = False) -> None:
         super().__init__((peer,), turn)
-        self.net = net
+        self.net = net.to(memory_format=torch.channels_last) if channels_last else net
+        self.channels_last = channels_last
 
     def run(self, x: Any, rows: Rows, taps: Sequence[str], keep_buffers: bool) -> Raw:
         if isinstance(x, PerPeer):
             x = pytree.tree_map(lambda t: t[0], x.inputs)
+        if self.channels_last:
+            x = pytree.tree_map(_channels_last, x)
         state = {name: b.clone() for name, b in self.net.named_buffers()} if keep_buffers else None
         logits, features = call(self.net, state, x, taps)
         return logits.unsqueeze(0), {name: f.unsqueeze(0) for name, f in features.items()}
@@ -130,7 +133,11 @@ class Single(Group):
         return self.net
 
     def take(self, rows: Rows, peers: Sequence[int]) -> "Single":
-        return Single(copy.deepcopy(self.net), peers[0], self.turn)
+        return Single(copy.deepcopy(self.net), peers[0], self.turn, self.channels_last)
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
 
 class Stack(Group):
@@ -223,7 +230,7 @@ def alike(a: nn.Module, b: nn.Module) -> bool:
 
 
 def arrange(nets: Sequence[nn.Module], execute: str, turns: Sequence[int]) -> list[Group]:
-    """The groups of a cohort: with ``stack``, like networks of one turn together; with ``loop``, each by itself."""
+    """The groups of a cohort: with ``stack``, like networks of one turn together; otherwise each by itself."""
     bundles: list[list[int]] = []
     for i in range(len(nets)):
         for bundle in bundles if execute == "stack" else ():
@@ -235,6 +242,6 @@ def arrange(nets: Sequence[nn.Module], execute: str, turns: Sequence[int]) -> li
     return [
         Stack([nets[i] for i in bundle], bundle, turns[bundle[0]])
         if len(bundle) > 1
-        else Single(nets[bundle[0]], bundle[0], turns[bundle[0]])
+        else Single(nets[bundle[0]], bundle[0], turns[bundle[0]], execute == "channels_last")
         for bundle in bundles
     ]

@@ -71,28 +71,30 @@ def cifar20_silos() -> Study:
         models=("resnet8", "cnn:width=32", "mobilenet:width=0.25", "vit_micro"),
         augment=("crop:pad=4", "flip"),
         labels=4000,
-        unlabelled=64,
+        unlabelled=32,
         shards="classes:per=10",
-        batch=64,
-        steps=3000,
+        batch=32,
+        steps=600,
         learning_rate=1e-3,
         checkpoint_every=1,
+        execute="channels_last",
     )
     return Study("cifar20_silos", run, SILOS, SEEDS[:3], stacked=False, notes=(SILO_NOTE,), published=FEDMD)
 
 
 def cifar100_small() -> Study:
-    """CIFAR-100, all 50,000 labels in common, ResNet-8, 15 epochs, 3 seeds: the paper's data with a small network."""
+    """CIFAR-100, all 50,000 labels in common, ResNet-8 at half resolution, 6 epochs, 3 seeds: the paper's data."""
     run = Run(
         data="cifar100",
-        models=("resnet8",),
+        models=("resnet8:stride=2",),
         augment=("crop:pad=4", "flip"),
-        batch=64,
+        batch=128,
         learning_rate=0.1,
         weight_decay=5e-4,
         schedule="cosine",
-        epochs=15,
+        epochs=6,
         checkpoint_every=1,
+        execute="channels_last",
     )
     rows = (
         Row("alone"),

@@ -96,7 +96,11 @@ def _start(record: Record, bar: Progress) -> None:
 
 def executed(facts: Mapping[str, Any]) -> str:
     """How peers are run, and why, in words."""
-    how = {"stack": "like networks run as one stack", "loop": "networks run one after the other"}[facts["execute"]]
+    how = {
+        "stack": "like networks run as one stack",
+        "loop": "networks run one after the other",
+        "channels_last": "networks run one after the other, channels last in memory",
+    }[facts["execute"]]
     timing = facts.get("timing") or {}
     if len(timing) == 2:
         ratio = max(timing.values()) / min(timing.values())
