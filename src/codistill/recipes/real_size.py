@@ -74,7 +74,7 @@ def cifar20_silos() -> Study:
         unlabelled=32,
         shards="classes:per=10",
         batch=32,
-        steps=600,
+        steps=400,
         learning_rate=1e-3,
         checkpoint_every=1,
         execute="channels_last",
