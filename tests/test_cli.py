@@ -370,7 +370,7 @@ def test_figures_of_others_stand_beside_the_data_that_they_are_of(asked):
     assert proper.published not in ((), own.published)
     assert [folder.name for _, folder in asked] == [
         "kd_zoo-quick",
-        "kd_zoo-quick-on-cifar100",
+        "cifar100-quick",
         "kd_zoo-quick-data=cifar100",
     ]
 

@@ -54,7 +54,7 @@ def _parse(argv: Sequence[str]) -> Any:
         )
     bases: list[Any] = [tyro.MISSING_NONPROP]
     if "settings" in (field.name for field in dataclasses.fields(command)):
-        bases = [command(settings=base) for base in defaults(argv, command.recipe or ())]
+        bases = [command(settings=base) for base in defaults(argv, argv[0])]
     how: Any = {"prog": f"codistill {argv[0]}", "args": argv[1:], "registry": REGISTRY}
     parsed = [tyro.cli(command, default=base, **how) for base in bases]
     return parsed[0] if len(parsed) == 1 else CompareSeveral(parsed)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 from codistill.cli.chapters import check_single, folder_name, run_chapters, write_page_of
 from codistill.cli.finish import follow, say_if_unfinished, write_report_of
-from codistill.cli.settings import Settings, recipe_of, study_of
+from codistill.cli.settings import Settings, recipe_of, start_of, study_of
 from codistill.run import Run
 
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run, or of one or several comparisons.")]
@@ -27,9 +27,9 @@ RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run, or of one 
 class Compare:
     """Compare methods with networks trained alone, over seeds, and write a report."""
 
-    recipe: tuple[str, ...] = ("digits",)
-    """Experiments (specs; codistill list recipes); several run one after the other and get one page. With --help: show
-    its settings as defaults."""
+    recipe: tuple[str, ...] = ()
+    """Experiments (specs; codistill list recipes); several run one after the other and get one page. Empty: digits; with
+    --data, alone and dml with 5 seeds and the settings of train. With --help: show its settings as defaults."""
     methods: tuple[str, ...] = ()
     """Methods (specs that may also set a run's settings: dml:peers=4 kd:teacher=runs/big). Empty: the recipe's."""
     seeds: tuple[int, ...] = ()
@@ -53,8 +53,6 @@ class Compare:
         from codistill import study as studies
         from codistill.report.power import before
 
-        if not self.recipe:
-            raise ValueError("recipe is empty: name one or several (codistill list recipes)")
         study = self.study(*self.recipe)
         folder = self.runs / (self.name or folder_name(study.recipe))
         there = (folder / "study.json").exists()
@@ -69,11 +67,12 @@ class Compare:
             console.print(said)
         follow(studies.compare(study, folder, go_on=there, command=command), folder, console)
 
-    def study(self, recipe: str) -> "Study":
-        """What is compared, by one of the recipes."""
+    def study(self, recipe: str | None = None) -> "Study":
+        """What is compared, by one of the recipes, or where none is named."""
         from codistill.report.power import pilot_spread
 
-        study = study_of(recipe_of(recipe, self.quick), self.settings, self.methods, self.seeds, self.retrainings)
+        start = recipe_of(recipe, self.quick) if recipe else start_of(self.settings, self.quick)
+        study = study_of(start, self.settings, self.methods, self.seeds, self.retrainings)
         return study if self.pilot is None else dataclasses.replace(study, spread=pilot_spread(self.pilot))
 
 

@@ -66,6 +66,7 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True) ->
     from codistill.report.table import terminal
     from codistill.study.results import read_results
     from codistill.training.records import read_lines
+    from codistill.training.sizes import sizes_of
 
     results = read_results(folder)
     path = folder / "report.html"
@@ -80,7 +81,7 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True) ->
         console.print(terminal(table if footnotes else replace(table, notes=()), narrow=True))
     else:
         log = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
-        write_run_report(read_runs(folder), log, results, path)
+        write_run_report(read_runs(folder), log, results, path, sizes_of(folder))
         if results:
             console.print(results_table(results))
         say_if_unfinished(folder, console)

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from codistill.report.measures import Measure, measure_of
 from codistill.report.numbers import MISSING, interval, percent, points
+from codistill.report.opening import opening
 from codistill.report.prose import sentences
 from codistill.report.table import Cell, Column, Row, Table
 from codistill.report.verdict import GAIN, NONE, UNCLEAR, is_mutual, judge
@@ -81,8 +82,9 @@ class Lesson:
         return "shards" in options and options["shards"] is None
 
     def sentences(self) -> list[str]:
-        """What it taught, in words."""
-        return sentences("chapter.txt", lesson=self, measure=self.measure)
+        """On which data it was, and what it taught, in words."""
+        said = opening(self.summary.settings, self.summary.sizes) if self.summary.sizes else []
+        return said + sentences("chapter.txt", lesson=self, measure=self.measure)
 
     def _largest(self, fits: Callable[[SummaryRow], bool]) -> SummaryRow | None:
         gains = [(row.gain.mean, row) for row in self.summary.rows if row.gain and fits(row)]

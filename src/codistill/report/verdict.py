@@ -3,6 +3,7 @@
 from math import isfinite
 
 from codistill.report.measures import measure_of
+from codistill.report.opening import opening
 from codistill.report.power import after
 from codistill.report.prose import sentences
 from codistill.spec import Spec
@@ -72,7 +73,8 @@ def headline(summary: Summary) -> list[str]:
     mutual = [row for row in summary.rows if is_mutual(row) and row.same_gradient_as is None and row.gain]
     compared = sorted(mutual, key=_mean_gain, reverse=True)
     plain = [row for row in summary.rows if row.gain and not is_mutual(row) and reliable(row, GAIN)]
-    return sentences(
+    said = opening(summary.settings, summary.sizes) if summary.sizes else []
+    return said + sentences(
         "headline.txt",
         summary=summary,
         measure=measure_of(summary),

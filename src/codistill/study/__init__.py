@@ -25,6 +25,7 @@ from codistill.training.loop import resume, train
 from codistill.training.records import Record, epochs_of, logged, read_lines, write_lines
 from codistill.training.requirements import OWN
 from codistill.training.results import result_from_json
+from codistill.training.sizes import sizes_of
 
 STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
 
@@ -104,6 +105,7 @@ def compare(
         versions=versions(),
         question=study.question,
         traffic=traffic_of_rows(study, todo),
+        sizes=sizes_of(todo[0].folder),
     )
     (folder / "summary.json").write_text(table.to_json(), encoding="utf-8")
     yield Record("summary", 0, 0, facts=dict(table.as_dict()))

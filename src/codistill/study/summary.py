@@ -23,6 +23,7 @@ from codistill.study.entries import Entry, Study
 from codistill.study.results import Pairs, Result, measured, networks_of, row_of
 from codistill.study.traffic import RowTraffic
 from codistill.training.decisions import Decisions
+from codistill.training.sizes import Sizes
 
 CALIBRATION = ("ece", "nll")
 MEASURES = ("map", "accuracy")  # the first that every network has is what a study compares
@@ -149,6 +150,7 @@ class Summary:
         versions: of the packages that made it.
         question: the study's.
         traffic: what crosses between peers, of each row that has some.
+        sizes: of the data and of the training of the first part; None in older summaries.
     """
 
     recipe: str
@@ -164,6 +166,7 @@ class Summary:
     versions: Mapping[str, str] = field(default_factory=dict)
     question: str = ""
     traffic: tuple[RowTraffic, ...] = ()
+    sizes: Sizes | None = None
 
     @property
     def title(self) -> str:
