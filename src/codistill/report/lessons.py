@@ -9,7 +9,7 @@ from codistill.report.numbers import MISSING, interval, percent, points
 from codistill.report.opening import opening
 from codistill.report.prose import sentences
 from codistill.report.table import Cell, Column, Row, Table
-from codistill.report.verdict import GAIN, NONE, UNCLEAR, is_mutual, judge
+from codistill.report.verdict import GAIN, LOSS, NONE, UNCLEAR, is_mutual, is_reliable, judge
 from codistill.spec import Spec
 from codistill.statistics.interval import Gain, paired_gain
 from codistill.study.summary import Summary, SummaryRow
@@ -69,9 +69,11 @@ class Lesson:
     @property
     def verdict(self) -> str:
         """``gain``: peers are reliably ahead of training alone and of the control; ``matched``: of training alone only;
-        or what the interval of their gain says.
+        ``few``: they have too few seeds for that; or what the interval of their gain says.
         """
         kind = judge(self.peers) if self.peers else NONE
+        if kind in (GAIN, LOSS) and self.peers and not is_reliable(self.peers):
+            return "few"
         if kind == GAIN and self.ahead and not (self.ahead.interval and self.ahead.interval[0] > 0):
             return "matched"
         return kind
