@@ -154,7 +154,9 @@ def of_unlike_networks(summary, seeds=10):
     for name, base, gain in (("Small", 0.657, -0.0313), ("Large", 0.60, 0.0113)):
         gains = [gain + each for each in spread]
         _, low, high = paired_interval(gains)
-        rows.append({**alone, "method": f"alone [{name}]", "label": f"{name}, alone", "alone": True, "accuracy_mean": base})
+        rows.append(
+            {**alone, "method": f"alone [{name}]", "label": f"{name}, alone", "alone": True, "accuracy_mean": base}
+        )
         rows.append({
             **pair, "method": f"dml:peers=2 [{name}]", "label": f"{name} in DML, 2 networks", "alone": False,
             "alone_mean": base, "accuracy_mean": base + gain, "gain_mean": gain, "gain_ci95": [low, high],

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from codistill.study import Study
 
 from codistill.cli.chapters import check_single, folder_name, run_chapters, write_page_of
-from codistill.cli.finish import follow, say_if_unfinished, write_report_of
+from codistill.cli.finish import dry_run, follow, form_of, say_if_unfinished, write_report_of
 from codistill.cli.settings import Settings, recipe_of, start_of, study_of
 from codistill.run import Run
 
@@ -46,6 +47,12 @@ class Compare:
     """If the folder exists already: stop with an error, or resume what is in it."""
     quick: bool = False
     """Check in a minute that everything works: few examples, small networks, one epoch. Its figures mean nothing."""
+    dry_run: bool = False
+    """Say what it would need (time, memory, disk) from a few timed steps, and leave nothing behind."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+    json: bool = False
+    """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
     settings: Settings = field(default_factory=Run)
     """Settings of the run. What is not given is the recipe's."""
 
@@ -53,7 +60,10 @@ class Compare:
         from codistill import study as studies
         from codistill.report.power import before
 
-        study = self.study(*self.recipe)
+        study, form = self.study(*self.recipe), form_of(self.quiet, self.json)
+        if self.dry_run:
+            dry_run(partial(studies.compare, study), console, form)
+            return
         folder = self.runs / (self.name or folder_name(study.recipe))
         there = (folder / "study.json").exists()
         if there and self.if_exists == "resume":
@@ -63,9 +73,9 @@ class Compare:
             raise FileExistsError(
                 f"{folder} already exists: choose another --name, or --if-exists resume to go on with it"
             )
-        if said := before(study):
+        if form == "lines" and (said := before(study)):
             console.print(said)
-        follow(studies.compare(study, folder, go_on=there, command=command), folder, console)
+        follow(studies.compare(study, folder, go_on=there, command=command), folder, console, form)
 
     def study(self, recipe: str | None = None) -> "Study":
         """What is compared, by one of the recipes, or where none is named."""
@@ -86,6 +96,12 @@ class Train:
     """Folder in --runs. none: named by data, method and seed."""
     runs: Path = Path("runs")
     """Folder that holds the folders of runs."""
+    dry_run: bool = False
+    """Say what it would need (time, memory, disk) from a few timed steps, and leave nothing behind."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+    json: bool = False
+    """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
     settings: Settings = field(default_factory=Run)
     """Settings of the run. What is not given is the recipe's."""
 
@@ -93,11 +109,14 @@ class Train:
         from codistill.training.loop import train
         from codistill.training.records import logged
 
-        run = self.settings
+        run, form = self.settings, form_of(self.quiet, self.json)
+        if self.dry_run:
+            dry_run(partial(train, run), console, form)
+            return
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}"))
         if (folder / "runs.json").exists():
             raise FileExistsError(f"{folder} already exists: codistill resume {folder}, or choose another --name")
-        follow(logged(train(run, folder), folder), folder, console)
+        follow(logged(train(run, folder), folder), folder, console, form)
 
 
 @dataclass
@@ -105,6 +124,10 @@ class Resume:
     """Resume an interrupted run or comparison; it ends exactly where an uninterrupted one would have."""
 
     run: Positional[RunFolder]
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+    json: bool = False
+    """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
@@ -113,13 +136,13 @@ class Resume:
         from codistill.training.records import logged
 
         if is_chapters(self.run):
-            run_chapters(load_chapters(self.run), self.run, console)
+            run_chapters(load_chapters(self.run), self.run, console, form_of(self.quiet, self.json))
             return
         if (self.run / "study.json").exists():
             records = studies.compare(studies.load(self.run), self.run, go_on=True)
         else:
             records = logged(resume(self.run, teachers=studies.teachers_of(self.run)), self.run)
-        follow(records, self.run, console)
+        follow(records, self.run, console, form_of(self.quiet, self.json))
 
 
 @dataclass
@@ -127,34 +150,60 @@ class Evaluate:
     """Evaluate the networks of a run's newest checkpoint."""
 
     run: Positional[RunFolder]
-    part: Literal["test", "valid", "train"] = "valid"
-    """Part of the data. Keep the test set for the end."""
+    part: Literal["test", "valid", "train"] | None = None
+    """Part of the data; keep the test set for the end. none: valid where some was held out, else test."""
     against: Path | None = None
     """Folder of another run: print how many predictions change from RUN to this one."""
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
-        from codistill.report.results import changes_table, results_table
-        from codistill.training.evaluate import changes
         from codistill.training.loop import restored
-        from codistill.training.results import results
 
         for folder in filter(None, (self.run, self.against)):
             check_single(folder)
         if self.against is None:
-            whole = (self.run / "study.json").exists()
-            folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
-            for folder in folders:
-                fleet = restored(folder, teachers=studies.teachers_of(folder))
-                console.print(results_table(results(fleet, self.part)))
-                say_if_unfinished(folder, console)
+            self._measure(console)
             return
+        from codistill.report.results import changes_table
+        from codistill.training.evaluate import changes
+
         both = self.run, self.against
         for folder in both:
             if (folder / "study.json").exists():
                 raise ValueError(f"{folder} is a comparison: give two runs, such as {folder / 'parts' / '000'}")
         before, after = (restored(folder, teachers=studies.teachers_of(folder)) for folder in both)
-        console.print(changes_table(changes(before, after, self.part), *map(str, both)))
+        console.print(changes_table(changes(before, after, self._part(before.run, console)), *map(str, both)))
+
+    def _measure(self, console: "Console") -> None:
+        """Measure the run, or every part of the comparison that is trained."""
+        from codistill import study as studies
+        from codistill.report.results import results_table
+        from codistill.training.loop import restored
+        from codistill.training.results import results
+
+        whole = (self.run / "study.json").exists()
+        folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
+        trained = [folder for folder in folders if not whole or (folder / "results.jsonl").exists()]
+        part = None
+        for folder in trained:
+            fleet = restored(folder, teachers=studies.teachers_of(folder))
+            part = part or self._part(fleet.run, console)
+            console.print(results_table(results(fleet, part)))
+            if not whole:
+                say_if_unfinished(folder, console)
+        if len(trained) < len(folders):
+            console.print(
+                f"Not finished: {len(trained)} of {len(folders)} parts. Resume with:\n  codistill resume {self.run}"
+            )
+
+    def _part(self, run: Run, console: "Console") -> str:
+        """The part that was asked for, or what there is, which is then said."""
+        if self.part:
+            return self.part
+        part = "valid" if run.valid else "test"
+        why = "held out in training; --part test for the test set" if run.valid else "no validation part was held out"
+        console.print(f"Measured on the {part} part: {why}.")
+        return part
 
 
 @dataclass

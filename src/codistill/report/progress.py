@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from codistill.jsonable import from_json, to_json
+from codistill.report.estimate import Estimate, Estimator, duration, said_of
 from codistill.report.opening import opening
 from codistill.training.records import Record
 from codistill.training.sizes import Sizes
 
 PLAIN_LINES = 5  # per training, where there is no terminal
+LONG = 60.0  # seconds from which on an estimate is printed unasked
 SILENCE = 30.0  # seconds at most between two lines, where there is no terminal
 
 Form = Literal["lines", "quiet", "json"]
@@ -30,13 +32,14 @@ class Interrupted(Exception):
         super().__init__("interrupted" if record is None else f"stopped after step {record.step} of {record.steps}")
 
 
-def watch(records: Generator[Record, None, None], console: Console, form: Form = "lines") -> Record:
+def watch(records: Generator[Record, None, None], console: Console, form: Form = "lines", dry: bool = False) -> Record:
     """Follow records to their end, and give the last one.
 
     Args:
         records: of a training, or of a comparison.
         console: to print to.
         form: ``lines`` for people; ``quiet`` prints nothing; ``json`` a record per line, see `line_of`.
+        dry: end as soon as there is an estimate.
 
     Raises:
         Interrupted: on Ctrl-C, after the generator has been closed (and so has saved where it was). A second Ctrl-C
@@ -46,8 +49,14 @@ def watch(records: Generator[Record, None, None], console: Console, form: Form =
     with _interrupt() as interrupted, _bar(console, form) as bar:
         display = Display(bar)
         show = {"lines": display.show, "quiet": _pass_over, "json": _print_json}[form]
+        estimator = Estimator()
         for last in records:
             show(last)
+            if (estimate := estimator.see(last)) and (dry or estimate.seconds >= LONG):
+                say_estimate(estimate, console, form)
+            if estimate and dry:
+                records.close()
+                break
             if interrupted:
                 records.close()
                 raise Interrupted(last)
@@ -85,6 +94,14 @@ def _pass_over(record: Record) -> None:
 def _print_json(record: Record) -> None:
     if record.kind != "step":  # whose terms lie on the device
         print(json.dumps(line_of(record), default=str), flush=True)
+
+
+def say_estimate(estimate: Estimate, console: Console, form: Form) -> None:
+    """Print it in the form of everything else."""
+    if form == "json":
+        print(json.dumps({"kind": "estimate", **to_json(estimate)}), flush=True)
+    else:
+        console.print(said_of(estimate), markup=False)
 
 
 def line_of(record: Record) -> Mapping[str, Any]:
@@ -168,19 +185,6 @@ class Display:
             if left and record.step < record.steps:
                 known.append(f"{duration(seconds / steps * (record.steps - record.step))} left")
         return ", ".join(known)
-
-
-def duration(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3 h 05 min``, ``2 days 3 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    if hours < 36:
-        return f"{hours} h {rest:02d} min"
-    return f"{hours // 24} days {hours % 24} h"
 
 
 def executed(facts: Mapping[str, Any]) -> str:
