@@ -12,6 +12,7 @@ import tyro
 
 from codistill.cli.chapters import CompareSeveral
 from codistill.cli.commands import COMMANDS
+from codistill.cli.hints import as_options, check_lists, spelled_here
 from codistill.cli.settings import REGISTRY, defaults
 
 
@@ -42,7 +43,7 @@ def _obey(argv: Sequence[str]) -> None:
     except (ValueError, ArithmeticError, ImportError, OSError) as error:
         if os.environ.get("CODISTILL_DEBUG"):
             raise
-        raise SystemExit(f"codistill: error: {error}") from None
+        raise SystemExit(f"codistill: error: {as_options(str(error))}") from None
 
 
 def _parse(argv: Sequence[str]) -> Any:
@@ -53,7 +54,9 @@ def _parse(argv: Sequence[str]) -> Any:
             COMMANDS, prog="codistill", description="Networks that learn together.", args=argv
         )
     bases: list[Any] = [tyro.MISSING_NONPROP]
+    check_lists(argv)
     if "settings" in (field.name for field in dataclasses.fields(command)):
+        argv = spelled_here(argv)
         bases = [command(settings=base) for base in defaults(argv, argv[0])]
     how: Any = {"prog": f"codistill {argv[0]}", "args": argv[1:], "registry": REGISTRY}
     parsed = [tyro.cli(command, default=base, **how) for base in bases]
