@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ def _obey(argv: Sequence[str]) -> None:
 
 def _parse(argv: Sequence[str]) -> Any:
     """The command with its options; help, a misspelt option and the like end the program."""
+    if list(argv) == ["--version"]:
+        print(f"codistill {version('codistill')}")
+        raise SystemExit(0)
     command = COMMANDS.get(argv[0]) if argv else None
     if command is None:  # help, or no such command
         return tyro.extras.subcommand_cli_from_dict(

@@ -3,11 +3,12 @@
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from tyro.conf import Positional, arg
 
@@ -17,10 +18,26 @@ if TYPE_CHECKING:
     from codistill.study import Study
 
 from codistill.cli.chapters import check_single, folder_name, run_chapters, write_page_of
+from codistill.cli.copying import Copy
+from codistill.cli.doctor import Doctor
 from codistill.cli.finish import dry_run, follow, form_of, say_if_unfinished, write_report_of
 from codistill.cli.settings import Settings, recipe_of, start_of, study_of
 from codistill.run import Run
 
+What = Literal[
+    "methods",
+    "models",
+    "data",
+    "recipes",
+    "divergences",
+    "targets",
+    "selections",
+    "graphs",
+    "augmentations",
+    "shards",
+    "noise",
+    "schedules",
+]
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run, or of one or several comparisons.")]
 
 
@@ -29,8 +46,9 @@ class Compare:
     """Compare methods with networks trained alone, over seeds, and write a report."""
 
     recipe: tuple[str, ...] = ()
-    """Experiments (specs; codistill list recipes); several run one after the other and get one page. Empty: digits; with
-    --data, alone and dml with 5 seeds and the settings of train. With --help: show its settings as defaults."""
+    """Experiments (specs; codistill list recipes; or FILE.py); several run one after the other and get one page. Empty:
+    digits; with --data, alone and dml with 5 seeds and the settings of train. With --help: show its settings as
+    defaults."""
     methods: tuple[str, ...] = ()
     """Methods (specs that may also set a run's settings: dml:peers=4 kd:teacher=runs/big). Empty: the recipe's."""
     seeds: tuple[int, ...] = ()
@@ -248,49 +266,43 @@ class Analyze:
 
 @dataclass
 class Report:
-    """Rewrite the report of a run, a comparison or several from their raw results."""
+    """Rewrite the report of a run, a comparison or several from their raw results; of several folders, one page."""
 
-    run: Positional[RunFolder]
+    run: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN...", help="Folders of runs or of comparisons.")]]
+    out: Path | None = None
+    """Folder for the page of several RUNs."""
 
     def __call__(self, console: "Console", command: str) -> None:
+        from codistill.cli.several import report_several
         from codistill.study.chapters import is_chapters, load_chapters
 
-        if is_chapters(self.run):
-            write_page_of(load_chapters(self.run), self.run, console)
+        if len(self.run) != 1:
+            report_several(self.run, self.out, console, command)
+        elif is_chapters(self.run[0]):
+            write_page_of(load_chapters(self.run[0]), self.run[0], console)
         else:
-            write_report_of(self.run, console)
+            write_report_of(self.run[0], console)
 
 
 @dataclass
 class List:
     """List methods, models, data sets, recipes, or what else a setting may name."""
 
-    what: Positional[
-        Literal[
-            "methods",
-            "models",
-            "data",
-            "recipes",
-            "divergences",
-            "targets",
-            "selections",
-            "graphs",
-            "augmentations",
-            "shards",
-            "noise",
-            "schedules",
-        ]
-    ]
+    what: Positional[What | None] = None
+    """What to list. Left out: what can be listed."""
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill.cli.listing import listing
 
-        console.print(listing(self.what))
+        if self.what is None:
+            console.print("\n".join(f"codistill list {what}" for what in get_args(What)))
+        else:
+            console.print(listing(self.what))
 
 
 @dataclass
 class Show:
-    """Print a run's settings as JSON."""
+    """Print a run's settings as JSON; of a recipe, beside them (on stderr) its rows, seeds, networks and cost."""
 
     recipe: str | None = None
     """Start from a recipe's settings (a spec; codistill list recipes)."""
@@ -298,11 +310,15 @@ class Show:
     """Settings of the run. What is not given is the recipe's."""
 
     def __call__(self, console: "Console", command: str) -> None:
+        if self.recipe:
+            from codistill.report.plan import plan
+
+            print("\n".join(plan(study_of(recipe_of(self.recipe), self.settings, (), ()))), file=sys.stderr)
         print(self.settings.to_json(), end="")
 
 
 COMMANDS: dict[str, Any] = {
-    c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Analyze, Report, List, Show)
+    c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Analyze, Report, List, Show, Copy, Doctor)
 }
 
 

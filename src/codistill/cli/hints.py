@@ -53,7 +53,9 @@ def check_lists(argv: Sequence[str]) -> None:
 
 
 def _is_list(word: str) -> bool:
-    """Whether commas stand before any option, or before a name with a colon: ``a,b``, ``m:A,m:B``, not ``a:x=1,y=2``."""
+    """Whether commas stand before any option, or before a name with a colon: ``a,b``, ``m:A,m:B``, not ``a:x=1,y=2``
+    (whose commas are its own).
+    """
     return len(_items(word)) > 1
 
 

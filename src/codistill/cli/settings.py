@@ -100,8 +100,8 @@ def _check_tuned_for(argv: Sequence[str], recipe: str, base: Run) -> None:
     if tuned:
         said = " ".join(f"--{n.replace('_', '-')} {_option(getattr(base, n))}" for n in tuned)
         raise ValueError(
-            f"recipe {recipe!r} has sizes and rates for data={base.data.name}, not {data.name!r}: leave --recipe out to "
-            f"start from the defaults, or say what to take over of it: {said}"
+            f"recipe {recipe!r} has sizes and rates for data={base.data.name}, not {data.name!r}: leave --recipe out "
+            f"to start from the defaults, or say what to take over of it: {said}"
         )
 
 

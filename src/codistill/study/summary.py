@@ -292,7 +292,7 @@ def same_gradient(study: Study, entry: Entry) -> str | None:
 
 
 def _label(entry: Entry, network: Spec) -> str:
-    """For tables, of one kind of network where a row has several: ``resnet20, alone``, ``resnet20 in DML, 2 networks``."""
+    """For tables, of one kind of network where a row has several: ``cnn, alone``, ``cnn in DML, 2 networks``."""
     name = models.network_name(network)
     return f"{name}, {entry.label[0].lower()}{entry.label[1:]}" if entry.alone else f"{name} in {entry.label}"
 
