@@ -117,18 +117,18 @@ def test_settings_that_do_not_fit_leave_no_folder_behind(tmp_path):
 
 
 def test_what_was_broken_off_is_resumed_as_a_whole(tmp_path, monkeypatch, capsys):
-    from codistill.report import progress
+    from codistill.report.progress import Display
 
-    show, shown = progress._show, []
+    show, shown = Display.show, []
 
-    def interrupted(record, bar):
+    def interrupted(display, record):
         shown.append(record)
         if record.kind == "step" and len(shown) > 4:
             signal.raise_signal(signal.SIGINT)
-        show(record, bar)
+        show(display, record)
 
     with monkeypatch.context() as patch:
-        patch.setattr(progress, "_show", interrupted)
+        patch.setattr(Display, "show", interrupted)
         with pytest.raises(SystemExit) as stop:
             cli.main(BOTH)
     assert stop.value.code == 130

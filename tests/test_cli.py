@@ -301,9 +301,23 @@ def test_evaluating_measures_a_part_of_the_data(said, tmp_path):
     assert "train part, 60 examples" in said("evaluate", "runs/first", "--part", "train")
 
 
-def test_evaluating_on_a_part_that_is_empty_says_what_to_do(said):
+def test_evaluating_measures_what_there_is_and_names_networks_by_their_model(said):
     said("train", *QUICK, "--name", "first")
-    assert "part='valid' is empty: choose part=test, or set valid" in refusal("evaluate", "runs/first")
+    text = said("evaluate", "runs/first")
+    assert "Measured on the test part: no validation part was held out." in text
+    assert "test part, 797 examples" in text
+    assert re.search(r"^network 1 \(cnn:width=4\) ", text, re.M)
+    assert "part='valid' is empty" in refusal("evaluate", "runs/first", "--part", "valid")
+
+
+def test_the_validation_accuracy_is_in_the_progress_and_in_the_log(said, tmp_path):
+    text = said("train", *QUICK, "--valid", "0.2", "--evaluate-every", "1", "--name", "first")
+    lines = [line for line in read_lines(tmp_path / "runs/first/log.jsonl") if line["kind"] == "epoch"]
+    for line in lines:
+        assert f"valid {sum(line['valid_accuracy']) / 2:.2%}" in text
+    text = said("evaluate", "runs/first")
+    assert "Measured on the valid part: held out in training; --part test for the test set." in text
+    assert "valid part, 200 examples" in text
 
 
 def test_a_report_is_written_again(said, tmp_path):
@@ -370,7 +384,7 @@ def test_figures_of_others_stand_beside_the_data_that_they_are_of(asked):
     assert proper.published not in ((), own.published)
     assert [folder.name for _, folder in asked] == [
         "kd_zoo-quick",
-        "kd_zoo-quick-on-cifar100",
+        "cifar100-quick",
         "kd_zoo-quick-data=cifar100",
     ]
 

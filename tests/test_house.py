@@ -27,7 +27,7 @@ LAYERS = (
     "spec checks randomness batch libraries",
     "discovery jsonable statistics",
     "data losses models run schedules",
-    "cohort graph metrics",
+    "cohort graph metrics tuned",
     "checkpoint methods optim",
     "training",
     "study",

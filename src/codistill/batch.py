@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
+import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -66,6 +67,9 @@ def of_peer(x: Any, peer: int, peers: int) -> Any:
     return pytree.tree_map(lambda t: t[peer * blocks // peers], x.inputs)
 
 
+UNKNOWN = torch.empty(0, dtype=torch.int64)  # the labels of a batch that is given none
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Inputs and what is known of them.
@@ -73,7 +77,8 @@ class Batch:
     Attributes:
         x: the inputs: in `train` a handle, see `Inputs`; in your own loop a tensor ``[B, ...]``, or anything nested of
             tensors, for all peers; a `PerPeer` where peers have their own.
-        y: labels ``[B]`` (see `cross_entropy` for other tasks), or with a leading peer dim; -1 is unlabelled.
+        y: labels ``[B]`` (see `cross_entropy` for other tasks), or with a leading peer dim; -1 is unlabelled. Left out:
+            no sample has a label.
         views: other views of the same samples, in the form of x.
         index: the samples' numbers in the data set, ``[B]`` or ``[P, B]``.
         partner: another sample of the same class for each, in the form of x.
@@ -84,7 +89,7 @@ class Batch:
     """
 
     x: Any
-    y: Tensor
+    y: Tensor = UNKNOWN
     views: tuple[Any, ...] = ()
     index: Tensor | None = None
     partner: Any = None
@@ -92,6 +97,13 @@ class Batch:
     task: str = "classes"
     smoothing: float = 0.0
     private: bool = False
+
+    def __post_init__(self) -> None:
+        if self.y is UNKNOWN:
+            inputs = value_of(self.x)
+            leaf = pytree.tree_leaves(inputs.inputs if isinstance(inputs, PerPeer) else inputs)[0]
+            size = leaf.shape[1 if isinstance(inputs, PerPeer) else 0]
+            object.__setattr__(self, "y", torch.full((size,), -1, device=leaf.device))
 
     def joint(self) -> "Batch":
         """For a prediction that belongs to no peer: labels and mask of the first peer where they have a peer dim."""

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -64,7 +65,8 @@ def find(package: str, spec: str | Spec) -> tuple[Any, tuple[Value, ...]]:
             return getattr(importlib.import_module(module), attribute), spec.args
     word = _word(spec.args[0]) if spec.args else None
     if word is None:
-        raise UnknownName(what, spec.name, valid)
+        dotted = re.fullmatch(r"(\w+(?:\.\w+)*)\.(?!py$)(\w+)", spec.name)
+        raise UnknownName(what, spec.name, valid, also=[":".join(dotted.groups())] if dotted else ())
     try:
         module_object = importlib.import_module(spec.name)
     except ModuleNotFoundError as error:

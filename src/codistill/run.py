@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
@@ -14,6 +16,7 @@ Optimizer = Literal["sgd", "adam", "adamw"]
 Execute = Literal["auto", "loop", "stack", "channels_last"]
 Precision = Literal["float32", "bfloat16", "float64"]
 Keep = Literal["last", "best_valid"]
+DEVICE = r"auto|(cpu|cuda|mps|xpu)(:\d+)?"
 LEAST = {"seed": None} | dict.fromkeys(
     ("retraining", "unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0
 )
@@ -112,12 +115,21 @@ class Run:
     checkpoint_steps: int = 0
     """Steps between checkpoints, in addition to those of checkpoint_every. 0: none."""
 
+    def __new__(cls, *_: Any, **settings: Any) -> Self:
+        """A misspelt setting is an `UnknownName`, with the nearest."""
+        _check_names(cls, settings)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "shards", _shards(self.shards))
         for field, kind in get_type_hints(type(self)).items():
             object.__setattr__(self, field, _checked(field, getattr(self, field), kind))
         for field in ("smoothing", "average"):
             fraction(field, getattr(self, field))
+        if not re.fullmatch(DEVICE, self.device):
+            raise ValueError(
+                f"device={self.device!r} is not there: give auto, cpu, cuda, cuda:N or mps (a graphics card is cuda)"
+            )
         if self.valid > 1 and not self.valid.is_integer():
             raise ValueError(f"valid={self.valid}: give a fraction below 1, or a number of examples")
         if len(self.models) not in (1, self.peers):
@@ -144,10 +156,7 @@ class Run:
 
     def replace(self, **changes: Any) -> Self:
         """This run with other settings; a misspelt one is an `UnknownName`."""
-        fields = [field.name for field in dataclasses.fields(self)]
-        for name in changes:
-            if name not in fields:
-                raise UnknownName("setting of a run", name, fields)
+        _check_names(type(self), changes)
         return dataclasses.replace(self, **changes)
 
     def as_dict(self) -> dict[str, Any]:
@@ -167,6 +176,13 @@ class Run:
     def from_json(cls, text: str) -> Self:
         """From `to_json`'s text."""
         return cls.from_dict(json.loads(text))
+
+
+def _check_names(kind: type[Run], names: Iterable[str]) -> None:
+    fields = [field.name for field in dataclasses.fields(kind)]
+    for name in names:
+        if name not in fields:
+            raise UnknownName("setting of a run", name, fields)
 
 
 def _checked(field: str, value: Any, kind: Any) -> Any:

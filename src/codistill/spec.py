@@ -8,6 +8,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 Value = int | float | bool | str | None
+# What settings are called elsewhere, and here.
+ALIASES = {
+    **{"lr": "learning_rate", "wd": "weight_decay", "batch_size": "batch", "bs": "batch"},
+    **{"arch": "models", "model": "models", "network": "models", "networks": "models"},
+    **{"dataset": "data", "optim": "optimizer", "scheduler": "schedule", "num_epochs": "epochs", "ema": "average"},
+    **{"num_peers": "peers", "gpu": "device", "amp": "precision"},
+}
 NEAR = 0.65  # how close a name must be to the first half of ``module:Name`` to be offered in its place
 
 
@@ -21,6 +28,8 @@ class UnknownName(ValueError):
         besides: what else was looked for and does not exist, as the message is to say it.
         cutoff: how similar a name must be to count as near, 0 to 1.
         also: valid names that are offered if they are near, and never listed.
+
+    What is a setting's name elsewhere (`ALIASES`) is answered with its name here.
     """
 
     def __init__(
@@ -34,7 +43,10 @@ class UnknownName(ValueError):
         also: Iterable[str] = (),
     ) -> None:
         valid = sorted(valid)
-        near = difflib.get_close_matches(name, [*valid, *also], n=3, cutoff=cutoff)
+        known = [*valid, *also]
+        near = difflib.get_close_matches(name, known, n=3, cutoff=cutoff)
+        if (here := ALIASES.get(name, "")) in known:
+            near = [here]
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(valid) or 'none'}"
         super().__init__(f"no {what} is called {name!r}{besides + ';' if besides else ':'} {hint}")
 

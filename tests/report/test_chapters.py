@@ -1,6 +1,7 @@
 """What several experiments taught, in words, in a table and in a picture."""
 
 import copy
+import dataclasses
 import xml.etree.ElementTree as ElementTree
 from statistics import fmean
 
@@ -60,6 +61,15 @@ def test_the_lead_says_where_it_paid_and_where_not_the_largest_gain_first(lesson
     assert "and without peers alone, label smoothing 0.1 gained +5.00; the difference, +0.10 points [" in text
     assert "It did not pay in “worse”: even DML, 4 networks was reliably worse" in text
     assert text.index("A trick") < text.index("The same labels") < text.index("“worse”")
+
+
+def test_fewer_than_five_seeds_leave_it_open(summary):
+    few = with_gains(summary, {"dml:peers=4": 0.15}, question="Few")
+    few = dataclasses.replace(few, rows=tuple(dataclasses.replace(row, seeds=4) for row in few.rows))
+    lesson = Lesson("few", few)
+    assert lesson.verdict == "few"
+    assert "It is open whether it paid in “Few”: the largest gain, that of DML, 4 networks" in " ".join(lead([lesson]))
+    assert "over 4 seeds, which are too few to rely on" in " ".join(lesson.sentences())
 
 
 def test_where_nothing_paid_the_lead_says_so(lessons):

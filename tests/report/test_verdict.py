@@ -144,3 +144,49 @@ def test_an_interval_that_so_many_rows_make_likely_is_no_reliable_gain(summary):
 
 def test_the_power_is_in_the_headline(summary):
     assert "10 seeds see a true gain of" in " ".join(headline(typed(summary)))
+
+
+def of_unlike_networks(summary, seeds=10):
+    """A comparison of a small and a large network: the small one is better alone and loses, the large one gains."""
+    spread = [0.002, -0.002] * (seeds // 2) + [0.0] * (seeds % 2)
+    alone, pair = (row_of(summary, method) for method in ("alone", "dml:peers=2"))
+    rows = []
+    for name, base, gain in (("Small", 0.657, -0.0313), ("Large", 0.60, 0.0113)):
+        gains = [gain + each for each in spread]
+        _, low, high = paired_interval(gains)
+        rows.append(
+            {**alone, "method": f"alone [{name}]", "label": f"{name}, alone", "alone": True, "accuracy_mean": base}
+        )
+        rows.append({
+            **pair, "method": f"dml:peers=2 [{name}]", "label": f"{name} in DML, 2 networks", "alone": False,
+            "alone_mean": base, "accuracy_mean": base + gain, "gain_mean": gain, "gain_ci95": [low, high],
+            "gain_per_seed": gains, "seeds": seeds, "ensemble_mean": 0.621, "ensemble_alone_mean": 0.6503, "pairs": None,
+        })  # fmt: skip
+    return typed({**summary, "baseline": "alone [Small]", "rows": [rows[0], rows[2], rows[1], rows[3]]})
+
+
+def test_a_loss_of_the_better_network_and_of_the_ensemble_is_said_first_and_all_networks_are_named(summary):
+    said = headline(of_unlike_networks(summary))
+    assert said[1].startswith(
+        "Small in DML, 2 networks, the network of its cohort that is best when alone, was reliably worse than training "
+        "alone: −3.13 points [−3.28, −2.98]."
+    )
+    assert said[2] == (
+        "The ensemble of the cohort DML, 2 networks reaches 62.10 %, less than the 65.03 % of the same networks trained "
+        "alone (no interval was computed for these two)."
+    )
+    assert said[3] == (
+        "Of DML, 2 networks: Small lost −3.13 points [−3.28, −2.98], Large gained +1.13 points [+0.98, +1.28]."
+    )
+    assert "The biggest reliable gain here is that of Large in DML, 2 networks" in said[4]
+
+
+def test_fewer_than_five_seeds_are_never_called_reliable(summary):
+    text = " ".join(headline(of_unlike_networks(summary, seeds=3)))
+    assert "reliably" not in text
+    assert "biggest reliable" not in text
+    assert "over 3 seeds, which are too few to rely on." in text
+    assert "Fewer than five seeds do not make it reliable." in text
+    assert "reliable gain" in " ".join(headline(of_unlike_networks(summary, seeds=5)))
+    row = of_unlike_networks(summary, seeds=4).rows[3]
+    assert verdict(row) == "Gain: the whole interval lies above zero. 4 seeds are too few to rely on it."

@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import tyro
 
 from codistill.cli.chapters import CompareSeveral
 from codistill.cli.commands import COMMANDS
+from codistill.cli.hints import as_options, check_lists, spelled_here
 from codistill.cli.settings import REGISTRY, defaults
 
 
@@ -42,19 +44,24 @@ def _obey(argv: Sequence[str]) -> None:
     except (ValueError, ArithmeticError, ImportError, OSError) as error:
         if os.environ.get("CODISTILL_DEBUG"):
             raise
-        raise SystemExit(f"codistill: error: {error}") from None
+        raise SystemExit(f"codistill: error: {as_options(str(error))}") from None
 
 
 def _parse(argv: Sequence[str]) -> Any:
     """The command with its options; help, a misspelt option and the like end the program."""
+    if list(argv) == ["--version"]:
+        print(f"codistill {version('codistill')}")
+        raise SystemExit(0)
     command = COMMANDS.get(argv[0]) if argv else None
     if command is None:  # help, or no such command
         return tyro.extras.subcommand_cli_from_dict(
             COMMANDS, prog="codistill", description="Networks that learn together.", args=argv
         )
     bases: list[Any] = [tyro.MISSING_NONPROP]
+    check_lists(argv)
     if "settings" in (field.name for field in dataclasses.fields(command)):
-        bases = [command(settings=base) for base in defaults(argv, command.recipe or ())]
+        argv = spelled_here(argv)
+        bases = [command(settings=base) for base in defaults(argv, argv[0])]
     how: Any = {"prog": f"codistill {argv[0]}", "args": argv[1:], "registry": REGISTRY}
     parsed = [tyro.cli(command, default=base, **how) for base in bases]
     return parsed[0] if len(parsed) == 1 else CompareSeveral(parsed)

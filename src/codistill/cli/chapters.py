@@ -3,15 +3,17 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codistill.cli.finish import follow
+from codistill.cli.finish import dry_run, follow, form_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from codistill.cli.commands import Compare
+    from codistill.report.progress import Form
     from codistill.study.chapters import Chapters
 
 
@@ -27,6 +29,7 @@ class CompareSeveral:
     each: Sequence["Compare"]
 
     def __call__(self, console: "Console", command: str) -> None:
+        from codistill.study import compare
         from codistill.study.chapters import Chapters, is_chapters, load_chapters
 
         first = self.each[0]
@@ -37,6 +40,12 @@ class CompareSeveral:
             raise ValueError(f"recipe={twice!r} is given twice: leave one out")
         studies = [one.study(recipe) for one, recipe in zip(self.each, first.recipe, strict=True)]
         chapters = Chapters(dict(zip(names, studies, strict=True)), command)
+        form = form_of(first.quiet, first.json)
+        if first.dry_run:
+            for name, study in chapters.studies.items():
+                console.rule(name, align="left")
+                dry_run(partial(compare, study), console, form)
+            return
         folder = first.runs / (first.name or "+".join(names))
         if is_chapters(folder) and first.if_exists == "resume":
             if dict(load_chapters(folder).studies) != dict(chapters.studies):
@@ -44,7 +53,7 @@ class CompareSeveral:
         elif folder.exists() and any(folder.iterdir()):
             go_on = ", or --if-exists resume to go on with it" if is_chapters(folder) else ""
             raise FileExistsError(f"{folder} already exists: choose another --name{go_on}")
-        run_chapters(chapters, folder, console)
+        run_chapters(chapters, folder, console, form)
 
 
 def check_single(folder: Path) -> None:
@@ -56,11 +65,15 @@ def check_single(folder: Path) -> None:
         raise ValueError(f"{folder} holds several comparisons: give one of them, such as {folder / name}")
 
 
-def run_chapters(chapters: "Chapters", folder: Path, console: "Console") -> None:
-    """Run or resume all of them, and write the page."""
+def run_chapters(chapters: "Chapters", folder: Path, console: "Console", form: "Form" = "lines") -> None:
+    """Run or resume all of them, and write the page; see `watch` for the form."""
+    from rich.console import Console
+
+    if form != "lines":
+        console = Console(quiet=True)
     for number, (name, study) in enumerate(chapters.studies.items(), start=1):
         console.rule(f"{number} of {len(chapters.studies)}: {study.question or name}", align="left")
-        follow(chapters.begin(name, folder), folder / name, console, chapter_of=folder)
+        follow(chapters.begin(name, folder), folder / name, console, form, chapter_of=folder)
     write_page_of(chapters, folder, console)
 
 

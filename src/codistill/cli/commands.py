@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from tyro.conf import Positional, arg
 
@@ -16,10 +18,26 @@ if TYPE_CHECKING:
     from codistill.study import Study
 
 from codistill.cli.chapters import check_single, folder_name, run_chapters, write_page_of
-from codistill.cli.finish import follow, say_if_unfinished, write_report_of
-from codistill.cli.settings import Settings, recipe_of, study_of
+from codistill.cli.copying import Copy
+from codistill.cli.doctor import Doctor
+from codistill.cli.finish import dry_run, follow, form_of, say_if_unfinished, write_report_of
+from codistill.cli.settings import Settings, recipe_of, start_of, study_of
 from codistill.run import Run
 
+What = Literal[
+    "methods",
+    "models",
+    "data",
+    "recipes",
+    "divergences",
+    "targets",
+    "selections",
+    "graphs",
+    "augmentations",
+    "shards",
+    "noise",
+    "schedules",
+]
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run, or of one or several comparisons.")]
 
 
@@ -27,9 +45,10 @@ RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run, or of one 
 class Compare:
     """Compare methods with networks trained alone, over seeds, and write a report."""
 
-    recipe: tuple[str, ...] = ("digits",)
-    """Experiments (specs; codistill list recipes); several run one after the other and get one page. With --help: show
-    its settings as defaults."""
+    recipe: tuple[str, ...] = ()
+    """Experiments (specs; codistill list recipes; or FILE.py); several run one after the other and get one page. Empty:
+    digits; with --data, alone and dml with 5 seeds and the settings of train. With --help: show its settings as
+    defaults."""
     methods: tuple[str, ...] = ()
     """Methods (specs that may also set a run's settings: dml:peers=4 kd:teacher=runs/big). Empty: the recipe's."""
     seeds: tuple[int, ...] = ()
@@ -46,6 +65,12 @@ class Compare:
     """If the folder exists already: stop with an error, or resume what is in it."""
     quick: bool = False
     """Check in a minute that everything works: few examples, small networks, one epoch. Its figures mean nothing."""
+    dry_run: bool = False
+    """Say what it would need (time, memory, disk) from a few timed steps, and leave nothing behind."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+    json: bool = False
+    """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
     settings: Settings = field(default_factory=Run)
     """Settings of the run. What is not given is the recipe's."""
 
@@ -53,9 +78,10 @@ class Compare:
         from codistill import study as studies
         from codistill.report.power import before
 
-        if not self.recipe:
-            raise ValueError("recipe is empty: name one or several (codistill list recipes)")
-        study = self.study(*self.recipe)
+        study, form = self.study(*self.recipe), form_of(self.quiet, self.json)
+        if self.dry_run:
+            dry_run(partial(studies.compare, study), console, form)
+            return
         folder = self.runs / (self.name or folder_name(study.recipe))
         there = (folder / "study.json").exists()
         if there and self.if_exists == "resume":
@@ -65,15 +91,16 @@ class Compare:
             raise FileExistsError(
                 f"{folder} already exists: choose another --name, or --if-exists resume to go on with it"
             )
-        if said := before(study):
+        if form == "lines" and (said := before(study)):
             console.print(said)
-        follow(studies.compare(study, folder, go_on=there, command=command), folder, console)
+        follow(studies.compare(study, folder, go_on=there, command=command), folder, console, form)
 
-    def study(self, recipe: str) -> "Study":
-        """What is compared, by one of the recipes."""
+    def study(self, recipe: str | None = None) -> "Study":
+        """What is compared, by one of the recipes, or where none is named."""
         from codistill.report.power import pilot_spread
 
-        study = study_of(recipe_of(recipe, self.quick), self.settings, self.methods, self.seeds, self.retrainings)
+        start = recipe_of(recipe, self.quick) if recipe else start_of(self.settings, self.quick)
+        study = study_of(start, self.settings, self.methods, self.seeds, self.retrainings)
         return study if self.pilot is None else dataclasses.replace(study, spread=pilot_spread(self.pilot))
 
 
@@ -87,6 +114,12 @@ class Train:
     """Folder in --runs. none: named by data, method and seed."""
     runs: Path = Path("runs")
     """Folder that holds the folders of runs."""
+    dry_run: bool = False
+    """Say what it would need (time, memory, disk) from a few timed steps, and leave nothing behind."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+    json: bool = False
+    """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
     settings: Settings = field(default_factory=Run)
     """Settings of the run. What is not given is the recipe's."""
 
@@ -94,11 +127,14 @@ class Train:
         from codistill.training.loop import train
         from codistill.training.records import logged
 
-        run = self.settings
+        run, form = self.settings, form_of(self.quiet, self.json)
+        if self.dry_run:
+            dry_run(partial(train, run), console, form)
+            return
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}"))
         if (folder / "runs.json").exists():
             raise FileExistsError(f"{folder} already exists: codistill resume {folder}, or choose another --name")
-        follow(logged(train(run, folder), folder), folder, console)
+        follow(logged(train(run, folder), folder), folder, console, form)
 
 
 @dataclass
@@ -106,6 +142,10 @@ class Resume:
     """Resume an interrupted run or comparison; it ends exactly where an uninterrupted one would have."""
 
     run: Positional[RunFolder]
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+    json: bool = False
+    """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
@@ -114,13 +154,13 @@ class Resume:
         from codistill.training.records import logged
 
         if is_chapters(self.run):
-            run_chapters(load_chapters(self.run), self.run, console)
+            run_chapters(load_chapters(self.run), self.run, console, form_of(self.quiet, self.json))
             return
         if (self.run / "study.json").exists():
             records = studies.compare(studies.load(self.run), self.run, go_on=True)
         else:
             records = logged(resume(self.run, teachers=studies.teachers_of(self.run)), self.run)
-        follow(records, self.run, console)
+        follow(records, self.run, console, form_of(self.quiet, self.json))
 
 
 @dataclass
@@ -128,34 +168,60 @@ class Evaluate:
     """Evaluate the networks of a run's newest checkpoint."""
 
     run: Positional[RunFolder]
-    part: Literal["test", "valid", "train"] = "valid"
-    """Part of the data. Keep the test set for the end."""
+    part: Literal["test", "valid", "train"] | None = None
+    """Part of the data; keep the test set for the end. none: valid where some was held out, else test."""
     against: Path | None = None
     """Folder of another run: print how many predictions change from RUN to this one."""
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
-        from codistill.report.results import changes_table, results_table
-        from codistill.training.evaluate import changes
         from codistill.training.loop import restored
-        from codistill.training.results import results
 
         for folder in filter(None, (self.run, self.against)):
             check_single(folder)
         if self.against is None:
-            whole = (self.run / "study.json").exists()
-            folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
-            for folder in folders:
-                fleet = restored(folder, teachers=studies.teachers_of(folder))
-                console.print(results_table(results(fleet, self.part)))
-                say_if_unfinished(folder, console)
+            self._measure(console)
             return
+        from codistill.report.results import changes_table
+        from codistill.training.evaluate import changes
+
         both = self.run, self.against
         for folder in both:
             if (folder / "study.json").exists():
                 raise ValueError(f"{folder} is a comparison: give two runs, such as {folder / 'parts' / '000'}")
         before, after = (restored(folder, teachers=studies.teachers_of(folder)) for folder in both)
-        console.print(changes_table(changes(before, after, self.part), *map(str, both)))
+        console.print(changes_table(changes(before, after, self._part(before.run, console)), *map(str, both)))
+
+    def _measure(self, console: "Console") -> None:
+        """Measure the run, or every part of the comparison that is trained."""
+        from codistill import study as studies
+        from codistill.report.results import results_table
+        from codistill.training.loop import restored
+        from codistill.training.results import results
+
+        whole = (self.run / "study.json").exists()
+        folders = [part.folder for part in studies.parts(studies.load(self.run), self.run)] if whole else [self.run]
+        trained = [folder for folder in folders if not whole or (folder / "results.jsonl").exists()]
+        part = None
+        for folder in trained:
+            fleet = restored(folder, teachers=studies.teachers_of(folder))
+            part = part or self._part(fleet.run, console)
+            console.print(results_table(results(fleet, part)))
+            if not whole:
+                say_if_unfinished(folder, console)
+        if len(trained) < len(folders):
+            console.print(
+                f"Not finished: {len(trained)} of {len(folders)} parts. Resume with:\n  codistill resume {self.run}"
+            )
+
+    def _part(self, run: Run, console: "Console") -> str:
+        """The part that was asked for, or what there is, which is then said."""
+        if self.part:
+            return self.part
+        part = "valid" if run.valid else "test"
+        why = "held out in training; --part test for the test set" if run.valid else "no validation part was held out"
+        console.print(f"Measured on the {part} part: {why}.")
+        return part
 
 
 @dataclass
@@ -200,49 +266,43 @@ class Analyze:
 
 @dataclass
 class Report:
-    """Rewrite the report of a run, a comparison or several from their raw results."""
+    """Rewrite the report of a run, a comparison or several from their raw results; of several folders, one page."""
 
-    run: Positional[RunFolder]
+    run: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN...", help="Folders of runs or of comparisons.")]]
+    out: Path | None = None
+    """Folder for the page of several RUNs."""
 
     def __call__(self, console: "Console", command: str) -> None:
+        from codistill.cli.several import report_several
         from codistill.study.chapters import is_chapters, load_chapters
 
-        if is_chapters(self.run):
-            write_page_of(load_chapters(self.run), self.run, console)
+        if len(self.run) != 1:
+            report_several(self.run, self.out, console, command)
+        elif is_chapters(self.run[0]):
+            write_page_of(load_chapters(self.run[0]), self.run[0], console)
         else:
-            write_report_of(self.run, console)
+            write_report_of(self.run[0], console)
 
 
 @dataclass
 class List:
     """List methods, models, data sets, recipes, or what else a setting may name."""
 
-    what: Positional[
-        Literal[
-            "methods",
-            "models",
-            "data",
-            "recipes",
-            "divergences",
-            "targets",
-            "selections",
-            "graphs",
-            "augmentations",
-            "shards",
-            "noise",
-            "schedules",
-        ]
-    ]
+    what: Positional[What | None] = None
+    """What to list. Left out: what can be listed."""
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill.cli.listing import listing
 
-        console.print(listing(self.what))
+        if self.what is None:
+            console.print("\n".join(f"codistill list {what}" for what in get_args(What)))
+        else:
+            console.print(listing(self.what))
 
 
 @dataclass
 class Show:
-    """Print a run's settings as JSON."""
+    """Print a run's settings as JSON; of a recipe, beside them (on stderr) its rows, seeds, networks and cost."""
 
     recipe: str | None = None
     """Start from a recipe's settings (a spec; codistill list recipes)."""
@@ -250,11 +310,15 @@ class Show:
     """Settings of the run. What is not given is the recipe's."""
 
     def __call__(self, console: "Console", command: str) -> None:
+        if self.recipe:
+            from codistill.report.plan import plan
+
+            print("\n".join(plan(study_of(recipe_of(self.recipe), self.settings, (), ()))), file=sys.stderr)
         print(self.settings.to_json(), end="")
 
 
 COMMANDS: dict[str, Any] = {
-    c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Analyze, Report, List, Show)
+    c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Analyze, Report, List, Show, Copy, Doctor)
 }
 
 

@@ -1,18 +1,46 @@
 """Train to the end, or to an interruption, and write the report."""
 
-from collections.abc import Generator
+import json
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from codistill.report.progress import Form
     from codistill.training.records import Record
 
 
+def form_of(quiet: bool, as_json: bool) -> "Form":
+    """How progress is printed.
+
+    Raises:
+        ValueError: in two ways at once.
+    """
+    if quiet and as_json:
+        raise ValueError("--quiet prints nothing, --json one record per line: leave one out")
+    return "quiet" if quiet else "json" if as_json else "lines"
+
+
+def dry_run(begin: Callable[[Path], Generator["Record", None, None]], console: "Console", form: "Form") -> None:
+    """Say what a training needs after a few steps; its folder is a temporary one."""
+    from codistill.report.progress import watch
+
+    with TemporaryDirectory() as folder:
+        last = watch(begin(Path(folder) / "run"), console, form, dry=True)
+    if last.kind != "step":
+        console.print("It ended before it could be timed.")
+
+
 def follow(
-    records: Generator["Record", None, None], folder: Path, console: "Console", chapter_of: Path | None = None
+    records: Generator["Record", None, None],
+    folder: Path,
+    console: "Console",
+    form: "Form" = "lines",
+    chapter_of: Path | None = None,
 ) -> None:
     """Show a training's progress to its end and write its report; an interruption says how to go on.
 
@@ -20,33 +48,41 @@ def follow(
         records: of the training.
         folder: its.
         console: to print to.
+        form: how; see `watch`.
         chapter_of: the folder of several comparisons that this is one of.
 
     Raises:
         SystemExit: it was interrupted.
     """
+    from rich.console import Console
+
     from codistill.report.progress import Interrupted, watch
 
+    if form != "lines":
+        console = Console(quiet=True)
     try:
-        watch(records, console)
+        watch(records, console, form)
     except Interrupted as stop:
         console.print(
             f"\n{str(stop).capitalize()}. Nothing is lost. Resume with:\n  codistill resume {chapter_of or folder}"
         )
         raise SystemExit(130) from None
     write_report_of(folder, console, footnotes=chapter_of is None)
+    if form == "json":
+        print(json.dumps({"kind": "report", "folder": str(folder), "report": str(folder / "report.html")}), flush=True)
 
 
 def say_if_unfinished(folder: Path, console: "Console") -> None:
     """What is shown of a run that was interrupted is of its newest checkpoint."""
     from codistill.checkpoint import facts_of, latest
 
-    newest = latest(folder)
+    newest, home = latest(folder), folder.parent.parent
+    resumed = home if (home / "study.json").exists() else folder  # of a comparison's part, the comparison
     if newest is None:
-        console.print(f"Not finished, and no checkpoint yet. Resume with:\n  codistill resume {folder}")
+        console.print(f"Not finished, and no checkpoint yet. Resume with:\n  codistill resume {resumed}")
     elif (facts := facts_of(newest))["step"] < facts["steps"]:
         step = f"step {facts['step']} of {facts['steps']}"
-        console.print(f"Not finished: {step}. Resume with:\n  codistill resume {folder}")
+        console.print(f"Not finished: {step}. Resume with:\n  codistill resume {resumed}")
 
 
 def write_report_of(folder: Path, console: "Console", footnotes: bool = True) -> None:
@@ -66,6 +102,7 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True) ->
     from codistill.report.table import terminal
     from codistill.study.results import read_results
     from codistill.training.records import read_lines
+    from codistill.training.sizes import sizes_of
 
     results = read_results(folder)
     path = folder / "report.html"
@@ -80,7 +117,7 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True) ->
         console.print(terminal(table if footnotes else replace(table, notes=()), narrow=True))
     else:
         log = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
-        write_run_report(read_runs(folder), log, results, path)
+        write_run_report(read_runs(folder), log, results, path, sizes_of(folder))
         if results:
             console.print(results_table(results))
         say_if_unfinished(folder, console)

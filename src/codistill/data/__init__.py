@@ -12,6 +12,7 @@ from codistill.data.examples import DataSet as DataSet, Examples as Examples
 from codistill.discovery import construct
 from codistill.spec import Spec, WrongKind
 
+TABLES = (".csv", ".tsv", ".parquet")
 ROOT = "CODISTILL_DATA"  # the environment variable for the default root
 
 
@@ -31,8 +32,21 @@ def load(spec: str | Spec, root: Path | None = None, download: bool = False) -> 
         ValueError: an option's value, or a file, is invalid.
         WrongKind: your own is not a function, or returns something else.
     """
+    _check_no_path(Spec.of(spec).name)
     usual = os.environ.get(ROOT) or Path.home() / ".cache" / "codistill"
     dataset = construct(__name__, spec, root=root or Path(usual), download=download)
     if not isinstance(dataset, DataSet):
         raise WrongKind(f"data '{spec}' returned a {type(dataset).__name__}: return a codistill.data.DataSet")
     return dataset
+
+
+def _check_no_path(name: str) -> None:
+    """A path in the place of a data set's name is answered with how it is written."""
+    path = Path(name)
+    if os.sep not in name and not path.is_dir() and path.suffix not in TABLES:
+        return
+    if path.suffix in TABLES:
+        fix = f"--data table:train={path.name} --data-root {path.parent}"
+    else:
+        fix = f"--data folder --data-root {name}"
+    raise ValueError(f"data={name!r} is a path, not a data set's name: write {fix}")

@@ -23,6 +23,16 @@ Known = Mapping[str, Any]  # by parameter name
 VIEW = "view"  # an option of every network of images
 
 
+def network_name(spec: str | Spec) -> str:
+    """What a network is called in tables: its spec, and your own without its module: ``my_nets:Small,width=3`` ->
+    ``Small,width=3``."""
+    spec = Spec.of(spec)
+    if spec.name in available(__name__) or not spec.args:
+        return str(spec)
+    rest = str(Spec("x", spec.args[1:], spec.options)).partition(":")[2]
+    return str(spec.args[0]) + (f",{rest}" if rest else "")
+
+
 def build(
     spec: str | Spec, classes: int, shape: tuple[int, ...], seed: int | None = None, known: Known | None = None
 ) -> nn.Module:

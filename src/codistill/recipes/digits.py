@@ -1,7 +1,7 @@
 """Scikit-learn's handwritten digits with few labels: small, real, and nothing to download."""
 
-from codistill.run import Run
 from codistill.study import Row, Study
+from codistill.tuned import DIGITS
 
 SPREAD = 0.0028  # of a gain over seeds: the median of the rows of benchmarks/results/digits.json
 
@@ -13,18 +13,6 @@ def digits() -> Study:
     (`benchmarks/tune_digits.py`); the other methods take them over with their published defaults. Every row is trained
     twice on each seed's labels, which measures churn.
     """
-    run = Run(
-        data="digits",
-        labels=300,
-        valid=300,
-        models=("cnn",),
-        learning_rate=0.4,
-        weight_decay=8e-3,
-        schedule="cosine",
-        epochs=60,
-        batch=30,
-        evaluate_every=10,
-    )
     rows = (
         Row("alone"),
         Row("alone", label_smoothing=0.1),
@@ -33,7 +21,7 @@ def digits() -> Study:
         Row("dml_ensemble", peers=4),
         Row("kd", teacher="alone", graph="ring"),
     )
-    return Study("digits", run, rows, seeds=tuple(range(10)), retrainings=2, spread=SPREAD)
+    return Study("digits", DIGITS, rows, seeds=tuple(range(10)), retrainings=2, spread=SPREAD)
 
 
 __all__ = ["digits"]

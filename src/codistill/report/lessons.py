@@ -6,9 +6,10 @@ from functools import cached_property
 
 from codistill.report.measures import Measure, measure_of
 from codistill.report.numbers import MISSING, interval, percent, points
+from codistill.report.opening import opening
 from codistill.report.prose import sentences
 from codistill.report.table import Cell, Column, Row, Table
-from codistill.report.verdict import GAIN, NONE, UNCLEAR, is_mutual, judge
+from codistill.report.verdict import GAIN, LOSS, NONE, UNCLEAR, is_mutual, is_reliable, judge
 from codistill.spec import Spec
 from codistill.statistics.interval import Gain, paired_gain
 from codistill.study.summary import Summary, SummaryRow
@@ -68,9 +69,11 @@ class Lesson:
     @property
     def verdict(self) -> str:
         """``gain``: peers are reliably ahead of training alone and of the control; ``matched``: of training alone only;
-        or what the interval of their gain says.
+        ``few``: they have too few seeds for that; or what the interval of their gain says.
         """
         kind = judge(self.peers) if self.peers else NONE
+        if kind in (GAIN, LOSS) and self.peers and not is_reliable(self.peers):
+            return "few"
         if kind == GAIN and self.ahead and not (self.ahead.interval and self.ahead.interval[0] > 0):
             return "matched"
         return kind
@@ -81,8 +84,9 @@ class Lesson:
         return "shards" in options and options["shards"] is None
 
     def sentences(self) -> list[str]:
-        """What it taught, in words."""
-        return sentences("chapter.txt", lesson=self, measure=self.measure)
+        """On which data it was, and what it taught, in words."""
+        said = opening(self.summary.settings, self.summary.sizes) if self.summary.sizes else []
+        return said + sentences("chapter.txt", lesson=self, measure=self.measure)
 
     def _largest(self, fits: Callable[[SummaryRow], bool]) -> SummaryRow | None:
         gains = [(row.gain.mean, row) for row in self.summary.rows if row.gain and fits(row)]

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from codistill import metrics
+from codistill.models import network_name
 from codistill.report.measures import RETRIEVAL, SEVERAL_LABELS, measure_of_results
 from codistill.report.numbers import decimal, figure, percent, wrapped
 from codistill.study.results import Pairs, Result, measured, row_of
@@ -38,7 +39,7 @@ def results_table(results: Sequence[Result]) -> Table:
     for result in rows:
         if result.peer is None and result.networks != result.peers:
             continue
-        who = f"ensemble of {result.networks}" if result.peer is None else f"network {result.peer}"
+        who = f"ensemble of {result.networks}" if result.peer is None else _network(result)
         values = [(percent if m.unit == "fraction" else decimal)(result.values.get(m.key)) for m in columns]
         table.add_row(*(["\n".join(wrapped(_run(result), WIDTH))] if len(first) > 1 else []), who, *values)
     return table
@@ -83,6 +84,11 @@ def _table(titles: Sequence[str], long: str) -> Table:
 
 def _run(result: NetworkResult) -> str:
     return f"{result.method}, seed {result.seed}"
+
+
+def _network(result: NetworkResult) -> str:
+    """A network by its number and its model: ``network 0 (resnet20)``."""
+    return f"network {result.peer}" + (f" ({network_name(result.model)})" if result.model else "")
 
 
 def _similarity(results: Sequence[Result]) -> Text | None:

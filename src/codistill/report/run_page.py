@@ -10,6 +10,7 @@ from codistill.analysis.peers import known_mean_sd
 from codistill.report.analysis_tables import WATCH
 from codistill.report.measures import measure_of_results
 from codistill.report.numbers import count, decimal, listed, percent
+from codistill.report.opening import opening
 from codistill.report.page import Section, figures, records_table, settings_section, write_page
 from codistill.report.plots.terms import Line, learning_figure, ratio_figure
 from codistill.report.results import pairs_of
@@ -17,9 +18,12 @@ from codistill.run import Run
 from codistill.study.results import Result, measured, networks_of, values_of
 from codistill.study.summary import Summary
 from codistill.training.results import NetworkResult
+from codistill.training.sizes import Sizes
 
 
-def write_run_report(runs: Sequence[Run], log: Sequence[Line], results: Sequence[Result], path: Path) -> Path:
+def write_run_report(
+    runs: Sequence[Run], log: Sequence[Line], results: Sequence[Result], path: Path, sizes: Sizes | None = None
+) -> Path:
     """Write the report of a fleet: what was run, how it learned, how well it did.
 
     Args:
@@ -27,6 +31,7 @@ def write_run_report(runs: Sequence[Run], log: Sequence[Line], results: Sequence
         log: the lines of ``log.jsonl``.
         results: of its networks; none where it is not finished.
         path: of the html; folders that are missing are made.
+        sizes: of the data and the training, where they are known.
 
     Returns: `path`.
     """
@@ -49,6 +54,7 @@ def write_run_report(runs: Sequence[Run], log: Sequence[Line], results: Sequence
         results_section(results),
     ]
     lead = [
+        *(opening(settings[0], sizes) if sizes else ()),
         f"This is a report on {count(len(runs), 'run')} of {listed(methods)}, "
         f"{count(len({run.seed for run in runs}), 'seed')}.",
         *(sentence for _, sentence in per_method),

@@ -1,8 +1,10 @@
 """What the intervals say, in words. Nothing here is fixed text about a method: every sentence is computed."""
 
+from collections.abc import Sequence
 from math import isfinite
 
 from codistill.report.measures import measure_of
+from codistill.report.opening import opening
 from codistill.report.power import after
 from codistill.report.prose import sentences
 from codistill.spec import Spec
@@ -12,6 +14,7 @@ from codistill.study.rows import BASELINE as ALONE
 from codistill.study.summary import Summary, SummaryRow
 
 ERROR = 0.05  # of tables without any gain, so many may claim one
+FEWEST_SEEDS = 5  # of an interval that is called reliable
 GAIN, LOSS, UNCLEAR, NONE, BASELINE = "gain", "loss", "unclear", "none", "baseline"
 
 
@@ -44,6 +47,8 @@ def verdict(row: SummaryRow, quick: bool = False, p: float | None = None) -> str
         return "No clear difference: the interval includes zero."
     if kind != NONE:
         said = f"{kind.capitalize()}: the whole interval lies {'above' if kind == GAIN else 'below'} zero."
+        if not is_reliable(row):
+            said += f" {row.seeds} seeds are too few to rely on it."
         return f"{said} Among so many rows it may be chance." if p is not None and p > ERROR else said
     if row.gain is None:
         return "No verdict: not compared with the baseline."
@@ -60,19 +65,22 @@ def is_mutual(row: SummaryRow) -> bool:
 
 
 def headline(summary: Summary) -> list[str]:
-    """The first paragraph of a report, sentence by sentence: what mutual learning bought and what it cost.
+    """The first paragraph of a report, sentence by sentence: on which data, what mutual learning bought, what it cost.
 
-    A method without mutual learning that does as well is named too: it is plainer.
+    A loss of a cohort's better network or of its ensemble is said first, then what became of each kind of network. A
+    method without mutual learning that does as well is named too: it is plainer.
     """
     p = p_values(summary)
 
     def reliable(row: SummaryRow, kind: str) -> bool:
-        return judge(row) == kind and p.get(row.method, (0.0,))[0] <= ERROR
+        return is_reliable(row) and judge(row) == kind and p.get(row.method, (0.0,))[0] <= ERROR
 
     mutual = [row for row in summary.rows if is_mutual(row) and row.same_gradient_as is None and row.gain]
     compared = sorted(mutual, key=_mean_gain, reverse=True)
     plain = [row for row in summary.rows if row.gain and not is_mutual(row) and reliable(row, GAIN)]
-    return sentences(
+    cohorts = [] if summary.quick else _cohorts(mutual)
+    said = opening(summary.settings, summary.sizes) if summary.sizes else []
+    return said + sentences(
         "headline.txt",
         summary=summary,
         measure=measure_of(summary),
@@ -80,11 +88,35 @@ def headline(summary: Summary) -> list[str]:
         compared=compared,
         gained=[row for row in compared if reliable(row, GAIN)],
         lost=[row for row in compared if reliable(row, LOSS)],
+        hurt=[rows[0] for rows in cohorts if judge(rows[0]) == LOSS],
+        poorer=[rows[0] for rows in cohorts if _is_poorer(rows[0])],
+        mixed=[rows for rows in cohorts if len(rows) > 1],
+        few=bool(compared) and judge(compared[0]) in (GAIN, LOSS) and not is_reliable(compared[0]),
         chance=bool(compared) and judge(compared[0]) == GAIN,
         plain=max(plain, key=_mean_gain, default=None),
         verdict=verdict,
+        judge=judge,
+        fewest=FEWEST_SEEDS,
         power=after(summary),
     )
+
+
+def is_reliable(row: SummaryRow) -> bool:
+    """Whether it has seeds enough for its interval to be called reliable."""
+    return row.seeds >= FEWEST_SEEDS
+
+
+def _cohorts(rows: Sequence[SummaryRow]) -> list[list[SummaryRow]]:
+    """The rows of each cohort, of which unlike networks have one each: the network that is best when alone first."""
+    found: dict[str, list[SummaryRow]] = {}
+    for row in rows:
+        found.setdefault(row.method.partition(" [")[0], []).append(row)
+    return [sorted(each, key=lambda row: -(row.alone_mean or 0.0)) for each in found.values()]
+
+
+def _is_poorer(row: SummaryRow) -> bool:
+    """Whether a cohort's ensemble is worse than that of its networks trained alone."""
+    return row.ensemble is not None and row.ensemble.alone is not None and row.ensemble.mean < row.ensemble.alone
 
 
 def _mean_gain(row: SummaryRow) -> float:

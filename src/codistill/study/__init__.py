@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from codistill.run import Run
-from codistill.study.costs import measure_costs
+from codistill.study.beforehand import check_rows
+from codistill.study.costs import declared_cost, measure_costs, networks_trained
 from codistill.study.differences import Key
 from codistill.study.entries import Study as Study
 from codistill.study.rows import Row as Row
@@ -25,6 +26,7 @@ from codistill.training.loop import resume, train
 from codistill.training.records import Record, epochs_of, logged, read_lines, write_lines
 from codistill.training.requirements import OWN
 from codistill.training.results import result_from_json
+from codistill.training.sizes import sizes_of
 
 STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
 
@@ -66,7 +68,8 @@ def compare(
 ) -> Generator[Record, None, None]:
     """Run a study; write ``results.jsonl``, ``costs.json`` and ``summary.json``.
 
-    Records are those of `train`; their facts also say which part it is of how many. After closing the generator,
+    Records are those of `train`; their facts also say which part it is of how many, and about which share of all work.
+    What can be known to be wrong with any row is an error before the first is trained. After closing the generator,
     ``go_on=True`` resumes from the folder.
 
     Raises:
@@ -76,6 +79,9 @@ def compare(
     if not go_on and folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} already exists: resume it, or choose another name")
     todo, about = parts(study, folder), folder / "study.json"
+    if not about.exists():
+        check_rows(study)
+    work = [sum(map(declared_cost, part.runs)) for part in todo]
     teachers = _teacher_folders(study, todo)
     for number, part in enumerate(todo, start=1):
         methods = sorted({str(run.method) for run in part.runs})
@@ -84,6 +90,7 @@ def compare(
                 text = json.dumps({**study.as_dict(), "command": command, "versions": versions()}, indent=1) + "\n"
                 about.write_text(text, encoding="utf-8")
             facts = {**record.facts, "part": number, "parts": len(todo), "methods": methods}
+            facts |= {"work": work[number - 1] / sum(work), "all_networks": networks_trained(study)}
             yield dataclasses.replace(record, facts=facts)
     rows = list(_results(study, todo))
     write_lines(folder / "results.jsonl", rows)
@@ -104,6 +111,7 @@ def compare(
         versions=versions(),
         question=study.question,
         traffic=traffic_of_rows(study, todo),
+        sizes=sizes_of(todo[0].folder),
     )
     (folder / "summary.json").write_text(table.to_json(), encoding="utf-8")
     yield Record("summary", 0, 0, facts=dict(table.as_dict()))

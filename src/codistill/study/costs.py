@@ -1,13 +1,17 @@
 """The cost of each row of a study, measured by itself."""
 
+import re
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 
+from codistill import methods
 from codistill.randomness import seeded
+from codistill.run import Run
+from codistill.spec import Spec
 from codistill.study.entries import Entry, Study
 from codistill.training.build import build_fleet
 from codistill.training.fleet import Fleet
@@ -15,40 +19,102 @@ from codistill.training.step import take
 
 TIMED_NETWORKS = 20
 TIMED_ROUNDS = 15
+Costs = Mapping[str, Mapping[str, float]]
 WARM_UP = 2  # rounds before, whose seconds do not count
 
 
 def measure_costs(study: Study, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> dict[str, dict[str, float]]:
-    """Passes and seconds of each entry by itself, per network and step: ``{entry: {...}}``.
+    """What each entry costs by itself, per network, as multiples of the baseline's first network: ``{entry: {...}}``.
 
-    Every entry steps a fleet of about the same number of networks, in turns with the others. Passes are counted;
-    seconds are the ratio to the baseline's, the median over the rounds. A quick look has no seconds.
+    Every entry steps a fleet of about the same number of networks, in turns with the others; where networks trained
+    alone are of several kinds, so does each kind by itself, as ``entry [network]``. Passes are counted, each with the
+    examples of its step and for all steps of the training, so that unlabelled examples, larger batches and longer
+    trainings are in them; seconds are the median ratio over the rounds, for all steps too. A quick look has no seconds.
     """
-    fleets = {entry.name: _timed_fleet(study, entry, teachers) for entry in study.entries}
-    base, steps = study.entries[0].name, 1 if study.quick else WARM_UP + TIMED_ROUNDS
+    runs = {entry.name: entry.run for entry in study.entries} | ({} if study.quick else dict(_kinds(study)))
+    fleets = {name: _timed_fleet(study, run, teachers) for name, run in runs.items()}
+    base, rounds = _unit(study), 1 if study.quick else WARM_UP + TIMED_ROUNDS
     seconds: dict[str, list[float]] = {name: [] for name in fleets}
-    for turn in range(steps):
+    for turn in range(rounds):
         for name, fleet in fleets.items():
-            started = time.perf_counter()
-            with seeded(fleet.device, fleet.run.seed, "timing", turn):
-                # spread over training: methods may begin late, or end early
-                take(fleet, turn * fleet.epochs // steps, turn % fleet.steps)
-            if fleet.device.type == "cuda":
-                torch.cuda.synchronize(fleet.device)
+            spent = _timed_step(fleet, turn, rounds)
             if turn >= WARM_UP:
-                seconds[name].append((time.perf_counter() - started) / len(fleet.cohort))
-    costs = {}
+                seconds[name].append(spent / len(fleet.cohort))
+    first, costs = fleets[base], {}
     for name, fleet in fleets.items():
         passes = [cohort.passes for cohort in (fleet.cohort, *fleet.method_cohorts())]
         made = {way: sum(getattr(each, way) for each in passes) for way in ("forward", "backward")}
-        costs[name] = {way: number / steps / len(fleet.cohort) for way, number in made.items()}
+        longer, larger = fleet.total / first.total, _examples(fleet.run) / _examples(first.run)
+        costs[name] = {way: number / rounds / len(fleet.cohort) * longer * larger for way, number in made.items()}
         if not study.quick:
             ratios = [a / b for a, b in zip(seconds[name], seconds[base], strict=True)]
-            costs[name]["seconds"] = statistics.median(ratios)
+            costs[name]["seconds"] = statistics.median(ratios) * longer
     return costs
 
 
-def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> Fleet:
+def alone_costs(study: Study, costs: Costs, network: Spec) -> Mapping[str, float]:
+    """Those of a network trained alone; of `ALONE`, the mean of the baseline's networks."""
+    entry = study.alone(network)
+    return costs.get(_kind(entry, network), costs[entry.name])
+
+
+def _kind(entry: Entry, network: Spec) -> str:
+    return f"{entry.name} [{network}]"
+
+
+def _kinds(study: Study) -> Iterator[tuple[str, Run]]:
+    """Of entries of networks trained alone that are of several kinds, each kind by itself."""
+    for entry in study.entries:
+        if entry.alone and len(set(entry.networks)) > 1:
+            for network in dict.fromkeys(entry.networks):
+                yield _kind(entry, network), entry.run.replace(models=(network,))
+
+
+def _unit(study: Study) -> str:
+    """The name of what everything is a multiple of."""
+    first = study.entries[0]
+    mixed = len(set(first.networks)) > 1 and not study.quick
+    return _kind(first, first.networks[0]) if mixed else first.name
+
+
+def _examples(run: Run) -> int:
+    """Of one step of one network."""
+    return run.batch + run.unlabelled
+
+
+def _timed_step(fleet: Fleet, turn: int, rounds: int) -> float:
+    """The seconds of a step."""
+    started = time.perf_counter()
+    with seeded(fleet.device, fleet.run.seed, "timing", turn):
+        # spread over training: methods may begin late, or end early
+        take(fleet, turn * fleet.epochs // rounds, turn % fleet.steps)
+    if fleet.device.type == "cuda":
+        torch.cuda.synchronize(fleet.device)
+    return time.perf_counter() - started
+
+
+def _timed_fleet(study: Study, run: Run, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> Fleet:
     many = study.stacked and not study.quick
-    seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if many else study.seeds[:1]
-    return build_fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=teachers[seeds[0], 0])
+    seeds = study.seeds[: max(1, TIMED_NETWORKS // run.peers)] if many else study.seeds[:1]
+    return build_fleet([run.replace(seed=seed) for seed in seeds], teachers=teachers[seeds[0], 0])
+
+
+def networks_trained(study: Study) -> int:
+    """How many networks a study trains."""
+    return sum(entry.run.peers for entry in study.entries) * len(study.trainings)
+
+
+def declared_cost(run: Run) -> float:
+    """What a run's training costs, as far as it is known before it: network passes with their examples.
+
+    A backward pass counts as two forward ones; passes are those that its method declares, so that only ratios of the
+    runs of one study mean something.
+    """
+    method = methods.find(run.method)
+    numbers = re.match(r"([\d.]+) / ([\d.]+)", method.cost or ("2 / 1" if method.needs.teacher else "1 / 1"))
+    forward, backward = map(float, numbers.groups()) if numbers else (1.0, 1.0)
+    steps = run.steps or run.epochs / run.batch  # of as many examples
+    return run.peers * (forward + 2 * backward) / 3 * _examples(run) * steps
+
+
+__all__ = ["Costs", "alone_costs", "declared_cost", "measure_costs", "networks_trained"]

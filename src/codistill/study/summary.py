@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from codistill import methods
+from codistill import methods, models
 from codistill.jsonable import from_json, to_json
 from codistill.metrics import averaged
 from codistill.spec import Spec
 from codistill.statistics.interval import Gain, mean_sd
+from codistill.study.costs import Costs, alone_costs
 from codistill.study.differences import (
     Difference,
     Key,
@@ -23,10 +24,10 @@ from codistill.study.entries import Entry, Study
 from codistill.study.results import Pairs, Result, measured, networks_of, row_of
 from codistill.study.traffic import RowTraffic
 from codistill.training.decisions import Decisions
+from codistill.training.sizes import Sizes
 
 CALIBRATION = ("ece", "nll")
 MEASURES = ("map", "accuracy")  # the first that every network has is what a study compares
-Costs = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,7 @@ class Summary:
         versions: of the packages that made it.
         question: the study's.
         traffic: what crosses between peers, of each row that has some.
+        sizes: of the data and of the training of the first part; None in older summaries.
     """
 
     recipe: str
@@ -164,6 +166,7 @@ class Summary:
     versions: Mapping[str, str] = field(default_factory=dict)
     question: str = ""
     traffic: tuple[RowTraffic, ...] = ()
+    sizes: Sizes | None = None
 
     @property
     def title(self) -> str:
@@ -212,7 +215,7 @@ def summary(
         baseline=study.entries[0].name,
         notes=(*study.footnotes, *(f"Published: {figure}." for figure in study.published)),
         rows=tuple(
-            _row(table, measure, entry, network, _cost(study, entry, costs), pairs[entry.name])
+            _row(table, measure, entry, network, costs, pairs[entry.name])
             for entry in study.entries
             for network in dict.fromkeys(entry.networks)
         ),
@@ -225,7 +228,7 @@ def measure_of(results: Iterable[Result]) -> str:
     return next((m for m in MEASURES if all(m in r.values for r in single)), MEASURES[-1])
 
 
-def _row(table: Measured, measure: str, entry: Entry, network: Spec, cost: Cost, pairs: Pairs | None) -> SummaryRow:
+def _row(table: Measured, measure: str, entry: Entry, network: Spec, costs: Costs, pairs: Pairs | None) -> SummaryRow:
     study = table.study
     networks = [(entry, i) for i, net in enumerate(entry.networks) if net == network]
     alone = [(study.alone(network, i), i) for _, i in networks]
@@ -236,7 +239,7 @@ def _row(table: Measured, measure: str, entry: Entry, network: Spec, cost: Cost,
     churn = table.churn(networks)
     return SummaryRow(
         method=f"{entry.name} [{network}]" if mixed else entry.name,
-        label=f"{entry.label}: its {network}" if mixed else entry.label,
+        label=_label(entry, network) if mixed else entry.label,
         alone=baseline,
         peers=entry.cohort,
         seeds=len(study.seeds),
@@ -249,7 +252,7 @@ def _row(table: Measured, measure: str, entry: Entry, network: Spec, cost: Cost,
         ensemble=_ensemble(table, measure, entry),
         pairs=pairs,
         same_gradient_as=same_gradient(study, entry),
-        cost=cost,
+        cost=_cost(study, entry, network, costs),
         churn=None if churn is None else churn_interval(churn)[0],
         against_alone={} if baseline else _against(table, others, networks, alone),
     )
@@ -288,12 +291,26 @@ def same_gradient(study: Study, entry: Entry) -> str | None:
     return next((candidate.name for candidate in study.entries if candidate.run == twin), None)
 
 
-def _cost(study: Study, entry: Entry, costs: Costs) -> Cost:
-    """What one network costs by itself, and what must be paid to get one: its cohort and its teachers."""
+def _label(entry: Entry, network: Spec) -> str:
+    """For tables, of one kind of network where a row has several: ``cnn, alone``, ``cnn in DML, 2 networks``."""
+    name = models.network_name(network)
+    return f"{name}, {entry.label[0].lower()}{entry.label[1:]}" if entry.alone else f"{name} in {entry.label}"
+
+
+def _cost(study: Study, entry: Entry, network: Spec, costs: Costs) -> Cost:
+    """What one network costs by itself, and what must be paid to get one: its cohort and its teachers.
+
+    Of unlike networks each has its part of the seconds, as they take them when trained alone.
+    """
     each = costs[entry.name]
-    before = [study.alone(name) for name in entry.waits]
-    teachers = {kind: sum(costs[other.name][kind] for other in before) for kind in each}
+    before = [alone_costs(study, costs, name) for name in entry.waits]
+    teachers = {kind: sum(other[kind] for other in before) for kind in each}
+    own = dict(each)
+    if "seconds" in each and len(set(entry.networks)) > 1:
+        alone = [alone_costs(study, costs, net)["seconds"] for net in entry.networks]
+        own["seconds"] *= alone_costs(study, costs, network)["seconds"] / fmean(alone)
+    whole = each if methods.is_mutual(entry.method) else own
     return Cost(
-        **{kind: round(value * entry.cohort + teachers[kind], 3) for kind, value in each.items()},
-        **{f"{kind}_per_network": round(value + teachers[kind], 3) for kind, value in each.items()},
+        **{kind: round(value * entry.cohort + teachers[kind], 3) for kind, value in whole.items()},
+        **{f"{kind}_per_network": round(value + teachers[kind], 3) for kind, value in own.items()},
     )

@@ -60,6 +60,8 @@ def build_fleet(
     dataset = limited(_dataset(run, dataset), run.limit)
     streams = Streams(run, seeds_of(runs), dataset, device, shards_of(run))
     nets = list(networks) if networks is not None else [_network(slot, dataset, folders, load) for slot in table]
+    given = [type(net).__name__ for net in networks or ()]
+    names = tuple(given or (str(slot.run.networks()[slot.number]) for slot in table))
     x, _, _ = streams.draw((0, 0, 0))
     nets = _tried(table, nets, x, named=networks is None)
     whole = batches.inputs_of(x, table)
@@ -80,6 +82,7 @@ def build_fleet(
         schedule=optim.schedule(run.schedule, run.warmup),
         execute=execute,
         timing=timing,
+        names=names,
     )
 
 

@@ -130,6 +130,7 @@ class Fleet:
         schedule: the factor of the learning rate at a part of the training.
         execute: how like peers run, ``stack`` or ``loop``.
         timing: the seconds of each executor, where they were timed.
+        names: of every peer's network: its spec, or the class of one that was given.
     """
 
     slots: tuple[PeerSlot, ...]
@@ -144,6 +145,7 @@ class Fleet:
     schedule: Callable[[float], float]
     execute: str
     timing: Mapping[str, float]
+    names: tuple[str, ...]
 
     @cached_property
     def peers_by_run(self) -> dict[Run, range]:
@@ -154,6 +156,11 @@ class Fleet:
     def runs(self) -> list[Run]:
         """In the order of their peers."""
         return list(self.peers_by_run)
+
+    def names_of(self, run: Run) -> tuple[str, ...]:
+        """What the networks of a run are."""
+        peers = self.peers_by_run[run]
+        return self.names[peers.start : peers.stop]
 
     @property
     def run(self) -> Run:

@@ -13,6 +13,7 @@ from codistill.training.build import Given, build_fleet
 from codistill.training.fleet import Fleet
 from codistill.training.records import Record
 from codistill.training.results import evaluate
+from codistill.training.sizes import Sizes
 from codistill.training.state import Training
 from codistill.training.traffic import traffic_of
 
@@ -139,5 +140,8 @@ def _start_facts(fleet: Fleet) -> dict[str, Any]:
         "parameters": [sum(p.numel() for p in fleet.cohort.parameters()) // len(fleet.cohort)],
         "device": str(fleet.device),
         "steps_per_epoch": fleet.steps,
+        "settings": fleet.run.as_dict(),
+        "sizes": to_json(Sizes.of(fleet)),
+        "seeds": list(fleet.streams.seeds),
         "traffic": to_json(traffic_of(fleet)),
     } | ({"noisy_labels": [parts.noisy for parts in fleet.streams.parts]} if fleet.run.noise != CLEAN else {})

@@ -1,9 +1,9 @@
 """The rows of ``results.jsonl``: every metric of a cohort's outputs, as the folder ``metrics`` describes them."""
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -58,11 +58,13 @@ class NetworkResult(Origin):
         peer: the network's number in its run; None for the ensemble of the first `networks`.
         networks: how many: 1, or those of the ensemble.
         values: every metric by its key.
+        model: the network's spec, or the class of one that was given; None for an ensemble, and in older results.
     """
 
     peer: int | None
     networks: int
     values: Values
+    model: str | None = None
 
     def to_json(self) -> dict[str, object]:
         """A line of ``results.jsonl``."""
@@ -84,6 +86,9 @@ class PairsResult(Origin):
         return _flat(self) | {"kind": "pairs", "peer": None, "networks": None} | self.matrices
 
 
+Row = TypeVar("Row", bound=NetworkResult | PairsResult)
+
+
 def _flat(result: Origin) -> dict[str, object]:
     return {key: value for key, value in to_json(result).items() if not isinstance(value, dict)}
 
@@ -91,10 +96,10 @@ def _flat(result: Origin) -> dict[str, object]:
 def result_from_json(line: Mapping[str, Any]) -> NetworkResult | PairsResult:
     """A line of ``results.jsonl``, also of a study's, as the row that it was."""
     common = {field.name: line[field.name] for field in fields(Origin) if field.name in line}
-    rest = {key: value for key, value in line.items() if key not in (*common, "kind", "peer", "networks")}
+    rest = {key: value for key, value in line.items() if key not in (*common, "kind", "peer", "networks", "model")}
     if line.get("kind") == "pairs":
         return PairsResult(**common, matrices=rest)
-    return NetworkResult(**common, peer=line["peer"], networks=line["networks"], values=rest)
+    return NetworkResult(**common, peer=line["peer"], networks=line["networks"], model=line.get("model"), values=rest)
 
 
 def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
@@ -116,13 +121,21 @@ def evaluate(fleet: Fleet, part: str) -> tuple[list[NetworkResult | PairsResult]
     if part == "test" and test is not None:
         for run, embeddings in embeddings_of(fleet):
             origin = _origin(fleet, run, part, embeddings, int(test.query.sum()))
-            rows += retrieval_rows(embeddings, test, origin)
+            rows += named(retrieval_rows(embeddings, test, origin), fleet.names_of(run))
     else:
         for run, logits, labels in predictions(fleet, part):
             origin = _origin(fleet, run, part, logits, len(labels))
-            rows += rows_of(logits, labels, origin, task)
+            rows += named(rows_of(logits, labels, origin, task), fleet.names_of(run))
             decisions[origin.number] = Decisions.of(logits, labels, task)
     return rows, decisions
+
+
+def named(rows: Sequence[Row], models: Sequence[str]) -> list[Row]:
+    """The rows of networks with what each network is."""
+    return [
+        replace(row, model=models[row.peer]) if isinstance(row, NetworkResult) and row.peer is not None else row
+        for row in rows
+    ]
 
 
 def _origin(fleet: Fleet, run: Run, part: str, outputs: Iterable[Tensor], n: int) -> Origin:

@@ -1,0 +1,80 @@
+"""What people type who know other programs, and errors in the words of the command line."""
+
+import dataclasses
+import re
+import sys
+from collections.abc import Sequence
+
+from codistill.run import Run
+from codistill.spec import ALIASES
+
+FIELDS = [field.name for field in dataclasses.fields(Run)]
+WORDS = {"gpu": "cuda", "amp": "bfloat16"}  # the value of an alias that is given without one
+LISTS = ("--models", "--methods", "--augment", "--seeds", "--recipe", "--skip")
+
+
+def spelled_here(argv: Sequence[str]) -> list[str]:
+    """The command line with this program's names of settings; what was changed is said once.
+
+    ``--lr 0.1`` is ``--learning-rate 0.1``, ``--gpu`` ``--device cuda``, ``--gpu 1`` ``--device cuda:1``.
+    """
+    words: list[str] = []
+    for number, word in enumerate(argv):
+        flag, joined, value = word.partition("=")
+        alias = flag[2:].replace("-", "_") if flag.startswith("--") else ""
+        if alias not in ALIASES:
+            words.append(f"cuda:{word}" if _is_number_of_gpu(argv, number) else word)
+            continue
+        here = "--" + ALIASES[alias].replace("_", "-")
+        print(f"codistill: {flag} is called {here} here", file=sys.stderr)
+        value = f"cuda:{value}" if alias == "gpu" and value.isdigit() else value
+        words.append(f"{here}={value}" if joined else here)
+        if alias in WORDS and not joined and (not argv[number + 1 :] or argv[number + 1].startswith("-")):
+            words.append(WORDS[alias])
+    return words
+
+
+def _is_number_of_gpu(argv: Sequence[str], number: int) -> bool:
+    return number > 0 and argv[number - 1] == "--gpu" and argv[number].isdigit()
+
+
+def check_lists(argv: Sequence[str]) -> None:
+    """Several values are separated by spaces.
+
+    Raises:
+        ValueError: an option that takes several has them with commas between.
+    """
+    option = ""
+    for word in argv:
+        if word.startswith("--"):
+            option, _, word = word.partition("=")
+        if option in LISTS and _is_list(word):
+            raise ValueError(f"{option} {word}: separate several by spaces: {option} {' '.join(_items(word))}")
+
+
+def _is_list(word: str) -> bool:
+    """Whether commas stand before any option, or before a name with a colon: ``a,b``, ``m:A,m:B``, not ``a:x=1,y=2``
+    (whose commas are its own).
+    """
+    return len(_items(word)) > 1
+
+
+def _items(word: str) -> list[str]:
+    items: list[str] = []
+    for piece in word.split(","):
+        begins = not items or re.fullmatch(r"[\w.]+(:.*)?", piece)
+        if begins and (not items or ":" not in items[-1] or ":" in piece.partition("=")[0]):
+            items.append(piece)
+        else:
+            items[-1] += f",{piece}"
+    return items
+
+
+def as_options(message: str) -> str:
+    """An error's advice as options: ``choose part=test`` -> ``choose --part test``."""
+    names = "|".join([*FIELDS, "part"])
+    advice = re.compile(rf"\b(set|choose|use|or) ({names})=('?)([\w.:/+-]*\w)\3")
+    return advice.sub(lambda found: f"{found[1]} --{found[2].replace('_', '-')} {found[4]}", message)
+
+
+__all__ = ["as_options", "check_lists", "spelled_here"]

@@ -1,0 +1,47 @@
+"""What is trained on which examples with which settings: printed before the first step, and first in a report."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from codistill.training.sizes import Sizes
+
+
+def opening(settings: Mapping[str, Any], sizes: Sizes) -> list[str]:
+    """Two sentences: the data with the size of each part, and the training.
+
+    Args:
+        settings: of a run, as JSON has them.
+        sizes: of its data and its training.
+    """
+    return [_data(settings, sizes), _training(settings, sizes)]
+
+
+def _data(settings: Mapping[str, Any], sizes: Sizes) -> str:
+    root = settings.get("data_root")
+    name = f"{settings['data']} ({root})" if root else str(settings["data"])
+    left = sizes.rest
+    parts = [f"{sizes.train:,} training examples with their labels"]
+    if settings.get("shards", "none") != "none":
+        parts[0] += f" dealt out to the peers (shards={settings['shards']})"
+    if left and settings.get("unlabelled"):
+        parts.append(f"{left:,} without")
+    elif left:
+        parts.append(f"{left:,} not used (labels={settings.get('labels')})")
+    if sizes.valid:
+        every = settings.get("evaluate_every")
+        often = "every epoch" if every == 1 else f"every {every} epochs"
+        when = f"looked at {often}" if every else "held out, not looked at in training"
+        parts.append(f"{sizes.valid:,} for validation ({when})")
+    return f"Data {name}, {sizes.classes} classes: {', '.join(parts)}; {sizes.test:,} to test on."
+
+
+def _training(settings: Mapping[str, Any], sizes: Sizes) -> str:
+    batch = f"batch {settings['batch']}"
+    if settings.get("unlabelled"):
+        batch += f" and {settings['unlabelled']} unlabelled"
+    epochs = f"{sizes.steps_per_epoch:,} steps per epoch, {settings['epochs']} epochs"
+    rate = f"learning rate {settings['learning_rate']:g}, weight decay {settings['weight_decay']:g}"
+    return f"Training: {sizes.steps:,} steps ({epochs}), {batch}, {settings['optimizer']}, {rate}."
+
+
+__all__ = ["opening"]
