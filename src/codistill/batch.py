@@ -1,5 +1,6 @@
 """What a step learns from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -54,8 +55,9 @@ class Inputs:
 
 
 def value_of(x: Any) -> Any:
-    """The inputs themselves, whether they come with a handle or not."""
-    return x.value if isinstance(x, Inputs) else x
+    """The inputs themselves, whether they come with a handle or not; a tokenizer's are a dict like any other."""
+    value = x.value if isinstance(x, Inputs) else x
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def of_peer(x: Any, peer: int, peers: int) -> Any:

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer
 from codistill.cohort.taps import tapped
+from codistill.models.parts.padding import arguments
 from codistill.spec import WrongKind
 
 Rows = Sequence[int]
@@ -50,22 +51,32 @@ class Leaf(NamedTuple):
     stacked: bool
 
 
-def logits_of(output: Any) -> Tensor:
-    """The logits in what a network returns: a tensor, or an object with ``.logits``."""
-    logits = getattr(output, "logits", output)
-    if not isinstance(logits, Tensor):
-        raise WrongKind(f"a network returned a {type(output).__name__}; it has to return logits or have .logits")
-    return logits
+def logits_of(output: Any, net: nn.Module) -> Tensor:
+    """The logits in what a network returns: a tensor, an object with ``.logits``, or a dict with ``"logits"``.
+
+    Raises:
+        WrongKind: it is something else; says which network, and what to do.
+    """
+    logits = output.get("logits") if isinstance(output, dict) else getattr(output, "logits", output)
+    if isinstance(logits, Tensor):
+        return logits
+    what = f"a {type(output).__name__}"
+    if isinstance(output, dict):
+        what += f" of {', '.join(map(repr, output)) or 'nothing'}"
+    elif isinstance(output, tuple | list):
+        what += f" of {len(output)}"
+    raise WrongKind(
+        f"{type(net).__name__} returned {what}: let its forward return the logits, an object with .logits, or a dict "
+        'with "logits" (in a module around it: return self.net(x)[0])'
+    )
 
 
 def call(net: nn.Module, state: dict[str, Tensor] | None, inputs: Any, taps: Sequence[str]) -> Raw:
-    """One forward pass: positional for a tensor or a tuple, by keyword for a mapping."""
-    args, kwargs = ((), dict(inputs)) if isinstance(inputs, dict) else ((inputs,), {})
-    if isinstance(inputs, tuple):
-        args = inputs
+    """One forward pass; `arguments` says how the inputs are given."""
+    args, kwargs = arguments(net, inputs)
     with tapped(net, taps) as features:
         output = net(*args, **kwargs) if state is None else functional_call(net, state, args, kwargs)
-    return logits_of(output), features
+    return logits_of(output, net), features
 
 
 class Group(nn.Module, ABC):

@@ -18,6 +18,7 @@ from codistill import discovery
 from codistill.batch import Batch as Batch, PerPeer, of_peer
 from codistill.checks import number as number
 from codistill.cohort import Cohort as Cohort, Outputs, Peers as Peers
+from codistill.cohort.parallel import peers_of
 from codistill.graph import Graph as Graph, along as along, blend as blend, complete, everyone, none, same_classes
 from codistill.losses.divergence import Divergence, imitate as imitate
 from codistill.losses.divergences.kl import kl as kl
@@ -111,6 +112,7 @@ class Method(nn.Module, ABC):
     def __new__(cls, *_: Any, **options: Any) -> Self:
         method = super().__new__(cls)
         nn.Module.__init__(method)  # before the first field is set
+        method.register_load_state_dict_pre_hook(_prepared_for)
         method.teacher = None
         return method
 
@@ -206,12 +208,26 @@ class Method(nn.Module, ABC):
         return students.logits, sources.logits
 
     def __call__(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
+        cohort = peers_of(cohort, self)
         self.check_task(batch)
         if not self._checked:
             self._checked = True
             warn_of_identical(cohort, self.peer_graph)
         terms: Terms = super().__call__(cohort, batch, progress)
         return terms
+
+
+def _prepared_for(
+    method: nn.Module, state: Mapping[str, Tensor], prefix: str, _: object, strict: bool, *__: object
+) -> None:
+    """A hook before `load_state_dict`: a saved state that needs `prepare` first is an error that says so."""
+    own = {name for name, _ in (*method.named_parameters(), *method.named_buffers(), *method.named_children())}
+    inside = (key.removeprefix(prefix) for key in state if key.startswith(prefix))
+    if strict and (absent := [key for key in inside if key not in own and key.partition(".")[0] not in own]):
+        raise NotPrepared(
+            f"the saved state of {type(method).__name__} has {absent[0]!r}, and it has no such tensor yet: call "
+            "method.prepare(cohort, batch) before load_state_dict"
+        )
 
 
 class Imitation(Method):

@@ -16,6 +16,7 @@ from codistill.discovery import check_options
 from codistill.libraries import needed, said_by
 from codistill.models.parts.checks import image
 from codistill.models.parts.libraries import fits, made, tensors_alone
+from codistill.models.parts.padding import PADDED
 from codistill.models.parts.pretrained import adopt
 from codistill.spec import Value
 
@@ -158,6 +159,7 @@ def _of_token_ids(spec: str, net: Any, shape: tuple[int, ...], vocabulary: int |
         )
     if config.pad_token_id is None:
         config.pad_token_id = PADDING  # decoders look for the last token before it
+    setattr(net, PADDED, PADDING)  # and not the config's, see `_as_transformers`
     net.register_forward_pre_hook(partial(_as_transformers, config.pad_token_id), with_kwargs=True)
     real = next(i for i in range(rows) if i != PADDING)
     return fits(spec, net, torch.full((1, *shape), real))
