@@ -30,14 +30,19 @@ def schedule(spec: str | Spec, warmup: float = 0.0) -> Schedule:
 
 
 def build(parameters: Iterable[Tensor], run: Run) -> torch.optim.Optimizer:
-    """The optimizer that a run names, one of torch's. Every update is elementwise, so like peers may be stacked."""
+    """The optimizer that a run names, one of torch's. Every update is elementwise, so like peers may be stacked.
+
+    In its foreach form, which does the same sums for all parameters at once; the fused form rounds differently.
+    """
     trained = [p for p in parameters if p.requires_grad]
     rate, decay = run.learning_rate, run.weight_decay
     if run.optimizer == "sgd":
         nesterov = run.nesterov and run.momentum > 0
-        return torch.optim.SGD(trained, lr=rate, momentum=run.momentum, nesterov=nesterov, weight_decay=decay)
+        return torch.optim.SGD(
+            trained, lr=rate, momentum=run.momentum, nesterov=nesterov, weight_decay=decay, foreach=True
+        )
     kind = torch.optim.Adam if run.optimizer == "adam" else torch.optim.AdamW
-    return kind(trained, lr=rate, betas=run.betas, weight_decay=decay)
+    return kind(trained, lr=rate, betas=run.betas, weight_decay=decay, foreach=True)
 
 
 @torch.no_grad()

@@ -20,8 +20,25 @@ def generator(seed: int, *purpose: int | str) -> torch.Generator:
 
 @contextmanager
 def seeded(device: torch.device, seed: int, *purpose: int | str) -> Iterator[None]:
-    """Torch's global generators seeded for one purpose inside (dropout, initial weights), as before afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(derive(seed, *purpose))
+    """Torch's global generators seeded for one purpose inside (dropout, initial weights), as before afterwards.
+
+    Not by `torch.manual_seed`: for devices that are not in use it formats a stack trace for each, in every step.
+    """
+    generators = [torch.default_generator, *_generators_of(device)]
+    states = [generator.get_state() for generator in generators]
+    derived = derive(seed, *purpose)
+    for generator in generators:
+        generator.manual_seed(derived)
+    try:
         yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+def _generators_of(device: torch.device) -> list[torch.Generator]:
+    """The global generators of an accelerator."""
+    if device.type == "cuda":
+        torch.cuda.init()
+        return [torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]]
+    return [torch.mps._get_default_mps_generator()] if device.type == "mps" else []

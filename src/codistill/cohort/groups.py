@@ -71,11 +71,19 @@ def logits_of(output: Any, net: nn.Module) -> Tensor:
     )
 
 
-def call(net: nn.Module, state: dict[str, Tensor] | None, inputs: Any, taps: Sequence[str]) -> Raw:
-    """One forward pass; `arguments` says how the inputs are given."""
+def call(net: nn.Module, state: dict[str, Tensor] | None, inputs: Any, taps: Sequence[str], tie: bool = True) -> Raw:
+    """One forward pass.
+
+    Args:
+        net: the network.
+        state: tensors in the place of its own, by name.
+        inputs: of one peer; `arguments` says how they are given.
+        taps: features to return.
+        tie: a tensor's other names take its place too; where ``state`` has them all, looking for them is a waste.
+    """
     args, kwargs = arguments(net, inputs)
     with tapped(net, taps) as features:
-        output = net(*args, **kwargs) if state is None else functional_call(net, state, args, kwargs)
+        output = net(*args, **kwargs) if state is None else functional_call(net, state, args, kwargs, tie_weights=tie)
     return logits_of(output, net), features
 
 
@@ -167,6 +175,7 @@ class Stack(Group):
         self._skeleton = [copy.deepcopy(nets[0], dict(empty))]
         parameters, buffers = stack_module_state(list(nets))
         self._names, self._buffer_names = tuple(parameters), tuple(buffers)
+        self._tied = _tied_names(nets[0])
         self.weights = nn.ParameterList(nn.Parameter(p.detach(), p.requires_grad) for p in parameters.values())
         for number, buffer in enumerate(buffers.values()):
             self.register_buffer(f"buffer{number}", buffer)
@@ -185,7 +194,9 @@ class Stack(Group):
         written = buffers if whole and not keep_buffers else {n: b[index].clone() for n, b in buffers.items()}
 
         def one(w: dict[str, Tensor], b: dict[str, Tensor], inputs: Any) -> Raw:
-            return call(self._skeleton[0], {**w, **b}, inputs, taps)
+            state = {**w, **b}
+            state |= {name: state[first] for name, first in self._tied.items()}
+            return call(self._skeleton[0], state, inputs, taps, tie=False)
 
         own = isinstance(x, PerPeer)
         given = x.inputs if own else x
@@ -224,6 +235,13 @@ class Stack(Group):
 
     def take(self, rows: Rows, peers: Sequence[int]) -> "Stack":
         return Stack([self.network(row) for row in rows], peers, self.turn)
+
+
+def _tied_names(net: nn.Module) -> dict[str, str]:
+    """The further names of tensors that have several, and the first name of each."""
+    first: dict[Tensor, str] = {}
+    every = (*net.named_parameters(remove_duplicate=False), *net.named_buffers(remove_duplicate=False))
+    return {name: first[t] for name, t in every if first.setdefault(t, name) != name}
 
 
 def alike(a: nn.Module, b: nn.Module) -> bool:

@@ -17,6 +17,7 @@ from codistill.metrics.accuracy import correct
 from codistill.metrics.labels import check
 
 Value = TypeVar("Value")
+AT_ONCE = 2**18  # numbers in a matrix's rows that are computed together
 
 
 def agreement(logits: Tensor) -> Tensor:
@@ -71,8 +72,10 @@ def js_matrix(logits: Tensor) -> Tensor:
 
 def _matrix(divergence: Divergence, logits: Tensor) -> Tensor:
     log_p = log_posterior(logits)
-    rows = [divergence.between(log_p, student.unsqueeze(-3)).mean(-1) for student in log_p.unbind(-3)]
-    return torch.stack(rows, dim=-2).clamp(min=0.0)  # rounding may leave it just below
+    students = log_p.split(max(1, AT_ONCE // max(log_p.numel(), 1)), -3)
+    sources = log_p.unsqueeze(-4)
+    rows = [divergence.between(sources, some.unsqueeze(-3)).mean(-1) for some in students]
+    return torch.cat(rows, dim=-2).clamp(min=0.0)  # rounding may leave it just below
 
 
 def off_diagonal(matrix: Sequence[Sequence[Value]]) -> list[Value]:

@@ -106,7 +106,8 @@ class Turn:
 
     def update(self, loss: Tensor) -> None:
         """One optimizer step."""
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.optimizer.param_groups[0]["params"]:
+            parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         if self.clip is not None:
             optim.clip(self.leaves, self.peers, self.clip)

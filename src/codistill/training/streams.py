@@ -123,7 +123,7 @@ class Streams:
                 for row, (x, y, index) in enumerate(each)
                 for u, v, j in [common[row // self.shards]]
             ]
-        x, y, index = (torch.stack(kind) for kind in zip(*each, strict=True))
+        x, y, index = (torch.stack(kind) if len(kind) > 1 else kind[0][None] for kind in zip(*each, strict=True))
         return self.cast(x), y, index
 
     def _place(self, loader: Loader, where: Where) -> tuple[int, int]:
