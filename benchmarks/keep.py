@@ -1,7 +1,7 @@
 """Keep the results of a finished comparison in `benchmarks/results`: its table, and how its terms went.
 
     python benchmarks/keep.py runs/nsmc text_nsmc
-    python benchmarks/keep.py runs/nsmc text_nsmc --figure      # needs codistill[figures] and a Chrome
+    python benchmarks/keep.py runs/nsmc text_nsmc --figure
     python benchmarks/keep.py runs/quickstart quickstart        # several comparisons: NAME_CHAPTER.*, and NAME.svg
     python benchmarks/keep.py runs/digits_entropy digits_analysis --analysis
     python benchmarks/keep.py --labels                          # of the tables that are there, after labels changed
@@ -18,6 +18,7 @@ import re
 import shutil
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +58,20 @@ def _apart(matrix: Sequence[Sequence[float]]) -> list[float]:
 
 def figure(found: dict[str, Course], path: Path) -> None:
     """The true KL and the mimic term of every row over the epochs, on a logarithmic axis."""
-    import plotly.graph_objects as go
+    from codistill.report.palette import styles
+    from codistill.report.plots.curves import Legend, Panel, Point, figure_of
 
-    colours = ("#888888", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
-    drawn = go.Figure()
-    for (method, course), colour in zip(found.items(), colours, strict=False):
-        for name, dash in (("kl", "solid"), ("mimic", "dot")):
+    curves, legends, looks = {}, {}, styles(found)
+    for method, course in found.items():
+        for name, dash in (("kl", "-"), ("mimic", ":")):
             if name in course:
-                label = f"{short(method)}: {'KL between peers' if name == 'kl' else 'mimic term'}"
-                line = {"color": colour, "dash": dash}
-                drawn.add_scatter(x=course["epoch"], y=course[name], name=label, line=line, mode="lines+markers")
-    drawn.update_layout(template="plotly_white", width=820, height=460, legend={"font": {"size": 11}})
-    drawn.update_xaxes(title_text="Epoch", dtick=1).update_yaxes(title_text="Nats", type="log", exponentformat="power")
-    drawn.write_image(path)
+                said = "KL between peers" if name == "kl" else "mimic term"
+                legends[method + name] = Legend(f"{short(method)}: {said}", replace(looks[method], dash=dash))
+                points = zip(course["epoch"], course[name], strict=True)
+                curves[method + name] = [Point(x, y, y, y) for x, y in points if y > 0]
+    plot = figure_of([Panel("Nats", curves)], legends, "", height=320, x_title="Epoch", log="y")
+    assert plot is not None
+    path.write_text(plot.svg + "\n", encoding="utf-8")
 
 
 def short(method: str) -> str:

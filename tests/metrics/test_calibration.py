@@ -6,7 +6,7 @@ from hypothesis import given, settings, strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
 from codistill.losses.posterior import log_posterior
-from codistill.metrics.calibration import brier, ece, nll
+from codistill.metrics.calibration import brier, ece, nll, reliability
 
 
 def drawn(seed: int, *shape: int, dtype=torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,3 +128,20 @@ def test_what_does_not_fit_is_refused():
             metric(logits, torch.tensor([0, 1, -1, 2]))
     with pytest.raises(ValueError, match="bins=0"):
         ece(logits, labels, bins=0)
+
+
+def test_reliability_counts_what_lies_in_each_bin():
+    logits, labels = drawn(3, 2, 200, 4)
+    found = reliability(logits, labels, 10)
+    for peer in range(2):
+        expected = [[0.0, 0.0, 0.0] for _ in range(10)]
+        for row, y in zip(logits[peer].tolist(), labels.tolist(), strict=True):
+            p = softmax(row)
+            place = next(b for b in range(10) if b / 10 < max(p) <= (b + 1) / 10)
+            for i, value in enumerate((1.0, max(p), float(p.index(max(p)) == y))):
+                expected[place][i] += value
+        torch.testing.assert_close(found[peer], torch.tensor(expected, dtype=torch.float64))
+    n, confidence, right = found.unbind(-1)
+    torch.testing.assert_close((right - confidence).abs().sum(-1) / n.sum(-1), ece(logits, labels, 10))
+    with pytest.raises(ValueError, match="bins=0"):
+        reliability(logits, labels, 0)

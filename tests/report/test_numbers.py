@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from codistill.report.numbers import count, interval, known, listed, percent, points, times
+from codistill.report.numbers import count, decimal, interval, known, listed, percent, points, signed, times
 
 
 def test_numbers_as_printed():
@@ -25,6 +25,12 @@ def test_what_is_missing_is_a_dash(missing):
     assert [percent(missing), points(missing), times(missing)] == ["–"] * 3
     assert interval(None) == "–"
     assert not known(missing)
+
+
+def test_a_huge_number_keeps_a_narrow_form():
+    shown = [percent(1e20), decimal(-1e20), points(1e20), signed(2.5e9), times(1e20)]
+    assert shown == ["1.00e+22", "−1.00e+20", "+1.00e+22", "+2.50e+09", "1.00e+20"]
+    assert [decimal(999999.0, 1), decimal(1e6, 1)] == ["999999.0", "1.00e+06"]
 
 
 def test_words():

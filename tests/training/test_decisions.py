@@ -1,8 +1,9 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from codistill.metrics.accuracy import accuracy
-from codistill.training.decisions import Decisions, read_decisions, write_decisions
+from codistill.training.decisions import NAME, Decisions, read_decisions, write_decisions
 
 
 @pytest.mark.parametrize(
@@ -32,8 +33,14 @@ def test_files_give_back_what_was_decided(task, shape, classes, tmp_path):
     assert len(again[11].classes) == 2
     torch.testing.assert_close(again[4].classes, found.classes)
     torch.testing.assert_close(again[4].correct, found.correct)
+    torch.testing.assert_close(again[4].bins, found.bins)
+    assert found.bins.shape == (3, 15, 3)
+    torch.testing.assert_close(found.bins[..., 0].sum(-1), torch.full((3,), float(known.sum())))
+    torch.testing.assert_close(found.bins[..., 2].sum(-1), found.correct.float().sum(-1))
     size = (tmp_path / "decisions.safetensors").stat().st_size
-    assert size < 7 * int(known.sum()) * (1 if classes <= 256 else 4) + 1000
+    assert (
+        size < 7 * int(known.sum()) * (1 if classes <= 256 else 4) + 5 * 15 * 3 * 4 + 1300
+    )  # and the bins of five networks
 
 
 def test_what_is_correct_makes_the_accuracy():
@@ -44,3 +51,8 @@ def test_what_is_correct_makes_the_accuracy():
 
 def test_a_folder_without_the_file_has_none(tmp_path):
     assert read_decisions(tmp_path) == {}
+
+
+def test_a_file_of_before_has_no_bins(tmp_path):
+    save_file({"0.classes": torch.zeros(2, 3).byte(), "0.labels": torch.zeros(3).byte()}, tmp_path / NAME)
+    assert read_decisions(tmp_path)[0].bins is None

@@ -95,6 +95,7 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True) ->
     from codistill.analysis.judge import warnings
     from codistill.checkpoint import read_runs
     from codistill.report.comparison import comparison
+    from codistill.report.evidence import evidence_of
     from codistill.report.markdown import markdown
     from codistill.report.results import results_table
     from codistill.report.run_page import write_run_report
@@ -111,7 +112,7 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True) ->
             raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
         summary = studies.Summary.from_json((folder / "summary.json").read_text(encoding="utf-8"))
         log = studies.log_of(studies.load(folder), folder)
-        write_report(summary, log, results, path)
+        write_report(summary, log, results, path, evidence_of(folder))
         (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
         table = comparison(summary)
         console.print(terminal(table if footnotes else replace(table, notes=()), narrow=True))

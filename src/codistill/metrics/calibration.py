@@ -35,17 +35,43 @@ def ece(logits: Tensor, labels: Tensor, bins: int = 15) -> Tensor:
     Raises:
         ValueError: shapes or labels that do not fit; `bins` below 1.
     """
+    confidence, inside = _binned(logits, labels, bins)
+    gap = correct(logits, labels).to(confidence.dtype) - confidence
+    # n_b (accuracy_b - confidence_b) is the sum of the gaps in b
+    return (gap.unsqueeze(-1) * inside).sum(-2).abs().sum(-1) / labels.numel()
+
+
+def reliability(logits: Tensor, labels: Tensor, bins: int = 15) -> Tensor:
+    """What a reliability diagram shows, bin by bin: see `ece`.
+
+    Args:
+        logits: ``[..., N, C]``.
+        labels: class numbers ``[N]``.
+        bins: of equal width, at least 1.
+
+    Returns: ``[..., bins, 3]``: how many examples, the sum of their confidences, how many of them are right.
+
+    Raises:
+        ValueError: shapes or labels that do not fit; `bins` below 1.
+    """
+    confidence, inside = _binned(logits, labels, bins)
+    right = correct(logits, labels).to(confidence.dtype)
+    sums = ((each.unsqueeze(-1) * inside).sum(-2) for each in (torch.ones_like(confidence), confidence, right))
+    return torch.stack(list(sums), -1)
+
+
+def _binned(logits: Tensor, labels: Tensor, bins: int) -> tuple[Tensor, Tensor]:
+    """The confidences ``[..., N]``, and which of the bins each is in, ``[..., N, bins]``.
+
+    Sums over a bin are made by this mask, since scatter_add on a GPU adds in another order each time.
+    """
     check(logits, labels)
     if bins < 1:
         raise ValueError(f"bins={bins}: choose 1 or more (15 is usual)")
     confidence = log_posterior(logits).amax(-1).exp()
     edges = torch.arange(1, bins, device=confidence.device, dtype=confidence.dtype) / bins
     bin_of = torch.bucketize(confidence, edges)
-    gap = correct(logits, labels).to(confidence.dtype) - confidence
-    # n_b (accuracy_b - confidence_b) is the sum of the gaps in b; summed by a mask, since
-    # scatter_add on a GPU adds in another order each time
-    inside = bin_of.unsqueeze(-1) == torch.arange(bins, device=confidence.device)
-    return (gap.unsqueeze(-1) * inside).sum(-2).abs().sum(-1) / labels.numel()
+    return confidence, bin_of.unsqueeze(-1) == torch.arange(bins, device=confidence.device)
 
 
 def brier(logits: Tensor, labels: Tensor) -> Tensor:

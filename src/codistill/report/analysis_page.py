@@ -4,18 +4,17 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import plotly.graph_objects as go
-
 from codistill.analysis import MADE_BY, Analysis
 from codistill.report.analysis_tables import WATCH, about, tables
 from codistill.report.page import Figure, Section, figures, settings_section, write_page
 from codistill.report.plots import analysis as plots
+from codistill.report.plots.drawing import Plot
 
 TITLE = "Why it works: minima, posteriors and peers"
 BAND = "the line is the mean over networks and seeds, the band goes from the lowest to the highest network"
 
 # The key of the section, title, figure and caption.
-FIGURES: tuple[tuple[str, str, Callable[[Analysis], go.Figure | None], str], ...] = (
+FIGURES: tuple[tuple[str, str, Callable[[Analysis], Plot | None], str], ...] = (
     (
         "noise",
         "Training loss under noise",

@@ -14,7 +14,7 @@ from codistill.report.prose import sentences
 from codistill.report.quantities import FIT, NOISE, RANKED, SHARP, SURE, Quantity
 from codistill.report.table import Cell, Column, Row, Table, terminal
 
-WATCH = "Is the mimic term doing anything?"
+WATCH = "Does the imitation loss do anything?"
 
 
 def print_analysis(analysis: Analysis, console: Console) -> None:

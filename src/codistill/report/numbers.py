@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeGuard
 
 MISSING = "–"
+_LARGE = 1e6  # from here on a number takes the form 1.23e+20, so that a table keeps its own
 
 
 def known(x: float | None) -> TypeGuard[float]:
@@ -13,14 +14,19 @@ def known(x: float | None) -> TypeGuard[float]:
     return x is not None and math.isfinite(x)
 
 
+def _fixed(x: float, digits: int, sign: str = "") -> str:
+    """So many decimals; of a large number three figures."""
+    return f"{x:{sign}.2e}" if abs(x) >= _LARGE else f"{x:{sign}.{digits}f}"
+
+
 def percent(x: float | None, digits: int = 2) -> str:
     """0.9412 -> ``94.12``."""
-    return f"{100 * x:.{digits}f}" if known(x) else MISSING
+    return _fixed(100 * x, digits) if known(x) else MISSING
 
 
 def decimal(x: float | None, digits: int = 3) -> str:
     """0.12345 -> ``0.123``; below zero with a proper minus sign."""
-    return f"{x:.{digits}f}".replace("-", "−") if known(x) else MISSING
+    return _fixed(x, digits).replace("-", "−") if known(x) else MISSING
 
 
 def figure(x: float | None, in_percent: bool = False, digits: int = 3) -> str:
@@ -35,12 +41,12 @@ def points(x: float | None, digits: int = 2) -> str:
     """A difference of fractions in percentage points, with its sign: 0.0058 -> ``+0.58``."""
     if not known(x):
         return MISSING
-    return "0." + digits * "0" if x == 0 else f"{100 * x:+.{digits}f}".replace("-", "−")
+    return "0." + digits * "0" if x == 0 else _fixed(100 * x, digits, "+").replace("-", "−")
 
 
 def signed(x: float | None, digits: int = 3) -> str:
     """A difference with its sign: -0.0164 -> ``−0.016``."""
-    return f"{x:+.{digits}f}".replace("-", "−") if known(x) else MISSING
+    return _fixed(x, digits, "+").replace("-", "−") if known(x) else MISSING
 
 
 def interval(bounds: tuple[float, float] | None, show: Callable[[float], str] = points) -> str:
@@ -58,7 +64,7 @@ def times(x: float | None, digits: int = 1) -> str:
     if not known(x):
         return MISSING
     if x >= 99.95:
-        return f"{x:.0f}"
+        return _fixed(x, 0)
     text = f"{x:.2f}" if x < 9.995 else f"{x:.1f}"
     return text[:-1] if digits < 2 and text.endswith("0") and text[-3] == "." else text
 

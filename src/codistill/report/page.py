@@ -1,14 +1,19 @@
 """One self-contained page: it loads nothing, and a policy in it forbids it to."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-
-import plotly.graph_objects as go
+from urllib.parse import quote
 
 from codistill.analysis.judge import Finding
+from codistill.report.numbers import decimal
+from codistill.report.plots.drawing import Plot, on_page
 from codistill.report.prose import environment, plain
 from codistill.report.table import Cell, Column, Row, Table
+
+_PLAIN = "/ :;,=()[]{}@&?!'*+$<>\n"  # of an address these need no escape; a quotation mark, # and % do
 
 
 @dataclass(frozen=True)
@@ -17,12 +22,30 @@ class Figure:
 
     title: str
     caption: str
-    plot: go.Figure
+    plot: Plot
 
     @property
-    def json(self) -> str:
-        """Its data and layout, as they can stand in a script: nothing in a label can end that."""
-        return str(self.plot.to_json()).replace("<", "\\u003c")
+    def name(self) -> str:
+        """Of its files."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+    @cached_property
+    def svg(self) -> str:
+        """As a file."""
+        return self.plot.svg
+
+    def shown(self, key: str) -> str:
+        """As a part of a page, where it has this key."""
+        return on_page(self.svg, key, self.title, self.plot.says)
+
+    @property
+    def downloads(self) -> list[tuple[str, str]]:
+        """The name and the address of each of its files; a page holds them itself."""
+        svg, numbers = quote(self.svg, safe=_PLAIN), quote(self.plot.csv, safe=_PLAIN)
+        return [
+            (f"{self.name}.svg", f"data:image/svg+xml;charset=utf-8,{svg}"),
+            (f"{self.name}.csv", f"data:text/csv;charset=utf-8,{numbers}"),
+        ]
 
 
 @dataclass(frozen=True)
@@ -65,7 +88,7 @@ class Section:
 
 
 def write_page(path: Path, title: str, lead: Sequence[str], sections: Iterable[Section]) -> Path:
-    """Write a page; the plotting library goes in once, and only where there is something to plot.
+    """Write a page, one file that needs no other.
 
     Args:
         path: of the html; folders that are missing are made.
@@ -75,17 +98,14 @@ def write_page(path: Path, title: str, lead: Sequence[str], sections: Iterable[S
 
     Returns: `path`.
     """
-    from plotly.offline import get_plotlyjs
-
     full = [section for section in sections if not section.empty]
-    plotly = get_plotlyjs() if any(section.figures for section in full) else ""
-    html = environment().get_template("page.html").render(title=title, lead=lead, sections=full, plotly=plotly)
+    html = environment().get_template("page.html").render(title=title, lead=lead, sections=full)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
     return path
 
 
-def figures(*candidates: tuple[str, str, go.Figure | None]) -> list[Figure]:
+def figures(*candidates: tuple[str, str, Plot | None]) -> list[Figure]:
     """Figures by title, caption and plot; without those that have no data."""
     return [Figure(title, caption, plot) for title, caption, plot in candidates if plot is not None]
 
@@ -103,4 +123,4 @@ def settings_section(settings: Mapping[str, object], versions: Mapping[str, str]
 
 
 def _value(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "" if value is None else plain(value)
+    return decimal(value, 4) if isinstance(value, float) else "" if value is None else plain(value)

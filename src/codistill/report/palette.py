@@ -3,31 +3,28 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+Dash = str | tuple[int, tuple[int, ...]]  # a name of Matplotlib's, or where it starts and its lengths
+
 # Okabe and Ito 2008, without black and yellow: black vanishes on a dark page, yellow on a white one
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _BASELINE = "#808080"
-_SYMBOLS = ("circle", "square", "triangle-up", "cross", "star", "hexagon")
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_MARKERS = ("o", "s", "^", "P", "*", "h")
+_DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.", (0, (8, 3)), (0, (8, 3, 2, 3)))
 
 
 @dataclass(frozen=True)
 class Style:
-    """Colour, marker and dash of a method."""
+    """Colour, marker and dash of a method, as Matplotlib takes them."""
 
     colour: str
-    symbol: str
-    dash: str
-
-    def faint(self, opacity: float) -> str:
-        """The colour as ``rgba(...)``."""
-        red, green, blue = (int(self.colour[i : i + 2], 16) for i in (1, 3, 5))
-        return f"rgba({red},{green},{blue},{opacity})"
+    marker: str
+    dash: Dash
 
 
 def styles(methods: Iterable[str], baseline: str | None = None) -> dict[str, Style]:
     """A style for each method: grey for the baseline, six colours, then the same with other markers."""
-    styles = {} if baseline is None else {baseline: Style(_BASELINE, "circle", "solid")}
+    styles = {} if baseline is None else {baseline: Style(_BASELINE, "o", "-")}
     for i, method in enumerate(method for method in dict.fromkeys(methods) if method != baseline):
-        turn = i // len(_COLOURS) % len(_SYMBOLS)
-        styles[method] = Style(_COLOURS[i % len(_COLOURS)], _SYMBOLS[turn], _DASHES[turn])
+        turn = i // len(_COLOURS) % len(_MARKERS)
+        styles[method] = Style(_COLOURS[i % len(_COLOURS)], _MARKERS[turn], _DASHES[turn])
     return styles

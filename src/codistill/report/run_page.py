@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import plotly.graph_objects as go
-
 from codistill.analysis.judge import findings, merged
 from codistill.analysis.peers import known_mean_sd
 from codistill.report.analysis_tables import WATCH
@@ -12,7 +10,8 @@ from codistill.report.measures import measure_of_results
 from codistill.report.numbers import count, decimal, listed, percent
 from codistill.report.opening import opening
 from codistill.report.page import Section, figures, records_table, settings_section, write_page
-from codistill.report.plots.terms import Line, learning_figure, ratio_figure
+from codistill.report.plots.drawing import Plot
+from codistill.report.plots.terms import Line, learning_figure, ratio_figure, validation_figure
 from codistill.report.results import pairs_of
 from codistill.run import Run
 from codistill.study.results import Result, measured, networks_of, values_of
@@ -46,7 +45,7 @@ def write_run_report(
             table=records_table("Results", [values for values, _ in per_method]),
             paragraphs=() if results else ("No results yet.",),
         ),
-        Section("Figures", figures=figures(learning_curves(log, None))),
+        Section("Figures", figures=figures(learning_curves(log, None), validation_curves(log, None))),
         imitation_section(log, None),
         similarity_section(results),
         settings_section(same, {}),
@@ -92,15 +91,21 @@ def _means(method: str, part: str, results: list[NetworkResult]) -> tuple[dict[s
     return record, f"One network of {method} {reached}{together}."
 
 
-def learning_curves(log: Sequence[Line], summary: Summary | None) -> tuple[str, str, go.Figure | None]:
+def learning_curves(log: Sequence[Line], summary: Summary | None) -> tuple[str, str, Plot | None]:
     """The title, caption and plot of the terms by epoch."""
-    plot = learning_figure(log, summary)
-    hint = "; tap a name to hide its line." if plot is not None and plot.layout.showlegend else "."
     caption = (
         "Training losses, mean over networks and seeds with a band of one standard deviation: the task loss "
-        f"compares with the labels, the imitation loss with what others predict or hold{hint}"
+        "compares with the labels, the imitation loss with what others predict or hold."
     )
-    return "Learning curves", caption, plot
+    return "Learning curves", caption, learning_figure(log, summary)
+
+
+def validation_curves(log: Sequence[Line], summary: Summary | None) -> tuple[str, str, Plot | None]:
+    """The title, caption and plot of the accuracy on validation data by epoch, where it was measured."""
+    caption = (
+        "Mean over networks and seeds with a band of one standard deviation; no figure of the table is of these data."
+    )
+    return "Accuracy on validation data", caption, validation_figure(log, summary)
 
 
 def imitation_section(log: Sequence[Line], summary: Summary | None) -> Section:

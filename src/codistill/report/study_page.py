@@ -4,17 +4,38 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from codistill.report.comparison import MARK, comparison
+from codistill.report.evidence import (
+    NOTHING,
+    Disputed,
+    Evidence,
+    class_gains,
+    disputed,
+    lessons_of,
+    reliability,
+)
 from codistill.report.measures import measure_of
+from codistill.report.numbers import percent
 from codistill.report.page import Figure, Section, figures, settings_section, write_page
+from codistill.report.plots.drawing import Plot
+from codistill.report.plots.evidence import MOST_CLASSES, class_figure, graph_figure, reliability_figure
 from codistill.report.plots.study import cohort_size_figure, cost_figure, gain_figure
 from codistill.report.plots.terms import Line
-from codistill.report.run_page import imitation_section, learning_curves, results_section, similarity_section
+from codistill.report.run_page import (
+    imitation_section,
+    learning_curves,
+    results_section,
+    similarity_section,
+    validation_curves,
+)
+from codistill.report.table import Cell, Column, Row, Table
 from codistill.report.verdict import headline
 from codistill.study.results import Result
 from codistill.study.summary import Summary
 
 
-def write_report(summary: Summary, log: Sequence[Line], results: Sequence[Result], path: Path) -> Path:
+def write_report(
+    summary: Summary, log: Sequence[Line], results: Sequence[Result], path: Path, evidence: Evidence = NOTHING
+) -> Path:
     """Write the report of a study.
 
     Args:
@@ -22,6 +43,7 @@ def write_report(summary: Summary, log: Sequence[Line], results: Sequence[Result
         log: the lines of the ``log.jsonl`` of its parts.
         results: of its networks.
         path: of the html; folders that are missing are made.
+        evidence: what else its folder holds.
 
     Returns: `path`.
     """
@@ -29,6 +51,8 @@ def write_report(summary: Summary, log: Sequence[Line], results: Sequence[Result
         Section("Results", table=comparison(summary), style="results"),
         Section("Figures", figures=_figures(summary, log, results)),
         imitation_section(log, summary),
+        Section("Who learns from whom", "graph", figures=figures(_graph(summary))),
+        *_example_sections(summary, evidence),
         similarity_section(results),
         settings_section(summary.settings, summary.versions, summary.command),
         results_section(results),
@@ -60,4 +84,58 @@ def _figures(summary: Summary, log: Sequence[Line], results: Sequence[Result]) -
             cost_figure(summary),
         ),
         learning_curves(log, summary),
+        validation_curves(log, summary),
     )
+
+
+def _graph(summary: Summary) -> tuple[str, str, Plot | None]:
+    caption = (
+        "An arrow from each network to the one that learns from it, as wide as its weight W; a row's option “weight” "
+        "multiplies all of them. Rows without arrows between peers are left out."
+    )
+    return "Graph of the networks of a cohort", caption, graph_figure(lessons_of(summary))
+
+
+def _example_sections(summary: Summary, evidence: Evidence) -> list[Section]:
+    """What the decisions on single examples tell."""
+    per_class = (
+        "Gain in recall, class by class",
+        "Recall: of a class's test examples the share that is recognised, mean over networks and seeds. Each class has "
+        f"few examples, so single marks move by chance; of more than {MOST_CLASSES} classes those that lost and gained "
+        "most are drawn, and the CSV has all.",
+        class_figure(summary, class_gains(summary, evidence)),
+    )
+    calibration = (
+        "Calibration",
+        "Decisions in 15 bins of their confidence, all networks and seeds together; the more decisions a bin holds, the "
+        "larger its mark. Below the diagonal networks are surer than right, above it less sure.",
+        reliability_figure(summary, reliability(evidence)),
+    )
+    return [
+        Section("Classes", "classes", figures=figures(per_class)),
+        Section("Confidence", "confidence", figures=figures(calibration)),
+        disputed_section(disputed(summary, evidence), evidence),
+    ]
+
+
+def disputed_section(found: Sequence[Disputed], evidence: Evidence) -> Section:
+    """The test examples on which peers differ most; empty where there are none."""
+    said = (
+        "Test examples on which the networks of a cohort choose different classes most often, over all seeds and rows "
+        "in which peers learn from one another. Look at these first: they are hard, rare, or their label is wrong."
+    )
+    columns = tuple(map(Column, ("Example", "Label", "Pairs that differ, %", "Chosen (networks)")))
+    rows = tuple(
+        Row(
+            (
+                Cell(str(one.number)),
+                Cell(evidence.name(one.label)),
+                Cell(percent(one.differ, 0)),
+                Cell(", ".join(f"{evidence.name(vote)} ({times})" for vote, times in one.votes)),
+            )
+        )
+        for one in found
+    )
+    title = "Most disputed examples"
+    table = Table("Test examples that peers dispute most", columns, rows) if rows else None
+    return Section(title, paragraphs=(said,) if rows else (), table=table)

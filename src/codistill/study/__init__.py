@@ -192,6 +192,11 @@ def log_of(study: Study, folder: Path) -> list[Mapping[str, Any]]:
     return lines
 
 
+def decisions_of(study: Study, folder: Path) -> Mapping[Key, Decisions]:
+    """What all networks of a study decided, by entry, seed and number of the training."""
+    return dict(_decisions(study, parts(study, folder)))
+
+
 def load(folder: str | Path) -> Study:
     """The study of a folder.
 

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from codistill.metrics.calibration import reliability
 from codistill.metrics.decisions import class_logits, labelled_decisions
 
 NAME = "decisions.safetensors"
@@ -20,16 +21,19 @@ class Decisions:
     Attributes:
         classes: which class, ``[P, n]``.
         labels: the right one, ``[n]``.
+        bins: of each network's confidences, see `reliability`, ``[P, bins, 3]``; None in older files.
     """
 
     classes: Tensor
     labels: Tensor
+    bins: Tensor | None = None
 
     @classmethod
     def of(cls, logits: Tensor, labels: Tensor, task: str = "classes") -> "Decisions":
         """From outputs ``[P, N, C]`` and labels ``[N]``, or those of another task; see `labelled_decisions`."""
         flat, y = labelled_decisions(class_logits(logits, task), labels)
-        return cls(*(_small(numbers, flat.shape[-1]) for numbers in (flat.argmax(-1), y)))
+        classes, right = (_small(numbers, flat.shape[-1]) for numbers in (flat.argmax(-1), y))
+        return cls(classes, right, torch.stack([reliability(each, y).float() for each in flat]).cpu())
 
     @property
     def correct(self) -> Tensor:
@@ -44,9 +48,9 @@ def _small(numbers: Tensor, classes: int) -> Tensor:
 
 def write_decisions(folder: Path, decisions: Mapping[int, Decisions]) -> None:
     """The file of a folder, whole or not at all: the decisions of its runs, by number."""
-    tensors = {f"{number}.{name}": tensor for number, each in decisions.items() for name, tensor in vars(each).items()}
+    named = ((f"{number}.{name}", tensor) for number, each in decisions.items() for name, tensor in vars(each).items())
     draft = folder / f"{NAME}.part"
-    save_file({name: tensor.clone() for name, tensor in tensors.items()}, draft)
+    save_file({name: tensor.clone() for name, tensor in named if tensor is not None}, draft)
     draft.replace(folder / NAME)
 
 
@@ -54,7 +58,10 @@ def read_decisions(folder: Path) -> dict[int, Decisions]:
     """The decisions of a folder's runs, by number; none where there is no file."""
     tensors = load_file(folder / NAME) if (folder / NAME).exists() else {}
     numbers = sorted({int(name.partition(".")[0]) for name in tensors})
-    return {number: Decisions(tensors[f"{number}.classes"], tensors[f"{number}.labels"]) for number in numbers}
+    return {
+        number: Decisions(tensors[f"{number}.classes"], tensors[f"{number}.labels"], tensors.get(f"{number}.bins"))
+        for number in numbers
+    }
 
 
 __all__ = ["Decisions", "read_decisions", "write_decisions"]

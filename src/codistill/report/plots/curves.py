@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import plotly.graph_objects as go
-from plotly.subplots import make_subplots
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 
 from codistill.report.numbers import known
 from codistill.report.palette import Style
-from codistill.report.plots.layout import dress, legend_height
+from codistill.report.plots.drawing import Plot, legend, legend_height, logarithmic, whole
 from codistill.statistics.interval import mean_sd
 
 _MARKED = 12  # fewer points than this are marked
@@ -71,61 +71,67 @@ def around(x: float, mean: float, sd: float | None, floor: float = -math.inf) ->
 
 
 def figure_of(
-    panels: Sequence[Panel], legends: Mapping[str, Legend], height: int, *, stacked: bool = False, at: str = ""
-) -> go.Figure | None:
-    """The panels with one legend; None where none has a curve.
+    panels: Sequence[Panel],
+    legends: Mapping[str, Legend],
+    says: str,
+    *,
+    height: float = 200.0,
+    x_title: str | None = None,
+    log: str = "",
+    zero: bool = False,
+) -> Plot | None:
+    """The panels below each other with one legend; None where none has a curve.
 
     Args:
         panels: with the curves of methods.
         legends: of each method, in their order.
-        height: without the legend's.
-        stacked: over one x axis, not side by side.
-        at: what stands before x where one points at it.
+        says: what is to be seen.
+        height: of one panel, px.
+        x_title: of the one axis of all panels; None where each has its own.
+        log: the axes that are logarithmic: ``x``, ``y`` or ``xy``.
+        zero: 0 is on the y axis.
     """
     if not any(panel.curves for panel in panels):
         return None
-    n, named = len(panels), dict.fromkeys(method for panel in panels for method in panel.curves)
-    if stacked:
-        figure = make_subplots(rows=n, cols=1, shared_xaxes=True, vertical_spacing=0.14 / n)
-    else:
-        figure = make_subplots(rows=1, cols=n, horizontal_spacing=0.09)
-    dress(figure, height + legend_height(named), len(named))
-    for number, panel in enumerate(panels, start=1):
-        place = {"row": number if stacked else 1, "col": 1 if stacked else number}
-        for method, legend in legends.items():
-            if method in panel.curves:
-                first = not any(method in before.curves for before in panels[: number - 1])
-                _draw(figure, panel.curves[method], legend, at, legendgroup=method, showlegend=first, **place)
-        figure.update_xaxes(title_text=panel.x_title, **place)
-        figure.update_yaxes(title_text=panel.y_title, **place)
-    return figure
+    named = [method for method in legends if any(method in panel.curves for panel in panels)]
+    labels = [legends[method].label for method in named]
 
+    def paint(canvas: Canvas) -> None:
+        all_axes = canvas.subplots(len(panels), 1, sharex=x_title is not None, squeeze=False)[:, 0]
+        looks: dict[str, object] = {}
+        for panel, axes in zip(panels, all_axes, strict=True):
+            for method in (method for method in named if method in panel.curves):
+                look = _draw(axes, panel.curves[method], legends[method].style)
+                looks.setdefault(method, look)
+            axes.set(xlabel=panel.x_title or "", ylabel=panel.y_title)
+            for which in log:
+                logarithmic(axes, which)
+            if zero:
+                axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        if x_title is not None:
+            whole(all_axes[-1])
+            all_axes[-1].set_xlabel(x_title)
+        legend(canvas, [(legends[method].label, looks[method]) for method in named])
 
-def _draw(
-    figure: go.Figure, curve: Sequence[Point], legend: Legend, at: str, *, showlegend: bool, **place: object
-) -> None:
-    """Add a curve to a subplot, with its band where that has any width."""
-    style, x = legend.style, [point.x for point in curve]
-    if any(point.low != point.high for point in curve):
-        figure.add_scatter(
-            x=x + x[::-1],
-            y=[point.high for point in curve] + [point.low for point in reversed(curve)],
-            fill="toself",
-            fillcolor=style.faint(0.13),
-            line={"width": 0},
-            mode="lines",
-            hoverinfo="skip",
-            showlegend=False,
-            **place,
-        )
-    figure.add_scatter(
-        x=x,
-        y=[point.y for point in curve],
-        mode="lines+markers" if len(x) < _MARKED else "lines",
-        name=legend.label,
-        line={"color": style.colour, "dash": style.dash, "width": 2},
-        marker={"color": style.colour, "symbol": style.symbol, "size": 6},
-        showlegend=showlegend,
-        hovertemplate=f"{legend.label}<br>{at}%{{x:.4~g}}: %{{y:.4g}}<extra></extra>",
-        **place,
+    x_name = x_title or "x"
+    rows = tuple(
+        (panel.y_title, legends[method].label, *point)
+        for panel in panels
+        for method in named
+        for point in panel.curves.get(method, ())
     )
+    columns = ("panel", "row", x_name.lower(), "mean", "low", "high")
+    return Plot(height * len(panels) + legend_height(labels) + 20, paint, columns, rows, says)
+
+
+def _draw(axes: Axes, curve: Sequence[Point], style: Style) -> object:
+    """A curve, with its band where that has any width; returned is its line."""
+    x = [point.x for point in curve]
+    if any(point.low != point.high for point in curve):
+        low, high = [point.low for point in curve], [point.high for point in curve]
+        axes.fill_between(x, low, high, color=style.colour, alpha=0.15, linewidth=0)
+    marker = style.marker if len(x) < _MARKED else ""
+    (line,) = axes.plot(
+        x, [point.y for point in curve], color=style.colour, linestyle=style.dash, marker=marker, markersize=5
+    )
+    return line

@@ -3,15 +3,18 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-import plotly.graph_objects as go
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
 
 from codistill.analysis.peers import known_mean_sd
 from codistill.report.comparison import baseline_label
 from codistill.report.measures import measure_of
-from codistill.report.numbers import count, interval, known, percent, points, times
+from codistill.report.numbers import known
 from codistill.report.palette import Style, styles
-from codistill.report.plots.layout import AXIS, PERCENT, dress, error_bars, escaped, legend_height, name_of
+from codistill.report.plots.drawing import SOFT, Plot, legend, legend_height
+from codistill.report.plots.layout import bars, name_of
 from codistill.report.verdict import is_mutual
 from codistill.spec import Spec
 from codistill.statistics.interval import Gain
@@ -19,42 +22,52 @@ from codistill.study.results import Result, measured, row_of, values_of
 from codistill.study.summary import Summary, SummaryRow
 
 
-def gain_figure(summary: Summary) -> go.Figure | None:
+def gain_figure(summary: Summary) -> Plot | None:
     """Gain over the baseline: a point per seed, the mean and its interval per method, a line at zero."""
     gains = [(row, row.gain) for row in summary.rows if row.gain]
     if not gains:
         return None
     style = styles([row.method for row in summary.rows], summary.baseline)
-    figure = go.Figure()
-    figure.add_vline(x=0, line={"color": AXIS, "width": 1.5}, layer="below")
-    for number, (row, gain) in enumerate(gains):
-        figure.add_traces(_gain_marks(gain, number, style[row.method], name_of(row), summary.seeds))
-    names = [name_of(row, 18) for row, _ in gains]
-    dress(figure, 90 + max(62, 20 * max(1 + name.count("<br>") for name in names)) * len(gains))
-    figure.update_yaxes(tickvals=list(range(len(gains))), ticktext=names, range=[len(gains) - 0.45, -0.55])
-    figure.update_yaxes(fixedrange=True, showgrid=False)
-    return figure.update_xaxes(title_text=f"Gain over {escaped(baseline_label(summary))}, percentage points")
+    names = [name_of(row, 22) for row, _ in gains]
+    title = f"Gain over {baseline_label(summary)}, percentage points"
+
+    def paint(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        axes.axvline(0, color=SOFT, linewidth=1.2)
+        for number, (row, gain) in enumerate(gains):
+            _gain_marks(axes, gain, number, style[row.method])
+        axes.set_yticks(range(len(gains)), names)
+        axes.set(ylim=(len(gains) - 0.45, -0.55), xlabel=title)
+        axes.grid(visible=False, axis="y")
+
+    numbers = []
+    for row, gain in gains:
+        low, high = (100 * end for end in gain.interval) if gain.interval else (None, None)
+        numbers.append((row.label, "mean", 100 * gain.mean, low, high))
+        numbers += [
+            (row.label, f"seed {seed}", 100 * each, None, None)
+            for seed, each in zip(summary.seeds, gain.per_seed, strict=True)
+        ]
+    height = 60 + sum(max(46, 17 * (1 + name.count("\n")) + 12) for name in names)
+    columns = ("row", "of", "gain, points", "low", "high")
+    return Plot(height, paint, columns, tuple(numbers), f"{title}: a mark for each seed, and means with intervals")
 
 
-def _gain_marks(gain: Gain, number: int, style: Style, name: str, seeds: tuple[int, ...]) -> list[go.Scatter]:
+def _gain_marks(axes: Axes, gain: Gain, number: int, style: Style) -> None:
     """A small mark for each seed, apart so that equal gains show, and above them the mean with its interval."""
-    per_seed, bounds = gain.per_seed, f", 95 % interval {interval(gain.interval)}" if gain.interval else ""
-    each = go.Scatter(
-        x=[100 * g for g in per_seed],
-        y=[number + 0.17 + 0.05 * (i % 3) for i in range(len(per_seed))],
-        mode="markers",
-        marker={"color": style.faint(0.55), "size": 7, "symbol": style.symbol},
-        hovertemplate=[f"seed {seed}: {points(g)}<extra></extra>" for seed, g in zip(seeds, per_seed, strict=True)],
+    places = [number + 0.17 + 0.05 * (i % 3) for i in range(len(gain.per_seed))]
+    axes.scatter(
+        [100 * g for g in gain.per_seed],
+        places,
+        s=26,
+        marker=style.marker,
+        color=style.colour,
+        alpha=0.55,
+        linewidths=0,
     )
-    mean = go.Scatter(
-        x=[100 * gain.mean],
-        y=[number - 0.12],
-        mode="markers",
-        error_x=error_bars(gain, style.colour, thickness=2.5, width=6),
-        marker={"color": style.colour, "size": 11, "symbol": "diamond"},
-        hovertemplate=f"{name}: mean {points(gain.mean)}{bounds}<extra></extra>",
+    axes.errorbar(
+        [100 * gain.mean], [number - 0.12], xerr=bars(gain), color=style.colour, marker="D", markersize=8, capsize=4
     )
-    return [each, mean]
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,18 @@ class Size:
     colour: str
 
 
-def cohort_size_figure(summary: Summary, results: Sequence[Result] = ()) -> go.Figure | None:
+@dataclass(frozen=True)
+class SizeLine:
+    """What is drawn of one network, or of ensembles, by size: its name, points and look; how far it stands aside."""
+
+    name: str
+    sizes: Sequence[Size]
+    dash: str
+    marker: str
+    aside: float
+
+
+def cohort_size_figure(summary: Summary, results: Sequence[Result] = ()) -> Plot | None:
     """What is measured by number of networks, of one network and of their ensemble, where several were run."""
     measure, family = measure_of(summary), _largest_family(summary)
     if len(family) < 2:
@@ -86,15 +110,29 @@ def cohort_size_figure(summary: Summary, results: Sequence[Result] = ()) -> go.F
     alone = [(row.peers, row.ensemble.alone) for row in family if row.ensemble]
     apart = [Size(peers, mean, None, grey) for peers, mean in alone if mean is not None]
     aside = 0.006 * family[-1].peers  # so that the bars do not cover one another
-    figure = go.Figure()
-    _size_line(figure, "One network", single, ("solid", "circle", -aside), "sd over networks")
-    _size_line(figure, "Ensemble", one + together, ("dash", "diamond", aside), "sd over seeds")
-    _size_line(figure, "Ensemble of as many trained alone", one + apart, ("dot", "square-open", 0.0), "")
-    dress(figure, 420, 3)
-    name = escaped(Spec.of(family[0].method).name)
-    sizes = sorted({size.peers for size in single})
-    figure.update_xaxes(title_text=f"Networks per cohort (1: alone, then {name})", tickvals=sizes)
-    return figure.update_yaxes(title_text=f"Test {measure.name}, %", autorangeoptions=PERCENT)
+    lines = [
+        SizeLine("One network", single, "-", "o", -aside),
+        SizeLine("Ensemble", one + together, "--", "D", aside),
+        SizeLine("Ensemble of as many trained alone", one + apart, ":", "s", 0.0),
+    ]
+    shown = [line for line in lines if len(line.sizes) > 1]
+
+    def paint(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        looks = [_draw_sizes(axes, line) for line in shown]
+        axes.set_xticks(sorted({size.peers for size in single}))
+        axes.set_xlabel(f"Networks per cohort (1: alone, then {Spec.of(family[0].method).name})")
+        axes.set_ylabel(f"Test {measure.name}, %")
+        legend(canvas, [(line.name, look) for line, look in zip(shown, looks, strict=True)])
+
+    numbers = tuple(
+        (line.name, size.peers, 100 * size.mean, 100 * size.sd if known(size.sd) else None)
+        for line in shown
+        for size in line.sizes
+    )
+    columns = ("what", "networks", f"{measure.name}, %", "sd")
+    says = f"Test {measure.name} by the number of networks that learn together"
+    return Plot(320 + legend_height([line.name for line in shown]), paint, columns, numbers, says)
 
 
 def _largest_family(summary: Summary) -> list[SummaryRow]:
@@ -114,57 +152,77 @@ def _ensemble_sd(row: SummaryRow, results: Sequence[Result], measure: str) -> fl
     return known_mean_sd(values_of(ensembles, measure))[1]
 
 
-def _size_line(figure: go.Figure, name: str, sizes: Sequence[Size], style: tuple[str, str, float], spread: str) -> None:
-    if len(sizes) < 2:
-        return
-    dash, symbol, aside = style
-    sds = [100 * size.sd if known(size.sd) else None for size in sizes]
-    notes = [f", {spread} {percent(size.sd)}" if known(size.sd) else "" for size in sizes]
-    figure.add_scatter(
-        x=[size.peers + aside * (size.peers > 1) for size in sizes],
-        y=[100 * size.mean for size in sizes],
-        name=name,
-        mode="lines+markers",
-        line={"color": AXIS, "dash": dash, "width": 1.5},
-        marker={"color": [size.colour for size in sizes], "size": 10, "symbol": symbol},
-        error_y={"array": sds, "thickness": 1.2, "width": 5, "color": AXIS, "visible": any(notes)},
-        hovertemplate=[
-            f"{name}, {count(size.peers, 'network')}: {percent(size.mean)} %{note}<extra></extra>"
-            for size, note in zip(sizes, notes, strict=True)
-        ],
-    )
+def _draw_sizes(axes: Axes, line: SizeLine) -> object:
+    """A line with its marks, each in the colour of its row; returned is the line."""
+    x = [size.peers + line.aside * (size.peers > 1) for size in line.sizes]
+    y = [100 * size.mean for size in line.sizes]
+    spread = [100 * size.sd if known(size.sd) else 0.0 for size in line.sizes]
+    if any(spread):
+        axes.errorbar(x, y, yerr=spread, color=SOFT, linestyle="none", elinewidth=1.2, capsize=3)
+    filled = "none" if line.marker == "s" else None
+    for at, value, size in zip(x, y, line.sizes, strict=True):
+        face = size.colour if filled is None else filled
+        axes.plot(at, value, marker=line.marker, color=size.colour, markerfacecolor=face, markersize=8, zorder=3)
+    (drawn,) = axes.plot(x, y, color=SOFT, linestyle=line.dash, linewidth=1.5)
+    return drawn
 
 
-def cost_figure(summary: Summary) -> go.Figure | None:
+def cost_figure(summary: Summary) -> Plot | None:
     """What is measured against training cost: one network at its share of the cost, the ensemble at the cohort's."""
     if len(summary.rows) < 2:
         return None
     timed = all(row.cost.seconds is not None for row in summary.rows)
     style = styles([row.method for row in summary.rows], summary.baseline)
-    figure = go.Figure([_cost_marks(row, timed, style[row.method]) for row in summary.rows])
-    dress(figure, 400 + legend_height([row.label for row in summary.rows]), len(summary.rows))
     words = "Training time" if timed else "Forward passes"
-    figure.update_xaxes(title_text=f"{words}, multiples of one network")
-    return figure.update_yaxes(title_text=f"Test {measure_of(summary).name}, %", autorangeoptions=PERCENT)
+    name = measure_of(summary).name
+    spots = [(row, _spots(row, timed)) for row in summary.rows]
+
+    def paint(canvas: Canvas) -> None:
+        axes = canvas.subplots()
+        looks = [_cost_marks(axes, row, each, style[row.method]) for row, each in spots]
+        axes.set(xlabel=f"{words}, multiples of one network", ylabel=f"Test {name}, %")
+        legend(canvas, [(name_of(row), look) for (row, _), look in zip(spots, looks, strict=True)])
+
+    numbers = tuple((row.label, spot.what, spot.cost, spot.value) for row, each in spots for spot in each)
+    columns = ("row", "what", f"{words.lower()}, multiples", f"{name}, %")
+    says = f"Test {name} of every row against its training cost"
+    return Plot(320 + legend_height([name_of(row) for row in summary.rows]), paint, columns, numbers, says)
 
 
-def _cost_marks(row: SummaryRow, timed: bool, style: Style) -> go.Scatter:
+class Spot(NamedTuple):
+    """What one network, or an ensemble, costs and reaches."""
+
+    what: str
+    cost: float
+    value: float
+
+
+def _spots(row: SummaryRow, timed: bool) -> list[Spot]:
     cost = row.cost
     each, cohort = (cost.seconds_per_network, cost.seconds) if timed else (cost.forward_per_network, cost.forward)
-    spots = [(each, row.mean, style.symbol, "one network")]
+    assert each is not None
+    assert cohort is not None
+    spots = [Spot("one network", each, 100 * row.mean)]
     if row.ensemble and row.peers > 1:
-        spots.append((cohort, row.ensemble.mean, "diamond-open", f"ensemble of {row.peers}"))
-    return go.Scatter(
-        x=[x for x, *_ in spots],
-        y=[100 * a for _, a, *_ in spots],
-        name=name_of(row),
-        mode="lines+markers",
-        line={"color": style.faint(0.5), "dash": "dot", "width": 1},
-        marker={"color": style.colour, "symbol": [symbol for *_, symbol, _ in spots], "size": 11},
-        # no caps: one would show inside the ensemble's mark, which has no interval
-        error_y=error_bars(row.gain, style.colour, thickness=2, width=0),
-        hovertemplate=[
-            f"{name_of(row)}, {what}: {percent(a)} % at {times(x, 2)} times the cost<extra></extra>"
-            for x, a, _, what in spots
-        ],
+        spots.append(Spot(f"ensemble of {row.peers}", cohort, 100 * row.ensemble.mean))
+    return spots
+
+
+def _cost_marks(axes: Axes, row: SummaryRow, spots: Sequence[Spot], style: Style) -> object:
+    """Filled one network with the interval of its gain, open the ensemble; returned is the filled mark."""
+    axes.plot(
+        [s.cost for s in spots], [s.value for s in spots], color=style.colour, alpha=0.5, linestyle=":", linewidth=1
+    )
+    for spot in spots[1:]:
+        axes.plot(spot.cost, spot.value, marker="D", color=style.colour, markerfacecolor="none", markersize=8)
+    # no caps: one would show inside the ensemble's mark, which has no interval
+    reach = bars(row.gain)
+    return axes.errorbar(
+        [spots[0].cost],
+        [spots[0].value],
+        yerr=reach,
+        color=style.colour,
+        marker=style.marker,
+        markersize=8,
+        linestyle="none",
     )

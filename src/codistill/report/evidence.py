@@ -1,0 +1,202 @@
+"""What networks decide, example by example, and who learns from whom: what a report's figures take from a folder."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from codistill import methods, study as studies
+from codistill.graph import Graph
+from codistill.report.verdict import is_mutual
+from codistill.spec import Spec
+from codistill.study.summary import Summary, SummaryRow
+from codistill.training.decisions import Decisions
+
+MOST_DISPUTED = 12
+_MOST_CLASSES = 1000  # beyond this no figure of classes is read
+
+Cohorts = Sequence[Decisions]  # those of a row's trainings, in the order of seeds
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a folder holds besides its summary.
+
+    Attributes:
+        decisions: by row, those of each training; rows in the same order.
+        classes: the classes' names; numbers stand for those that are unknown.
+    """
+
+    decisions: Mapping[str, Cohorts] = field(default_factory=dict)
+    classes: Sequence[str] = ()
+
+    def name(self, number: int) -> str:
+        """Of a class."""
+        return self.classes[number] if number < len(self.classes) else str(number)
+
+
+NOTHING = Evidence()
+
+
+def evidence_of(folder: Path, classes: Sequence[str] = ()) -> Evidence:
+    """What the folder of a study holds.
+
+    Args:
+        folder: of the study.
+        classes: the names of the classes, where they are known.
+    """
+    study = studies.load(folder)
+    found: dict[str, list[Decisions]] = {}
+    for (entry, _, _), decisions in sorted(studies.decisions_of(study, folder).items(), key=lambda each: each[0]):
+        found.setdefault(entry, []).append(decisions)
+    return Evidence(found, classes)
+
+
+class ClassGain(NamedTuple):
+    """Of a class its name, its test examples, and how many of them networks recognise: trained alone, and these."""
+
+    name: str
+    n: int
+    alone: float
+    recall: float
+
+    @property
+    def gain(self) -> float:
+        """Over training alone, a fraction."""
+        return self.recall - self.alone
+
+
+class ReliabilityBin(NamedTuple):
+    """Decisions of about the same confidence: from, to, how many, mean confidence, and how many of them are right."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+
+
+class Disputed(NamedTuple):
+    """An example on which peers differ: its number, class, what they say and how often, and pairs that differ."""
+
+    number: int
+    label: int
+    votes: tuple[tuple[int, int], ...]
+    differ: float
+
+
+class Lessons(NamedTuple):
+    """Of a row, who learns from whom: W[student][source]."""
+
+    label: str
+    weights: Sequence[Sequence[float]]
+
+
+def class_gains(summary: Summary, evidence: Evidence) -> dict[str, list[ClassGain]]:
+    """Of every row but the baseline the gain in recall, class by class: means over networks and seeds.
+
+    Nothing where rows are compared with baselines of their own kind of network.
+    """
+    if sum(row.alone for row in summary.rows) > 1:
+        return {}
+    recalls = {row: _recall(cohorts) for row, cohorts in evidence.decisions.items() if cohorts}
+    alone = recalls.pop(summary.baseline, None)
+    if alone is None or not 1 < len(alone[0]) <= _MOST_CLASSES:
+        return {}
+    counts, base = alone
+    return {
+        row: [
+            ClassGain(evidence.name(number), int(counts[number]), float(base[number]), float(recall[number]))
+            for number in counts.nonzero().flatten().tolist()
+        ]
+        for row, (own, recall) in recalls.items()
+        if torch.equal(own, counts)
+    }
+
+
+def _recall(cohorts: Cohorts) -> tuple[Tensor, Tensor]:
+    """Of each class how many test examples of a training it has, and the share recognised; sums over all networks."""
+    classes = 1 + max(int(max(each.labels.max(), each.classes.max())) for each in cohorts)
+    right, seen = torch.zeros(classes, dtype=torch.float64), torch.zeros(classes, dtype=torch.float64)
+    for each in cohorts:
+        counts = torch.bincount(each.labels.long(), minlength=classes).double()
+        seen += len(each.classes) * counts
+        for network in each.correct:
+            right += torch.bincount(each.labels[network].long(), minlength=classes)
+    return torch.bincount(cohorts[0].labels.long(), minlength=classes), right / seen.clamp(min=1)
+
+
+def reliability(evidence: Evidence) -> dict[str, list[ReliabilityBin]]:
+    """Of every row whose confidences were kept, its bins; those that are empty are left out."""
+    found = {}
+    for row, cohorts in evidence.decisions.items():
+        kept = [each.bins for each in cohorts if each.bins is not None]
+        if kept:
+            total = sum(bins.double().sum(0) for bins in kept)
+            assert isinstance(total, Tensor)
+            found[row] = [_bin(number, len(total), *each) for number, each in enumerate(total.tolist()) if each[0]]
+    return found
+
+
+def _bin(number: int, bins: int, n: float, confidence: float, right: float) -> ReliabilityBin:
+    return ReliabilityBin(number / bins, (number + 1) / bins, round(n), confidence / n, right / n)
+
+
+def disputed(summary: Summary, evidence: Evidence) -> list[Disputed]:
+    """The test examples on which the peers of a cohort differ most, over all cohorts of mutual learning.
+
+    Cohorts that were measured on other examples than the first are left out.
+    """
+    entries = dict.fromkeys(_entry(row) for row in summary.rows if is_mutual(row))
+    cohorts = [each for row in entries for each in evidence.decisions.get(row, ()) if len(each.classes) > 1]
+    same = [each for each in cohorts if torch.equal(each.labels, cohorts[0].labels)]
+    if not same:
+        return []
+    differ = torch.stack([_apart(each.classes) for each in same]).mean(0)
+    order = differ.argsort(descending=True, stable=True)[:MOST_DISPUTED].tolist()
+    return [_disputed(number, same, float(differ[number])) for number in order if differ[number] > 0]
+
+
+def _apart(classes: Tensor) -> Tensor:
+    """Share of the pairs of networks that choose different classes, of each example: ``[P, n]`` -> ``[n]``."""
+    peers = len(classes)
+    return (classes.unsqueeze(0) != classes.unsqueeze(1)).double().sum((0, 1)) / (peers * (peers - 1))
+
+
+def _disputed(number: int, cohorts: Iterable[Decisions], differ: float) -> Disputed:
+    votes = Counter(int(vote) for each in cohorts for vote in each.classes[:, number])
+    label = next(int(each.labels[number]) for each in cohorts)
+    return Disputed(number, label, tuple(votes.most_common()), differ)
+
+
+def lessons_of(summary: Summary) -> list[Lessons]:
+    """Of every row in which peers learn from one another by a fixed graph: its weights.
+
+    Rows with the same weights stand together.
+    """
+    entries = {_entry(row): row for row in filter(is_mutual, summary.rows)}
+    labels: dict[tuple[tuple[float, ...], ...], list[str]] = {}
+    for entry, row in entries.items():
+        try:
+            weights = _graph(Spec.of(entry)).matrix(row.peers)
+        except (ValueError, ImportError):  # the user's own method or graph, from a file that is not here
+            continue
+        if weights.count_nonzero():
+            labels.setdefault(tuple(map(tuple, weights.tolist())), []).append(row.label)
+    return [Lessons("; ".join(names), weights) for weights, names in labels.items()]
+
+
+def _entry(row: SummaryRow) -> str:
+    """The entry of a row, which may be one kind of network of several."""
+    return row.method.partition(" [")[0]
+
+
+def _graph(spec: Spec) -> Graph:
+    """Who learns from whom in a row, whose spec has settings of the run too."""
+    taken = {each.name for each in fields(methods.find(spec))}
+    options = {name: value for name, value in spec.options.items() if name in taken}
+    return methods.get(Spec(spec.name, spec.args, options)).peer_graph

@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from codistill import study as studies
+from codistill.report.evidence import Evidence, class_gains, disputed, evidence_of, lessons_of, reliability
+from codistill.report.plots.evidence import MOST_CLASSES, class_figure, graph_figure, reliability_figure
+from codistill.report.study_page import disputed_section
+from codistill.training.decisions import Decisions
+from report.conftest import typed
+
+
+def decided(classes, labels=(0, 0, 1, 1, 1, 2)):
+    return Decisions(torch.tensor(classes, dtype=torch.uint8), torch.tensor(labels, dtype=torch.uint8))
+
+
+def test_gains_of_classes_are_differences_of_recalls(summary):
+    alone = [decided([[0, 0, 1, 1, 1, 0]]), decided([[0, 1, 1, 0, 0, 0]])]
+    pair = [decided([[0, 0, 1, 1, 0, 2], [0, 1, 1, 1, 1, 2]]), decided([[0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 1, 2]])]
+    found = class_gains(typed(summary), Evidence({"alone": alone, "dml:peers=2": pair}, ["cat", "dog"]))
+    assert list(found) == ["dml:peers=2"]
+    assert [(gain.name, gain.n) for gain in found["dml:peers=2"]] == [("cat", 2), ("dog", 3), ("2", 1)]
+    assert [gain.alone for gain in found["dml:peers=2"]] == pytest.approx([3 / 4, 4 / 6, 0])
+    assert [gain.recall for gain in found["dml:peers=2"]] == pytest.approx([7 / 8, 10 / 12, 3 / 4])
+    plot = class_figure(typed(summary), found)
+    assert plot.rows[0][:3] == ("DML, 2 networks", "cat", 2)
+    assert [label.get_text() for label in plot.canvas().axes[0].get_yticklabels()] == ["cat", "dog", "2"]
+
+
+def test_of_many_classes_those_that_moved_most_are_drawn_and_all_are_numbers(summary):
+    labels = list(range(60))
+    evidence = Evidence(
+        {"alone": [decided([labels], labels)], "kd": [decided([[0] * 30 + labels[30:]], labels)]},
+        [f"class {number}" for number in labels],
+    )
+    plot = class_figure(typed(summary), class_gains(typed(summary), evidence))
+    assert len(plot.rows) == 60
+    assert len(plot.canvas().axes[0].get_yticklabels()) == MOST_CLASSES
+
+
+def test_no_gains_of_classes_without_the_baseline_or_with_several(summary):
+    rows = {"dml:peers=2": [decided([[0, 0, 1, 1, 0, 2]])]}
+    assert class_gains(typed(summary), Evidence(rows)) == {}
+    summary["rows"][1]["alone"] = summary["rows"][0]["alone"] = True
+    assert class_gains(typed(summary), Evidence(rows | {"alone": rows["dml:peers=2"]})) == {}
+
+
+def test_reliability_adds_networks_and_seeds(summary):
+    source = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (50,), generator=source)
+    logits = [torch.randn(2, 50, 3, generator=source) for _ in range(2)]
+    cohorts = [Decisions.of(each, labels) for each in logits]
+    (bins,) = reliability(Evidence({"alone": cohorts, "kd": [decided([[0] * 6])]})).values()
+    assert sum(each.n for each in bins) == 200
+    confidence = torch.cat(logits, 1).softmax(-1).amax(-1)
+    right = torch.cat([each.correct for each in cohorts], 1)
+    for each in bins:
+        inside = (confidence > each.low) & (confidence <= each.high)
+        assert int(inside.sum()) == each.n
+        assert each.confidence == pytest.approx(float(confidence[inside].mean()), rel=1e-5)
+        assert each.accuracy == pytest.approx(float(right[inside].double().mean()))
+    assert len(reliability_figure(typed(summary), {"alone": bins}).rows) == len(bins)
+
+
+def test_the_most_disputed_come_first(summary):
+    pair = [decided([[0, 0, 1, 1, 0, 2], [0, 1, 1, 1, 2, 2]]), decided([[0, 0, 1, 1, 0, 2], [0, 0, 1, 1, 2, 2]])]
+    other = decided([[1] * 6, [0] * 6], labels=[1] * 6)  # other examples: not to be mixed with them
+    evidence = Evidence({"dml:peers=2": [*pair, other], "alone": [decided([[0] * 6, [1] * 6])]}, ["cat", "dog", "eel"])
+    found = disputed(typed(summary), evidence)
+    assert [(one.number, one.label, one.differ) for one in found] == [(4, 1, 1.0), (1, 0, 0.5)]
+    assert dict(found[0].votes) == {0: 2, 2: 2}
+    cells = [[cell.main for cell in row.cells] for row in disputed_section(found, evidence).table.rows]
+    assert cells[1] == ["1", "cat", "50", "cat (3), dog (1)"]
+    assert disputed_section([], evidence).empty
+
+
+def test_who_learns_from_whom(summary):
+    summary["rows"][2] |= {"method": "dml:peers=3,graph=star", "peers": 3, "label": "DML, star"}
+    star, complete = lessons_of(typed(summary))
+    assert [list(row) for row in star.weights] == [[0, 0.5, 0.5], [1, 0, 0], [1, 0, 0]]
+    assert complete.label == "DML, 4 networks; DML_e, 4 networks"
+    assert complete.weights[0] == pytest.approx((0, 1 / 3, 1 / 3, 1 / 3))
+    plot = graph_figure([star])
+    assert plot.rows == (
+        ("DML, star", 0, 1, 0.5),
+        ("DML, star", 0, 2, 0.5),
+        ("DML, star", 1, 0, 1.0),
+        ("DML, star", 2, 0, 1.0),
+    )
+    assert "network 0 learns from network 1 with weight 0.5" in plot.says
+    assert len(plot.canvas().axes[0].patches) == 4
+    assert graph_figure([]) is None
+
+
+def test_what_a_folder_holds(monkeypatch, tmp_path):
+    first, second = decided([[0] * 6]), decided([[1] * 6])
+    kept = {("kd", 1, 0): second, ("kd", 0, 0): first}
+    monkeypatch.setattr(studies, "load", lambda folder: folder)
+    monkeypatch.setattr(studies, "decisions_of", lambda study, folder: kept)
+    assert evidence_of(tmp_path).decisions == {"kd": [first, second]}
