@@ -3,15 +3,12 @@
 import dataclasses
 import itertools
 import json
-import platform
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from codistill.description import versions as versions
 from codistill.run import Run
 from codistill.study.costs import measure_costs
 from codistill.study.differences import Key
@@ -194,8 +191,3 @@ def load(folder: str | Path) -> Study:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not the folder of a comparison: {path} is missing")
     return Study.from_dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def versions() -> dict[str, str]:
-    """Versions of what produced the numbers."""
-    return {"codistill": version("codistill"), "torch": torch.__version__, "python": platform.python_version()}
