@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from codistill.study import Study
 
 from codistill.cli.chapters import check_single, folder_name, run_chapters, write_page_of
+from codistill.cli.export import Export
 from codistill.cli.finish import follow, say_if_unfinished, write_report_of
+from codistill.cli.predict import Predict
 from codistill.cli.settings import Settings, recipe_of, study_of
 from codistill.run import Run
 
@@ -254,7 +256,7 @@ class Show:
 
 
 COMMANDS: dict[str, Any] = {
-    c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Analyze, Report, List, Show)
+    c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Predict, Export, Analyze, Report, List, Show)
 }
 
 
