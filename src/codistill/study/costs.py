@@ -11,6 +11,7 @@ from codistill.randomness import seeded
 from codistill.study.entries import Entry, Study
 from codistill.training.build import build_fleet
 from codistill.training.fleet import Fleet
+from codistill.training.given import Given
 from codistill.training.step import take
 
 TIMED_NETWORKS = 20
@@ -18,13 +19,15 @@ TIMED_ROUNDS = 15
 WARM_UP = 2  # rounds before, whose seconds do not count
 
 
-def measure_costs(study: Study, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> dict[str, dict[str, float]]:
+def measure_costs(
+    study: Study, teachers: Mapping[tuple[int, int], Mapping[str, Path]], given: Given
+) -> dict[str, dict[str, float]]:
     """Passes and seconds of each entry by itself, per network and step: ``{entry: {...}}``.
 
     Every entry steps a fleet of about the same number of networks, in turns with the others. Passes are counted;
     seconds are the ratio to the baseline's, the median over the rounds. A quick look has no seconds.
     """
-    fleets = {entry.name: _timed_fleet(study, entry, teachers) for entry in study.entries}
+    fleets = {entry.name: _timed_fleet(study, entry, teachers, given) for entry in study.entries}
     base, steps = study.entries[0].name, 1 if study.quick else WARM_UP + TIMED_ROUNDS
     seconds: dict[str, list[float]] = {name: [] for name in fleets}
     for turn in range(steps):
@@ -48,7 +51,10 @@ def measure_costs(study: Study, teachers: Mapping[tuple[int, int], Mapping[str, 
     return costs
 
 
-def _timed_fleet(study: Study, entry: Entry, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> Fleet:
+def _timed_fleet(
+    study: Study, entry: Entry, teachers: Mapping[tuple[int, int], Mapping[str, Path]], given: Given
+) -> Fleet:
     many = study.stacked and not study.quick
     seeds = study.seeds[: max(1, TIMED_NETWORKS // entry.run.peers)] if many else study.seeds[:1]
-    return build_fleet([entry.run.replace(seed=seed) for seed in seeds], teachers=teachers[seeds[0], 0])
+    given = {**given, "teachers": teachers[seeds[0], 0]}
+    return build_fleet([entry.run.replace(seed=seed) for seed in seeds], **given)
