@@ -1,4 +1,4 @@
-"""Your own networks and data through `train`: a log, checkpoints, resuming and evaluation come with it.
+"""Your own networks and data with `fit`: progress, log, checkpoints, results and a report, as the command line writes them.
 
 python examples/own_data.py FOLDER [epochs]
 
@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+import codistill
 from codistill import DataSet, Examples, Run
-from codistill.training.loop import restored, resume, train
-from codistill.training.records import logged
 
 
 def images(count: int, seed: int) -> Examples:
@@ -42,17 +41,16 @@ class Net(nn.Module):
 
 def main(folder: Path, epochs: int) -> None:
     torch.manual_seed(0)
-    data = DataSet(images(400, seed=1), images(400, seed=2), 3, "classes", (0.3,), (0.2,), ())
-    own = {"dataset": data, "networks": [Net(width) for width in (8, 16, 16)]}
-    run = Run(data="bars", models=("Net",), method="dml", peers=3, optimizer="adam", learning_rate=0.02, epochs=epochs)
-    records = resume(folder, **own) if (folder / "runs.json").exists() else train(run, folder, **own)
-    for record in logged(records, folder):
-        for line in record.lines if record.kind == "epoch" else ():
-            print(f"epoch {line['epoch']}: task {sum(line['terms']['task']) / 3:.3f}")
-    for row in (line for line in record.lines if "accuracy" in line):  # the last line is what the peers have in common
+    names = ("horizontal", "vertical", "cross")
+    data = DataSet(images(400, seed=1), images(400, seed=2), 3, "classes", (0.3,), (0.2,), names)
+    nets = [Net(width) for width in (8, 16, 16)]
+    run = Run(data="bars", method="dml", peers=3, optimizer="adam", learning_rate=0.02, epochs=epochs)
+    results = [row.to_json() for row in codistill.fit(run, folder, dataset=data, networks=nets)]
+    for row in (row for row in results if "accuracy" in row):  # the last is what the peers have in common
         print(f"{row['networks']} network(s): {row['accuracy']:.1%} of {row['n']} test images")
-    net = restored(folder, **own).cohort.network(0)  # an ordinary module again
-    print(f"network 0 has {sum(p.numel() for p in net.parameters())} parameters")
+    net = codistill.load(folder, "ensemble", networks=[Net(width) for width in (8, 16, 16)])  # an ordinary module
+    probabilities = net.probabilities(net.preprocess(images(1, seed=3).x))
+    print(f"a new image: {net.classes[probabilities.argmax()]} ({probabilities.max():.0%})")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ import codistill
 from codistill.run import Run
 
 NAMES = """
-Alone Batch Cohort DML DMLEnsemble DataSet Examples Graph KD Method Needs PerPeer Record Row Run Study along blend
-compare complete cross_entropy from_dataset imitate js kl label_loss restored resume reverse_kl ring star
-symmetric_kl train
+Alone Batch Cohort DML DMLEnsemble DataSet Examples Graph KD Method Needs PerPeer Record Row Run Study Trained along
+blend compare complete cross_entropy fit from_dataset imitate js kl label_loss load restored resume reverse_kl ring
+star symmetric_kl train
 """
 
 SETTINGS = {

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from codistill.cohort import Cohort as Cohort
     from codistill.data.conversion import from_dataset as from_dataset
     from codistill.data.examples import DataSet as DataSet, Examples as Examples
+    from codistill.deployment import Trained as Trained, load as load
+    from codistill.fitting import fit as fit
     from codistill.graph import (
         Graph as Graph,
         along as along,

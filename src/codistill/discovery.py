@@ -43,6 +43,11 @@ def available(package: str) -> list[str]:
     return sorted(_exports(package))
 
 
+def is_listed(package: str, spec: str | Spec) -> bool:
+    """Whether a spec names something in the folder, and not the user's own, ``module:Name``."""
+    return _plain(Spec.of(spec).name) in map(_plain, _exports(package))
+
+
 def _kind(package: str) -> str:
     """What a package holds, for messages: ``method``, ``schedule``."""
     return package.rpartition(".")[2].removesuffix("s")

@@ -239,7 +239,7 @@ def test_logged_writes_what_it_passes_on(tmp_path, digits):
     assert lines[0]["execute"] == "stack"
     assert lines[1:] == [line for r in records if r.kind == "epoch" for line in r.lines]
     assert read_lines(tmp_path / "results.jsonl") == records[-1].lines
-    assert checkpoint.read_runs(tmp_path) == [RUN]
+    assert checkpoint.read_runs(tmp_path) == [RUN.replace(data="python")]
 
 
 def test_closing_saves_and_resuming_ends_as_unbroken(tmp_path, digits):

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 from codistill.cli.chapters import check_single, folder_name, run_chapters, write_page_of
 from codistill.cli.copying import Copy
 from codistill.cli.doctor import Doctor
+from codistill.cli.export import Export
 from codistill.cli.finish import dry_run, follow, form_of, say_if_unfinished, write_report_of
+from codistill.cli.predict import Predict
 from codistill.cli.settings import Settings, recipe_of, start_of, study_of
 from codistill.run import Run
 
@@ -318,7 +320,8 @@ class Show:
 
 
 COMMANDS: dict[str, Any] = {
-    c.__name__.lower(): c for c in (Compare, Train, Resume, Evaluate, Analyze, Report, List, Show, Copy, Doctor)
+    c.__name__.lower(): c
+    for c in (Compare, Train, Resume, Evaluate, Predict, Export, Analyze, Report, List, Show, Copy, Doctor)
 }
 
 

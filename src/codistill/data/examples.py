@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from codistill.data.images.cut import Cut
 from codistill.data.images.lazy import LazyImages
 
 STRIDE = 1024  # images counted at a time
@@ -157,6 +158,7 @@ class DataSet:
         text: Of token ids.
         retrieval: Of a retrieval set; the test labels are then all -1.
         groups: Names of the groups of the training examples, where these have some.
+        cut: How an image in a file became an example; None where they came from no files.
 
     Raises:
         ValueError: on construction, naming the setting, its value and the fix.
@@ -172,6 +174,7 @@ class DataSet:
     text: Text | None = None
     retrieval: Retrieval | None = None
     groups: tuple[str, ...] = ()
+    cut: Cut | None = None
 
     @property
     def label_names(self) -> tuple[str, ...]:

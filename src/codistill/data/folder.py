@@ -61,7 +61,7 @@ def folder(
     else:
         train, held = map(train.take, hold_out("folder", train.y, names, test))
     mean, std = channel_statistics(train.x)
-    return DataSet(train, held, len(names), "classes", mean, std, names, groups=groups)
+    return DataSet(train, held, len(names), "classes", mean, std, names, groups=groups, cut=cut)
 
 
 def _folders(root: Path) -> tuple[Path, Path | None]:

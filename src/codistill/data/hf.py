@@ -107,7 +107,8 @@ class Reader:
         if not self.columns.images:
             return text_data(Texts(x, y.tolist()), Texts(test_x, test_y.tolist()), names, texts, root)
         statistics = channel_statistics(x)
-        return DataSet(Examples(x, y), Examples(test_x, test_y), len(names), "classes", *statistics, names)
+        data = DataSet(Examples(x, y), Examples(test_x, test_y), len(names), "classes", *statistics, names)
+        return replace(data, cut=self.like(x).cut)
 
     def like(self, x: Any) -> "Reader":
         """The same, that gives images the size and channels of others ``[N, C, H, W]``."""

@@ -71,7 +71,7 @@ def imagenet(
     if group is not None and isinstance(train.x, LazyImages):
         owners, groups = groups_of_files("imagenet", train.x.files, str(group))
         train = replace(train, group=owners)
-    return DataSet(train, held, len(both), "classes", MEAN, STD, both, groups=groups)
+    return DataSet(train, held, len(both), "classes", MEAN, STD, both, groups=groups, cut=cut)
 
 
 def _examples(

@@ -85,7 +85,8 @@ def market1501(
     identity, camera = (torch.tensor([getattr(box, name) for box in test]) for name in ("person", "camera"))
     retrieval = Retrieval(identity, camera, query=torch.arange(len(test)) < len(asked))
     names = tuple(f"{person:04}" for person in persons)
-    return DataSet(seen, held, len(persons), "classes", (0.5,) * 3, (0.5,) * 3, names, retrieval=retrieval)
+    level = (0.5,) * 3
+    return DataSet(seen, held, len(persons), "classes", level, level, names, retrieval=retrieval, cut=cut)
 
 
 def _boxes(folder: Path, skip_bad: bool) -> list[Box]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -61,7 +62,7 @@ def omniglot(
     held_out = _held_out(sorted({name.split("/")[0] for name in fields}), test_alphabets, home)
     cut = Cut(size, size, grey=True, invert=True, how="stretch")
     x, good = decoded(FileNames.of(home, fields), cut, "omniglot", skip_bad)
-    return _data_set(home, x, dict(compress(fields.items(), good.tolist())), held_out)
+    return replace(_data_set(home, x, dict(compress(fields.items(), good.tolist())), held_out), cut=cut)
 
 
 def _download(home: Path) -> None:

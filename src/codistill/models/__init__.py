@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from codistill.discovery import available, called, check_options, construct, find, options_of
+from codistill.discovery import available, called, check_options, construct, find, is_listed, options_of
 from codistill.libraries import said_by
 from codistill.models.parts.trial import place_of
 from codistill.models.parts.view import attach
@@ -21,6 +21,11 @@ from codistill.spec import Spec, Value, WrongKind
 
 Known = Mapping[str, Any]  # by parameter name
 VIEW = "view"  # an option of every network of images
+WITHOUT: dict[str, dict[str, Value]] = {  # the same networks, and nothing is downloaded
+    "hf": {"pretrained": False},
+    "timm": {"pretrained": False},
+    "torchvision": {"weights": None},
+}
 
 
 def network_name(spec: str | Spec) -> str:
@@ -75,6 +80,30 @@ def build(
     if view is not None:
         attach(f"model {label!r}", net, view, shape)
     return net
+
+
+def architecture(
+    spec: str | Spec, classes: int, shape: tuple[int, ...], known: Known | None = None, *, trust: bool
+) -> nn.Module:
+    """The network that a spec names, for weights that take the place of its own: no start is read, nothing downloaded.
+
+    Args:
+        spec: as of `build`, and it may say what to start from.
+        classes: as of `build`.
+        shape: as of `build`.
+        known: as of `build`.
+        trust: whether the user's own, ``module:Name``, may be imported, which runs the module's code.
+
+    Raises:
+        ValueError: it is not trusted; or as of `build`.
+    """
+    spec = Spec.of(spec).without("start", "start_peer")
+    if not trust and not is_listed(__name__, spec):
+        raise ValueError(
+            f"model '{spec}' is code of the module {spec.name!r}, which would be imported and run: if you trust it, "
+            "say so (trust=True, or --trust), or give the networks themselves in Python (networks=[...])"
+        )
+    return build(spec.replace(**WITHOUT.get(spec.name.lower(), {})), classes, shape, known=known)
 
 
 def _without_view(spec: Spec, make: Callable[..., Any]) -> tuple[Spec, Value]:

@@ -3,25 +3,25 @@
 import dataclasses
 import itertools
 import json
-import platform
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from codistill.data.examples import DataSet
+from codistill.description import versions as versions
 from codistill.run import Run
 from codistill.study.beforehand import check_rows
 from codistill.study.costs import declared_cost, measure_costs, networks_trained
 from codistill.study.differences import Key
 from codistill.study.entries import Study as Study
+from codistill.study.in_python import Factory, in_python
 from codistill.study.rows import Row as Row
 from codistill.study.summary import Summary as Summary, summary as summary
 from codistill.study.traffic import traffic_of_rows
 from codistill.training.decisions import Decisions, read_decisions
 from codistill.training.fleet import peers_by_run
+from codistill.training.given import Given
 from codistill.training.loop import resume, train
 from codistill.training.records import Record, epochs_of, logged, read_lines, write_lines
 from codistill.training.requirements import OWN
@@ -64,7 +64,13 @@ def _chunks(runs: Sequence[Run]) -> Iterator[tuple[Run, ...]]:
 
 
 def compare(
-    study: Study, folder: str | Path, *, go_on: bool = False, command: str = ""
+    study: Study,
+    folder: str | Path,
+    *,
+    go_on: bool = False,
+    command: str = "",
+    dataset: DataSet | None = None,
+    networks: Sequence[Factory] | None = None,
 ) -> Generator[Record, None, None]:
     """Run a study; write ``results.jsonl``, ``costs.json`` and ``summary.json``.
 
@@ -72,20 +78,30 @@ def compare(
     What can be known to be wrong with any row is an error before the first is trained. After closing the generator,
     ``go_on=True`` resumes from the folder.
 
+    Args:
+        study: what is compared.
+        folder: of all that is written.
+        go_on: resume what is in the folder.
+        command: that asked for it, for the report.
+        dataset: in place of the one that the study names.
+        networks: functions that build a network each, one for all peers or one for each, in place of those that the
+            study names; see `codistill.study.in_python.in_python`.
+
     Raises:
         FileExistsError: the folder is not empty.
     """
     folder = Path(folder)
     if not go_on and folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} already exists: resume it, or choose another name")
+    study, given = in_python(study, dataset, networks)
     todo, about = parts(study, folder), folder / "study.json"
     if not about.exists():
-        check_rows(study)
+        check_rows(study, given)
     work = [sum(map(declared_cost, part.runs)) for part in todo]
     teachers = _teacher_folders(study, todo)
     for number, part in enumerate(todo, start=1):
         methods = sorted({str(run.method) for run in part.runs})
-        for record in _trained(study, part, teachers[_first(part)]):
+        for record in _trained(study, part, {**given, "teachers": teachers[_first(part)]}):
             if not about.exists():  # only now: invalid settings leave no folder behind
                 text = json.dumps({**study.as_dict(), "command": command, "versions": versions()}, indent=1) + "\n"
                 about.write_text(text, encoding="utf-8")
@@ -98,7 +114,7 @@ def compare(
     if not costs.exists():
         if not study.quick:
             yield Record("timing", 0, 0)
-        costs.write_text(json.dumps(measure_costs(study, teachers), indent=1) + "\n", encoding="utf-8")
+        costs.write_text(json.dumps(measure_costs(study, teachers, given), indent=1) + "\n", encoding="utf-8")
     table = dataclasses.replace(
         summary(
             study,
@@ -117,14 +133,14 @@ def compare(
     yield Record("summary", 0, 0, facts=dict(table.as_dict()))
 
 
-def _trained(study: Study, part: Part, teachers: Mapping[str, Path]) -> Iterator[Record]:
+def _trained(study: Study, part: Part, given: Given) -> Iterator[Record]:
     """Train or resume a part; nothing where it is finished."""
     if (part.folder / "results.jsonl").exists():
         return
     if (part.folder / "runs.json").exists():
-        records = resume(part.folder, teachers=teachers, part=study.part)
+        records = resume(part.folder, part=study.part, **given)
     else:
-        records = train(part.runs, part.folder, teachers=teachers, part=study.part)
+        records = train(part.runs, part.folder, part=study.part, **given)
     yield from logged(records, part.folder)
 
 
@@ -207,8 +223,3 @@ def load(folder: str | Path) -> Study:
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not the folder of a comparison: {path} is missing")
     return Study.from_dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def versions() -> dict[str, str]:
-    """Versions of what produced the numbers."""
-    return {"codistill": version("codistill"), "torch": torch.__version__, "python": platform.python_version()}

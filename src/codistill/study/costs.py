@@ -15,6 +15,7 @@ from codistill.spec import Spec
 from codistill.study.entries import Entry, Study
 from codistill.training.build import build_fleet
 from codistill.training.fleet import Fleet
+from codistill.training.given import Given
 from codistill.training.step import take
 
 TIMED_NETWORKS = 20
@@ -23,7 +24,9 @@ Costs = Mapping[str, Mapping[str, float]]
 WARM_UP = 2  # rounds before, whose seconds do not count
 
 
-def measure_costs(study: Study, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> dict[str, dict[str, float]]:
+def measure_costs(
+    study: Study, teachers: Mapping[tuple[int, int], Mapping[str, Path]], given: Given
+) -> dict[str, dict[str, float]]:
     """What each entry costs by itself, per network, as multiples of the baseline's first network: ``{entry: {...}}``.
 
     Every entry steps a fleet of about the same number of networks, in turns with the others; where networks trained
@@ -32,7 +35,7 @@ def measure_costs(study: Study, teachers: Mapping[tuple[int, int], Mapping[str, 
     trainings are in them; seconds are the median ratio over the rounds, for all steps too. A quick look has no seconds.
     """
     runs = {entry.name: entry.run for entry in study.entries} | ({} if study.quick else dict(_kinds(study)))
-    fleets = {name: _timed_fleet(study, run, teachers) for name, run in runs.items()}
+    fleets = {name: _timed_fleet(study, run, teachers, given) for name, run in runs.items()}
     base, rounds = _unit(study), 1 if study.quick else WARM_UP + TIMED_ROUNDS
     seconds: dict[str, list[float]] = {name: [] for name in fleets}
     for turn in range(rounds):
@@ -93,10 +96,11 @@ def _timed_step(fleet: Fleet, turn: int, rounds: int) -> float:
     return time.perf_counter() - started
 
 
-def _timed_fleet(study: Study, run: Run, teachers: Mapping[tuple[int, int], Mapping[str, Path]]) -> Fleet:
+def _timed_fleet(study: Study, run: Run, teachers: Mapping[tuple[int, int], Mapping[str, Path]], given: Given) -> Fleet:
     many = study.stacked and not study.quick
     seeds = study.seeds[: max(1, TIMED_NETWORKS // run.peers)] if many else study.seeds[:1]
-    return build_fleet([run.replace(seed=seed) for seed in seeds], teachers=teachers[seeds[0], 0])
+    given = {**given, "teachers": teachers[seeds[0], 0]}
+    return build_fleet([run.replace(seed=seed) for seed in seeds], **given)
 
 
 def networks_trained(study: Study) -> int:

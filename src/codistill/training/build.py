@@ -1,9 +1,8 @@
 """From runs to a fleet: networks -> cohort -> members -> turns, each a function of what came before."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from codistill.cohort.passes import uncounted
 from codistill.cohort.timing import fastest
 from codistill.data.examples import DataSet
 from codistill.data.split import limited
+from codistill.description import PYTHON
 from codistill.graph import Graph
 from codistill.methods import Method
 from codistill.models.parts.trial import try_out
@@ -25,19 +25,10 @@ from codistill.spec import WrongKind
 from codistill.training import batches, initial_weights
 from codistill.training.best import Best
 from codistill.training.fleet import Fleet, Member, PeerSlot, Turn, seeds_of, shards_of, slots
+from codistill.training.given import Factories, Folders, ask_for
 from codistill.training.initial_weights import networks_of, teacher_networks
 from codistill.training.requirements import check_needs, check_runs
 from codistill.training.streams import Streams, training_seed
-
-Folders = Mapping[str, Path]
-
-
-class Given(TypedDict, total=False):
-    """What takes the place of what runs name; see `train`."""
-
-    dataset: DataSet | None
-    networks: Sequence[nn.Module] | None
-    teachers: Folders | None
 
 
 def build_fleet(
@@ -48,6 +39,7 @@ def build_fleet(
     dataset: DataSet | None = None,
     networks: Sequence[nn.Module] | None = None,
     teachers: Folders | None = None,
+    factories: Factories | None = None,
 ) -> Fleet:
     """The fleet of some runs, which may differ in their method, peers, networks and seed; settings as of `train`.
 
@@ -55,11 +47,11 @@ def build_fleet(
     Raises a ValueError for runs that cannot be one fleet, or settings that do not fit the data.
     """
     check_runs(runs)
-    run, table, folders = runs[0], slots(runs), teachers or {}
+    run, table, folders, factories = runs[0], slots(runs), teachers or {}, factories or {}
     device = device_of(run)
-    dataset = limited(_dataset(run, dataset), run.limit)
+    dataset = limited(dataset_of(run, dataset), run.limit)
     streams = Streams(run, seeds_of(runs), dataset, device, shards_of(run))
-    nets = list(networks) if networks is not None else [_network(slot, dataset, folders, load) for slot in table]
+    nets = [_network(slot, dataset, folders, factories, load) for slot in table] if networks is None else list(networks)
     given = [type(net).__name__ for net in networks or ()]
     names = tuple(given or (str(slot.run.networks()[slot.number]) for slot in table))
     x, _, _ = streams.draw((0, 0, 0))
@@ -67,7 +59,7 @@ def build_fleet(
     whole = batches.inputs_of(x, table)
     cohort, execute, timing = _cohort(table, nets, whole, execute or run.execute)
     _check_outputs(cohort, run, dataset, whole, x.shape[1])
-    members = tuple(members_of(table, cohort, dataset, folders, execute))
+    members = tuple(members_of(table, cohort, dataset, execute, folders, factories))
     _prepare(members, streams, device)
     return Fleet(
         slots=table,
@@ -103,9 +95,11 @@ def device_of(run: Run) -> torch.device:
     return device
 
 
-def _dataset(run: Run, given: DataSet | None) -> DataSet:
+def dataset_of(run: Run, given: DataSet | None) -> DataSet:
     """The data set that was given, or else the one that a run names."""
     if given is None:
+        if run.data.name == PYTHON:
+            raise ask_for(run, "data set")
         return data.load(run.data, Path(run.data_root) if run.data_root else None, run.download)
     if not isinstance(given, DataSet):
         raise WrongKind(
@@ -118,16 +112,19 @@ def _dataset(run: Run, given: DataSet | None) -> DataSet:
 # Networks -----------------------------------------------------------------------------------------------------------
 
 
-def _network(slot: PeerSlot, dataset: DataSet, teachers: Folders, load: bool) -> nn.Module:
+def _network(slot: PeerSlot, dataset: DataSet, teachers: Folders, factories: Factories, load: bool) -> nn.Module:
     """A peer's network; its initial weights are a function of the seed and its number in its run."""
     run = slot.run
     spec = run.networks()[slot.number]
     plain = initial_weights.untrained(spec)
+    if spec.name == PYTHON and plain not in factories:
+        raise ask_for(run, "networks")
     if plain != spec and load:
         if str(plain) not in teachers:
             raise ValueError(f"model '{spec}': start=alone is for comparisons; give the folder of a finished run")
-        return teacher_networks(teachers[str(plain)], run, dataset, str(plain))[0]
-    return initial_weights.network(plain, dataset, derive(training_seed(run), "init", slot.number), load=load)
+        return teacher_networks(teachers[str(plain)], run, dataset, str(plain), factories)[0]
+    seed = derive(training_seed(run), "init", slot.number)
+    return initial_weights.network(plain, dataset, seed, load=load, factories=factories)
 
 
 def _tried(table: Sequence[PeerSlot], nets: list[nn.Module], x: Tensor, *, named: bool) -> list[nn.Module]:
@@ -189,7 +186,12 @@ def _check_outputs(cohort: Cohort, run: Run, dataset: DataSet, x: Tensor | PerPe
 
 
 def members_of(
-    table: Sequence[PeerSlot], cohort: Cohort, dataset: DataSet, teachers: Folders, execute: str
+    table: Sequence[PeerSlot],
+    cohort: Cohort,
+    dataset: DataSet,
+    execute: str,
+    teachers: Folders,
+    factories: Factories,
 ) -> Iterator[Member]:
     """Every method with its peers; runs that differ in their seed alone share one where `Needs.couples` lets them."""
     peers: dict[Run, list[int]] = {}
@@ -200,7 +202,7 @@ def members_of(
         span = range(numbers[0], numbers[-1] + 1)
         own = tuple(table[span.start : span.stop])
         runs = tuple(dict.fromkeys(slot.run for slot in own))
-        method = repeat_graphs(_method(runs, dataset, teachers, execute), len(runs))
+        method = repeat_graphs(_method(runs, dataset, execute, teachers, factories), len(runs))
         member = Member(runs, span, own, method, cohort[span.start : span.stop])
         check_needs(method, member.run)
         yield member
@@ -215,12 +217,12 @@ def repeat_graphs(method: Method, runs: int) -> Method:
     return method
 
 
-def _method(runs: Sequence[Run], dataset: DataSet, teachers: Folders, execute: str) -> Method:
+def _method(runs: Sequence[Run], dataset: DataSet, execute: str, teachers: Folders, factories: Factories) -> Method:
     teacher = runs[0].method.options.get("teacher")
     if teacher is None:
         return methods.get(runs[0].method)
     folder = teachers.get(str(teacher), Path(str(teacher)))
-    nets = [net for run in runs for net in networks_of(str(teacher), folder, run, dataset)]
+    nets = [net for run in runs for net in networks_of(str(teacher), folder, run, dataset, factories)]
     cohort = Cohort(nets, execute=execute, precision=runs[0].precision).to(device_of(runs[0])).freeze()
     return methods.get(runs[0].method, teacher=cohort)
 

@@ -5,8 +5,10 @@ finished run, of one of its checkpoints, or any module of your own.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
+from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError
@@ -20,20 +22,25 @@ from codistill.data.examples import DataSet
 from codistill.models.parts.pretrained import adopt
 from codistill.models.parts.trial import try_out
 from codistill.models.parts.view import MASK
+from codistill.randomness import seeded
 from codistill.run import Run
-from codistill.spec import Spec, Value
+from codistill.spec import Spec, Value, WrongKind
 from codistill.training.fleet import peers_by_run
+from codistill.training.given import Factories
 
+NO_FACTORIES: Factories = MappingProxyType({})
 TRAINED = "alone"  # a start, or a teacher: what a comparison has trained alone
 PICKLED = (".pt", ".pth", ".bin", ".ckpt")
-WITHOUT: dict[str, dict[str, Value]] = {  # the same networks, and nothing is downloaded
-    "hf": {"pretrained": False},
-    "timm": {"pretrained": False},
-    "torchvision": {"weights": None},
-}
 
 
-def network(spec: str | Spec, dataset: DataSet, seed: int | None = None, *, load: bool = True) -> nn.Module:
+def network(
+    spec: str | Spec,
+    dataset: DataSet,
+    seed: int | None = None,
+    *,
+    load: bool = True,
+    factories: Factories = NO_FACTORIES,
+) -> nn.Module:
     """The network for a data set that a spec names, with the weights that it is to start from.
 
     A head for other classes than the start's stays random, with a `NewHead` warning.
@@ -44,6 +51,7 @@ def network(spec: str | Spec, dataset: DataSet, seed: int | None = None, *, load
         dataset: what it is to predict.
         seed: of what is random.
         load: False where saved weights will take the place of all of these: no start is read, nothing is downloaded.
+        factories: build what some specs name.
 
     Raises:
         FileNotFoundError: the start is not there.
@@ -51,16 +59,26 @@ def network(spec: str | Spec, dataset: DataSet, seed: int | None = None, *, load
     """
     spec = Spec.of(spec)
     start, peer = spec.options.get("start"), spec.options.get("start_peer")
-    bare = spec.without("start", "start_peer")
+    shape = tuple(dataset.train.x.shape[1:])
+    if (bare := spec.without("start", "start_peer")) in factories:
+        return _made(bare, factories, seed)
     if not load:
-        bare = bare.replace(**WITHOUT.get(spec.name.lower(), {}))
-    net = models.build(bare, dataset.classes, tuple(dataset.train.x.shape[1:]), seed, dataset.known)
+        return models.architecture(spec, dataset.classes, shape, dataset.known, trust=True)
+    net = models.build(bare, dataset.classes, shape, seed, dataset.known)
     if start is None and peer is not None:
         raise ValueError(f"model '{spec}': start_peer={peer} goes with start=FOLDER: give that too, or leave it out")
-    if load and start is not None:
+    if start is not None:
         weights = weights_of(Path(str(start)), peer)
         others = {name: tensor for name, tensor in weights.items() if name != MASK}  # its view is the network's own
         adopt(f"start={start}", net, others, dataset.classes)
+    return net
+
+
+def _made(spec: Spec, factories: Factories, seed: int | None) -> nn.Module:
+    with nullcontext() if seed is None else seeded(torch.device("cpu"), seed):
+        net = factories[spec]()
+    if not isinstance(net, nn.Module):
+        raise WrongKind(f"networks: {spec.args[0]} returned a {type(net).__name__}: return a torch.nn.Module")
     return net
 
 
@@ -141,7 +159,9 @@ def _unpickled(path: Path) -> Mapping[str, Tensor]:
     return {name.removeprefix("module.") if whole else name: tensor for name, tensor in found.items()}
 
 
-def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[nn.Module]:
+def networks_of(
+    teacher: str, folder: Path, run: Run, dataset: DataSet, factories: Factories = NO_FACTORIES
+) -> list[nn.Module]:
     """A teacher's networks, for a student's run.
 
     Args:
@@ -150,6 +170,7 @@ def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[
         folder: the folder that this name means.
         run: the student's.
         dataset: the student's.
+        factories: as of `network`.
 
     Raises:
         ValueError: there is no such teacher, or it has other classes.
@@ -157,7 +178,7 @@ def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[
     if ":" in teacher and not folder.exists():
         nets = [network(teacher, dataset)]
     else:
-        nets = teacher_networks(folder, run, dataset, None if folder == Path(teacher) else teacher)
+        nets = teacher_networks(folder, run, dataset, None if folder == Path(teacher) else teacher, factories)
     x = dataset.train.x[:2]
     x = x.float() if x.dtype == torch.uint8 else x
     if dataset.task == "classes":
@@ -170,7 +191,9 @@ def networks_of(teacher: str, folder: Path, run: Run, dataset: DataSet) -> list[
     return nets
 
 
-def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None = None) -> list[nn.Module]:
+def teacher_networks(
+    folder: Path, run: Run, dataset: DataSet, name: str | None = None, factories: Factories = NO_FACTORIES
+) -> list[nn.Module]:
     """The networks of a finished run, for a student's run: of the same seed where the folder has several.
 
     Args:
@@ -179,6 +202,7 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None 
         dataset: the student's.
         name: a network's spec, to have the first such network alone; anything else: all networks, if there are several
             runs those of the student's kind.
+        factories: as of `network`.
 
     Raises:
         ValueError: no such run, or a teacher of other classes.
@@ -200,7 +224,7 @@ def teacher_networks(folder: Path, run: Run, dataset: DataSet, name: str | None 
         )
     specs = chosen.networks()
     numbers = [specs.index(named)] if named in specs else list(range(len(specs)))
-    nets = [network(specs[i], dataset, load=False) for i in numbers]
+    nets = [network(specs[i], dataset, load=False, factories=factories) for i in numbers]
     try:
         cohort = Cohort(nets)
         for net, number in enumerate(numbers):

@@ -7,10 +7,13 @@ from typing import Any, Unpack
 from codistill import checkpoint
 from codistill.checkpoint import Checkpoint
 from codistill.data.split import CLEAN
+from codistill.description import FILE
 from codistill.jsonable import to_json
 from codistill.run import Run
-from codistill.training.build import Given, build_fleet
+from codistill.training.build import build_fleet
+from codistill.training.describing import describe
 from codistill.training.fleet import Fleet
+from codistill.training.given import Given, named_after
 from codistill.training.records import Record
 from codistill.training.results import evaluate
 from codistill.training.sizes import Sizes
@@ -43,7 +46,7 @@ def train(
         Diverged: a loss is not finite.
         ValueError: settings that do not fit each other or the data; nothing has been written then.
     """
-    runs = [runs] if isinstance(runs, Run) else list(runs)
+    runs = named_after([runs] if isinstance(runs, Run) else list(runs), given)
     training = _begun(runs, Path(folder) if folder is not None else None, resume, given)
     yield from _recorded(training)
     for peer, net in enumerate(given.get("networks") or ()):  # what a stack has learned goes to what it was made of
@@ -58,14 +61,15 @@ def _begun(runs: Sequence[Run], folder: Path | None, resume: bool, given: Given)
     """A training at its first step, or where its folder's newest checkpoint left it."""
     if not resume and folder is not None and (folder / "runs.json").exists():
         raise FileExistsError(f"{folder} holds a run already: resume it, or choose another folder")
-    saved = _newest(folder, runs) if resume else None
+    saved = _newest(folder, runs, given) if resume else None
     fleet = build_fleet(runs, execute=saved.facts["execute"] if saved else None, load=saved is None, **given)
     training = Training(fleet, folder)
     if saved:
         training.restore(saved)
     elif folder is not None and not resume:
         checkpoint.write_runs(folder, runs)  # only now: settings that do not fit leave no folder behind
-        fleet.dataset.save_artefacts(folder)
+    if folder is not None and not (folder / FILE).exists():
+        describe(fleet, folder)
     return training
 
 
@@ -98,11 +102,11 @@ def _steps(training: Training, run: Run) -> Generator[Record, None, None]:
         yield Record("step", training.step + 1, total, terms=training.advance())
 
 
-def _newest(folder: Path | None, runs: Sequence[Run]) -> Checkpoint | None:
+def _newest(folder: Path | None, runs: Sequence[Run], given: Given) -> Checkpoint | None:
     """The newest checkpoint of these runs, if they have one."""
     if folder is None:
         raise ValueError("resume=True needs the folder of a run")
-    if checkpoint.read_runs(folder) != list(runs):
+    if named_after(checkpoint.read_runs(folder), given) != list(runs):
         raise ValueError(f"{folder} holds other runs than these; use resume(folder)")
     newest = checkpoint.latest(folder)
     return checkpoint.load(newest) if newest else None
@@ -120,7 +124,7 @@ def restored(folder: str | Path, **given: Unpack[Given]) -> Fleet:
         FileNotFoundError: there is no run, or no checkpoint yet.
     """
     folder = Path(folder)
-    runs, newest = checkpoint.read_runs(folder), checkpoint.latest(folder)
+    runs, newest = named_after(checkpoint.read_runs(folder), given), checkpoint.latest(folder)
     if newest is None:
         raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
     saved = checkpoint.load(newest)

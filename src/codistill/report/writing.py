@@ -1,0 +1,85 @@
+"""The report of whatever a folder holds: a run, a comparison or several."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codistill import study as studies
+from codistill.checkpoint import read_runs
+from codistill.report.chapters_page import write_chapters
+from codistill.report.lessons import Lesson
+from codistill.report.markdown import markdown
+from codistill.report.run_page import write_run_report
+from codistill.report.study_page import write_report
+from codistill.study.chapters import Chapters, is_chapters, load_chapters
+from codistill.study.results import Result, read_results
+from codistill.study.summary import Summary
+from codistill.training.records import read_lines
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report and what it was made of.
+
+    Attributes:
+        path: of the page.
+        log: the epochs' lines.
+        results: of the networks; none where a run is not finished.
+        summary: of a comparison.
+    """
+
+    path: Path
+    log: Sequence[Mapping[str, Any]]
+    results: Sequence[Result]
+    summary: Summary | None = None
+
+
+def write_folder(folder: Path) -> Written:
+    """Write ``report.html`` of a run or a comparison, and ``report.md`` of a comparison.
+
+    Raises:
+        FileNotFoundError: it is neither, or a comparison that is not finished.
+    """
+    path, results = folder / "report.html", read_results(folder)
+    if not (folder / "study.json").exists():
+        log: Sequence[Mapping[str, Any]] = [r for r in read_lines(folder / "log.jsonl") if r["kind"] == "epoch"]
+        return Written(write_run_report(read_runs(folder), log, results, path), log, results)
+    summary, log = summary_of(folder, folder), studies.log_of(studies.load(folder), folder)
+    write_report(summary, log, results, path)
+    (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
+    return Written(path, log, results, summary)
+
+
+def write_several(chapters: Chapters, folder: Path) -> tuple[Path, list[Lesson]]:
+    """Write the page of several comparisons in a folder.
+
+    Raises:
+        FileNotFoundError: one of them is not finished.
+    """
+    lessons = [Lesson(name, summary_of(folder / name, folder)) for name in chapters.studies]
+    return write_chapters(lessons, folder / "report.html", chapters.command), lessons
+
+
+def summary_of(folder: Path, resumed: Path) -> Summary:
+    """What a comparison found.
+
+    Raises:
+        FileNotFoundError: it is not finished; says to resume the folder ``resumed``.
+    """
+    path = folder / "summary.json"
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} is not finished: codistill resume {resumed}")
+    return Summary.from_json(path.read_text(encoding="utf-8"))
+
+
+def write(folder: str | Path) -> Path:
+    """Write the report of a folder: of a run, of a comparison or of several.
+
+    Returns: the page's path, ``report.html`` in the folder.
+
+    Raises:
+        FileNotFoundError: nothing of these is there, or a comparison is not finished.
+    """
+    folder = Path(folder)
+    return write_several(load_chapters(folder), folder)[0] if is_chapters(folder) else write_folder(folder).path
