@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from codistill import study
+from codistill.files import read_json
 from codistill.report.markdown import markdown
 from codistill.run import Run
 from codistill.study.chapters import is_chapters, load_chapters
@@ -34,7 +35,7 @@ Course = dict[str, list[float]]
 def courses(folder: Path) -> dict[str, Course]:
     """Of every row its course over the epochs."""
     lines: dict[str, dict[int, list[dict[str, Any]]]] = {}
-    for line in study.log_of(study.load(folder), folder):
+    for line in study.log_of(folder):
         lines.setdefault(line["method"], {}).setdefault(line["epoch"], []).append(line)
     return {method: _course([epochs[number] for number in sorted(epochs)]) for method, epochs in lines.items()}
 
@@ -86,7 +87,7 @@ def keep_analysis(folder: Path, name: str) -> None:
     from codistill.analysis import Analysis
     from codistill.report.analysis_tables import print_analysis
 
-    found = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
+    found = read_json(folder / "analysis.json")
     left_out = ("networks", "planes", "paths", "folders")
     kept = {"command": f"codistill analyze runs/{folder.name}", **{k: v for k, v in found.items() if k not in left_out}}
     (RESULTS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
@@ -126,7 +127,7 @@ def relabel_all() -> None:
 
 def keep(folder: Path, name: str) -> dict[str, Course]:
     """Keep one comparison's summary and table; returns its courses."""
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = read_json(folder / "summary.json")
     found = courses(folder)
     kept = {**summary, "courses": found, "settings": {k: v for k, v in summary["settings"].items() if k != "data_root"}}
     kept["command"] = re.sub(r"(--data-root[ =])\S+", r"\g<1>DATA", summary["command"])  # of this machine

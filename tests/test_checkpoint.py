@@ -2,6 +2,7 @@ import ast
 import copy
 import json
 import pickle
+import random
 from pathlib import Path
 
 import pytest
@@ -195,17 +196,116 @@ def test_a_broken_file_gives_one_clear_message(tmp_path, file, how):
         checkpoint.load(path)
     said = str(caught.value)
     assert said.startswith(f"checkpoint {path} cannot be read (")
-    assert said.endswith(f"): remove {path} to go on from {old.name}")
+    assert "\n" not in said
     assert isinstance(caught.value, ValueError)
-    assert checkpoint.load(old).facts == {"step": 1}
+    with pytest.warns(UserWarning, match=f"step-00000002 cannot be read .* passed over for {old.name}"):
+        assert checkpoint.newest_whole(tmp_path)[1].facts == {"step": 1}
+    broken(old, file, how)
+    with pytest.warns(UserWarning, match="passed over"), pytest.raises(BrokenCheckpoint, match="to start again"):
+        checkpoint.newest_whole(tmp_path)
 
 
-@pytest.mark.parametrize("facts", ["[]", "{}", '{"step": "2"}', "null"])
-def test_a_state_without_a_step_is_broken_and_the_last_one_means_to_start_again(tmp_path, facts):
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ("[]", "it holds a list, not a dict"),
+        ("null", "it holds a NoneType"),
+        ("{}", "state.json has no step"),
+        ('{"step": "2"}', "step='2' is a str"),
+        ('{"step": true}', "step=True is a bool"),
+        ('{"step": 3}', "step=3 of 3, in the folder of step 2"),
+        ('{"step": 2, "steps": 1}', "step=2 of 1"),
+        ('{"step": 2, "passes": [1]}', "are no two numbers"),
+        ('{"step": 2, "sha256": {"peers.safetensors": 3}}', "its checksum is missing"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"step": ' + "9" * 5000 + "}", "Exceeds the limit"),
+    ],
+)
+def test_facts_that_cannot_be_are_damage(tmp_path, facts, said):
     path = saved(tmp_path, 2)
     (path / "state.json").write_text(facts)
-    with pytest.raises(BrokenCheckpoint, match=r"state.json has no step\): remove .*step-00000002 to start again"):
+    with pytest.raises(BrokenCheckpoint) as caught:
         checkpoint.load(path)
+    assert said in str(caught.value)
+
+
+def test_every_flipped_bit_is_seen(tmp_path):
+    path, chance = saved(tmp_path, 2), random.Random(0)
+    for number in range(150):
+        file = path / FILES[number % 3]
+        content = bytearray(whole := file.read_bytes())
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        file.write_bytes(content)
+        try:
+            found = checkpoint.load(path)
+        except BrokenCheckpoint:
+            pass
+        else:  # white space, an escape
+            assert file.name == "state.json"
+            assert found.facts == {"step": 2}
+        file.write_bytes(whole)
+    assert checkpoint.load(path).facts == {"step": 2}
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    saved(tmp_path, 1), saved(tmp_path, 2)
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(PermissionError):
+        checkpoint.newest_whole(tmp_path)
+
+
+def test_files_have_the_mode_of_the_umask_and_nothing_is_written_through_links(tmp_path):
+    path = saved(tmp_path, 1)
+    (tmp_path / "plain").write_text("")
+    assert {(path / name).stat().st_mode for name in FILES} == {(tmp_path / "plain").stat().st_mode}
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "checkpoints").symlink_to(path.parent)
+    with pytest.raises(OSError, match="is a symbolic link"):
+        saved(other, 2)
+    assert steps(tmp_path) == ["step-00000001"]
+
+
+def test_a_checkpoint_without_checksums_is_read_and_that_is_said(tmp_path):
+    path = saved(tmp_path, 2)
+    (path / "state.json").write_text('{"step": 2}')
+    with pytest.warns(UserWarning, match="is of an earlier version and has no checksums"):
+        assert checkpoint.load(path).facts == {"step": 2}
+
+
+def test_what_is_loaded_is_no_longer_the_file(tmp_path):
+    path = saved(tmp_path, 2)
+    found = checkpoint.load(path)
+    before = copy.deepcopy(found.peers)
+    for name in FILES:
+        (path / name).write_bytes(b"")
+    torch.testing.assert_close(found.peers, before, rtol=0, atol=0)
+
+
+def test_later_checkpoints_that_were_passed_over_go_and_the_one_just_written_stays(tmp_path):
+    for step in (10, 20, 30):
+        saved(tmp_path, step, keep=3)
+    saved(tmp_path, 12)
+    assert steps(tmp_path) == ["step-00000010", "step-00000012"]
+
+
+def test_state_that_is_lost_in_part_and_weights_of_another_kind_are_refused():
+    cohort, optimizer = trained("loop")
+    state = checkpoint.optimizer_state(optimizer, leaves(cohort))
+    name = next(name for name in state if name.endswith("exp_avg"))
+    with pytest.raises(ValueError, match="is not like its weights"):
+        checkpoint.restore_optimizer(optimizer, leaves(cohort), {**state, name: state[name][:1]})
+    stacked, optimizer = trained("stack")
+    lost = {key: t for key, t in state.items() if key != name.replace("peers.0.", "peers.2.")}
+    with pytest.raises(ValueError, match="is lost in part"):
+        checkpoint.restore_optimizer(optimizer, leaves(stacked), lost)
+    peers = {key: t.long() for key, t in checkpoint.peers_of(cohort).items()}
+    with pytest.raises(ValueError, match="peer 0: .* is torch.int64, the network's torch.float"):
+        checkpoint.restore_peers(cohort, peers)
 
 
 # What does not fit --------------------------------------------------------------------------------------------------

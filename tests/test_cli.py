@@ -15,8 +15,8 @@ import torch
 from codistill import cli, discovery
 from codistill.checkpoint import latest
 from codistill.cli.commands import COMMANDS
+from codistill.files import read_lines
 from codistill.run import Run
-from codistill.training.records import read_lines
 
 SMALL = ["--labels", "60", "--batch", "20", "--models", "cnn:width=4", "--execute", "stack"]
 QUICK = [*SMALL, "--epochs", "2"]
@@ -269,7 +269,9 @@ def test_training_leaves_a_folder_with_results_and_report(said, tmp_path):
 
 def test_a_runs_folder_is_named_by_what_it_is(said, tmp_path):
     said("train", *QUICK, "--method", "dml:temperature=2", "--seed", "3", "--runs", "here")
-    assert [p.name for p in (tmp_path / "here").iterdir()] == ["digits-dml-temperature=2-peers=2-seed=3"]
+    assert [p.name for p in (tmp_path / "here").iterdir()] == [
+        "digits-dml-temperature=2-peers=2-seed=3-labels=60-models-cnn-width=4-epochs=2-batch=20"
+    ]
 
 
 def test_a_folder_that_is_there_is_refused_and_not_touched(said, tmp_path):

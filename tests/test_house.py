@@ -24,7 +24,7 @@ SOURCE = ROOT / "src" / "codistill"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
-    "spec checks randomness batch libraries",
+    "spec checks randomness batch libraries files locks",
     "discovery jsonable statistics",
     "data losses models run schedules",
     "cohort graph metrics tuned",

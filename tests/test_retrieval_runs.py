@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from codistill.files import read_lines
 from codistill.report.results import results_table
 from codistill.report.study_page import write_report
 from codistill.report.verdict import headline
@@ -16,7 +17,6 @@ from codistill.study import Study, Summary, compare, costs, summary
 from codistill.training.build import build_fleet
 from codistill.training.evaluate import changes
 from codistill.training.loop import train
-from codistill.training.records import read_lines
 from codistill.training.results import Origin, measure_retrieval, result_from_json, results, retrieval_rows
 from open_digits import open_digits
 

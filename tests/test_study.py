@@ -10,11 +10,11 @@ import pytest
 from scipy import stats
 
 from codistill import checkpoint, study
+from codistill.files import read_lines
 from codistill.methods import find
 from codistill.run import Run
 from codistill.spec import Spec, UnknownName
 from codistill.study import Study, compare, costs, load, parts, summary
-from codistill.training.records import read_lines
 from codistill.training.results import result_from_json
 
 BASE = Run(models=("cnn:width=4",), labels=60, batch=20, epochs=4, learning_rate=0.2, peers=2, execute="stack")
@@ -252,7 +252,7 @@ def test_settings_of_a_methods_own_are_in_its_name_and_kept_apart(tmp_path):
     list(compare(two, tmp_path))
     rows = strictly(tmp_path / "summary.json")["rows"]
     assert rows[1]["nll_mean"] != rows[2]["nll_mean"]
-    lines = study.log_of(two, tmp_path)
+    lines = study.log_of(tmp_path)
     assert {line["method"]: line["learning_rate"] for line in lines} == {
         "alone": pytest.approx(lines[0]["learning_rate"]),
         "dml:peers=2,learning_rate=0.01": pytest.approx(lines[0]["learning_rate"] / 10),

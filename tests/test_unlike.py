@@ -11,13 +11,13 @@ from codistill import checkpoint, study
 from codistill.checkpoint import read_runs
 from codistill.cohort import Cohort
 from codistill.data import load
+from codistill.files import read_lines
 from codistill.run import Run
 from codistill.spec import Spec
 from codistill.study import Study, compare, costs, parts
 from codistill.training import initial_weights as start
 from codistill.training.build import build_fleet
 from codistill.training.fleet import peers_by_run
-from codistill.training.records import read_lines
 from codistill.training.results import result_from_json
 
 SMALL, MIDDLE, LARGE = "cnn:width=4", "cnn:width=6", "cnn"

@@ -1,18 +1,17 @@
 """``networks.json``: what a run's folder says of its networks, so that they can be used without their training data."""
 
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
-from codistill import models
+from codistill import files, models
 from codistill.checks import one_of, whole
 from codistill.data.examples import TASKS
 from codistill.data.images.cut import Cut
@@ -158,9 +157,7 @@ class Description:
 
 def write_description(folder: Path, description: Description) -> None:
     """Write the file of a folder, whole or not at all."""
-    draft = folder / f"{FILE}.part"
-    draft.write_text(json.dumps(to_json(description), indent=1) + "\n", encoding="utf-8")
-    draft.replace(folder / FILE)
+    files.write_json(folder / FILE, to_json(description))
 
 
 def read_description(folder: Path) -> Description:
@@ -179,10 +176,7 @@ def read_description(folder: Path) -> Description:
             )
         raise FileNotFoundError(f"{folder} is not the folder of a run: {path} is missing")
     try:
-        values: Any = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError(f"it holds a {type(values).__name__}")
-        return from_json(Description, values)
+        return from_json(Description, files.read_json(path))
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}): copy it again from where the run was trained") from error
 

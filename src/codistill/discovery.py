@@ -5,12 +5,34 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from codistill.spec import NEAR, Spec, UnknownName, Value, WrongKind, show_value
+
+_trusted: ContextVar[Collection[str] | None] = ContextVar("trusted", default=None)
+
+
+class Untrusted(ValueError):
+    """A name leads to a module that nobody has said may be imported."""
+
+
+@contextmanager
+def trusting(modules: Collection[str] | None) -> Iterator[None]:
+    """Import none of the user's own modules but these; None: any.
+
+    A folder of a stranger may name any module, and importing it runs it.
+    """
+    before = _trusted.set(modules)
+    try:
+        yield
+    finally:
+        _trusted.reset(before)
 
 
 @cache
@@ -62,6 +84,7 @@ def find(package: str, spec: str | Spec) -> tuple[Any, tuple[Value, ...]]:
     Raises:
         UnknownName: with the nearest valid names.
         ImportError: the user's own module cannot be imported.
+        Untrusted: it may not be, see `trusting`.
     """
     what, spec = _kind(package), Spec.of(spec)
     valid = _exports(package)
@@ -72,6 +95,7 @@ def find(package: str, spec: str | Spec) -> tuple[Any, tuple[Value, ...]]:
     if word is None:
         dotted = re.fullmatch(r"(\w+(?:\.\w+)*)\.(?!py$)(\w+)", spec.name)
         raise UnknownName(what, spec.name, valid, also=[":".join(dotted.groups())] if dotted else ())
+    _check_trust(what, spec)
     try:
         module_object = importlib.import_module(spec.name)
     except ModuleNotFoundError as error:
@@ -84,6 +108,18 @@ def find(package: str, spec: str | Spec) -> tuple[Any, tuple[Value, ...]]:
     if not hasattr(module_object, word):
         raise UnknownName(f"{what} in module {spec.name}", word, vars(module_object))
     return getattr(module_object, word), spec.args[1:]
+
+
+def _check_trust(what: str, spec: Spec) -> None:
+    """A module of Python's own holds nothing of ours; of the others only those are imported that are trusted."""
+    trusted = _trusted.get()
+    if spec.name.partition(".")[0] in sys.stdlib_module_names:
+        raise Untrusted(f"{what} '{spec}': {spec.name} is of Python's standard library, which holds no {what}")
+    if trusted is not None and spec.name not in trusted:
+        raise Untrusted(
+            f"{what} '{spec}' is named by a folder, and is not of this package: look at module {spec.name}, and where "
+            "you trust it, add --trust"
+        )
 
 
 def _word(value: Value) -> str | None:

@@ -7,7 +7,8 @@ from typing import Unpack
 from rich.console import Console
 
 from codistill import report
-from codistill.report.progress import Interrupted, watch
+from codistill.report.interruption import Interrupted
+from codistill.report.progress import watch
 from codistill.run import Run
 from codistill.study.results import Result, read_results
 from codistill.training.given import Given

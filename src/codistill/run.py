@@ -17,6 +17,7 @@ Execute = Literal["auto", "loop", "stack", "channels_last"]
 Precision = Literal["float32", "bfloat16", "float64"]
 Keep = Literal["last", "best_valid"]
 DEVICE = r"auto|(cpu|cuda|mps|xpu)(:\d+)?"
+OnDivergence = Literal["stop", "skip", "rewind"]
 LEAST = {"seed": None} | dict.fromkeys(
     ("retraining", "unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0
 )
@@ -106,6 +107,8 @@ class Run:
     """Device: auto, cpu, cuda, cuda:N or mps."""
     embedding: str = "fc:input"
     """Submodule whose output is the retrieval embedding (retrieval data only)."""
+    on_divergence: OnDivergence = "stop"
+    """Where a term is no longer a number: stop; skip that step; or rewind to the checkpoint before and skip it then."""
     evaluate_every: int = 0
     """Epochs between evaluations on the validation set. 0: only at the end."""
     keep: Keep = "last"

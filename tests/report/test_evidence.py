@@ -95,5 +95,5 @@ def test_what_a_folder_holds(monkeypatch, tmp_path):
     first, second = decided([[0] * 6]), decided([[1] * 6])
     kept = {("kd", 1, 0): second, ("kd", 0, 0): first}
     monkeypatch.setattr(studies, "load", lambda folder: folder)
-    monkeypatch.setattr(studies, "decisions_of", lambda study, folder: kept)
+    monkeypatch.setattr(studies, "decisions_of", lambda folder: kept)
     assert evidence_of(tmp_path).decisions == {"kd": [first, second]}

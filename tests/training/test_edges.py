@@ -6,7 +6,7 @@ import torch
 from codistill.run import Run
 from codistill.training.edges import MEASURED_STEPS, edges, is_measured
 from codistill.training.loop import train
-from codistill.training.records import logged, read_lines
+from codistill.training.records import logged, read_log
 
 RUN = Run(method="dml", peers=3, models=("cnn:width=4",), labels=60, batch=20, epochs=2, execute="stack")
 
@@ -67,7 +67,7 @@ def test_the_log_has_every_edge_and_no_pass_is_made_for_it(tmp_path, update, mon
     run = RUN.replace(update=update)
     folder = tmp_path / "run"
     (end,) = [r for r in logged(train([run, run.replace(seed=1)], folder), folder) if r.kind == "end"]
-    lines = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
+    lines = [line for line in read_log(folder) if line["kind"] == "epoch"]
     for line in lines:
         edges = torch.tensor(line["edges"])
         assert edges.shape == (3, 3)
@@ -85,7 +85,7 @@ def test_the_log_has_every_edge_and_no_pass_is_made_for_it(tmp_path, update, mon
 def test_with_two_peers_the_mean_of_the_edges_is_the_mimic_term(tmp_path):
     folder = tmp_path / "run"
     list(logged(train(RUN.replace(peers=2), folder), folder))
-    for line in read_lines(folder / "log.jsonl"):
+    for line in read_log(folder):
         if line["kind"] == "epoch":  # every step of this short epoch is measured
             edges = torch.tensor(line["edges"])
             torch.testing.assert_close(
@@ -97,7 +97,7 @@ def test_peers_with_samples_of_their_own_and_single_networks_are_not_compared(tm
     for number, run in enumerate((RUN.replace(method="alone", peers=1), RUN.replace(method="alone", shards=True))):
         folder = tmp_path / str(number)
         list(logged(train(run, folder), folder))
-        assert not any("edges" in line for line in read_lines(folder / "log.jsonl"))
+        assert not any("edges" in line for line in read_log(folder))
 
 
 def test_the_log_says_how_many_samples_were_selected(tmp_path):
@@ -106,7 +106,7 @@ def test_the_log_says_how_many_samples_were_selected(tmp_path):
     for name, run in (("all", RUN), ("some", selecting), ("none", RUN.replace(method="dml:select=confident:1.0"))):
         folder = tmp_path / name
         list(logged(train([run, run.replace(seed=1)], folder), folder))
-        lines[name] = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
+        lines[name] = [line for line in read_log(folder) if line["kind"] == "epoch"]
     assert not any("kept" in line for line in lines["all"])
     assert all(line["kept"] == [0.0] * 3 for line in lines["none"])
     assert all(len(line["kept"]) == 3 and 0 < sum(line["kept"]) <= 3 for line in lines["some"])

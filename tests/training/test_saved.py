@@ -8,6 +8,7 @@ then, which ``own_views=false`` in its ``runs.json`` says today.
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -19,6 +20,7 @@ SAVED = Path(__file__).parent / "saved"
 WRITTEN_ON = {"torch": "2.13.0+cpu", "machine": "x86_64", "capability": "AVX2", "processor": "AMD EPYC"}
 
 
+@pytest.mark.filterwarnings("ignore:.*is of an earlier version and has no checksums")
 def test_an_earlier_versions_checkpoint_ends_where_it_ended_there(tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(SAVED / "run", folder)
@@ -33,6 +35,7 @@ def test_an_earlier_versions_checkpoint_ends_where_it_ended_there(tmp_path):
         torch.testing.assert_close(peers[name], tensor, **({"rtol": 0, "atol": 0} if same_machine else {}))
 
 
+@pytest.mark.filterwarnings("ignore:.*is of an earlier version and has no checksums")
 def test_an_earlier_versions_averages_are_what_is_evaluated():
     fleet = restored(SAVED / "run")
     state = load_file(SAVED / "run" / "checkpoints" / "step-00000004" / "state.safetensors")

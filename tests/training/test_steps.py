@@ -6,7 +6,7 @@ import torch
 from codistill.run import Run
 from codistill.training.build import build_fleet
 from codistill.training.loop import train
-from codistill.training.records import logged, read_lines
+from codistill.training.records import logged, read_log
 
 RUN = Run(
     method="codistillation:burn_in=0,exchange_every=3",
@@ -38,7 +38,7 @@ def test_epochs_are_equal_stretches_of_the_steps(tmp_path, steps, epochs, ends):
     assert sum(record.kind == "step" for record in records) == steps
     assert {record.steps for record in records} == {steps}
     assert [record.step for record in records if record.kind == "checkpoint"] == ends
-    lines = [line for line in read_lines(tmp_path / "log.jsonl") if line["kind"] == "epoch"]
+    lines = [line for line in read_log(tmp_path) if line["kind"] == "epoch"]
     assert [line["step"] for line in lines] == ends
     assert [line["epoch"] for line in lines] == list(range(1, len(ends) + 1))
     assert lines[-1]["progress"] == 1
@@ -91,7 +91,7 @@ def test_noise_changes_labels_of_training_and_validation_and_nothing_else():
 def test_the_log_says_how_many_labels_are_wrong(tmp_path):
     run = RUN.replace(steps=1, epochs=1)
     list(logged(train([run, run.replace(seed=1)], tmp_path), tmp_path))
-    start, *_ = read_lines(tmp_path / "log.jsonl")
+    start, *_ = read_log(tmp_path)
     assert len(start["noisy_labels"]) == 2
     assert all(0 < share < 0.5 for share in start["noisy_labels"])
 

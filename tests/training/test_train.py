@@ -12,11 +12,12 @@ from codistill import checkpoint, data
 from codistill.cohort.collection import collect
 from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import plain
+from codistill.files import Damaged, append_lines, read_lines, write_lines
 from codistill.run import Run
 from codistill.study.results import networks_of
 from codistill.training.build import build_fleet
 from codistill.training.loop import restored, resume, train
-from codistill.training.records import Diverged, Record, logged, read_lines
+from codistill.training.records import Diverged, Record, cut_log, logged, read_log
 from codistill.training.results import measure_networks, results
 from codistill.training.state import Training
 
@@ -234,7 +235,7 @@ def test_evaluating_by_hand_in_the_middle_of_an_epoch_changes_nothing(digits, fl
 
 def test_logged_writes_what_it_passes_on(tmp_path, digits):
     records = list(logged(train(RUN, tmp_path, dataset=digits), tmp_path))
-    lines = read_lines(tmp_path / "log.jsonl")
+    lines = read_log(tmp_path)
     assert lines[0]["kind"] == "start"
     assert lines[0]["execute"] == "stack"
     assert lines[1:] == [line for r in records if r.kind == "epoch" for line in r.lines]
@@ -254,7 +255,7 @@ def test_closing_saves_and_resuming_ends_as_unbroken(tmp_path, digits):
     again = list(logged(resume(tmp_path, dataset=digits), tmp_path))
     assert (again[0].kind, again[0].step) == ("start", 5)
     assert again[-1].lines == whole
-    assert [line["epoch"] for line in read_lines(tmp_path / "log.jsonl") if line["kind"] == "epoch"] == [1, 2, 3, 4]
+    assert [line["epoch"] for line in read_log(tmp_path) if line["kind"] == "epoch"] == [1, 2, 3, 4]
 
 
 def test_resuming_drops_the_lines_of_steps_that_are_done_again(tmp_path, digits):
@@ -264,13 +265,48 @@ def test_resuming_drops_the_lines_of_steps_that_are_done_again(tmp_path, digits)
         file.unlink()
     newest.rmdir()
     list(logged(resume(tmp_path, dataset=digits), tmp_path))
-    assert [line["epoch"] for line in read_lines(tmp_path / "log.jsonl") if line["kind"] == "epoch"] == [1, 2, 3, 4]
+    assert [line["epoch"] for line in read_log(tmp_path) if line["kind"] == "epoch"] == [1, 2, 3, 4]
 
 
-def test_a_line_that_was_cut_short_is_left_out(tmp_path):
-    (tmp_path / "log.jsonl").write_text('{"a": 1}\n{"a": 2}\n{"a": ')
-    assert read_lines(tmp_path / "log.jsonl") == [{"a": 1}, {"a": 2}]
+def line(step, **more):
+    return {"kind": "start", "step": step, **more}
+
+
+def test_a_line_that_was_cut_short_is_left_out_and_a_damaged_one_is_said(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"kind": "a", "step": 1}\n{"kind": "b", "step": 2}\n{"kind": "a", ')
+    assert read_log(tmp_path) == [{"kind": "a", "step": 1}, {"kind": "b", "step": 2}]
+    append_lines(log, [])
+    log.unlink()
+    append_lines(log, [line(1, loss=0.25), line(2, loss=0.5)])
+    assert read_log(tmp_path) == [line(1, loss=0.25), line(2, loss=0.5)]
+    log.write_text(log.read_text().replace("0.25", "0.26"))
+    with pytest.warns(UserWarning, match="1 of 2 lines are damaged and left out, the first is line 1"):
+        assert read_log(tmp_path) == [line(2, loss=0.5)]
     assert read_lines(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize("length", [0, 10, 100_000])
+def test_a_log_is_cut_from_its_end(tmp_path, length):
+    log, lines = tmp_path / "log.jsonl", [line(step, text="x" * length) for step in range(1, 6)]
+    for step in range(6):
+        log.unlink(missing_ok=True)
+        append_lines(log, lines)
+        with log.open("a") as file:
+            file.write('{"kind": "start", "st')
+        cut_log(log, step)
+        assert read_log(tmp_path) == lines[:step]
+
+
+def test_results_that_are_damaged_or_fewer_are_seen(tmp_path):
+    path, lines = tmp_path / "results.jsonl", [{"accuracy": 0.5}, {"accuracy": 0.25}]
+    write_lines(path, lines)
+    assert read_lines(path) == lines
+    whole = path.read_text()
+    for damaged in (whole.replace("0.25", "0.75"), whole.splitlines(keepends=True)[0], whole[:-1], "[1]\n", "{\n"):
+        path.write_text(damaged)
+        with pytest.raises(Damaged, match="results.jsonl"):
+            read_lines(path)
 
 
 def test_settings_that_do_not_fit_leave_no_folder_behind(tmp_path, digits):
@@ -366,7 +402,7 @@ def test_a_loss_that_is_no_number_names_run_peer_term_and_fix(digits):
     with torch.no_grad():
         nets[1].fc.weight[0, 0] = float("nan")
     run = RUN.replace(peers=3, method="alone", learning_rate=0.05, seed=7)
-    words = r"alone/peers=3/seed=7: the task term of peer 1 is nan in epoch 1: lower learning_rate=0.05, or set clip"
+    words = r"seed=7: the task term of peer 1 is nan in step 1 .epoch 1., samples [ 0-9.()]+: lower learning_rate=0.05"
     with pytest.raises(Diverged, match=words):
         list(train(run.replace(evaluate_every=0), dataset=digits, networks=nets))
 

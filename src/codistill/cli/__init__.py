@@ -2,9 +2,12 @@
 
 import dataclasses
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from codistill.cli.chapters import CompareSeveral
 from codistill.cli.commands import COMMANDS
 from codistill.cli.hints import as_options, check_lists, spelled_here
 from codistill.cli.settings import REGISTRY, defaults
+from codistill.files import without_controls
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -22,14 +26,40 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # module:Name may be a file in the current folder
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _ended_by_signals():
         warnings.showwarning = _show_warning
         _obey(argv)
 
 
+class Ended(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, where there is no step to finish."""
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does; those that are ignored (nohup) stay so."""
+
+    def end(number: int, _frame: object) -> None:
+        raise Ended(number)
+
+    names = ("SIGTERM", "SIGHUP") if threading.current_thread() is threading.main_thread() else ()
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, end) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """One line for whoever typed the command; where in the code it was raised does not help them."""
-    print("codistill: warning:", " ".join(str(message).split()), file=sys.stderr)
+    print("codistill: warning:", _line(message), file=sys.stderr)
+
+
+def _line(text: object) -> str:
+    """In one line, and without what a terminal would obey: names in it may be a stranger's."""
+    return " ".join(str(without_controls(str(text))).split())
 
 
 def _obey(argv: Sequence[str]) -> None:
@@ -38,13 +68,16 @@ def _obey(argv: Sequence[str]) -> None:
         command = _parse(argv)
         from rich.console import Console
 
-        command(Console(highlight=False, soft_wrap=False), " ".join(["codistill", *argv]))
-    except KeyboardInterrupt:
-        raise SystemExit("codistill: interrupted") from None
+        command(Console(highlight=False, soft_wrap=False, markup=False), " ".join(["codistill", *argv]))
+    except KeyboardInterrupt as stop:
+        print("codistill: interrupted", file=sys.stderr)
+        number = stop.args[0] if isinstance(stop, Ended) else getattr(stop, "number", signal.SIGINT)
+        raise SystemExit(128 + number) from None
     except (ValueError, ArithmeticError, ImportError, OSError) as error:
         if os.environ.get("CODISTILL_DEBUG"):
             raise
-        raise SystemExit(f"codistill: error: {as_options(str(error))}") from None
+        said = "; ".join(map(str, (error, *getattr(error, "__notes__", ()))))
+        raise SystemExit(f"codistill: error: {_line(as_options(said))}") from None
 
 
 def _parse(argv: Sequence[str]) -> Any:

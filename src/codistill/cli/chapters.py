@@ -58,10 +58,10 @@ class CompareSeveral:
 
 def check_single(folder: Path) -> None:
     """Raises a ValueError where a folder holds several comparisons."""
-    from codistill.study.chapters import is_chapters, load_chapters
+    from codistill.study.chapters import is_chapters, names_of
 
     if is_chapters(folder):
-        name = next(iter(load_chapters(folder).studies))
+        name = next(iter(names_of(folder)[0]))
         raise ValueError(f"{folder} holds several comparisons: give one of them, such as {folder / name}")
 
 
@@ -74,10 +74,10 @@ def run_chapters(chapters: "Chapters", folder: Path, console: "Console", form: "
     for number, (name, study) in enumerate(chapters.studies.items(), start=1):
         console.rule(f"{number} of {len(chapters.studies)}: {study.question or name}", align="left")
         follow(chapters.begin(name, folder), folder / name, console, form, chapter_of=folder)
-    write_page_of(chapters, folder, console)
+    write_page_of(folder, console)
 
 
-def write_page_of(chapters: "Chapters", folder: Path, console: "Console") -> None:
+def write_page_of(folder: Path, console: "Console") -> None:
     """Write the page of all comparisons in a folder, and print what was learnt.
 
     Raises:
@@ -86,15 +86,16 @@ def write_page_of(chapters: "Chapters", folder: Path, console: "Console") -> Non
     from codistill.report.chapters_page import write_chapters
     from codistill.report.lessons import Lesson, lead, lessons_table
     from codistill.report.table import terminal
+    from codistill.study.chapters import names_of
     from codistill.study.summary import Summary
 
-    lessons = []
-    for name in chapters.studies:
+    lessons, (names, command) = [], names_of(folder)
+    for name in names:
         path = folder / name / "summary.json"
         if not path.exists():
             raise FileNotFoundError(f"{folder / name} is not finished: codistill resume {folder}")
-        lessons.append(Lesson(name, Summary.from_json(path.read_text(encoding="utf-8"))))
-    page = write_chapters(lessons, folder / "report.html", chapters.command)
+        lessons.append(Lesson(name, Summary.read(path)))
+    page = write_chapters(lessons, folder / "report.html", command)
     console.rule("All of them", align="left")
     console.print(terminal(lessons_table(lessons), narrow=True))
     for sentence in lead(lessons):

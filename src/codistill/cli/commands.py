@@ -1,10 +1,12 @@
 """The commands, one class each: its fields are its options."""
 
 import dataclasses
+import hashlib
 import json
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,6 +26,7 @@ from codistill.cli.export import Export
 from codistill.cli.finish import dry_run, follow, form_of, say_if_unfinished, write_report_of
 from codistill.cli.predict import Predict
 from codistill.cli.settings import Settings, recipe_of, start_of, study_of
+from codistill.cli.verify import Verify
 from codistill.run import Run
 
 What = Literal[
@@ -40,6 +43,9 @@ What = Literal[
     "noise",
     "schedules",
 ]
+# Settings that do not tell runs apart: where data are, and how often something is saved.
+WHERE = ("data_root", "download", "execute", "device", "checkpoint_every", "checkpoint_steps")
+LONGEST = 60  # characters of the settings in the name of a folder
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run, or of one or several comparisons.")]
 
 
@@ -78,6 +84,7 @@ class Compare:
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
+        from codistill.discovery import trusting
         from codistill.report.power import before
 
         study, form = self.study(*self.recipe), form_of(self.quiet, self.json)
@@ -95,7 +102,8 @@ class Compare:
             )
         if form == "lines" and (said := before(study)):
             console.print(said)
-        follow(studies.compare(study, folder, go_on=there, command=command), folder, console, form)
+        with trusting({name for entry in study.entries for name in _named(entry.run)}):
+            follow(studies.compare(study, folder, go_on=there, command=command), folder, console, form)
 
     def study(self, recipe: str | None = None) -> "Study":
         """What is compared, by one of the recipes, or where none is named."""
@@ -113,7 +121,7 @@ class Train:
     recipe: str | None = None
     """Start from a recipe's settings (a spec; codistill list recipes)."""
     name: str | None = None
-    """Folder in --runs. none: named by data, method and seed."""
+    """Folder in --runs. none: named by data, method, seed and the settings that are not the defaults."""
     runs: Path = Path("runs")
     """Folder that holds the folders of runs."""
     dry_run: bool = False
@@ -126,6 +134,7 @@ class Train:
     """Settings of the run. What is not given is the recipe's."""
 
     def __call__(self, console: "Console", command: str) -> None:
+        from codistill.discovery import trusting
         from codistill.training.loop import train
         from codistill.training.records import logged
 
@@ -133,10 +142,11 @@ class Train:
         if self.dry_run:
             dry_run(partial(train, run), console, form)
             return
-        folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}"))
+        folder = self.runs / (self.name or default_name(run))
         if (folder / "runs.json").exists():
             raise FileExistsError(f"{folder} already exists: codistill resume {folder}, or choose another --name")
-        follow(logged(train(run, folder), folder), folder, console, form)
+        with trusting(_named(run)):  # not what the folder of a teacher names besides
+            follow(logged(train(run, folder), folder), folder, console, form)
 
 
 @dataclass
@@ -148,8 +158,15 @@ class Resume:
     """Print nothing but warnings and errors."""
     json: bool = False
     """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
+    trust: bool = False
+    """Import the modules that the folder names (module:Name), which runs what is in them."""
 
     def __call__(self, console: "Console", command: str) -> None:
+        with _trusting(self.trust):
+            self.resume(console)
+
+    def resume(self, console: "Console") -> None:
+        """Go on with what is in the folder."""
         from codistill import study as studies
         from codistill.study.chapters import is_chapters, load_chapters
         from codistill.training.loop import resume
@@ -174,8 +191,15 @@ class Evaluate:
     """Part of the data; keep the test set for the end. none: valid where some was held out, else test."""
     against: Path | None = None
     """Folder of another run: print how many predictions change from RUN to this one."""
+    trust: bool = False
+    """Import the modules that the folders name (module:Name), which runs what is in them."""
 
     def __call__(self, console: "Console", command: str) -> None:
+        with _trusting(self.trust):
+            self.evaluate(console)
+
+    def evaluate(self, console: "Console") -> None:
+        """Print what the networks of the folders are worth."""
         from codistill import study as studies
         from codistill.training.loop import restored
 
@@ -248,8 +272,11 @@ class Analyze:
     """Seed of the noise, the probes, the directions and the choice of examples."""
     skip: tuple[Literal["noise", "sharpness", "hessian", "surface", "path"], ...] = ()
     """Measures to leave out."""
+    trust: bool = False
+    """Import the modules that the folders name (module:Name), which runs what is in them."""
 
     def __call__(self, console: "Console", command: str) -> None:
+        from codistill import files
         from codistill.analysis import Settings, analyze
         from codistill.report.analysis_page import write_analysis
         from codistill.report.analysis_tables import print_analysis
@@ -258,9 +285,10 @@ class Analyze:
         for run in self.run:
             check_single(run)
         folder = _analysis_folder(self.run, self.out)
-        analysis = analyze(self.run, settings, say=console.print)
+        with _trusting(self.trust):
+            analysis = analyze(self.run, settings, say=console.print)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "analysis.json").write_text(json.dumps(analysis.to_json(), indent=1) + "\n", encoding="utf-8")
+        files.write_json(folder / "analysis.json", analysis.to_json())
         path = write_analysis(analysis, folder / "analysis.html", command)
         print_analysis(analysis, console)
         console.print(f"Analysis: {path}")
@@ -276,14 +304,16 @@ class Report:
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill.cli.several import report_several
-        from codistill.study.chapters import is_chapters, load_chapters
+        from codistill.discovery import trusting
+        from codistill.study.chapters import is_chapters
 
-        if len(self.run) != 1:
-            report_several(self.run, self.out, console, command)
-        elif is_chapters(self.run[0]):
-            write_page_of(load_chapters(self.run[0]), self.run[0], console)
-        else:
-            write_report_of(self.run[0], console)
+        with trusting(()):
+            if len(self.run) != 1:
+                report_several(self.run, self.out, console, command)
+            elif is_chapters(self.run[0]):
+                write_page_of(self.run[0], console)
+            else:
+                write_report_of(self.run[0], console)
 
 
 @dataclass
@@ -321,8 +351,33 @@ class Show:
 
 COMMANDS: dict[str, Any] = {
     c.__name__.lower(): c
-    for c in (Compare, Train, Resume, Evaluate, Predict, Export, Analyze, Report, List, Show, Copy, Doctor)
+    for c in (Compare, Train, Resume, Evaluate, Predict, Export, Analyze, Report, Verify, List, Show, Copy, Doctor)
 }
+
+
+def _trusting(trust: bool) -> AbstractContextManager[None]:
+    """What is imported of the modules that a folder names: any, or none."""
+    from codistill.discovery import trusting
+
+    return trusting(None if trust else ())
+
+
+def _named(run: Run) -> set[str]:
+    """The names before the colons in a run's specs, and in those that are options of them."""
+    specs = [value for value in run.as_dict().values() for value in (value if isinstance(value, list) else [value])]
+    return {part for text in specs for part in re.findall(r"[\w.]+(?=:)", str(text))}
+
+
+def default_name(run: Run) -> str:
+    """The folder of a run: its data, its name, and what else of its settings is not the default, shortened to a hash
+    where that is long.
+    """
+    usual, named = Run().as_dict(), ("data", "method", "peers", "update", "seed", "retraining")
+    others = {k: v for k, v in run.as_dict().items() if k not in (*named, *WHERE) and v != usual[k]}
+    text = "".join(f"-{k}={v}" for k, v in others.items())
+    if len(text) > LONGEST:
+        text = "-" + hashlib.sha256(json.dumps(others).encode()).hexdigest()[:8]
+    return re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}{text}")
 
 
 def _analysis_folder(runs: Sequence[Path], out: Path | None) -> Path:

@@ -90,7 +90,7 @@ def _measured(results: Path) -> tuple[str, dict[str, str]]:
     peers, with the most.
     """
     page = "family" if (results / "family.json").exists() else "digits"
-    summary = Summary.from_json((results / f"{page}.json").read_text(encoding="utf-8"))
+    summary = Summary.read(results / f"{page}.json")
     gains = {}
     for row in summary.rows:
         if row.gain and row.gain.interval and not row.tuned and Spec.of(row.method).name != "alone":

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from codistill.report.progress import Form
     from codistill.training.records import Record
 
+NOTHING_LEARNT = 3  # the exit code of a training that came to its end and is no better than chance
+
 
 def form_of(quiet: bool, as_json: bool) -> "Form":
     """How progress is printed.
@@ -52,24 +54,34 @@ def follow(
         chapter_of: the folder of several comparisons that this is one of.
 
     Raises:
-        SystemExit: it was interrupted.
+        SystemExit: it was interrupted, with the code of the signal; or nothing was learnt, with `NOTHING_LEARNT`.
     """
     from rich.console import Console
 
-    from codistill.report.progress import Interrupted, watch
+    from codistill.report.interruption import Interrupted
+    from codistill.report.progress import watch
 
     if form != "lines":
         console = Console(quiet=True)
     try:
-        watch(records, console, form)
+        last = watch(records, console, form)
     except Interrupted as stop:
-        console.print(
-            f"\n{str(stop).capitalize()}. Nothing is lost. Resume with:\n  codistill resume {chapter_of or folder}"
+        begun = any((folder / name).exists() for name in ("runs.json", "study.json"))
+        how = (
+            f"Nothing is lost. Resume with:\n  codistill resume {chapter_of or folder}"
+            if begun
+            else "Nothing was begun."
         )
-        raise SystemExit(130) from None
+        console.print(f"\n{str(stop).capitalize()}. {how}", markup=False)
+        raise SystemExit(stop.exit_code) from None
     write_report_of(folder, console, footnotes=chapter_of is None)
     if form == "json":
         print(json.dumps({"kind": "report", "folder": str(folder), "report": str(folder / "report.html")}), flush=True)
+    doubts = last.facts.get("doubts", ())
+    for doubt in doubts:
+        console.print(f"Warning: {doubt.text}", soft_wrap=True, markup=False)
+    if any(doubt.nothing for doubt in doubts):
+        raise SystemExit(NOTHING_LEARNT)
 
 
 def say_if_unfinished(folder: Path, console: "Console") -> None:
@@ -91,7 +103,7 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True) ->
     Raises:
         FileNotFoundError: it is not finished.
     """
-    from codistill import study as studies
+    from codistill import files, study as studies
     from codistill.analysis.judge import warnings
     from codistill.checkpoint import read_runs
     from codistill.report.comparison import comparison
@@ -102,22 +114,22 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True) ->
     from codistill.report.study_page import write_report
     from codistill.report.table import terminal
     from codistill.study.results import read_results
-    from codistill.training.records import read_lines
+    from codistill.training.records import read_log
     from codistill.training.sizes import sizes_of
 
     results = read_results(folder)
     path = folder / "report.html"
     if (folder / "study.json").exists():
-        if not (folder / "summary.json").exists():
+        if files.read_if_whole(folder / "summary.json") is None:
             raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
-        summary = studies.Summary.from_json((folder / "summary.json").read_text(encoding="utf-8"))
-        log = studies.log_of(studies.load(folder), folder)
+        summary = studies.Summary.read(folder / "summary.json")
+        log = studies.log_of(folder)
         write_report(summary, log, results, path, evidence_of(folder))
-        (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
+        files.write(folder / "report.md", markdown(summary))
         table = comparison(summary)
         console.print(terminal(table if footnotes else replace(table, notes=()), narrow=True))
     else:
-        log = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch"]
+        log = [line for line in read_log(folder) if line["kind"] == "epoch"]
         write_run_report(read_runs(folder), log, results, path, sizes_of(folder))
         if results:
             console.print(results_table(results))

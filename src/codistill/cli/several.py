@@ -44,7 +44,7 @@ def _comparisons(folders: Sequence[Path], page: Path, console: "Console", comman
         path = folder / "summary.json"
         if not path.exists():
             raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
-        summary = Summary.from_json(path.read_text(encoding="utf-8"))
+        summary = Summary.read(path)
         if summary.title != folder.name:
             summary = replace(summary, question=f"{folder.name}: {summary.title}")
         lessons.append(Lesson(os.path.relpath(folder, page.parent), summary))

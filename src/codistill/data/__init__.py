@@ -4,12 +4,13 @@
 own, ``module:function``.
 """
 
+import inspect
 import os
 from pathlib import Path
 
 from codistill.data.conversion import from_dataset as from_dataset
 from codistill.data.examples import DataSet as DataSet, Examples as Examples
-from codistill.discovery import construct
+from codistill.discovery import construct, find
 from codistill.spec import Spec, WrongKind
 
 TABLES = (".csv", ".tsv", ".parquet")
@@ -34,6 +35,7 @@ def load(spec: str | Spec, root: Path | None = None, download: bool = False) -> 
     """
     _check_no_path(Spec.of(spec).name)
     usual = os.environ.get(ROOT) or Path.home() / ".cache" / "codistill"
+    _check_returns(spec)
     dataset = construct(__name__, spec, root=root or Path(usual), download=download)
     if not isinstance(dataset, DataSet):
         raise WrongKind(f"data '{spec}' returned a {type(dataset).__name__}: return a codistill.data.DataSet")
@@ -50,3 +52,13 @@ def _check_no_path(name: str) -> None:
     else:
         fix = f"--data folder --data-root {name}"
     raise ValueError(f"data={name!r} is a path, not a data set's name: write {fix}")
+
+
+def _check_returns(spec: str | Spec) -> None:
+    """What is called must be a function, and where it says what it returns, return a data set."""
+    make, _ = find(__name__, spec)
+    if not callable(make):
+        return  # `construct` says what it is
+    says = inspect.get_annotations(make).get("return") if inspect.isroutine(make) else make
+    if says not in (None, DataSet) and "DataSet" not in str(says):
+        raise WrongKind(f"data '{spec}' is no function that returns a codistill.data.DataSet")

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from codistill import files
 from codistill.data.images.cut import Cut
 from codistill.data.images.lazy import LazyImages
 
@@ -189,7 +190,7 @@ class DataSet:
     def save_artefacts(self, folder: Path) -> None:
         """Write what the examples mean nothing without: the tokenizer of token ids, as ``tokenizer.json``."""
         if self.text is not None and self.text.tokenizer:
-            (folder / "tokenizer.json").write_text(self.text.tokenizer, encoding="utf-8")
+            files.write(folder / "tokenizer.json", self.text.tokenizer)
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:

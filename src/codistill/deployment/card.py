@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from codistill import checkpoint
+from codistill import checkpoint, files
 from codistill.deployment.choice import Choice, lines
 from codistill.deployment.opening import Opened
 from codistill.deployment.trained import Trained
@@ -137,7 +137,7 @@ def _compared(cohort: Opened, run: Run) -> str:
     path = cohort.folder.parent.parent / "summary.json"
     if not path.is_file():
         return ""
-    summary = json.loads(path.read_text(encoding="utf-8"))
+    summary = files.read_json(path)
     measure = summary.get("measure", "accuracy")
     text = []
     for row in summary["rows"]:

@@ -2,12 +2,13 @@
 part, on which nothing may be chosen.
 """
 
-import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codistill import files
 from codistill.description import Network
 from codistill.spec import Spec, UnknownName
 
@@ -98,15 +99,22 @@ def validation(folder: Path, run: int, count: int) -> tuple[str, list[float]] | 
     measured = [lines[run]["valid_accuracy"] for lines in epochs.values() if "valid_accuracy" in lines[run]]
     if not measured:
         return None
-    runs = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
+    runs = files.read_json(folder / "runs.json", list)
     if runs[0].get("keep") == "best_valid":
         return "accuracy", [max(values) for values in zip(*measured, strict=True)]
     return "accuracy", measured[-1]
 
 
-def lines(path: Path) -> list[Mapping[str, Any]]:
-    """The objects of a JSON-lines file; a last line that was cut short is left out."""
-    if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file; in a log, which grows, what was cut short or is damaged is left out.
+
+    Raises:
+        ValueError: results are damaged.
+    """
+    if not path.is_file() or path.name != "log.jsonl":
+        return files.read_lines(path)
+    found = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        with suppress(files.Damaged):
+            found.append(files.read_line(text, str(path)))
+    return found

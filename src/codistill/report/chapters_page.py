@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+from codistill import files
 from codistill.report.comparison import comparison
 from codistill.report.lessons import Lesson, lead, lessons_table
 from codistill.report.page import Section, write_page
@@ -34,7 +35,7 @@ def write_chapters(lessons: Sequence[Lesson], path: Path, command: str = "") -> 
         Section("Settings", command=command, values=_values(lessons)),
     ]
     if picture:
-        path.with_name("gains.svg").write_text(picture + "\n", encoding="utf-8")
+        files.write(path.with_name("gains.svg"), picture + "\n")
     return write_page(path, "Where mutual learning pays, and where it does not", lead(lessons), sections)
 
 

@@ -49,9 +49,8 @@ def evidence_of(folder: Path, classes: Sequence[str] = ()) -> Evidence:
         folder: of the study.
         classes: the names of the classes, where they are known.
     """
-    study = studies.load(folder)
     found: dict[str, list[Decisions]] = {}
-    for (entry, _, _), decisions in sorted(studies.decisions_of(study, folder).items(), key=lambda each: each[0]):
+    for (entry, _, _), decisions in sorted(studies.decisions_of(folder).items(), key=lambda each: each[0]):
         found.setdefault(entry, []).append(decisions)
     return Evidence(found, classes)
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
+from codistill import files
 from codistill.analysis.judge import Finding
 from codistill.report.numbers import decimal
 from codistill.report.plots.drawing import Plot, on_page
@@ -101,8 +102,7 @@ def write_page(path: Path, title: str, lead: Sequence[str], sections: Iterable[S
     full = [section for section in sections if not section.empty]
     html = environment().get_template("page.html").render(title=title, lead=lead, sections=full)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
-    return path
+    return files.write(path, html)
 
 
 def figures(*candidates: tuple[str, str, Plot | None]) -> list[Figure]:

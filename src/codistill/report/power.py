@@ -25,7 +25,7 @@ def pilot_spread(path: Path) -> float:
         ValueError: it has no spread.
     """
     file = path / "summary.json" if path.is_dir() else path
-    found = spreads(Summary.from_json(file.read_text(encoding="utf-8")))
+    found = spreads(Summary.read(file))
     if not found:
         raise ValueError(f"pilot={path} has no gain over several seeds: give a comparison of two or more seeds")
     return median(found.values())

@@ -1,11 +1,8 @@
 """The progress of records: a live bar on a terminal, a line now and then where there is none, or JSON lines."""
 
 import json
-import signal
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Literal
 
 from rich.console import Console
@@ -13,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from codistill.jsonable import from_json, to_json
 from codistill.report.estimate import Estimate, Estimator, duration, said_of
+from codistill.report.interruption import Interrupted, signals
 from codistill.report.opening import opening
 from codistill.training.records import Record
 from codistill.training.sizes import Sizes
@@ -22,14 +20,6 @@ LONG = 60.0  # seconds from which on an estimate is printed unasked
 SILENCE = 30.0  # seconds at most between two lines, where there is no terminal
 
 Form = Literal["lines", "quiet", "json"]
-
-
-class Interrupted(Exception):
-    """The person pressed Ctrl-C; the records were closed at the end of a step."""
-
-    def __init__(self, record: Record | None) -> None:
-        self.record = record
-        super().__init__("interrupted" if record is None else f"stopped after step {record.step} of {record.steps}")
 
 
 def watch(records: Generator[Record, None, None], console: Console, form: Form = "lines", dry: bool = False) -> Record:
@@ -42,42 +32,31 @@ def watch(records: Generator[Record, None, None], console: Console, form: Form =
         dry: end as soon as there is an estimate.
 
     Raises:
-        Interrupted: on Ctrl-C, after the generator has been closed (and so has saved where it was). A second Ctrl-C
-            ends at once.
+        Interrupted: on SIGINT, SIGTERM or SIGHUP, after the generator has been closed (and so has saved where it was).
     """
     last: Record | None = None
-    with _interrupt() as interrupted, _bar(console, form) as bar:
+    with signals() as stop, _bar(console, form) as bar:
         display = Display(bar)
         show = {"lines": display.show, "quiet": _pass_over, "json": _print_json}[form]
         estimator = Estimator()
-        for last in records:
-            show(last)
-            if (estimate := estimator.see(last)) and (dry or estimate.seconds >= LONG):
-                say_estimate(estimate, console, form)
-            if estimate and dry:
-                records.close()
-                break
-            if interrupted:
-                records.close()
-                raise Interrupted(last)
+        try:
+            for last in records:
+                stop.begun = True
+                show(last)
+                if (estimate := estimator.see(last)) and (dry or estimate.seconds >= LONG):
+                    say_estimate(estimate, console, form)
+                if estimate and dry:
+                    records.close()
+                    break
+                if stop.number:
+                    records.close()
+                    raise Interrupted(stop.number, last)
+        except Exception as error:
+            if stop.number:  # such as of workers, which the same signal has ended
+                raise Interrupted(stop.number, last) from error
+            raise
     assert last is not None
     return last
-
-
-@contextmanager
-def _interrupt() -> Iterator[list[bool]]:
-    """A list that is no longer empty once Ctrl-C was pressed."""
-    pressed: list[bool] = []
-
-    def press(_number: int, _frame: FrameType | None) -> None:
-        pressed.append(True)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _bar(console: Console, form: Form) -> Progress:
@@ -128,6 +107,8 @@ class Display:
     def show(self, record: Record) -> None:
         """Show what happened."""
         console, facts = self.bar.console, record.facts
+        for what in dict.fromkeys(facts.get("diverged", {}).values()):
+            console.print(f"  Diverged: {what}", markup=False)
         if record.kind == "start":
             self._start(record)
         elif record.kind == "step":
@@ -136,6 +117,8 @@ class Display:
                 self._line(record)
         elif record.kind == "epoch":
             self._epoch(record)
+        elif record.kind == "rewind":
+            console.print(f"  back to step {record.step}: {facts['why']}", markup=False)
         elif record.kind == "timing":
             console.print("Timing each method separately ...")
         elif record.kind == "end" and "parts" in facts and facts["part"] == facts["parts"]:

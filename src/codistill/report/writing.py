@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codistill import study as studies
+from codistill import files, study as studies
 from codistill.checkpoint import read_runs
 from codistill.report.chapters_page import write_chapters
 from codistill.report.lessons import Lesson
 from codistill.report.markdown import markdown
 from codistill.report.run_page import write_run_report
 from codistill.report.study_page import write_report
-from codistill.study.chapters import Chapters, is_chapters, load_chapters
+from codistill.study.chapters import is_chapters, names_of
 from codistill.study.results import Result, read_results
 from codistill.study.summary import Summary
-from codistill.training.records import read_lines
+from codistill.training.records import read_log
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,23 @@ def write_folder(folder: Path) -> Written:
     """
     path, results = folder / "report.html", read_results(folder)
     if not (folder / "study.json").exists():
-        log: Sequence[Mapping[str, Any]] = [r for r in read_lines(folder / "log.jsonl") if r["kind"] == "epoch"]
+        log: Sequence[Mapping[str, Any]] = [r for r in read_log(folder) if r["kind"] == "epoch"]
         return Written(write_run_report(read_runs(folder), log, results, path), log, results)
-    summary, log = summary_of(folder, folder), studies.log_of(studies.load(folder), folder)
+    summary, log = summary_of(folder, folder), studies.log_of(folder)
     write_report(summary, log, results, path)
-    (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
+    files.write(folder / "report.md", markdown(summary))
     return Written(path, log, results, summary)
 
 
-def write_several(chapters: Chapters, folder: Path) -> tuple[Path, list[Lesson]]:
+def write_several(folder: Path) -> tuple[Path, list[Lesson]]:
     """Write the page of several comparisons in a folder.
 
     Raises:
         FileNotFoundError: one of them is not finished.
     """
-    lessons = [Lesson(name, summary_of(folder / name, folder)) for name in chapters.studies]
-    return write_chapters(lessons, folder / "report.html", chapters.command), lessons
+    names, command = names_of(folder)
+    lessons = [Lesson(name, summary_of(folder / name, folder)) for name in names]
+    return write_chapters(lessons, folder / "report.html", command), lessons
 
 
 def summary_of(folder: Path, resumed: Path) -> Summary:
@@ -70,7 +71,7 @@ def summary_of(folder: Path, resumed: Path) -> Summary:
     path = folder / "summary.json"
     if not path.exists():
         raise FileNotFoundError(f"{folder} is not finished: codistill resume {resumed}")
-    return Summary.from_json(path.read_text(encoding="utf-8"))
+    return Summary.read(path)
 
 
 def write(folder: str | Path) -> Path:
@@ -82,4 +83,4 @@ def write(folder: str | Path) -> Path:
         FileNotFoundError: nothing of these is there, or a comparison is not finished.
     """
     folder = Path(folder)
-    return write_several(load_chapters(folder), folder)[0] if is_chapters(folder) else write_folder(folder).path
+    return write_several(folder)[0] if is_chapters(folder) else write_folder(folder).path

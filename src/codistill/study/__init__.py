@@ -2,15 +2,19 @@
 
 import dataclasses
 import itertools
-import json
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codistill import files
+from codistill.checkpoint import read_runs
 from codistill.data.examples import DataSet
 from codistill.description import versions as versions
+from codistill.locks import Held, locked
 from codistill.run import Run
+from codistill.spec import Spec
 from codistill.study.beforehand import check_rows
 from codistill.study.costs import declared_cost, measure_costs, networks_trained
 from codistill.study.differences import Key
@@ -23,12 +27,15 @@ from codistill.training.decisions import Decisions, read_decisions
 from codistill.training.fleet import peers_by_run
 from codistill.training.given import Given
 from codistill.training.loop import resume, train
-from codistill.training.records import Record, epochs_of, logged, read_lines, write_lines
+from codistill.training.records import Diverged, Record, epochs_of, logged, read_diverged, write_diverged
 from codistill.training.requirements import OWN
 from codistill.training.results import result_from_json
 from codistill.training.sizes import sizes_of
 
+Teachers = Mapping[tuple[int, int], Mapping[str, Path]]  # by seed and number of the training, folders by name
 STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
+
+POLLED = 0.5  # seconds between two looks at what another process does
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ def compare(
 
     Records are those of `train`; their facts also say which part it is of how many, and about which share of all work.
     What can be known to be wrong with any row is an error before the first is trained. After closing the generator,
-    ``go_on=True`` resumes from the folder.
+    ``go_on=True`` resumes from the folder. Several processes may share it: each takes parts that no other has, and
+    waits for the rest. A run that diverges has no results, and the others go on.
 
     Args:
         study: what is compared.
@@ -88,60 +96,146 @@ def compare(
             study names; see `codistill.study.in_python.in_python`.
 
     Raises:
-        FileExistsError: the folder is not empty.
+        FileExistsError: the folder holds something else.
+        Diverged: all runs have.
     """
     folder = Path(folder)
-    if not go_on and folder.exists() and any(folder.iterdir()):
+    if not go_on and not is_free(folder):
         raise FileExistsError(f"{folder} already exists: resume it, or choose another name")
     study, given = in_python(study, dataset, networks)
-    todo, about = parts(study, folder), folder / "study.json"
-    if not about.exists():
+    todo = parts(study, folder)
+    if files.read_if_whole(folder / "study.json") is None:
         check_rows(study, given)
     work = [sum(map(declared_cost, part.runs)) for part in todo]
     teachers = _teacher_folders(study, todo)
-    for number, part in enumerate(todo, start=1):
+    for number, part, record in _all_trained(study, todo, teachers, given):
+        _begin(study, folder, command)  # only now: invalid settings leave no folder behind
         methods = sorted({str(run.method) for run in part.runs})
-        for record in _trained(study, part, {**given, "teachers": teachers[_first(part)]}):
-            if not about.exists():  # only now: invalid settings leave no folder behind
-                text = json.dumps({**study.as_dict(), "command": command, "versions": versions()}, indent=1) + "\n"
-                about.write_text(text, encoding="utf-8")
-            facts = {**record.facts, "part": number, "parts": len(todo), "methods": methods}
-            facts |= {"work": work[number - 1] / sum(work), "all_networks": networks_trained(study)}
-            yield dataclasses.replace(record, facts=facts)
+        facts = {**record.facts, "part": number, "parts": len(todo), "methods": methods}
+        facts |= {"work": work[number - 1] / sum(work), "all_networks": networks_trained(study)}
+        yield dataclasses.replace(record, facts=facts)
+    while True:
+        try:
+            with locked(folder):
+                files.remove_drafts(folder)
+                yield from _finish(study, folder, todo, teachers, given, command)
+            return
+        except Held as held:
+            yield _waiting(held)
+
+
+def _all_trained(
+    study: Study, todo: Sequence[Part], teachers: Teachers, given: Given
+) -> Iterator[tuple[int, Part, Record]]:
+    """Train every part that is not finished, but for those that other processes train: these are waited for.
+
+    Where such a process ends before its part does, the part is trained here.
+    """
+    left = dict(enumerate(todo, start=1))
+    while left:
+        held: Held | None = None
+        for number, part in list(left.items()):
+            folders = teachers[_first(part)]
+            if not all(finished(folders[str(name)]) for name in _waits(study, part)):
+                continue
+            try:
+                for record in _trained(study, part, {**given, "teachers": folders}):
+                    yield number, part, record
+                del left[number]
+            except Held as error:
+                held = error
+        if left:
+            number = next(iter(left))
+            yield number, left[number], _waiting(held)
+
+
+def _waiting(held: Held | None) -> Record:
+    """Some time has passed, in which another process had what is needed."""
+    time.sleep(POLLED)
+    return Record("waiting", 0, 0, facts={"for": str(held or "another process")})
+
+
+def _waits(study: Study, part: Part) -> set[Spec]:
+    """The networks trained alone that a part needs."""
+    likes = {_like(run) for run in part.runs}
+    return {name for entry in study.entries if _like(entry.run) in likes for name in entry.waits}
+
+
+def _begin(study: Study, folder: Path, command: str) -> None:
+    """``study.json``, where it is not there yet.
+
+    Raises:
+        FileExistsError: another process has begun another study there.
+    """
+    about = folder / "study.json"
+    if files.read_if_whole(about) is None:
+        files.write_json(about, {**study.as_dict(), "command": command, "versions": versions()})
+    elif load(folder) != study:
+        raise FileExistsError(f"{folder} holds a comparison with other settings: choose another name")
+
+
+def _finish(
+    study: Study,
+    folder: Path,
+    todo: Sequence[Part],
+    teachers: Teachers,
+    given: Given,
+    command: str,
+) -> Generator[Record, None, None]:
+    """The files of the whole study."""
+    _begin(study, folder, command)
     rows = list(_results(study, todo))
-    write_lines(folder / "results.jsonl", rows)
-    costs = folder / "costs.json"
-    if not costs.exists():
+    lost = dict(_diverged(study, todo))
+    if not rows:
+        raise Diverged(f"{folder}: all runs have diverged: {next(iter(lost.values()), '')}")
+    files.write_lines(folder / "results.jsonl", rows)
+    costs = files.read_if_whole(folder / "costs.json")
+    if costs is None or costs.keys() != {entry.name for entry in study.entries}:
         if not study.quick:
             yield Record("timing", 0, 0)
-        costs.write_text(json.dumps(measure_costs(study, teachers, given), indent=1) + "\n", encoding="utf-8")
+        costs = measure_costs(study, teachers, given)
+        files.write_json(folder / "costs.json", costs)
     table = dataclasses.replace(
-        summary(
-            study,
-            list(map(result_from_json, rows)),
-            json.loads(costs.read_text(encoding="utf-8")),
-            dict(_decisions(study, todo)),
-        ),
+        summary(study, list(map(result_from_json, rows)), costs, dict(_decisions(study, todo)), lost),
         settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed", "retraining")},
-        command=command or json.loads(about.read_text(encoding="utf-8")).get("command", ""),
+        command=command or files.read_json(folder / "study.json").get("command", ""),
         versions=versions(),
         question=study.question,
         traffic=traffic_of_rows(study, todo),
         sizes=sizes_of(todo[0].folder),
     )
-    (folder / "summary.json").write_text(table.to_json(), encoding="utf-8")
+    files.write_json(folder / "summary.json", table.as_dict())
     yield Record("summary", 0, 0, facts=dict(table.as_dict()))
 
 
 def _trained(study: Study, part: Part, given: Given) -> Iterator[Record]:
-    """Train or resume a part; nothing where it is finished."""
-    if (part.folder / "results.jsonl").exists():
+    """Train or resume a part; nothing where it is finished. Where all of its runs diverge, that is its result."""
+    if finished(part.folder):
         return
     if (part.folder / "runs.json").exists():
         records = resume(part.folder, part=study.part, **given)
     else:
         records = train(part.runs, part.folder, part=study.part, **given)
-    yield from logged(records, part.folder)
+    try:
+        yield from logged(records, part.folder)
+    except Diverged as error:
+        lost = {number: str(error) for number in range(len(part.runs))}
+        write_diverged(part.folder, lost)
+        yield Record("diverged", 0, 0, facts={"diverged": lost})
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run's folder has its results, whole; what is missing or damaged is written again on resuming."""
+    try:
+        rows = files.read_lines(folder / "results.jsonl") or read_diverged(folder)
+        return bool(rows) and read_decisions(folder) is not None
+    except files.Damaged:
+        return False
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a comparison may begin there: nothing is there, or one that ended before its first step."""
+    return not folder.exists() or all(path.name == "parts" or path.name[0] == "." for path in folder.iterdir())
 
 
 def _results(study: Study, todo: Sequence[Part]) -> Iterator[dict[str, Any]]:
@@ -149,8 +243,17 @@ def _results(study: Study, todo: Sequence[Part]) -> Iterator[dict[str, Any]]:
     names = _names(study)
     for part in todo:
         runs = list(peers_by_run(part.runs))
-        for row in read_lines(part.folder / "results.jsonl"):
+        for row in files.read_lines(part.folder / "results.jsonl"):
             yield {"entry": names[_like(runs[row["number"]])], **row}
+
+
+def _diverged(study: Study, todo: Sequence[Part]) -> Iterator[tuple[Key, str]]:
+    """The runs that have diverged, each by its entry, its seed and the number of its training, and why."""
+    names = _names(study)
+    for part in todo:
+        runs = list(peers_by_run(part.runs))
+        for number, what in read_diverged(part.folder).items():
+            yield (names[_like(runs[number])], runs[number].seed, runs[number].retraining), what
 
 
 def _decisions(study: Study, todo: Sequence[Part]) -> Iterator[tuple[Key, Decisions]]:
@@ -199,18 +302,33 @@ def teachers_of(folder: Path) -> dict[str, Path]:
     return {} if part is None else _teacher_folders(study, todo)[_first(part)]
 
 
-def log_of(study: Study, folder: Path) -> list[Mapping[str, Any]]:
-    """All epochs' lines, each with the name of its entry as its method."""
-    names = _names(study)
+def _written(folder: Path) -> Iterator[tuple[Path, list[Run], dict[int, str]]]:
+    """Of each part its folder, its runs, and the entries of those that have results, by number.
+
+    They come from the files alone: the modules that a study names are not imported.
+    """
+    rows = iter(files.read_lines(folder / "results.jsonl"))  # those of all parts, in their order
+    for path in sorted((folder / "parts").glob("*/runs.json")):
+        part = path.parent
+        own = files.read_lines(part / "results.jsonl")
+        yield part, list(peers_by_run(read_runs(part))), {row["number"]: next(rows, row)["entry"] for row in own}
+
+
+def log_of(folder: Path) -> list[Mapping[str, Any]]:
+    """All epochs' lines of a study, each with the name of its entry as its method."""
     lines: list[Mapping[str, Any]] = []
-    for part in parts(study, folder):
-        lines += epochs_of(part.folder, {run.name: names[_like(run)] for run in part.runs})
+    for part, runs, entries in _written(folder):
+        lines += epochs_of(part, {runs[number].name: entry for number, entry in entries.items()})
     return lines
 
 
-def decisions_of(study: Study, folder: Path) -> Mapping[Key, Decisions]:
+def decisions_of(folder: Path) -> Mapping[Key, Decisions]:
     """What all networks of a study decided, by entry, seed and number of the training."""
-    return dict(_decisions(study, parts(study, folder)))
+    return {
+        (entries[number], runs[number].seed, runs[number].retraining): decisions
+        for part, runs, entries in _written(folder)
+        for number, decisions in read_decisions(part).items()
+    }
 
 
 def load(folder: str | Path) -> Study:
@@ -222,4 +340,10 @@ def load(folder: str | Path) -> Study:
     path = Path(folder) / "study.json"
     if not path.is_file():
         raise FileNotFoundError(f"{folder} is not the folder of a comparison: {path} is missing")
-    return Study.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    values = files.read_json(path)
+    try:
+        return Study.from_dict(values)
+    except (TypeError, AttributeError, KeyError) as error:
+        raise files.Damaged(f"{path} is damaged: {files.said(error)}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -1,12 +1,13 @@
 """Several studies one after the other, in folders of their own within one."""
 
-import json
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from codistill import files
+from codistill.files import said
 from codistill.study import compare
 from codistill.study.entries import Study
 
@@ -32,13 +33,12 @@ class Chapters:
         with closing(compare(study, inner, go_on=there, command=self.command)) as records:
             for record in records:
                 if not (folder / FILE).exists():  # only now: invalid settings leave no folder behind
-                    (folder / FILE).write_text(self.to_json(), encoding="utf-8")
+                    files.write_json(folder / FILE, self.as_dict())
                 yield record
 
-    def to_json(self) -> str:
-        """The text of the file."""
-        studies = {name: study.as_dict() for name, study in self.studies.items()}
-        return json.dumps({"command": self.command, "studies": studies}, indent=1) + "\n"
+    def as_dict(self) -> Mapping[str, Any]:
+        """For JSON."""
+        return {"command": self.command, "studies": {name: study.as_dict() for name, study in self.studies.items()}}
 
 
 def is_chapters(folder: Path) -> bool:
@@ -46,10 +46,27 @@ def is_chapters(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
+def names_of(folder: Path) -> tuple[list[str], str]:
+    """The names of the studies of a folder, and the command that asked for them; nothing that they name is imported.
+
+    Raises:
+        Damaged: the file is damaged, or a name leads out of the folder.
+    """
+    values = files.read_json(folder / FILE)
+    names = list(values.get("studies") or ())
+    if strange := [name for name in names if name in ("", ".", "..") or Path(name).name != name]:
+        raise files.Damaged(f"{folder / FILE} is damaged: {strange[0]!r} is no name of a folder")
+    return names, str(values.get("command", ""))
+
+
 def load_chapters(folder: Path) -> Chapters:
     """The studies of a folder."""
-    values = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    return Chapters({name: Study.from_dict(each) for name, each in values["studies"].items()}, values["command"])
+    path = folder / FILE
+    values = files.read_json(path)
+    try:
+        return Chapters({name: Study.from_dict(each) for name, each in values["studies"].items()}, values["command"])
+    except (TypeError, AttributeError, KeyError) as error:
+        raise files.Damaged(f"{path} is damaged: {said(error)}") from error
 
 
-__all__ = ["FILE", "Chapters", "is_chapters", "load_chapters"]
+__all__ = ["FILE", "Chapters", "is_chapters", "load_chapters", "names_of"]

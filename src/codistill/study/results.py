@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
 
+from codistill import files
 from codistill.metrics.pairs import off_diagonal_mean
-from codistill.training.records import read_lines
 from codistill.training.results import NetworkResult, PairsResult, result_from_json
 
 Result = NetworkResult | PairsResult
@@ -59,4 +59,9 @@ def values_of(results: Sequence[NetworkResult], metric: str) -> list[float]:
 
 def read_results(folder: Path) -> list[Result]:
     """The results of a run's or of a study's folder; none where it is not finished."""
-    return [result_from_json(line) for line in read_lines(folder / "results.jsonl")]
+    path = folder / "results.jsonl"
+    try:
+        return [result_from_json(line) for line in files.read_lines(path)]
+    except (files.Damaged, TypeError, KeyError) as error:
+        said = error if isinstance(error, files.Damaged) else f"{path} is damaged: {files.said(error)}"
+        raise files.Damaged(f"{said}: codistill resume {folder} writes it again") from error

@@ -1,12 +1,13 @@
 """The table of a study, computed from its results, and its form in ``summary.json``."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from codistill import methods, models
+from codistill import files, methods, models
 from codistill.jsonable import from_json, to_json
 from codistill.metrics import averaged
 from codistill.spec import Spec
@@ -193,18 +194,37 @@ class Summary:
         """From the text of ``summary.json``."""
         return cls.from_dict(json.loads(text))
 
+    @classmethod
+    def read(cls, path: Path) -> "Summary":
+        """From the file.
+
+        Raises:
+            Damaged: it is no summary; names it.
+        """
+        values = files.read_json(path)
+        try:
+            return cls.from_dict(values)
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
+            raise files.Damaged(f"{path} is no summary: {files.said(error)}") from error
+
 
 def summary(
-    study: Study, results: Sequence[Result], costs: Costs, decisions: Mapping[Key, Decisions] | None = None
+    study: Study,
+    results: Sequence[Result],
+    costs: Costs,
+    decisions: Mapping[Key, Decisions] | None = None,
+    diverged: Mapping[Key, str] | None = None,
 ) -> Summary:
     """The table: one row per entry, or one per kind of network where it has several.
 
     Accuracies are fractions; an interval is Student's t over seeds; each network is compared with the one of its kind
-    and number trained alone. Without decisions nothing is compared example by example.
+    and number trained alone. Without decisions nothing is compared example by example. A row is of the seeds in which
+    neither it nor the networks trained alone have diverged, and says in how many it has not.
     """
     by_key = {(row_of(r), r.seed, r.retraining or 0, r.peer, r.networks): r.values for r in measured(results)}
     table = Measured(study, by_key, decisions or {}, results[0].n)
     measure = measure_of(results)
+    kept = {e.name: _kept(table, e, diverged or {}) for e in study.entries}
     pairs = {e.name: Pairs.of(r for r in results if row_of(r) == e.name) for e in study.entries}
     return Summary(
         recipe=study.recipe,
@@ -213,13 +233,37 @@ def summary(
         n_test=results[0].n,
         measure=measure,
         baseline=study.entries[0].name,
-        notes=(*study.footnotes, *(f"Published: {figure}." for figure in study.published)),
+        notes=(
+            *study.footnotes,
+            *(f"Published: {figure}." for figure in study.published),
+            *_lost(study, diverged or {}),
+        ),
         rows=tuple(
-            _row(table, measure, entry, network, costs, pairs[entry.name])
+            _row(part, measure, entry, network, costs, pairs[entry.name])
             for entry in study.entries
+            if (part := kept[entry.name]) is not None
             for network in dict.fromkeys(entry.networks)
         ),
     )
+
+
+def _kept(table: Measured, entry: Entry, diverged: Mapping[Key, str]) -> Measured | None:
+    """What was measured in the seeds in which nothing has diverged that a row is made of; None where none is left."""
+    names = {entry.name, *(each.name for each in table.study.entries if each.alone)}
+    lost = {seed for name, seed, _ in diverged if name in names}
+    if not lost:
+        return table
+    seeds = tuple(seed for seed in table.study.seeds if seed not in lost)
+    return replace(table, study=replace(table.study, seeds=seeds)) if seeds else None
+
+
+def _lost(study: Study, diverged: Mapping[Key, str]) -> Iterator[str]:
+    """A note for each row that has diverged in some seeds."""
+    for entry in study.entries:
+        seeds = sorted({seed for name, seed, _ in diverged if name == entry.name})
+        if seeds:
+            which, of = ", ".join(map(str, seeds)), f"{len(seeds)} of {len(study.seeds)} seeds"
+            yield f"{entry.label}: diverged in {of} ({which}), which are left out."
 
 
 def measure_of(results: Iterable[Result]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from codistill.jsonable import from_json
 from codistill.run import Run
 from codistill.training.fleet import peers_by_run
-from codistill.training.records import read_lines
+from codistill.training.records import read_log
 from codistill.training.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def traffic_of_rows(study: "Study", parts: Sequence["Part"]) -> tuple[RowTraffic
     entries = {entry.run: entry for entry in study.entries}
     of_runs: dict[Run, object] = {}
     for part in parts:
-        starts = [line for line in read_lines(part.folder / "log.jsonl") if line["kind"] == "start"]
+        starts = [line for line in read_log(part.folder) if line["kind"] == "start"]
         lines = starts[-1].get("traffic", ()) if starts else ()
         of_runs |= {run: line for run, line in zip(peers_by_run(part.runs), lines, strict=False) if line}
     first = {run: of_runs.get(run.replace(seed=study.seeds[0])) for run in entries}

@@ -1,5 +1,6 @@
 """From runs to a fleet: networks -> cohort -> members -> turns, each a function of what came before."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -160,8 +161,9 @@ def _cohort(
 @uncounted()
 def _check_outputs(cohort: Cohort, run: Run, dataset: DataSet, x: Tensor | PerPeer, size: int) -> None:
     cohort.eval()
+    logits = cohort(x).logits
+    _check_logits(cohort, run, logits)
     with torch.no_grad():
-        logits = cohort(x).logits
         if dataset.retrieval is not None:  # how the test part is embedded is known before anything is trained
             try:
                 embed(cohort, x, run.embedding)
@@ -179,6 +181,22 @@ def _check_outputs(cohort: Cohort, run: Run, dataset: DataSet, x: Tensor | PerPe
         raise ValueError(
             f"models='{' '.join(map(str, run.models))}' give {logits.shape[-1]} classes, data='{run.data}' has "
             f"{dataset.classes}: build them for as many"
+        )
+
+
+def _check_logits(cohort: Cohort, run: Run, logits: Tensor) -> None:
+    """Outputs that no gradient can reach are an error; those that are probabilities already, a warning."""
+    if not logits.requires_grad and any(p.requires_grad for p in cohort.parameters()):
+        raise ValueError(
+            f"models='{' '.join(map(str, run.models))}': the outputs have no gradient, so nothing can be learnt: "
+            "return logits, without argmax, detach or no_grad"
+        )
+    sums = logits.detach().sum(-1)
+    if logits.shape[-1] > 1 and logits.min() >= 0 and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
+        warnings.warn(
+            f"models='{' '.join(map(str, run.models))}': the outputs of a network sum to 1 already: return logits, "
+            "without a softmax at the end, or they are normalised twice and hardly learn",
+            stacklevel=2,
         )
 
 

@@ -1,17 +1,21 @@
 """What every network of a folder decides on each example, kept so that networks can be compared example by example."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from codistill import files
 from codistill.metrics.calibration import reliability
 from codistill.metrics.decisions import class_logits, labelled_decisions
 
 NAME = "decisions.safetensors"
+AGAIN = "codistill resume {} writes it again"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,19 +53,46 @@ def _small(numbers: Tensor, classes: int) -> Tensor:
 def write_decisions(folder: Path, decisions: Mapping[int, Decisions]) -> None:
     """The file of a folder, whole or not at all: the decisions of its runs, by number."""
     named = ((f"{number}.{name}", tensor) for number, each in decisions.items() for name, tensor in vars(each).items())
-    draft = folder / f"{NAME}.part"
-    save_file({name: tensor.clone() for name, tensor in named if tensor is not None}, draft)
-    draft.replace(folder / NAME)
+    with files.draft(folder / NAME) as draft:
+        try:
+            copies = {name: tensor.clone() for name, tensor in named if tensor is not None}
+            save_file(copies, draft, metadata={"sha256": _hash(copies)})
+        except SafetensorError as error:
+            raise OSError(f"{folder / NAME} cannot be written ({error})") from error
 
 
 def read_decisions(folder: Path) -> dict[int, Decisions]:
-    """The decisions of a folder's runs, by number; none where there is no file."""
-    tensors = load_file(folder / NAME) if (folder / NAME).exists() else {}
-    numbers = sorted({int(name.partition(".")[0]) for name in tensors})
-    return {
-        number: Decisions(tensors[f"{number}.classes"], tensors[f"{number}.labels"], tensors.get(f"{number}.bins"))
-        for number in numbers
-    }
+    """The decisions of a folder's runs, by number; none where there is no file.
+
+    Raises:
+        Damaged: names the file.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            known = (file.metadata() or {}).get("sha256")
+        numbers = sorted({int(name.partition(".")[0]) for name in tensors})
+        found = {
+            number: Decisions(tensors[f"{number}.classes"], tensors[f"{number}.labels"], tensors.get(f"{number}.bins"))
+            for number in numbers
+        }
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise files.Damaged(f"{path} is damaged ({error}): {AGAIN.format(folder)}") from error
+    if known not in (None, _hash(tensors)):
+        raise files.Damaged(f"{path} is damaged: its SHA-256 is another: {AGAIN.format(folder)}")
+    return found
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    """Of names, kinds, shapes and values."""
+    sum_ = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        sum_.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        sum_.update(tensor.numpy().tobytes())
+    return sum_.hexdigest()
 
 
 __all__ = ["Decisions", "read_decisions", "write_decisions"]

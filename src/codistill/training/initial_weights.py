@@ -97,16 +97,17 @@ def saved(folder: Path) -> tuple[Path, list[Tensors]]:
         FileNotFoundError: it is no such folder.
         ValueError: there is no checkpoint in it yet, or it is broken.
     """
-    newest: Path | None = folder
     home = folder.parent.parent
     if not (folder / "peers.safetensors").is_file():
         if (folder / "study.json").is_file():
             raise ValueError(f"{folder} is a comparison: give one of its runs, {folder / 'parts'}/NNN")
         checkpoint.read_runs(folder)
-        newest, home = checkpoint.latest(folder), folder
-    if newest is None:
-        raise ValueError(f"{folder} has no checkpoint: give the folder of a finished run")
-    delivered = checkpoint.load(newest).delivered
+        home, found = folder, checkpoint.newest_whole(folder)
+        if found is None:
+            raise ValueError(f"{folder} has no checkpoint: give the folder of a finished run")
+        delivered = found[1].delivered
+    else:
+        delivered = checkpoint.load(folder).delivered
     count = len({name.partition(".")[0] for name in delivered})
     return home, [checkpoint.under(f"{number}.", delivered) for number in range(count)]
 

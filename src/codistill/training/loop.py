@@ -1,20 +1,23 @@
 """Training is a generator of records; progress lines, logs and plots are its consumers."""
 
 from collections.abc import Generator, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Unpack
 
 from codistill import checkpoint
-from codistill.checkpoint import Checkpoint
 from codistill.data.split import CLEAN
 from codistill.description import FILE
+from codistill.files import remove_drafts
 from codistill.jsonable import to_json
+from codistill.locks import locked
 from codistill.run import Run
 from codistill.training.build import build_fleet
 from codistill.training.describing import describe
 from codistill.training.fleet import Fleet
 from codistill.training.given import Given, named_after
-from codistill.training.records import Record
+from codistill.training.learnt import doubts
+from codistill.training.records import Diverged, Record
 from codistill.training.results import evaluate
 from codistill.training.sizes import Sizes
 from codistill.training.state import Training
@@ -43,44 +46,69 @@ def train(
 
     Raises:
         FileExistsError: the folder holds a run already.
-        Diverged: a loss is not finite.
+        Held: another process trains in it.
+        Diverged: the loss of the only run, or of all runs, is not finite; where `Run.on_divergence` is ``stop``, the
+            others go on without one that diverges.
         ValueError: settings that do not fit each other or the data; nothing has been written then.
     """
     runs = named_after([runs] if isinstance(runs, Run) else list(runs), given)
-    training = _begun(runs, Path(folder) if folder is not None else None, resume, given)
+    home = Path(folder) if folder is not None else None
+    if home is not None:
+        _check_folder(home, runs, resume, given)  # also before anything is written
+    with locked(home) if home is not None else nullcontext():
+        yield from _trained(runs, home, resume, part, given)
+
+
+def _trained(
+    runs: Sequence[Run], folder: Path | None, resume: bool, part: str | None, given: Given
+) -> Generator[Record, None, None]:
+    training = _begun(runs, folder, resume, given)
     yield from _recorded(training)
     for peer, net in enumerate(given.get("networks") or ()):  # what a stack has learned goes to what it was made of
         net.load_state_dict(training.fleet.delivered.network(peer).state_dict())
     fleet = training.fleet
-    rows, decisions = evaluate(fleet, part) if part else ([], {})
-    lines, facts = [row.to_json() for row in rows], {"passes": {**vars(fleet.cohort.passes)}}
-    yield Record("end", training.step, fleet.total, lines=lines, facts=facts, decisions=decisions)
+    rows, decisions = evaluate(fleet, part, training.diverged) if part else ([], {})
+    lost = {fleet.runs.index(run): what for run, what in training.diverged.items()}
+    facts: dict[str, Any] = {"passes": {**vars(fleet.cohort.passes)}} | ({"diverged": lost} if lost else {})
+    facts["doubts"] = doubts(training.last_lines, decisions, fleet.dataset.classes)
+    yield Record("end", training.step, fleet.total, lines=[r.to_json() for r in rows], facts=facts, decisions=decisions)
 
 
 def _begun(runs: Sequence[Run], folder: Path | None, resume: bool, given: Given) -> Training:
     """A training at its first step, or where its folder's newest checkpoint left it."""
-    if not resume and folder is not None and (folder / "runs.json").exists():
-        raise FileExistsError(f"{folder} holds a run already: resume it, or choose another folder")
-    saved = _newest(folder, runs, given) if resume else None
+    found = None
+    if folder is not None:
+        _check_folder(folder, runs, resume, given)
+        remove_drafts(folder)
+        found = checkpoint.newest_whole(folder) if resume else None
+    elif resume:
+        raise ValueError("resume=True needs the folder of a run")
+    saved = found[1] if found else None
     fleet = build_fleet(runs, execute=saved.facts["execute"] if saved else None, load=saved is None, **given)
     training = Training(fleet, folder)
     if saved:
         training.restore(saved)
     elif folder is not None and not resume:
-        checkpoint.write_runs(folder, runs)  # only now: settings that do not fit leave no folder behind
+        checkpoint.write_runs(folder, runs)
     if folder is not None and not (folder / FILE).exists():
         describe(fleet, folder)
     return training
 
 
 def _recorded(training: Training) -> Generator[Record, None, None]:
-    """The start and all steps; when they are broken off, a checkpoint."""
+    """The start and all steps; when they are broken off, or end in an error that leaves them sound, a checkpoint."""
     yield Record("start", training.step, training.fleet.total, facts=_start_facts(training.fleet))
     try:
         yield from _steps(training, training.fleet.run)
     except GeneratorExit:
         if training.folder is not None:
-            training.save()
+            with suppress(Diverged):  # the checkpoint before stays
+                training.save()
+        raise
+    except Diverged as error:
+        raise _with_checkpoint(error, training.folder) from None
+    except Exception as error:
+        training.save_after(error)
         raise
     finally:
         training.fleet.streams.close()
@@ -99,17 +127,28 @@ def _steps(training: Training, run: Run) -> Generator[Record, None, None]:
             yield Record("checkpoint", training.step, total, facts={"path": str(training.save())})
         if training.step == total:
             return
-        yield Record("step", training.step + 1, total, terms=training.advance())
+        try:
+            terms = training.advance()
+        except Diverged as error:
+            yield Record("rewind", training.rewind(error), total, facts={"why": str(error)})
+        else:
+            yield Record("step", training.step, total, terms=terms)
 
 
-def _newest(folder: Path | None, runs: Sequence[Run], given: Given) -> Checkpoint | None:
-    """The newest checkpoint of these runs, if they have one."""
-    if folder is None:
-        raise ValueError("resume=True needs the folder of a run")
-    if named_after(checkpoint.read_runs(folder), given) != list(runs):
+def _with_checkpoint(error: Diverged, folder: Path | None) -> Diverged:
+    """The error, which says where the run may be gone on from."""
+    newest = checkpoint.latest(folder) if folder is not None else None
+    if folder is not None:
+        error.add_note(f"the checkpoint before is {newest}" if newest else "there is no checkpoint yet")
+    return error
+
+
+def _check_folder(folder: Path, runs: Sequence[Run], resume: bool, given: Given) -> None:
+    """A new run needs a folder without one, and one that is resumed its own."""
+    if not resume and (folder / "runs.json").exists():
+        raise FileExistsError(f"{folder} holds a run already: resume it, or choose another folder")
+    if resume and named_after(checkpoint.read_runs(folder), given) != list(runs):
         raise ValueError(f"{folder} holds other runs than these; use resume(folder)")
-    newest = checkpoint.latest(folder)
-    return checkpoint.load(newest) if newest else None
 
 
 def resume(folder: str | Path, **settings: Any) -> Generator[Record, None, None]:
@@ -124,10 +163,10 @@ def restored(folder: str | Path, **given: Unpack[Given]) -> Fleet:
         FileNotFoundError: there is no run, or no checkpoint yet.
     """
     folder = Path(folder)
-    runs, newest = named_after(checkpoint.read_runs(folder), given), checkpoint.latest(folder)
+    runs, newest = named_after(checkpoint.read_runs(folder), given), checkpoint.newest_whole(folder)
     if newest is None:
         raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
-    saved = checkpoint.load(newest)
+    _, saved = newest
     fleet = build_fleet(runs, execute=saved.facts["execute"], load=False, **given)
     checkpoint.restore_peers(fleet.cohort, saved.peers)
     if fleet.delivered is not fleet.cohort:

@@ -1,26 +1,30 @@
 """Records of what happens in a training, the files that they become, and the error that ends it."""
 
-import json
-from collections.abc import Generator, Mapping, Sequence
+import os
+import warnings
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from codistill import files
 from codistill.methods import Terms
-from codistill.run import Run
 from codistill.training.decisions import Decisions, write_decisions
+
+EPOCH = {"run": str, "method": str, "epoch": int, "terms": dict, "seconds": int | float}  # what a line has
+CHUNK = 2**16  # bytes of a log that are read at a time, from its end
 
 
 class Diverged(ArithmeticError):
-    """A loss is no longer a number."""
+    """A loss is no longer a number.
 
+    Attributes:
+        step: in which, counted over all epochs from 0; None where that is not known.
+    """
 
-def diverged(run: Run, what: str) -> Diverged:
-    """The error of a run, with what may help."""
-    return Diverged(
-        f"{run.name}: {what}: lower learning_rate={run.learning_rate:g}, or set clip (now {run.clip}) or warmup "
-        f"(now {run.warmup:g})"
-    )
+    def __init__(self, said: str, step: int | None = None) -> None:
+        super().__init__(said)
+        self.step = step
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Record:
     """What happened.
 
     Attributes:
-        kind: ``start | step | epoch | checkpoint | end``.
+        kind: ``start | step | epoch | checkpoint | rewind | end``.
         step: steps done.
         steps: steps of the whole training.
         terms: of a step, each member's terms ``[P]``, on the device: reading them waits for it.
@@ -51,40 +55,107 @@ def logged(records: Generator[Record, None, None], folder: str | Path) -> Genera
 
     Lines of steps that a resumed run does again are dropped first.
     """
-    path = Path(folder) / "log.jsonl"
+    folder = Path(folder)
+    path = folder / "log.jsonl"
     try:
         for record in records:
             if record.kind == "start":
-                kept = [line for line in read_lines(path) if line["step"] <= record.step]
-                write_lines(path, [*kept, {"kind": "start", "step": record.step, **record.facts}])
+                cut_log(path, record.step)
+                files.append_lines(path, [{"kind": "start", "step": record.step, **record.facts}])
             elif record.kind == "epoch":
-                with path.open("a", encoding="utf-8") as log:
-                    log.writelines(json.dumps(line) + "\n" for line in record.lines)
+                files.append_lines(path, record.lines)
+            elif record.kind == "checkpoint":
+                files.flush(path)
+            elif record.kind == "rewind":
+                cut_log(path, record.step)
+                files.append_lines(path, [{"kind": "rewind", "step": record.step, **record.facts}])
             elif record.kind == "end":
+                if record.facts.get("diverged"):
+                    write_diverged(folder, record.facts["diverged"])
                 if record.decisions:
-                    write_decisions(Path(folder), record.decisions)
-                write_lines(Path(folder) / "results.jsonl", record.lines)
+                    write_decisions(folder, record.decisions)
+                files.write_lines(folder / "results.jsonl", record.lines)
             yield record
     finally:
         records.close()
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file; none where there is no file. A last line that was cut short is left out."""
+def write_diverged(folder: Path, runs: Mapping[int, str]) -> None:
+    """``diverged.json``: which of a folder's runs have no results, by number, and why."""
+    files.write_json(folder / "diverged.json", {str(number): what for number, what in runs.items()})
+
+
+def read_diverged(folder: Path) -> dict[int, str]:
+    """Those runs of a folder, by number; none where there is no such file."""
+    path = folder / "diverged.json"
+    return {int(number): str(what) for number, what in files.read_json(path).items()} if path.exists() else {}
+
+
+def cut_log(path: Path, step: int) -> None:
+    """Drop the lines of later steps from the end of a log; what comes before them is not read."""
+    if not path.exists():
+        return
+    if path.is_symlink():
+        raise OSError(f"{path} is a symbolic link, through which nothing is written: remove it")
+    with path.open("r+b") as file:
+        for start, text in _lines_backwards(file):
+            line = _log_line(text)
+            if line is not None and line["step"] <= step:
+                file.truncate(start + len(text))
+                return
+        file.truncate(0)
+
+
+def _lines_backwards(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Where each line begins and what it is, from the last to the first."""
+    position, rest = file.seek(0, os.SEEK_END), b""
+    while position:
+        start = max(position - CHUNK, 0)
+        file.seek(start)
+        first, *others = (file.read(position - start) + rest).splitlines(keepends=True)
+        end = start + len(first) + sum(map(len, others))
+        for line in reversed(others):
+            end -= len(line)
+            yield end, line
+        position, rest = start, first
+    if rest:
+        yield 0, rest
+
+
+def _log_line(text: bytes | str) -> dict[str, Any] | None:
+    """A line of a log; None where it was cut short or is damaged."""
+    text = text.decode(errors="replace") if isinstance(text, bytes) else text
+    try:
+        line = files.read_line(text if text.endswith("\n") else "", "")
+    except files.Damaged:
+        return None
+    kinds = {"kind": str, "step": int} | (EPOCH if line.get("kind") == "epoch" else {})
+    return line if all(isinstance(line.get(k), t) for k, t in kinds.items()) else None
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a folder's log; none where there is none.
+
+    A last line that was cut short is left out, damaged ones too, with a warning that counts them.
+    """
+    path = folder / "log.jsonl"
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    texts = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    first = next((number for number, text in enumerate(texts) if files.SEAL in text), len(texts))
+    lines = [_log_line(text) if n < first or files.SEAL in text else None for n, text in enumerate(texts)]
+    if damaged := [
+        n for n, (line, text) in enumerate(zip(lines, texts, strict=True)) if not line and text[-1:] == "\n"
+    ]:
+        said = (
+            f"{path}: {len(damaged)} of {len(lines)} lines are damaged and left out, the first is line {damaged[0] + 1}"
+        )
+        warnings.warn(said, stacklevel=2)
+    return [line for line in lines if line is not None]
 
 
 def epochs_of(folder: Path, methods: Mapping[str, str]) -> list[dict[str, Any]]:
     """The epochs' lines of a folder's log, each with what the method of its run is called."""
-    lines = read_lines(folder / "log.jsonl")
-    return [{**line, "method": methods[line["run"]]} for line in lines if line["kind"] == "epoch"]
-
-
-def write_lines(path: Path, lines: Sequence[dict[str, Any]]) -> None:
-    """A JSON-lines file, whole or not at all."""
-    draft = path.with_suffix(".part")
-    draft.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    draft.replace(path)
+    lines = read_log(folder)
+    kept = (line for line in lines if line["kind"] == "epoch" and line.get("run") in methods)
+    return [{**line, "method": methods[line["run"]]} for line in kept]

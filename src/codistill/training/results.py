@@ -1,7 +1,7 @@
 """The rows of ``results.jsonl``: every metric of a cohort's outputs, as the folder ``metrics`` describes them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -16,8 +16,8 @@ from codistill.metrics.retrieval import concatenated, distances, multi_query, re
 from codistill.run import Run
 from codistill.training.decisions import Decisions
 from codistill.training.evaluate import embeddings_of, predictions
+from codistill.training.finite import diverged
 from codistill.training.fleet import Fleet
-from codistill.training.records import diverged
 
 Values = dict[str, float]
 Matrix = list[list[float | None]]
@@ -113,17 +113,26 @@ def results(fleet: Fleet, part: str) -> list[NetworkResult | PairsResult]:
     return evaluate(fleet, part)[0]
 
 
-def evaluate(fleet: Fleet, part: str) -> tuple[list[NetworkResult | PairsResult], dict[int, Decisions]]:
-    """As `results`, with what the networks of each run decide, by its number; nothing where embeddings are ranked."""
+def evaluate(
+    fleet: Fleet, part: str, without: Container[Run] = ()
+) -> tuple[list[NetworkResult | PairsResult], dict[int, Decisions]]:
+    """As `results`, with what the networks of each run decide, by its number; nothing where embeddings are ranked.
+
+    ``without`` are runs that have diverged.
+    """
     rows: list[NetworkResult | PairsResult] = []
     decisions: dict[int, Decisions] = {}
     test, task = fleet.dataset.retrieval, fleet.dataset.task
     if part == "test" and test is not None:
         for run, embeddings in embeddings_of(fleet):
+            if run in without:
+                continue
             origin = _origin(fleet, run, part, embeddings, int(test.query.sum()))
             rows += named(retrieval_rows(embeddings, test, origin), fleet.names_of(run))
     else:
         for run, logits, labels in predictions(fleet, part):
+            if run in without:
+                continue
             origin = _origin(fleet, run, part, logits, len(labels))
             rows += named(rows_of(logits, labels, origin, task), fleet.names_of(run))
             decisions[origin.number] = Decisions.of(logits, labels, task)

@@ -6,7 +6,7 @@ from typing import Self
 
 from codistill.jsonable import from_json
 from codistill.training.fleet import Fleet
-from codistill.training.records import read_lines
+from codistill.training.records import read_log
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Sizes:
 
 def sizes_of(folder: Path) -> Sizes | None:
     """Those that the log of a folder says; older logs do not."""
-    starts = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "start" and "sizes" in line]
+    starts = [line for line in read_log(folder) if line["kind"] == "start" and "sizes" in line]
     return from_json(Sizes, starts[-1]["sizes"]) if starts else None
 
 

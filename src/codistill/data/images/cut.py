@@ -1,6 +1,8 @@
 """One image: how it is decoded and brought to size."""
 
 import math
+import os
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+PIXELS = "CODISTILL_MAX_PIXELS"  # the environment variable for the largest image that is decoded
+MOST_PIXELS = 89_478_485  # a quarter of a gigabyte in RGB, from which on pillow warns
 TRIES = 10  # random crops drawn before the centre is taken
 RATIOS = (3 / 4, 4 / 3)  # width to height of a random crop
 
@@ -29,12 +33,27 @@ def open_image(path: Path) -> "Image":
     from PIL import Image
 
     try:
+        check_file(path)
         with Image.open(path) as image:
+            check_pixels(image)
             image.load()
             return check_depth(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         why = str(error).replace(f" '{path}'", "") or type(error).__name__
         raise Unreadable(f"{path} cannot be read ({why}): replace it, or set skip_bad=true") from error
+
+
+def check_file(path: Path) -> None:
+    """Raises a ValueError for what is no ordinary file: opening a pipe waits until somebody writes into it."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is no ordinary file")
+
+
+def check_pixels(image: "Image") -> None:
+    """Raises a ValueError, before it is decoded, for an image that would take a lot of memory."""
+    most = int(os.environ.get(PIXELS, MOST_PIXELS))
+    if (count := image.width * image.height) > most:
+        raise ValueError(f"{count:,} pixels, at most {most:,}; where that is meant, set {PIXELS}={count}")
 
 
 def pixels(image: "Image") -> Tensor:

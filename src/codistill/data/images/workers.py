@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
@@ -18,6 +19,8 @@ from codistill.data.images.lazy import LazyImages
 
 WORKERS = "CODISTILL_WORKERS"  # the environment variable for their number, where a data set's spec does not give it
 MOST = 8  # unless another number is given
+PATIENCE = "CODISTILL_PATIENCE"  # the environment variable for the seconds that images are waited for
+HANGS = f"the disk, or a process that reads, hangs; where it is only slow, set {PATIENCE} to more seconds"
 
 Kind = tuple[str, int, int]  # role, stream, view
 Place = tuple[int, int, Kind]  # epoch, step, kind
@@ -111,16 +114,38 @@ def feed(images: LazyImages, requests: Iterable[Request]) -> Iterator[Tensor]:
         for request in requests:
             yield images.read(*request)
         return
+    asked: deque[Request] = deque()  # whose images have not come yet
+    others = set(multiprocessing.active_children())
     try:
-        for x, error in _started(images, requests):  # no name holds the workers, so an exception ends them
+        for x, error in _started(images, _noted(requests, asked)):  # no name holds the workers: an exception ends them
+            asked.popleft()
             if error:
                 raise Unreadable(error)
             yield x
     except (RuntimeError, EOFError, OSError) as problem:
+        if "timed out" in str(problem):
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.kill()  # one that waits for a file obeys nothing less
+            files = ", ".join(str(images.files.path(number)) for number in asked[0][0].tolist()[:3])
+            raise ChildProcessError(
+                f"{images.name}: no images for {_patience():g} s, of {files} ...: {HANGS}"
+            ) from problem
         if isinstance(problem, RuntimeError) and "worker" not in str(problem):
             raise
         ways = f"where memory is short, lower workers={images.workers} or batch"
         raise ChildProcessError(f"{images.name}: a process that reads images has ended: {ways}") from problem
+
+
+def _noted(requests: Iterable[Request], asked: "deque[Request]") -> Iterator[Request]:
+    """Requests, each noted as it is handed out."""
+    for request in requests:
+        asked.append(request)
+        yield request
+
+
+def _patience() -> float:
+    """For how many seconds images are waited for."""
+    return float(os.environ.get(PATIENCE, 300))
 
 
 class _Reader(Dataset[_Batch]):
@@ -149,6 +174,7 @@ def _started(images: LazyImages, requests: Iterable[Request]) -> Iterator[_Batch
             batch_size=None,
             sampler=requests,
             num_workers=images.workers,
+            timeout=_patience(),
             pin_memory=images.device.type == "cuda",
             worker_init_fn=_quiet,
             generator=torch.Generator(),  # its seed is not drawn from the training's own generator

@@ -1,0 +1,116 @@
+"""Signals end a command in order: the step is finished, a checkpoint written, and resuming ends as unbroken."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from codistill import checkpoint, cli
+from codistill.report.interruption import Interrupted, signals
+from codistill.training.records import Record
+
+WORDS = ["train", "--labels", "60", "--batch", "20", "--models", "cnn:width=4", "--execute", "stack"]
+WORDS += ["--epochs", "60", "--learning-rate", "0.01", "--name", "it"]
+GRACE = 120  # seconds, of which a machine that is not busy needs few
+
+
+def started(words, folder):
+    """A process that has made its first steps."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "codistill", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if re.search(r"step \d+ of 180", line):
+            break
+    return process
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ([signal.SIGTERM], 143),
+        ([signal.SIGHUP], 129),
+        ([signal.SIGINT, signal.SIGINT], 130),
+        ([signal.SIGTERM, signal.SIGINT], 143),
+    ],
+)
+def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(sent, code, tmp_path):
+    process = started(WORDS, tmp_path)
+    for number in sent:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=GRACE)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert "Nothing is lost. Resume with:\n  codistill resume runs/it" in out
+    step = int(re.search(r"Stopped after step (\d+) of 180", out)[1])
+    newest, saved = checkpoint.newest_whole(tmp_path / "runs" / "it")
+    assert saved.facts["step"] == step == checkpoint.step_of(newest)
+
+
+def test_signals_are_counted_and_the_third_ends_at_once():
+    script = (
+        "import os, signal, time\n"
+        "from codistill.report.interruption import signals\n"
+        "with signals() as stop:\n"
+        "    stop.begun = True\n"
+        "    print('ready', flush=True)\n"
+        "    while True: time.sleep(0.01)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    for _ in range(3):
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    _, err = process.communicate(timeout=GRACE)
+    assert process.returncode == 130
+    assert "once more ends at once" in err
+    assert "ended at once" in err
+
+
+def test_a_signal_before_the_first_record_ends_what_is_being_built():
+    before = signal.getsignal(signal.SIGTERM)
+    with signals() as stop:
+        with pytest.raises(Interrupted, match="interrupted") as caught:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert caught.value.exit_code == 143
+        stop.begun = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.number == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert str(Interrupted(15, Record("step", 3, 9))) == "stopped after step 3 of 9"
+
+
+def test_signals_that_are_ignored_stay_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.number
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_an_interruption_has_the_exit_code_of_its_signal(monkeypatch):
+    for error, code in ((KeyboardInterrupt(), 130), (cli.Ended(signal.SIGHUP), 129), (Interrupted(15), 143)):
+
+        def fail(argv, error=error):
+            raise error
+
+        monkeypatch.setattr(cli, "_parse", fail)
+        with pytest.raises(SystemExit) as stop:
+            cli.main([])
+        assert stop.value.code == code
