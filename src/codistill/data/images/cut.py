@@ -34,7 +34,9 @@ def open_image(path: Path) -> "Image":
             return check_depth(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         why = str(error).replace(f" '{path}'", "") or type(error).__name__
-        raise Unreadable(f"{path} cannot be read ({why}): replace it, or set skip_bad=true") from error
+        raise Unreadable(
+            f"{path} cannot be read ({why}): replace it, or set skip_bad=true (as in --data folder:skip_bad=true)"
+        ) from error
 
 
 def pixels(image: "Image") -> Tensor:
