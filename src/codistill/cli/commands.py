@@ -40,6 +40,7 @@ What = Literal[
     "noise",
     "schedules",
 ]
+Track = tuple[Literal["tensorboard", "wandb", "mlflow"], ...]
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run, or of one or several comparisons.")]
 
 
@@ -73,6 +74,8 @@ class Compare:
     """Print nothing but warnings and errors."""
     json: bool = False
     """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
+    track: Track = ()
+    """Write the records for these tools too (docs/tracking.md), into the folder."""
     settings: Settings = field(default_factory=Run)
     """Settings of the run. What is not given is the recipe's."""
 
@@ -95,7 +98,7 @@ class Compare:
             )
         if form == "lines" and (said := before(study)):
             console.print(said)
-        follow(studies.compare(study, folder, go_on=there, command=command), folder, console, form)
+        follow(studies.compare(study, folder, go_on=there, command=command), folder, console, form, track=self.track)
 
     def study(self, recipe: str | None = None) -> "Study":
         """What is compared, by one of the recipes, or where none is named."""
@@ -122,6 +125,8 @@ class Train:
     """Print nothing but warnings and errors."""
     json: bool = False
     """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
+    track: Track = ()
+    """Write the records for these tools too (docs/tracking.md), into the folder."""
     settings: Settings = field(default_factory=Run)
     """Settings of the run. What is not given is the recipe's."""
 
@@ -136,7 +141,7 @@ class Train:
         folder = self.runs / (self.name or re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}"))
         if (folder / "runs.json").exists():
             raise FileExistsError(f"{folder} already exists: codistill resume {folder}, or choose another --name")
-        follow(logged(train(run, folder), folder), folder, console, form)
+        follow(logged(train(run, folder), folder), folder, console, form, track=self.track)
 
 
 @dataclass
@@ -148,6 +153,8 @@ class Resume:
     """Print nothing but warnings and errors."""
     json: bool = False
     """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
+    track: Track = ()
+    """Write the records for these tools too (docs/tracking.md), into the folder."""
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill import study as studies
@@ -156,13 +163,13 @@ class Resume:
         from codistill.training.records import logged
 
         if is_chapters(self.run):
-            run_chapters(load_chapters(self.run), self.run, console, form_of(self.quiet, self.json))
+            run_chapters(load_chapters(self.run), self.run, console, form_of(self.quiet, self.json), self.track)
             return
         if (self.run / "study.json").exists():
             records = studies.compare(studies.load(self.run), self.run, go_on=True)
         else:
             records = logged(resume(self.run, teachers=studies.teachers_of(self.run)), self.run)
-        follow(records, self.run, console, form_of(self.quiet, self.json))
+        follow(records, self.run, console, form_of(self.quiet, self.json), track=self.track)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Train to the end, or to an interruption, and write the report."""
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +41,7 @@ def follow(
     console: "Console",
     form: "Form" = "lines",
     chapter_of: Path | None = None,
+    track: Sequence[str] = (),
 ) -> None:
     """Show a training's progress to its end and write its report; an interruption says how to go on.
 
@@ -50,6 +51,7 @@ def follow(
         console: to print to.
         form: how; see `watch`.
         chapter_of: the folder of several comparisons that this is one of.
+        track: tools that get the records too, see `codistill.tracking`.
 
     Raises:
         SystemExit: it was interrupted.
@@ -57,11 +59,12 @@ def follow(
     from rich.console import Console
 
     from codistill.report.progress import Interrupted, watch
+    from codistill.tracking import tracked
 
     if form != "lines":
         console = Console(quiet=True)
     try:
-        watch(records, console, form)
+        watch(tracked(records, folder, track), console, form)
     except Interrupted as stop:
         console.print(
             f"\n{str(stop).capitalize()}. Nothing is lost. Resume with:\n  codistill resume {chapter_of or folder}"
