@@ -1,4 +1,4 @@
-"""Your own networks and data with `fit`: progress, log, checkpoints, results and a report, as the command line writes them.
+"""Your own networks and data with `fit`: progress, log, checkpoints, results and a report, as by the command line.
 
 python examples/own_data.py FOLDER [epochs]
 
@@ -44,6 +44,7 @@ def main(folder: Path, epochs: int) -> None:
     names = ("horizontal", "vertical", "cross")
     data = DataSet(images(400, seed=1), images(400, seed=2), 3, "classes", (0.3,), (0.2,), names)
     nets = [Net(width) for width in (8, 16, 16)]
+    # The line that makes the difference: method="alone" trains the same networks side by side.
     run = Run(data="bars", method="dml", peers=3, optimizer="adam", learning_rate=0.02, epochs=epochs)
     results = [row.to_json() for row in codistill.fit(run, folder, dataset=data, networks=nets)]
     for row in (row for row in results if "accuracy" in row):  # the last is what the peers have in common

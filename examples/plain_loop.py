@@ -40,6 +40,7 @@ def main(epochs: int) -> None:
 
     for _ in range(epochs):
         for inputs, labels in loader:
+            # The line that makes the difference: with one network, this was cross_entropy(net(inputs), labels).
             terms = method(cohort, Batch(inputs, labels))  # {"task": [2], "mimic": [2]}
             loss = torch.stack([term.sum() for term in terms.values()]).sum()
             optimizer.zero_grad()

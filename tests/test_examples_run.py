@@ -1,5 +1,6 @@
 """The examples run, are short, and learn something."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,9 +11,13 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
-def printed(name, *words):
-    script = str(EXAMPLES / name)
-    return subprocess.run([sys.executable, script, *words], check=True, capture_output=True, text=True).stdout
+def printed(name, *words, beside=(), warnings="error"):
+    """What an example prints; a warning is an error unless told otherwise; modules in some folders go before others."""
+    path = os.pathsep.join(map(str, filter(None, [*beside, *sys.path])))
+    words = [sys.executable, "-W", warnings, str(EXAMPLES / name), *words]
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}, check=False)
+    assert not done.returncode, done.stderr
+    return done.stdout
 
 
 def accuracies(text):
@@ -22,7 +27,8 @@ def accuracies(text):
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_an_example_is_short_and_is_run_here(path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) < 60
+    assert len(text.splitlines()) <= 60
+    assert re.search("# The lines? that makes? the difference", text)
     assert f'"{path.name}"' in Path(__file__).read_text(encoding="utf-8")
 
 
@@ -43,3 +49,67 @@ def test_your_own_data_and_going_on_with_it(tmp_path):
     again = printed("own_data.py", str(tmp_path / "bars"), "12")
     assert accuracies(again) == accuracies(text)
     assert "step 1 of" not in again
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "epochs"),
+    [("lightning_module.py", "pytorch_lightning", "5"), ("accelerate_loop.py", "accelerate", "5")],
+)
+def test_loops_of_other_libraries(name, library, epochs):
+    pytest.importorskip(library, reason=f"needs {library}")
+    itself = "default" if library == "pytorch_lightning" else "error"  # it uses what torch 2.13 warns of
+    found = accuracies(printed(name, epochs, warnings=itself))
+    assert len(found) == 2
+    assert min(found) > 80.0
+
+
+def test_the_trainer_of_transformers(tmp_path):
+    pytest.importorskip("transformers", reason="needs the extra hf")
+    pytest.importorskip("accelerate", reason="the Trainer needs accelerate")
+    found = accuracies(printed("hf_trainer.py", str(tmp_path), "4"))
+    assert len(found) == 2
+    assert min(found) > 75.0
+
+
+TIMM = """
+from torch import nn
+
+def create_model(name, pretrained=False, num_classes=1000, in_chans=3):
+    width = {"resnet18": 16, "mobilenetv3_small_100": 8}[name]
+    return nn.Sequential(
+        nn.Conv2d(in_chans, width, 3, 4), nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(),
+        nn.Linear(16 * width, num_classes),
+    )
+"""
+
+
+def test_networks_of_timm_by_a_stand_in_as_timm_has_no_build_beside_this_torch(tmp_path):
+    (tmp_path / "timm.py").write_text(TIMM, encoding="utf-8")
+    found = accuracies(printed("timm_networks.py", "6", beside=[tmp_path]))
+    assert len(found) == 2
+    assert min(found) > 50.0
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "gain"),
+    [("semi_supervised.py", 75.0, 0.5), ("silos.py", 40.0, 8.0), ("distillation.py", 60.0, 5.0)],
+)
+def test_what_others_know_helps(name, before, gain, tmp_path):
+    folder = [str(tmp_path / "cohort")] if name == "distillation.py" else []
+    alone, mutual = accuracies(printed(name, *folder))
+    assert alone > before
+    assert mutual > alone + gain
+
+
+def test_the_notebook_trains_compares_and_plots():
+    text = (EXAMPLES / "notebook.py").read_text(encoding="utf-8")
+    cells = re.split(r"^# %%", text, flags=re.M)[1:]
+    assert sum(cell.startswith(" [markdown]") for cell in cells) >= 3
+    assert all(
+        line.startswith("#") for cell in cells if cell.startswith(" [m") for line in cell.strip().splitlines()[1:]
+    )
+    said = printed("notebook.py")
+    assert len(re.findall(r"^epoch +\d+: (\d+\.\d%, ){3}", said, re.M)) == 10
+    alone, mutual, pooled = accuracies(said)
+    assert mutual > alone + 5.0
+    assert pooled > alone + 5.0

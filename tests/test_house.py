@@ -31,7 +31,7 @@ LAYERS = (
     "checkpoint description methods optim",
     "deployment training",
     "study",
-    "analysis recipes",
+    "analysis recipes tracking",
     "report",
     "cli fitting",
 )

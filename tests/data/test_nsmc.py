@@ -97,9 +97,8 @@ def test_a_line_without_a_review_is_named_or_left_out_and_counted(root, strange,
     path = root / "nsmc" / "ratings_train.txt"
     lines = ["id\tdocument\tlabel", *(strange.get(i, f"{i}\t영화 {i}\t{i % 2}") for i in range(2, 123))]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
-    with pytest.raises(
-        ValueError, match=f"^{re.escape(f'{path}: {bad}: {said}')}.*fetch it again, or set skip_bad=true$"
-    ):
+    start = re.escape(f"{path}: {bad}: {said}")
+    with pytest.raises(ValueError, match=rf"^{start}.*fetch it again, or set skip_bad=true \(as in --data "):
         load("nsmc", root)
     rows = 121 - (len(strange) - 1)
     start = re.escape(f"{path}: 1 of {rows} rows cannot be used and are left out: {bad}: {said}")

@@ -343,3 +343,73 @@ class TestParquet:
         monkeypatch.setitem(sys.modules, "pyarrow", None)
         with pytest.raises(ImportError, match=r"pip install 'codistill\[text\]'"):
             list(Columns("text", "label").rows(tmp_path / "train.parquet"))
+
+
+AG_NEWS = [(3, "Oil up", "Prices rose, again"), (1, "Vote", "A vote was held"), (2, "Goal", 'They "won"')] * 4
+
+
+def test_a_file_without_a_header_several_columns_and_names_from_a_file(tmp_path):
+    written(tmp_path / "train.csv", AG_NEWS[1:], AG_NEWS[0])
+    (tmp_path / "classes.txt").write_text("World\nSports\nBusiness\n", encoding="utf-8")
+    data = load("table:header=false,label=1,text=2+3,classes=classes.txt,test=0.25,min_count=1", tmp_path)
+    assert data.names == ("World", "Sports", "Business")
+    assert len(data.train) + len(data.test) == 12
+    read = {(text, data.names[y]) for text, y in zip(texts(data), data.train.y.tolist(), strict=True)}
+    assert read == {
+        ("oil up prices rose, again", "Business"), ("vote a vote was held", "World"), ('goal they "won"', "Sports"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("columns", ["text=title+body,label=class", "text=2+3,label=1", "text=title+3,label=class"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_several_columns_by_name_or_number(tmp_path, columns, suffix):
+    head = ("class", "title", "body")
+    if suffix == ".csv":
+        written(tmp_path / "train.csv", AG_NEWS, head)
+    else:
+        arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        columns_of = {name: list(column) for name, column in zip(head, zip(*AG_NEWS, strict=True), strict=True)}
+        parquet.write_table(arrow.table(columns_of), tmp_path / "train.parquet")
+    text, label = (word.partition("=")[2] for word in columns.split(","))
+    rows = list(Columns(text, label).rows(tmp_path / f"train{suffix}"))
+    assert [(row.text, row.label) for row in rows] == [(f"{title} {body}", str(n)) for n, title, body in AG_NEWS]
+
+
+def test_a_column_whose_name_has_a_plus_is_one(tmp_path):
+    written(tmp_path / "train.csv", [("a", "x")] * 2, ("title+body", "label"))
+    assert [row.text for row in Columns("title+body", "label").rows(tmp_path / "train.csv")] == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"), [("a\nb\n", "01"), ("a\nb\n", "12"), ("b\n\na\n", "ab"), (" a \nb", "ba")]
+)
+def test_class_names_are_labels_or_their_numbers(tmp_path, names, labels):
+    written(tmp_path / "train.csv", [("good", labels[0]), ("bad", labels[1])] * 4)
+    (tmp_path / "names.txt").write_text(names, encoding="utf-8")
+    assert load("table:classes=names.txt", tmp_path).names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("a\nb\nc\n", "names 3 classes .* 2 labels .1, 2. are neither these nor 0 to 2 nor 1 to 3"),
+        ("a\na\n", "one name"),
+    ],
+)
+def test_class_names_that_do_not_fit(tmp_path, names, said):
+    written(tmp_path / "train.csv", [("good", "1"), ("bad", "2")] * 4)
+    (tmp_path / "names.txt").write_text(names, encoding="utf-8")
+    with pytest.raises(ValueError, match=said):
+        load("table:classes=names.txt", tmp_path)
+
+
+def test_a_missing_header_is_noticed(tmp_path):
+    path = written(tmp_path / "train.csv", AG_NEWS[1:], AG_NEWS[0])
+    with pytest.raises(
+        ValueError, match="no column of .* is called 'text', and if .* set header=false and give numbers"
+    ):
+        load("table:label=1", tmp_path)
+    with pytest.raises(ValueError, match="without a header columns have numbers alone; there are: 1, 2, 3"):
+        list(Columns("text", "1", header=False).rows(path))
+    with pytest.raises(ValueError, match="are one column: name two"):
+        Columns("1+2", "2")

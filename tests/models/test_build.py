@@ -140,6 +140,36 @@ def test_builds_the_users_own():
     assert count_parameters(build("own_nets:anything,some=1", 3, (2, 5))) == 2 * 5 * 3 + 3
 
 
+class Usual(nn.Module):
+    """A constructor as most are written."""
+
+    def __init__(self, in_channels=3, num_classes=10, width=4):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(in_channels, width, 3), nn.Linear(width, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.conv(x).mean((2, 3)))
+
+
+class Naive(nn.Module):
+    """A constructor that knows its inputs."""
+
+    def __init__(self, num_classes=10):
+        super().__init__()
+        self.fc = nn.Linear(10, num_classes)
+
+
+@pytest.mark.usefixtures("own")
+def test_your_own_may_take_classes_and_channels_by_their_usual_names():
+    vars(sys.modules["own_nets"]).update(Usual=Usual, Naive=Naive)
+    net = build("own_nets:Usual,width=6", 3, (2, 8, 8))
+    assert (net.conv.in_channels, net.conv.out_channels, net.fc.out_features) == (2, 6, 3)
+    assert build("own_nets:Usual,in_channels=5", 3, (2, 8, 8)).conv.in_channels == 5
+    assert build("own_nets:Naive", 3, (2, 5)).fc.out_features == 3
+    with pytest.raises(ValueError, match="no option of model 'own_nets:Usual' is called 'widht': did you mean 'width'"):
+        build("own_nets:Usual,widht=6", 3, (2, 8, 8))
+
+
 @pytest.mark.usefixtures("own")
 def test_refuses_what_is_no_network_and_what_takes_no_shape():
     with pytest.raises(TypeError, match=r"own_nets:anything.*NoneType.*return a torch.nn.Module"):

@@ -53,7 +53,7 @@ class CompareSeveral:
         elif folder.exists() and any(folder.iterdir()):
             go_on = ", or --if-exists resume to go on with it" if is_chapters(folder) else ""
             raise FileExistsError(f"{folder} already exists: choose another --name{go_on}")
-        run_chapters(chapters, folder, console, form)
+        run_chapters(chapters, folder, console, form, first.track)
 
 
 def check_single(folder: Path) -> None:
@@ -65,7 +65,9 @@ def check_single(folder: Path) -> None:
         raise ValueError(f"{folder} holds several comparisons: give one of them, such as {folder / name}")
 
 
-def run_chapters(chapters: "Chapters", folder: Path, console: "Console", form: "Form" = "lines") -> None:
+def run_chapters(
+    chapters: "Chapters", folder: Path, console: "Console", form: "Form" = "lines", track: Sequence[str] = ()
+) -> None:
     """Run or resume all of them, and write the page; see `watch` for the form."""
     from rich.console import Console
 
@@ -73,7 +75,7 @@ def run_chapters(chapters: "Chapters", folder: Path, console: "Console", form: "
         console = Console(quiet=True)
     for number, (name, study) in enumerate(chapters.studies.items(), start=1):
         console.rule(f"{number} of {len(chapters.studies)}: {study.question or name}", align="left")
-        follow(chapters.begin(name, folder), folder / name, console, form, chapter_of=folder)
+        follow(chapters.begin(name, folder), folder / name, console, form, chapter_of=folder, track=track)
     write_page_of(folder, console)
 
 

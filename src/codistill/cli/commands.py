@@ -46,6 +46,7 @@ What = Literal[
 # Settings that do not tell runs apart: where data are, and how often something is saved.
 WHERE = ("data_root", "download", "execute", "device", "checkpoint_every", "checkpoint_steps")
 LONGEST = 60  # characters of the settings in the name of a folder
+Track = tuple[Literal["tensorboard", "wandb", "mlflow"], ...]
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run, or of one or several comparisons.")]
 
 
@@ -79,6 +80,8 @@ class Compare:
     """Print nothing but warnings and errors."""
     json: bool = False
     """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
+    track: Track = ()
+    """Write the records for these tools too (docs/tracking.md), into the folder."""
     settings: Settings = field(default_factory=Run)
     """Settings of the run. What is not given is the recipe's."""
 
@@ -103,7 +106,8 @@ class Compare:
         if form == "lines" and (said := before(study)):
             console.print(said)
         with trusting({name for entry in study.entries for name in _named(entry.run)}):
-            follow(studies.compare(study, folder, go_on=there, command=command), folder, console, form)
+            records = studies.compare(study, folder, go_on=there, command=command)
+            follow(records, folder, console, form, track=self.track)
 
     def study(self, recipe: str | None = None) -> "Study":
         """What is compared, by one of the recipes, or where none is named."""
@@ -130,6 +134,8 @@ class Train:
     """Print nothing but warnings and errors."""
     json: bool = False
     """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
+    track: Track = ()
+    """Write the records for these tools too (docs/tracking.md), into the folder."""
     settings: Settings = field(default_factory=Run)
     """Settings of the run. What is not given is the recipe's."""
 
@@ -146,7 +152,7 @@ class Train:
         if (folder / "runs.json").exists():
             raise FileExistsError(f"{folder} already exists: codistill resume {folder}, or choose another --name")
         with trusting(_named(run)):  # not what the folder of a teacher names besides
-            follow(logged(train(run, folder), folder), folder, console, form)
+            follow(logged(train(run, folder), folder), folder, console, form, track=self.track)
 
 
 @dataclass
@@ -160,6 +166,8 @@ class Resume:
     """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
     trust: bool = False
     """Import the modules that the folder names (module:Name), which runs what is in them."""
+    track: Track = ()
+    """Write the records for these tools too (docs/tracking.md), into the folder."""
 
     def __call__(self, console: "Console", command: str) -> None:
         with _trusting(self.trust):
@@ -173,13 +181,13 @@ class Resume:
         from codistill.training.records import logged
 
         if is_chapters(self.run):
-            run_chapters(load_chapters(self.run), self.run, console, form_of(self.quiet, self.json))
+            run_chapters(load_chapters(self.run), self.run, console, form_of(self.quiet, self.json), self.track)
             return
         if (self.run / "study.json").exists():
             records = studies.compare(studies.load(self.run), self.run, go_on=True)
         else:
             records = logged(resume(self.run, teachers=studies.teachers_of(self.run)), self.run)
-        follow(records, self.run, console, form_of(self.quiet, self.json))
+        follow(records, self.run, console, form_of(self.quiet, self.json), track=self.track)
 
 
 @dataclass
@@ -295,6 +303,33 @@ class Analyze:
 
 
 @dataclass
+class Suspects:
+    """List the training examples whose labels all peers of a run dispute: labels that may be wrong.
+
+    Prints the first ones, and writes suspects.csv and suspects.html (with the images or texts) into the run's folder.
+    """
+
+    run: Positional[RunFolder]
+    shown: int = 60
+    """Images on the page."""
+
+    def __call__(self, console: "Console", command: str) -> None:
+        from codistill import study as studies
+        from codistill.analysis.suspects import suspects
+        from codistill.report.suspects_page import said, suspects_table, write_suspects
+
+        check_single(self.run)
+        if (self.run / "study.json").exists():
+            raise ValueError(f"{self.run} is a comparison: give a run, such as {self.run / 'parts' / '000'}")
+        every = suspects(self.run, self.shown, studies.teachers_of(self.run))
+        for each in every:
+            console.print(said(each), soft_wrap=True, markup=False)
+            console.print(suspects_table(each))
+        for path in write_suspects(every, self.run, command):
+            console.print(f"Written: {path}", soft_wrap=True)
+
+
+@dataclass
 class Report:
     """Rewrite the report of a run, a comparison or several from their raw results; of several folders, one page."""
 
@@ -351,7 +386,10 @@ class Show:
 
 COMMANDS: dict[str, Any] = {
     c.__name__.lower(): c
-    for c in (Compare, Train, Resume, Evaluate, Predict, Export, Analyze, Report, Verify, List, Show, Copy, Doctor)
+    for c in (
+        *(Compare, Train, Resume, Evaluate, Predict, Export, Analyze, Suspects),
+        *(Report, Verify, List, Show, Copy, Doctor),
+    )
 }
 
 

@@ -1,7 +1,7 @@
 """Train to the end, or to an interruption, and write the report."""
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,6 +43,7 @@ def follow(
     console: "Console",
     form: "Form" = "lines",
     chapter_of: Path | None = None,
+    track: Sequence[str] = (),
 ) -> None:
     """Show a training's progress to its end and write its report; an interruption says how to go on.
 
@@ -52,6 +53,7 @@ def follow(
         console: to print to.
         form: how; see `watch`.
         chapter_of: the folder of several comparisons that this is one of.
+        track: tools that get the records too, see `codistill.tracking`.
 
     Raises:
         SystemExit: it was interrupted, with the code of the signal; or nothing was learnt, with `NOTHING_LEARNT`.
@@ -60,11 +62,12 @@ def follow(
 
     from codistill.report.interruption import Interrupted
     from codistill.report.progress import watch
+    from codistill.tracking import tracked
 
     if form != "lines":
         console = Console(quiet=True)
     try:
-        last = watch(records, console, form)
+        last = watch(tracked(records, folder, track), console, form)
     except Interrupted as stop:
         begun = any((folder / name).exists() for name in ("runs.json", "study.json"))
         how = (

@@ -29,7 +29,7 @@ def left_out(
         Exception: of the type ``error``: an item is bad and ``skip_bad`` is off (quotes the first), or all are bad.
     """
     if faults and not skip_bad:
-        raise error(f"{where}: {faults[0]}: {fix}, or set skip_bad=true")
+        raise error(f"{where}: {faults[0]}: {fix}, or set skip_bad=true (as in --data folder:skip_bad=true)")
     if faults:
         some = "; ".join(faults[:3]) + ("; ..." if len(faults) > 3 else "")
         warnings.warn(f"{where}: {len(faults)} of {total} {what} cannot be used and are left out: {some}", stacklevel=3)

@@ -20,6 +20,7 @@ class Parts:
     """A data set as one run sees it; `test` is the data set's, whatever the seed.
 
     Attributes:
+        index: the numbers of `train` in the data set's, ``[n]``.
         noisy: the share of the labels of `train` that noise has changed.
     """
 
@@ -27,6 +28,7 @@ class Parts:
     valid: Examples
     unlabelled: Examples
     test: Examples
+    index: Tensor
     noisy: float = 0.0
 
 
@@ -100,6 +102,7 @@ def split(
         valid=valid_part,
         unlabelled=replace(unlabelled, y=torch.full_like(unlabelled.y, -1)),
         test=dataset.test,
+        index=drawn,
         noisy=float((train.y != dataset.train.y[drawn]).double().mean()),
     )
 

@@ -30,6 +30,8 @@ def table(
     test: str | float | None = None,
     text: str = "text",
     label: str = "label",
+    classes: str | None = None,
+    header: bool = True,
     group: str | None = None,
     encoding: str = "utf-8",
     quotes: bool = True,
@@ -38,16 +40,18 @@ def table(
 ) -> DataSet:
     """Your own texts: a CSV, TSV or Parquet file with a column of texts and one of labels.
 
-    The first line names the columns. Labels may be any words or numbers; classes are those of the training file, in
-    order. A text may be empty: it is then a single unknown token. A stray quote may join several lines to one bad row;
-    the message about it names them all.
+    The first line names the columns; a column may also be given by its number, from 1. Labels may be any words or
+    numbers; classes are those of the training file, in order. A text may be empty: it is then a single unknown token. A
+    stray quote may join several lines to one bad row; the message about it names them all.
 
     Args:
         download: There is nothing to download; an error where it is on.
         train: A file: its path, or its name in the folder, with or without the suffix.
         test: A file, or the fraction to hold out; None: test beside train, else a fifth.
-        text: The column of texts.
+        text: The column of texts, or several: title+description, 2+3.
         label: The column of labels.
+        classes: A file of class names, one a line. Labels are these names, or the numbers of their lines from 0 or 1.
+        header: The first line names the columns; false: it is a row, and columns are given by number.
         group: A column of the training file that says whose a text is, such as a clinic's: for ``shards=groups``.
         encoding: Of CSV and TSV.
         quotes: Fields may stand in double quotes; false: a quote is a character like any other.
@@ -61,15 +65,17 @@ def table(
     """
     nothing_to_fetch("table", download, "the folder that holds your files")
     flag("table: skip_bad", skip_bad)
-    columns = Columns(str(text), str(label), str(encoding), quotes, None if separator is None else str(separator))
+    between = None if separator is None else str(separator)
+    columns = Columns(str(text), str(label), str(encoding), quotes, between, header=header)
     grouping = columns if group is None else replace(columns, group=str(group))  # of texts to test on no matter
     path = _file(root, "train", str(train))
     tested = _test_part(root, path, test)
     rows = usable(path, list(grouping.rows(path)), skip_bad)
-    names = _names(path, rows, columns.label)
-    seen = _numbered(rows, names)
+    labels = _labels(path, rows, columns.label)
+    names = labels if classes is None else _class_names(_file(root, "classes", str(classes)), labels)
+    seen = _numbered(rows, labels)
     if isinstance(tested, Path):
-        held = _numbered(usable(tested, [_known(row, names) for row in columns.rows(tested)], skip_bad), names)
+        held = _numbered(usable(tested, [_known(row, labels) for row in columns.rows(tested)], skip_bad), labels)
     else:
         kept, out = (i.tolist() for i in hold_out("table", torch.tensor(seen.labels), names, tested))
         rows, seen, held = [rows[i] for i in kept], seen.take(kept), seen.take(out)
@@ -80,11 +86,27 @@ def table(
     return replace(data, train=replace(data.train, group=number), groups=groups)
 
 
-def _names(path: Path, rows: Sequence[Row], label: str) -> tuple[str, ...]:
-    names = tuple(sorted({row.label for row in rows}, key=sort_key))
-    if len(names) < 2:
-        raise ValueError(f"{path}: every label is {names[0]!r}: give two or more (label={label})")
-    return names
+def _labels(path: Path, rows: Sequence[Row], label: str) -> tuple[str, ...]:
+    """The labels that occur, in order."""
+    labels = tuple(sorted({row.label for row in rows}, key=sort_key))
+    if len(labels) < 2:
+        raise ValueError(f"{path}: every label is {labels[0]!r}: give two or more (label={label})")
+    return labels
+
+
+def _class_names(path: Path, labels: Sequence[str]) -> tuple[str, ...]:
+    """The name of each label, by a file of names: labels are all of them, or all of their numbers from 0 or 1."""
+    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path}: two classes have one name: rename one")
+    if set(labels) == set(names):
+        return tuple(labels)
+    if any(list(labels) == [str(number + first) for number in range(len(names))] for first in (0, 1)):
+        return names
+    raise ValueError(
+        f"{path} names {len(names)} classes ({shortened(names)}), and the training file's {len(labels)} labels "
+        f"({shortened(labels)}) are neither these nor 0 to {len(names) - 1} nor 1 to {len(names)}: correct classes=FILE"
+    )
 
 
 def _file(root: Path, setting: str, name: str) -> Path:

@@ -21,6 +21,10 @@ from codistill.spec import Spec, Value, WrongKind
 
 Known = Mapping[str, Any]  # by parameter name
 VIEW = "view"  # an option of every network of images
+# What the parameters of the user's own may be called, where it takes them by keyword.
+CLASSES = ("num_classes", "n_classes", "num_labels")
+CHANNELS = ("in_channels", "in_chans", "num_channels", "n_channels")
+SHAPE = ("shape", "input_shape", "image_shape")
 WITHOUT: dict[str, dict[str, Value]] = {  # the same networks, and nothing is downloaded
     "hf": {"pretrained": False},
     "timm": {"pretrained": False},
@@ -45,7 +49,8 @@ def build(
 
     Args:
         spec: ``name[:option=value,...]`` (``resnet32:shortcut=a``), or ``module:function[,option=value,...]``
-            for the user's own, called as ``function(classes, shape, **options)``. ``view=left`` lets any network of
+            for the user's own, called as ``function(classes, shape, **options)``; or, where it has a parameter
+            ``num_classes``, by keyword, with ``in_channels`` too if it has that. ``view=left`` lets any network of
             images see a part of them, see `codistill.models.parts.view.visible`.
         classes: the number of logits.
         shape: that of one example, ``(1, 8, 8)``.
@@ -60,15 +65,19 @@ def build(
     spec = Spec.of(spec)
     make, args = find(__name__, spec)
     label = called(spec, args)
-    _check_call(make, label)
+    by_keyword = _by_keyword(make, classes, shape)
+    context = () if by_keyword else (classes, shape)
+    if not by_keyword:
+        _check_call(make, label)
     _check_reads(make, label, known or {})
     spec, view = _without_view(spec, make)
     if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(make).parameters.values()):
-        check_options(f"model {label!r}", spec.options, options_of(make, 2), also=("start", "start_peer", VIEW))
-    known = {name: value for name, value in (known or {}).items() if name not in spec.options}
+        options = options_of(make, len(context))
+        check_options(f"model {label!r}", spec.options, options, also=("start", "start_peer", VIEW))
+    known = {name: value for name, value in {**(known or {}), **by_keyword}.items() if name not in spec.options}
     try:
         with nullcontext() if seed is None else seeded(torch.device("cpu"), seed):
-            net = construct(__name__, spec, classes, shape, **known)
+            net = construct(__name__, spec, *context, **known)
     except (ValueError, ImportError, OSError):  # these say what is wrong
         raise
     except Exception as error:
@@ -111,6 +120,15 @@ def _without_view(spec: Spec, make: Callable[..., Any]) -> tuple[Spec, Value]:
     if VIEW in inspect.signature(make).parameters:
         return spec, None
     return spec.without(VIEW), spec.options.get(VIEW)
+
+
+def _by_keyword(make: Any, classes: int, shape: tuple[int, ...]) -> dict[str, Any]:
+    """The arguments of the user's own network that is written as most are, ``Net(in_channels=3, num_classes=10)``."""
+    if isinstance(make, nn.Module) or not callable(make) or getattr(make, "__module__", "").startswith(__name__):
+        return {}
+    values = dict.fromkeys(CLASSES, classes) | dict.fromkeys(CHANNELS, shape[0]) | dict.fromkeys(SHAPE, shape)
+    parameters = inspect.signature(make).parameters
+    return {name: values[name] for name in parameters if name in values} if set(CLASSES) & set(parameters) else {}
 
 
 def count_parameters(net: nn.Module) -> int:

@@ -40,7 +40,9 @@ def open_image(path: Path) -> "Image":
             return check_depth(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         why = str(error).replace(f" '{path}'", "") or type(error).__name__
-        raise Unreadable(f"{path} cannot be read ({why}): replace it, or set skip_bad=true") from error
+        raise Unreadable(
+            f"{path} cannot be read ({why}): replace it, or set skip_bad=true (as in --data folder:skip_bad=true)"
+        ) from error
 
 
 def check_file(path: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -38,6 +39,9 @@ class Row:
 class Columns:
     """Which columns are read, and how.
 
+    A column is given by its name, or by its number from 1, which is all it has in a file without a header. Several
+    columns of text are joined by +, and their texts by a space.
+
     Raises:
         ValueError: on construction, for an invalid option.
     """
@@ -48,13 +52,14 @@ class Columns:
     quotes: bool = True  # false: a quote is a character like any other
     separator: str | None = None  # a character, or tab; None: by the suffix
     group: str | None = None  # whose a text is, such as a clinic's
+    header: bool = True  # the first line names the columns
     name: str = "table"  # of the data set, for messages
 
     def __post_init__(self) -> None:
-        flag(f"{self.name}: quotes", self.quotes)
+        flag(f"{self.name}: quotes", self.quotes), flag(f"{self.name}: header", self.header)
         if self.separator is not None and self.separator != TAB and (len(self.separator) != 1 or self.separator == '"'):
             raise ValueError(f"{self.name}: separator={self.separator}: give one character, such as ';', or {TAB}")
-        if self.text == self.label:
+        if self.label in (self.text, *self.text.split("+")):
             raise ValueError(f"{self.name}: text={self.text} and label={self.label} are one column: name two")
         try:
             "".encode(self.encoding)
@@ -92,12 +97,14 @@ class Columns:
         if len(head) == 1 and (other := next((s for s in OTHERS if s in head[0]), None)):
             hint = {"\t": TAB}.get(other, other)
             raise ValueError(f"{path}, line 1: one column, {head[0][:SHOWN]!r}: set separator={hint}")
-        places = [_column(path, name, head) for name in self._names]
+        if not self.header:
+            rows, head = chain([(lines, head, fault)], rows), [str(place + 1) for place in range(len(head))]
+        places = self._places(path, head)
         for lines, fields, fault in rows:
             if fault or len(fields) != len(head):
                 yield Row(lines, fault=fault or f"{len(fields)} fields for {len(head)} columns")
             else:
-                yield self._row(lines, *(fields[place] for place in places))
+                yield self._row(lines, [fields[place] for place in places])
 
     def _fields(self, path: Path, separator: str) -> Iterator[tuple[str, list[str], str]]:
         """Where each row is, its fields, and what is wrong with it; empty lines are passed over."""
@@ -131,33 +138,38 @@ class Columns:
                 yield (f"lines {first}-{last}" if last > first else f"line {first}"), fields, fault
             first = last + 1
 
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return (self.text, self.label) if self.group is None else (self.text, self.label, self.group)
+    def _places(self, path: Path, head: Sequence[str]) -> list[int]:
+        """The places of the columns: of the texts, of the label, of the group where there is one."""
+        texts = [self.text] if self.text in head else self.text.split("+")
+        names = [*texts, self.label, *([] if self.group is None else [self.group])]
+        return [_column(path, name, head, self.header) for name in names]
 
-    def _row(self, lines: str, text: object, label: object, group: object = "") -> Row:
-        """A row of the values in the columns; with a fault where these are no text, no label, or no group."""
-        if not isinstance(text, str):
-            return Row(lines, fault=f"column {self.text!r} holds {text!r}, no text")
-        if label is None or not str(label).strip() or label != label:
-            return Row(lines, fault=f"column {self.label!r} is empty")
-        if self.group is not None and (group is None or not str(group).strip() or group != group):
-            return Row(lines, fault=f"column {self.group!r} is empty")
-        return Row(lines, text, label_text(label).strip(), label_text(group).strip())
+    def _row(self, lines: str, values: Sequence[object]) -> Row:
+        """A row of the values at its `_places`; with a fault where these are no text, no label, or no group."""
+        names = [self.label] if self.group is None else [self.label, self.group]
+        texts, found = values[: -len(names)], values[-len(names) :]
+        for name, value in zip(names, found, strict=True):
+            if value is None or not str(value).strip() or value != value:
+                return Row(lines, fault=f"column {name!r} is empty")
+        words = [text for text in texts if isinstance(text, str)]
+        if len(words) < len(texts):
+            wrong = next(text for text in texts if not isinstance(text, str))
+            return Row(lines, fault=f"column {self.text!r} holds {wrong!r}, no text")
+        label, *group = (label_text(value).strip() for value in found)
+        return Row(lines, " ".join(words), label, *group)
 
     def _parquet(self, path: Path) -> Iterator[Row]:
         """The rows of a Parquet file."""
         arrow, parquet = (needed(module, "text", "Parquet") for module in ("pyarrow", "pyarrow.parquet"))
         try:
             file = parquet.ParquetFile(path)
-            for name in self._names:
-                _column(path, name, file.schema_arrow.names)
-            table = file.read(columns=list(dict.fromkeys(self._names)))
+            names = [file.schema_arrow.names[place] for place in self._places(path, file.schema_arrow.names)]
+            table = file.read(columns=list(dict.fromkeys(names)))
         except (arrow.ArrowException, OSError) as error:
             raise ValueError(f"{path}: not a Parquet file, or a damaged one ({error}): write it again") from error
-        rows = zip(*(table[name].to_pylist() for name in self._names), strict=True)
+        rows = zip(*(table[name].to_pylist() for name in names), strict=True)
         for number, values in enumerate(rows, 1):
-            yield self._row(f"row {number}", *values)
+            yield self._row(f"row {number}", values)
 
 
 def label_text(value: object) -> str:
@@ -190,10 +202,16 @@ def usable(path: Path, rows: Sequence[Row], skip_bad: bool, fix: str = "repair i
     return [row for row in rows if not row.fault]
 
 
-def _column(path: Path, name: str, head: Sequence[str]) -> int:
-    """The number of the column of a name; an error where there is none or several."""
+def _column(path: Path, name: str, head: Sequence[str], header: bool) -> int:
+    """The place of the column of a name, or of a number from 1; an error where there is none or several."""
     if list(head).count(name) > 1:
         raise ValueError(f"{path}: {head.count(name)} columns are called {name!r}: rename all but one")
-    if name not in head:
-        raise UnknownName(f"column of {path}", name, [name[:SHOWN] for name in head] or ["(none: it is empty)"])
-    return list(head).index(name)
+    if name in head:
+        return list(head).index(name)
+    if name.isdecimal() and 1 <= int(name) <= len(head):
+        return int(name) - 1
+    hint = "" if header else ", and without a header columns have numbers alone"
+    if header and any(field.strip().isdecimal() for field in head):
+        hint = ", and if its first line is no header, set header=false and give numbers (label=1,text=2)"
+    valid = [field[:SHOWN] for field in head] or ["(none: it is empty)"]
+    raise UnknownName(f"column of {path}", name, valid, besides=hint)

@@ -143,6 +143,12 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> Tensor:
     return out
 
 
+def decoded(tokenizer: str, ids: Sequence[Sequence[int]]) -> list[str]:
+    """Texts of token ids without padding, by a tokenizer's JSON."""
+    texts: list[str] = library().Tokenizer.from_str(tokenizer).decode_batch(list(map(list, ids)))
+    return texts
+
+
 def _untrained(model: str, lowercase: bool, pieces: object = None) -> "Tokenizer":
     """How text is cleaned, split and joined again, around an empty model or the one given."""
     lib = library()
