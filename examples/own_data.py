@@ -1,4 +1,4 @@
-"""Your own networks and data with `fit`: progress, log, checkpoints, results and a report, as the command line writes them.
+"""Your own networks and data with `fit`: progress, log, checkpoints, results and a report, as by the command line.
 
 python examples/own_data.py FOLDER [epochs]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 from torch import nn
@@ -121,6 +121,10 @@ class Description:
         for network in self.networks:
             whole("peer", network.peer, 0)
             Spec.of(network.model)
+            if Path(network.config).is_absolute() or ".." in Path(network.config).parts:
+                raise ValueError(f"config={network.config!r} is outside of the folder")
+        if self.cut is not None:
+            one_of("cut: how", self.cut.how, get_args(get_type_hints(Cut)["how"]))
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codistill.checkpoint import read_runs
 from codistill.description import Network
 from codistill.spec import Spec, UnknownName
 
@@ -95,11 +96,11 @@ def validation(folder: Path, run: int, count: int) -> tuple[str, list[float]] | 
     for line in lines(folder / "log.jsonl"):
         if line.get("kind") == "epoch":
             epochs.setdefault(line["epoch"], []).append(line)  # the runs of a folder, in their order
-    measured = [lines[run]["valid_accuracy"] for lines in epochs.values() if "valid_accuracy" in lines[run]]
+    of_run = [runs[run] for runs in epochs.values() if run < len(runs)]
+    measured = [line["valid_accuracy"] for line in of_run if "valid_accuracy" in line]
     if not measured:
         return None
-    runs = json.loads((folder / "runs.json").read_text(encoding="utf-8"))
-    if runs[0].get("keep") == "best_valid":
+    if read_runs(folder)[0].keep == "best_valid":
         return "accuracy", [max(values) for values in zip(*measured, strict=True)]
     return "accuracy", measured[-1]
 
