@@ -83,18 +83,11 @@ def write_page_of(chapters: "Chapters", folder: Path, console: "Console") -> Non
     Raises:
         FileNotFoundError: one of them is not finished.
     """
-    from codistill.report.chapters_page import write_chapters
-    from codistill.report.lessons import Lesson, lead, lessons_table
+    from codistill.report.lessons import lead, lessons_table
     from codistill.report.table import terminal
-    from codistill.study.summary import Summary
+    from codistill.report.writing import write_several
 
-    lessons = []
-    for name in chapters.studies:
-        path = folder / name / "summary.json"
-        if not path.exists():
-            raise FileNotFoundError(f"{folder / name} is not finished: codistill resume {folder}")
-        lessons.append(Lesson(name, Summary.from_json(path.read_text(encoding="utf-8"))))
-    page = write_chapters(lessons, folder / "report.html", chapters.command)
+    page, lessons = write_several(chapters, folder)
     console.rule("All of them", align="left")
     console.print(terminal(lessons_table(lessons), narrow=True))
     for sentence in lead(lessons):

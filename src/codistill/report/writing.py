@@ -8,6 +8,7 @@ from typing import Any
 from codistill import study as studies
 from codistill.checkpoint import read_runs
 from codistill.report.chapters_page import write_chapters
+from codistill.report.evidence import evidence_of
 from codistill.report.lessons import Lesson
 from codistill.report.markdown import markdown
 from codistill.report.run_page import write_run_report
@@ -16,6 +17,7 @@ from codistill.study.chapters import Chapters, is_chapters, load_chapters
 from codistill.study.results import Result, read_results
 from codistill.study.summary import Summary
 from codistill.training.records import read_lines
+from codistill.training.sizes import sizes_of
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,10 @@ def write_folder(folder: Path) -> Written:
     path, results = folder / "report.html", read_results(folder)
     if not (folder / "study.json").exists():
         log: Sequence[Mapping[str, Any]] = [r for r in read_lines(folder / "log.jsonl") if r["kind"] == "epoch"]
-        return Written(write_run_report(read_runs(folder), log, results, path), log, results)
+        write_run_report(read_runs(folder), log, results, path, sizes_of(folder))
+        return Written(path, log, results)
     summary, log = summary_of(folder, folder), studies.log_of(studies.load(folder), folder)
-    write_report(summary, log, results, path)
+    write_report(summary, log, results, path, evidence_of(folder))
     (folder / "report.md").write_text(markdown(summary), encoding="utf-8")
     return Written(path, log, results, summary)
 
