@@ -35,7 +35,7 @@ class Network:
         method: of the run.
         seed: of the run.
         model: its spec, without what it started from; ``python:Net`` where it was given in Python.
-        kind: its class, for people.
+        kind: what it is called in tables.
         retraining: of the run.
         config: the folder, within the run's, of the config of a network of transformers.
     """

@@ -3,6 +3,7 @@ part, on which nothing may be chosen.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,7 @@ def choose(folder: Path, networks: Sequence[Network], run: int, wanted: int | st
 def _of_model(networks: Sequence[Network], model: str) -> Sequence[int]:
     """The numbers of the networks that a spec, or the name of one, means."""
     text = str(Spec.of(model))
-    for called in (lambda n: n.model, lambda n: n.kind, lambda n: Spec.of(n.model).name):
+    for called in (lambda n: n.model, lambda n: n.kind, lambda n: re.split("[:,]", n.kind)[0]):
         if found := [number for number, network in enumerate(networks) if called(network) == text]:
             return found
     there = dict.fromkeys([BEST, ENSEMBLE, *(network.model for network in networks)])
@@ -77,8 +78,7 @@ def _of_model(networks: Sequence[Network], model: str) -> Sequence[int]:
 
 
 def _name(networks: Sequence[Network], number: int) -> str:
-    network = networks[number]
-    return f"network {number} ({network.kind if network.given else network.model})"
+    return f"network {number} ({networks[number].kind})"
 
 
 def validation(folder: Path, run: int, count: int) -> tuple[str, list[float]] | None:
