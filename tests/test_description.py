@@ -1,5 +1,6 @@
 """``networks.json``: what a run's folder says of its networks."""
 
+import dataclasses
 import json
 import shutil
 
@@ -60,6 +61,7 @@ WRONG = {
     "mean": ([0.5, 0.5], r"mean=\[0.5, 0.5\]: 1 finite numbers"),
     "std": ([0.0], r"std=\[0.0\]: every value must be above 0"),
     "networks": ([], "networks is not a list"),
+    "cut": ({"how": "cover"}, "cut: how='cover': give 'resize' or 'fit'"),
     "format": (99, "format=99: it was written by a newer version"),
 }
 
@@ -74,6 +76,12 @@ def test_an_invalid_value_is_one_line_that_names_the_file(tmp_path, field):
         read_description(tmp_path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_config_lies_in_the_folder(tmp_path):
+    for config in ("/etc", "../other"):
+        with pytest.raises(ValueError, match="is outside of the folder"):
+            dataclasses.replace(DESCRIBED, networks=(Network(0, 0, "dml", 0, "hf:a", "hf:a", config=config),))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"task": "classes"}', '{"networks": 3}', '{"shape": 4}'])

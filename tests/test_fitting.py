@@ -93,7 +93,7 @@ STUDY = Study("mine", RUN.replace(epochs=1), ("dml", "kd"), (0, 3))
 def test_a_comparison_of_data_and_networks_from_python(tmp_path, digits):
     given = {"dataset": digits, "networks": [Narrow, Wide]}
     last = list(compare(STUDY, tmp_path / "study", **given))[-1]
-    assert [row["label"] for row in last.facts["rows"]][:2] == ["Alone: its python:Narrow", "Alone: its python:Wide"]
+    assert [row["label"] for row in last.facts["rows"]][:2] == ["Narrow, alone", "Wide, alone"]
     saved = load(tmp_path / "study")
     assert (str(saved.base.data), list(map(str, saved.base.models))) == ("python", ["python:Narrow", "python:Wide"])
     for part in parts(saved, tmp_path / "study"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 import torch
 from torch import nn
@@ -34,7 +34,7 @@ class Network:
         method: of the run.
         seed: of the run.
         model: its spec, without what it started from; ``python:Net`` where it was given in Python.
-        kind: its class, for people.
+        kind: what it is called in tables.
         retraining: of the run.
         config: the folder, within the run's, of the config of a network of transformers.
     """
@@ -120,6 +120,10 @@ class Description:
         for network in self.networks:
             whole("peer", network.peer, 0)
             Spec.of(network.model)
+            if Path(network.config).is_absolute() or ".." in Path(network.config).parts:
+                raise ValueError(f"config={network.config!r} is outside of the folder")
+        if self.cut is not None:
+            one_of("cut: how", self.cut.how, get_args(get_type_hints(Cut)["how"]))
 
     @property
     def label_names(self) -> tuple[str, ...]:

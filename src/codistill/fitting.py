@@ -45,7 +45,7 @@ def fit(
     folder = Path(folder)
     records = logged(train(runs, folder, resume=(folder / "runs.json").exists(), part=part, **given), folder)
     try:
-        watch(records, Console(quiet=quiet))
+        watch(records, Console(), "quiet" if quiet else "lines")
     except Interrupted as stop:
         raise KeyboardInterrupt(f"{stop}: the same call resumes") from None
     report.write(folder)

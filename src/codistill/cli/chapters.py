@@ -85,19 +85,11 @@ def write_page_of(folder: Path, console: "Console") -> None:
     Raises:
         FileNotFoundError: one of them is not finished.
     """
-    from codistill.report.chapters_page import write_chapters
-    from codistill.report.lessons import Lesson, lead, lessons_table
+    from codistill.report.lessons import lead, lessons_table
     from codistill.report.table import terminal
-    from codistill.study.chapters import names_of
-    from codistill.study.summary import Summary
+    from codistill.report.writing import write_several
 
-    lessons, (names, command) = [], names_of(folder)
-    for name in names:
-        path = folder / name / "summary.json"
-        if not path.exists():
-            raise FileNotFoundError(f"{folder / name} is not finished: codistill resume {folder}")
-        lessons.append(Lesson(name, Summary.read(path)))
-    page = write_chapters(lessons, folder / "report.html", command)
+    page, lessons = write_several(folder)
     console.rule("All of them", align="left")
     console.print(terminal(lessons_table(lessons), narrow=True))
     for sentence in lead(lessons):

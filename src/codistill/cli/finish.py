@@ -106,37 +106,20 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True) ->
     Raises:
         FileNotFoundError: it is not finished.
     """
-    from codistill import files, study as studies
     from codistill.analysis.judge import warnings
-    from codistill.checkpoint import read_runs
     from codistill.report.comparison import comparison
-    from codistill.report.evidence import evidence_of
-    from codistill.report.markdown import markdown
     from codistill.report.results import results_table
-    from codistill.report.run_page import write_run_report
-    from codistill.report.study_page import write_report
     from codistill.report.table import terminal
-    from codistill.study.results import read_results
-    from codistill.training.records import read_log
-    from codistill.training.sizes import sizes_of
+    from codistill.report.writing import write_folder
 
-    results = read_results(folder)
-    path = folder / "report.html"
-    if (folder / "study.json").exists():
-        if files.read_if_whole(folder / "summary.json") is None:
-            raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
-        summary = studies.Summary.read(folder / "summary.json")
-        log = studies.log_of(folder)
-        write_report(summary, log, results, path, evidence_of(folder))
-        files.write(folder / "report.md", markdown(summary))
-        table = comparison(summary)
+    written = write_folder(folder)
+    if written.summary is not None:
+        table = comparison(written.summary)
         console.print(terminal(table if footnotes else replace(table, notes=()), narrow=True))
     else:
-        log = [line for line in read_log(folder) if line["kind"] == "epoch"]
-        write_run_report(read_runs(folder), log, results, path, sizes_of(folder))
-        if results:
-            console.print(results_table(results))
+        if written.results:
+            console.print(results_table(written.results))
         say_if_unfinished(folder, console)
-    for warning in warnings(log):
+    for warning in warnings(written.log):
         console.print(f"Warning: {warning}", soft_wrap=True, markup=False)
-    console.print(f"Report: {path}")
+    console.print(f"Report: {written.path}")

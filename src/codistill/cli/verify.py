@@ -13,7 +13,14 @@ from codistill import files
 if TYPE_CHECKING:
     from rich.console import Console
 
-SEALED = ("study.json", "chapters.json", "networks.json", "costs.json", "summary.json", "analysis.json")  # one object each
+SEALED = (
+    "study.json",
+    "chapters.json",
+    "networks.json",
+    "costs.json",
+    "summary.json",
+    "analysis.json",
+)  # one object each
 
 
 @dataclass

@@ -29,7 +29,7 @@ def card_of(net: Trained, cohort: Opened, choice: Choice, config: Mapping[str, A
         config: the export's.
     """
     run = _run_of(cohort)
-    title = f"{net.name.capitalize()}, trained on {_data(run)} with {run.method}"
+    title = f"{net.name[0].upper()}{net.name[1:]}, trained on {_data(run)} with {run.method}"
     sections = {
         "Model": _model(net, cohort, run),
         "Use": _use(net, config),

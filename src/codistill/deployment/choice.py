@@ -2,6 +2,7 @@
 part, on which nothing may be chosen.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from codistill import files
+from codistill.checkpoint import read_runs
 from codistill.description import Network
 from codistill.spec import Spec, UnknownName
 
@@ -69,7 +71,7 @@ def choose(folder: Path, networks: Sequence[Network], run: int, wanted: int | st
 def _of_model(networks: Sequence[Network], model: str) -> Sequence[int]:
     """The numbers of the networks that a spec, or the name of one, means."""
     text = str(Spec.of(model))
-    for called in (lambda n: n.model, lambda n: n.kind, lambda n: Spec.of(n.model).name):
+    for called in (lambda n: n.model, lambda n: n.kind, lambda n: re.split("[:,]", n.kind)[0]):
         if found := [number for number, network in enumerate(networks) if called(network) == text]:
             return found
     there = dict.fromkeys([BEST, ENSEMBLE, *(network.model for network in networks)])
@@ -77,8 +79,7 @@ def _of_model(networks: Sequence[Network], model: str) -> Sequence[int]:
 
 
 def _name(networks: Sequence[Network], number: int) -> str:
-    network = networks[number]
-    return f"network {number} ({network.kind if network.given else network.model})"
+    return f"network {number} ({networks[number].kind})"
 
 
 def validation(folder: Path, run: int, count: int) -> tuple[str, list[float]] | None:
@@ -96,11 +97,11 @@ def validation(folder: Path, run: int, count: int) -> tuple[str, list[float]] | 
     for line in lines(folder / "log.jsonl"):
         if line.get("kind") == "epoch":
             epochs.setdefault(line["epoch"], []).append(line)  # the runs of a folder, in their order
-    measured = [lines[run]["valid_accuracy"] for lines in epochs.values() if "valid_accuracy" in lines[run]]
+    of_run = [runs[run] for runs in epochs.values() if run < len(runs)]
+    measured = [line["valid_accuracy"] for line in of_run if "valid_accuracy" in line]
     if not measured:
         return None
-    runs = files.read_json(folder / "runs.json", list)
-    if runs[0].get("keep") == "best_valid":
+    if read_runs(folder)[0].keep == "best_valid":
         return "accuracy", [max(values) for values in zip(*measured, strict=True)]
     return "accuracy", measured[-1]
 

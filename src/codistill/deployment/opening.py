@@ -142,7 +142,8 @@ def built(
     newest = checkpoint.latest(folder)
     if newest is None:
         raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
-    delivered = checkpoint.load(newest).delivered
+    saved = checkpoint.load(newest)
+    delivered, facts = saved.delivered, saved.facts
     nets = []
     for peer in choice.peers:
         number = cohort.numbers[peer]
@@ -155,4 +156,6 @@ def built(
             raise ValueError(f"network {peer} of {folder} ({cohort.networks[peer].model}): {reason}") from None
         nets.append(net)
     module = module_of(nets, about.embedding, about.task, ensemble=choice.ensemble)
-    return Trained(module, Preprocessing.of(about, folder), choice.name, choice.why)
+    steps = facts["step"], facts.get("steps", facts["step"])
+    unfinished = "" if steps[0] >= steps[1] else f"; the run is not finished: step {steps[0]} of {steps[1]}"
+    return Trained(module, Preprocessing.of(about, folder), choice.name, choice.why + unfinished)

@@ -8,6 +8,7 @@ from typing import Any
 from codistill import files, study as studies
 from codistill.checkpoint import read_runs
 from codistill.report.chapters_page import write_chapters
+from codistill.report.evidence import evidence_of
 from codistill.report.lessons import Lesson
 from codistill.report.markdown import markdown
 from codistill.report.run_page import write_run_report
@@ -16,6 +17,7 @@ from codistill.study.chapters import is_chapters, names_of
 from codistill.study.results import Result, read_results
 from codistill.study.summary import Summary
 from codistill.training.records import read_log
+from codistill.training.sizes import sizes_of
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,10 @@ def write_folder(folder: Path) -> Written:
     path, results = folder / "report.html", read_results(folder)
     if not (folder / "study.json").exists():
         log: Sequence[Mapping[str, Any]] = [r for r in read_log(folder) if r["kind"] == "epoch"]
-        return Written(write_run_report(read_runs(folder), log, results, path), log, results)
+        write_run_report(read_runs(folder), log, results, path, sizes_of(folder))
+        return Written(path, log, results)
     summary, log = summary_of(folder, folder), studies.log_of(folder)
-    write_report(summary, log, results, path)
+    write_report(summary, log, results, path, evidence_of(folder))
     files.write(folder / "report.md", markdown(summary))
     return Written(path, log, results, summary)
 
@@ -69,7 +72,7 @@ def summary_of(folder: Path, resumed: Path) -> Summary:
         FileNotFoundError: it is not finished; says to resume the folder ``resumed``.
     """
     path = folder / "summary.json"
-    if not path.exists():
+    if files.read_if_whole(path) is None:
         raise FileNotFoundError(f"{folder} is not finished: codistill resume {resumed}")
     return Summary.read(path)
 

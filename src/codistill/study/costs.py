@@ -55,9 +55,9 @@ def measure_costs(
     return costs
 
 
-def alone_costs(study: Study, costs: Costs, network: Spec) -> Mapping[str, float]:
-    """Those of a network trained alone; of `ALONE`, the mean of the baseline's networks."""
-    entry = study.alone(network)
+def alone_costs(study: Study, costs: Costs, network: Spec, peer: int = 0) -> Mapping[str, float]:
+    """Those of a network of this number trained alone; of `ALONE`, the mean of the baseline's networks."""
+    entry = study.alone(network, peer)
     return costs.get(_kind(entry, network), costs[entry.name])
 
 

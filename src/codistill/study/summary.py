@@ -351,8 +351,8 @@ def _cost(study: Study, entry: Entry, network: Spec, costs: Costs) -> Cost:
     teachers = {kind: sum(other[kind] for other in before) for kind in each}
     own = dict(each)
     if "seconds" in each and len(set(entry.networks)) > 1:
-        alone = [alone_costs(study, costs, net)["seconds"] for net in entry.networks]
-        own["seconds"] *= alone_costs(study, costs, network)["seconds"] / fmean(alone)
+        alone = [alone_costs(study, costs, net, peer)["seconds"] for peer, net in enumerate(entry.networks)]
+        own["seconds"] *= alone[entry.networks.index(network)] / fmean(alone)
     whole = each if methods.is_mutual(entry.method) else own
     return Cost(
         **{kind: round(value * entry.cohort + teachers[kind], 3) for kind, value in whole.items()},

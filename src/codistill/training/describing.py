@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from codistill.description import PYTHON, Description, Network, versions, write_description
+from codistill.description import Description, Network, versions, write_description
+from codistill.models import network_name
 from codistill.spec import Spec
 from codistill.training.fleet import Fleet, PeerSlot
 
@@ -46,14 +47,13 @@ def _networks(fleet: Fleet, folder: Path) -> tuple[Network, ...]:
 
 def _network(fleet: Fleet, slot: PeerSlot, spec: Spec, config: str) -> Network:
     run = slot.run
-    given = spec.name == PYTHON
     return Network(
         run=fleet.runs.index(run),
         peer=slot.number,
         method=str(run.method),
         seed=run.seed,
         model=str(spec),
-        kind=str(spec.args[0]) if given and spec.args else str(spec),
+        kind=network_name(spec),
         retraining=run.retraining,
         config=config,
     )
