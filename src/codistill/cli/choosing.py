@@ -82,7 +82,8 @@ def situations(results: Results) -> list[Situation]:
         Situation(
             "few labels, many samples without, one owner",
             f"`{pseudo}`: one network, no peers",
-            f"{results.gain(few, pseudo)}; four peers with hard labels {results.gain(few, dml + ',target=hard')}, no more",
+            f"{results.gain(few, pseudo)}; four peers with hard labels {results.gain(few, dml + ',target=hard')}, no "
+            "more",
             results.cost(few, pseudo),
         ),
         Situation(
@@ -151,7 +152,7 @@ def measured_rows(method: str, results: Results) -> list[tuple[str, ...]]:
     """Of one method every row of the family's table: label, gain, p after Holm, passes and time."""
     summary = results.summary(FAMILY)
     p = p_values(summary)
-    found = []
+    found: list[tuple[str, ...]] = []
     for row in summary.rows:
         if Spec.of(row.method).name == method:
             cost, after = row.cost, p.get(row.method)
