@@ -4,6 +4,7 @@
 # make suite        the tests alone: make suite JOBS=8 TESTS="tests/losses tests/test_graph.py"
 # make coverage     the tests, with the share of lines and branches that they run
 # make release-check  that the archives to release install and run without the source tree
+# make docs         the site, in site/: strict, so a broken link is an error; and what its pages show
 # make format       mends what the linter can mend, and formats
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
@@ -14,7 +15,7 @@ JOBS   ?= 2
 TESTS  ?= tests
 PYTEST  = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist=worksteal
 
-.PHONY: quickstart test lint suite coverage format release-check clean
+.PHONY: quickstart test lint suite coverage format docs release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -47,9 +48,14 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix --exit-zero .
 	$(BIN)/ruff format .
 
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) '.[docs]'
+	$(BIN)/python -m mkdocs build --strict --quiet
+	$(PYTEST) tests/test_site.py
+
 release-check: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) '.[release]'
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/release_check.py $(QUICK)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov

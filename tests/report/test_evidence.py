@@ -2,11 +2,15 @@ import pytest
 import torch
 
 from codistill import study as studies
+from codistill.description import Description, Network, write_description
 from codistill.report.evidence import Evidence, class_gains, disputed, evidence_of, lessons_of, reliability
 from codistill.report.plots.evidence import MOST_CLASSES, class_figure, graph_figure, reliability_figure
 from codistill.report.study_page import disputed_section
 from codistill.training.decisions import Decisions
 from report.conftest import typed
+
+
+NET = Network(0, 0, "kd", 0, "bigru", "BiGRU")
 
 
 def decided(classes, labels=(0, 0, 1, 1, 1, 2)):
@@ -95,5 +99,11 @@ def test_what_a_folder_holds(monkeypatch, tmp_path):
     first, second = decided([[0] * 6]), decided([[1] * 6])
     kept = {("kd", 1, 0): second, ("kd", 0, 0): first}
     monkeypatch.setattr(studies, "load", lambda folder: folder)
+    monkeypatch.setattr(studies, "parts", lambda study, folder: [studies.Part(folder / "parts" / "000", ())])
     monkeypatch.setattr(studies, "decisions_of", lambda folder: kept)
     assert evidence_of(tmp_path).decisions == {"kd": [first, second]}
+    assert evidence_of(tmp_path).name(2) == "2"
+    (tmp_path / "parts" / "000").mkdir(parents=True)
+    about = Description("classes", 3, ("cat", "dog", "eel"), (5,), "int64", (), (), "digits", (NET,))
+    write_description(tmp_path / "parts" / "000", about)
+    assert evidence_of(tmp_path).name(2) == "eel"

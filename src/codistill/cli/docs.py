@@ -4,12 +4,17 @@ python -m codistill.cli.docs methods > docs/methods.md
 python -m codistill.cli.docs recipes > docs/recipes.md
 python -m codistill.cli.docs metrics > docs/metrics.md
 python -m codistill.cli.docs names > docs/names.md
+python -m codistill.cli.docs which-method > docs/which-method.md
+
+The site has a page for each method besides, see `method_page`.
 """
 
 import sys
 from pathlib import Path
 
 from codistill import methods
+from codistill.cli.choosing import FAMILY, Results, family_rows, measured_rows, significant, situations
+from codistill.cli.equations import latex
 from codistill.cli.listing import CLASSES, command, method_rows, name_rows, parameters, recipe_rows
 from codistill.methods.parts.options import described as described_options
 from codistill.metrics import described
@@ -77,6 +82,39 @@ def names_page() -> str:
     return _page("names", classes=CLASSES, models=models, kinds=kinds)
 
 
+def which_method_page(folder: Path = Path("benchmarks/results")) -> str:
+    """``docs/which-method.md``, with what was measured in this folder."""
+    results = Results(folder)
+    return _page(
+        "which-method",
+        situations=situations(results),
+        methods=list(family_rows(results)),
+        seeds=len(results.summary(FAMILY).seeds),
+        significant=significant(results),
+    )
+
+
+def method_page(name: str, folder: Path = Path("benchmarks/results")) -> str:
+    """The page of one method, as Markdown for the site: its equation is LaTeX, its docstring is filled in there."""
+    row = next(row for row in method_rows() if row.name == name)
+    method = methods.find(name)
+    about = described_options(method)
+    options = []
+    for option, default in (each.partition("=")[::2] for each in row.options.split()):
+        lines = about.get(option, "")
+        options.append((option, f"`{default}`" if default else "", " ".join(lines.split()).partition(": ")[2]))
+    return _page(
+        "method",
+        row=row,
+        title=method.title,
+        equation=latex(row.equation) if row.equation else "",
+        options=options,
+        measured=measured_rows(name, Results(folder)),
+        page=FAMILY,
+        **{"class": method.__name__},
+    )
+
+
 def _code(text: str) -> str:
     return f"`{text}`" if text else ""
 
@@ -99,7 +137,13 @@ def _measured(results: Path) -> tuple[str, dict[str, str]]:
     return page, gains
 
 
-PAGES = {"methods": methods_page, "recipes": recipes_page, "metrics": metrics_page, "names": names_page}
+PAGES = {
+    "methods": methods_page,
+    "recipes": recipes_page,
+    "metrics": metrics_page,
+    "names": names_page,
+    "which-method": which_method_page,
+}
 
 if __name__ == "__main__":
     sys.stdout.write(PAGES[sys.argv[1]]())

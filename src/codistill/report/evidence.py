@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from codistill import methods, study as studies
+from codistill.description import FILE, read_description
 from codistill.graph import Graph
 from codistill.report.verdict import is_mutual
 from codistill.spec import Spec
@@ -42,13 +44,11 @@ class Evidence:
 NOTHING = Evidence()
 
 
-def evidence_of(folder: Path, classes: Sequence[str] = ()) -> Evidence:
-    """What the folder of a study holds.
-
-    Args:
-        folder: of the study.
-        classes: the names of the classes, where they are known.
-    """
+def evidence_of(folder: Path) -> Evidence:
+    """What the folder of a study holds; versions that did not write what its networks give have numbers for classes."""
+    study = studies.load(folder)
+    first = studies.parts(study, folder)[0].folder
+    classes = read_description(first).label_names if (first / FILE).exists() else ()
     found: dict[str, list[Decisions]] = {}
     for (entry, _, _), decisions in sorted(studies.decisions_of(folder).items(), key=lambda each: each[0]):
         found.setdefault(entry, []).append(decisions)
@@ -196,6 +196,6 @@ def _entry(row: SummaryRow) -> str:
 
 def _graph(spec: Spec) -> Graph:
     """Who learns from whom in a row, whose spec has settings of the run too."""
-    taken = {each.name for each in fields(methods.find(spec))}
+    taken = signature(methods.find(spec)).parameters
     options = {name: value for name, value in spec.options.items() if name in taken}
     return methods.get(Spec(spec.name, spec.args, options)).peer_graph

@@ -107,8 +107,8 @@ def _example_sections(summary: Summary, evidence: Evidence) -> list[Section]:
     )
     calibration = (
         "Calibration",
-        "Decisions in 15 bins of their confidence, all networks and seeds together; the more decisions a bin holds, the "
-        "larger its mark. Below the diagonal networks are surer than right, above it less sure.",
+        "Decisions in 15 bins of their confidence, all networks and seeds together; the more decisions a bin holds, "
+        "the larger its mark. Below the diagonal networks are surer than right, above it less sure.",
         reliability_figure(summary, reliability(evidence)),
     )
     return [

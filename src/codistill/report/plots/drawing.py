@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ _STYLE = {
 }
 
 Value = str | float | None
-LegendEntry = tuple[str, object]  # what is said, and the artist whose look that is
+LegendEntry = tuple[str, Any]  # what is said, and the artist whose look that is
 
 
 @dataclass(frozen=True)
