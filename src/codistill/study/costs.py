@@ -12,7 +12,7 @@ from codistill import methods
 from codistill.randomness import seeded
 from codistill.run import Run
 from codistill.spec import Spec
-from codistill.study.entries import Entry, Study
+from codistill.study.entries import ALONE, Entry, Study
 from codistill.training.build import build_fleet
 from codistill.training.fleet import Fleet
 from codistill.training.given import Given
@@ -57,7 +57,8 @@ def measure_costs(
 
 def alone_costs(study: Study, costs: Costs, network: Spec) -> Mapping[str, float]:
     """Those of a network trained alone; of `ALONE`, the mean of the baseline's networks."""
-    entry = study.alone(network)
+    alone = (entry for entry in study.entries if entry.alone and network in entry.networks)
+    entry = study.entries[0] if network == ALONE else next(alone)
     return costs.get(_kind(entry, network), costs[entry.name])
 
 
