@@ -1,6 +1,7 @@
 """What people type who know other programs is understood, or answered with how it is written here."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from codistill.data import load
 from codistill.spec import UnknownName
 from codistill.study import Row
 from test_cli import refusal
+
+LR: Any = {"lr": 0.1}
+EPOCH: Any = {"epoch": 3}
 
 
 @pytest.mark.parametrize(
@@ -76,9 +80,9 @@ def test_dotted_names_and_paths_are_answered_with_how_they_are_written(tmp_path,
     [
         (lambda: Run(device="gpu"), "device='gpu' is not there: give auto, cpu, cuda, cuda:N or mps"),
         (lambda: Run(labels=0), "labels=0: give a whole number of at least 1"),
-        (lambda: Run(lr=0.1), "no setting of a run is called 'lr': did you mean 'learning_rate'"),
+        (lambda: Run(**LR), "no setting of a run is called 'lr': did you mean 'learning_rate'"),
         (lambda: Run().replace(batch_size=3), "did you mean 'batch'"),
-        (lambda: Run(epoch=3), "did you mean 'epochs'"),
+        (lambda: Run(**EPOCH), "did you mean 'epochs'"),
     ],
 )
 def test_a_runs_mistakes_are_said_when_it_is_made(make, answer):

@@ -81,7 +81,7 @@ def test_what_is_used_is_said_before_training_and_first_in_the_report(pictures, 
     ]
     first = lines.index(said[0])
     assert lines[first + 1] == said[1]
-    assert lines[first + 2].startswith("Part 1 of 1: 8 networks, alone, dml, seeds 0 1")
+    assert lines[first + 2].startswith("Part 1 of 1: 8 networks, alone, dml:peers=2, seeds 0 1")
     summary = Summary.from_json(Path("runs/own/summary.json").read_text(encoding="utf-8"))
     assert headline(summary)[:2] == said
     assert said[1] in Path("runs/own/report.html").read_text(encoding="utf-8")

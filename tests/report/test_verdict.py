@@ -160,7 +160,8 @@ def of_unlike_networks(summary, seeds=10):
         rows.append({
             **pair, "method": f"dml:peers=2 [{name}]", "label": f"{name} in DML, 2 networks", "alone": False,
             "alone_mean": base, "accuracy_mean": base + gain, "gain_mean": gain, "gain_ci95": [low, high],
-            "gain_per_seed": gains, "seeds": seeds, "ensemble_mean": 0.621, "ensemble_alone_mean": 0.6503, "pairs": None,
+            "gain_per_seed": gains, "seeds": seeds, "ensemble_mean": 0.621, "ensemble_alone_mean": 0.6503,
+            "pairs": None,
         })  # fmt: skip
     return typed({**summary, "baseline": "alone [Small]", "rows": [rows[0], rows[2], rows[1], rows[3]]})
 
@@ -172,8 +173,8 @@ def test_a_loss_of_the_better_network_and_of_the_ensemble_is_said_first_and_all_
         "alone: −3.13 points [−3.28, −2.98]."
     )
     assert said[2] == (
-        "The ensemble of the cohort DML, 2 networks reaches 62.10 %, less than the 65.03 % of the same networks trained "
-        "alone (no interval was computed for these two)."
+        "The ensemble of the cohort DML, 2 networks reaches 62.10 %, less than the 65.03 % of the same networks "
+        "trained alone (no interval was computed for these two)."
     )
     assert said[3] == (
         "Of DML, 2 networks: Small lost −3.13 points [−3.28, −2.98], Large gained +1.13 points [+0.98, +1.28]."

@@ -64,8 +64,9 @@ def follow(
     from codistill.report.progress import watch
     from codistill.tracking import tracked
 
+    aloud = console  # for what is said in any form
     if form != "lines":
-        console = Console(quiet=True)
+        console, aloud = Console(quiet=True), Console(stderr=True, highlight=False)
     try:
         last = watch(tracked(records, folder, track), console, form)
     except Interrupted as stop:
@@ -75,14 +76,14 @@ def follow(
             if begun
             else "Nothing was begun."
         )
-        console.print(f"\n{str(stop).capitalize()}. {how}", markup=False)
+        aloud.print(f"\n{str(stop).capitalize()}. {how}", markup=False)
         raise SystemExit(stop.exit_code) from None
-    write_report_of(folder, console, footnotes=chapter_of is None)
+    write_report_of(folder, console, footnotes=chapter_of is None, aloud=aloud)
     if form == "json":
         print(json.dumps({"kind": "report", "folder": str(folder), "report": str(folder / "report.html")}), flush=True)
     doubts = last.facts.get("doubts", ())
     for doubt in doubts:
-        console.print(f"Warning: {doubt.text}", soft_wrap=True, markup=False)
+        aloud.print(f"Warning: {doubt.text}", soft_wrap=True, markup=False)
     if any(doubt.nothing for doubt in doubts):
         raise SystemExit(NOTHING_LEARNT)
 
@@ -100,8 +101,14 @@ def say_if_unfinished(folder: Path, console: "Console") -> None:
         console.print(f"Not finished: {step}. Resume with:\n  codistill resume {resumed}")
 
 
-def write_report_of(folder: Path, console: "Console", footnotes: bool = True) -> None:
-    """Write the report of a folder, and print its table, with its footnotes, and what the KL watch found.
+def write_report_of(folder: Path, console: "Console", footnotes: bool = True, aloud: "Console | None" = None) -> None:
+    """Write the report of a folder, and print its table and what that means, and what the KL watch found.
+
+    Args:
+        folder: of a run or a comparison.
+        console: to print to.
+        footnotes: whether the table has them.
+        aloud: for warnings, where it is another.
 
     Raises:
         FileNotFoundError: it is not finished.
@@ -110,16 +117,19 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True) ->
     from codistill.report.comparison import comparison
     from codistill.report.results import results_table
     from codistill.report.table import terminal
+    from codistill.report.verdict import verdict_of
     from codistill.report.writing import write_folder
 
     written = write_folder(folder)
     if written.summary is not None:
         table = comparison(written.summary)
         console.print(terminal(table if footnotes else replace(table, notes=()), narrow=True))
+        if footnotes:
+            console.print("\n".join(["", *verdict_of(written.summary)]), markup=False)
     else:
         if written.results:
             console.print(results_table(written.results))
         say_if_unfinished(folder, console)
     for warning in warnings(written.log):
-        console.print(f"Warning: {warning}", soft_wrap=True, markup=False)
+        (aloud or console).print(f"Warning: {warning}", soft_wrap=True, markup=False)
     console.print(f"Report: {written.path}")

@@ -70,6 +70,17 @@ def headline(summary: Summary) -> list[str]:
     A loss of a cohort's better network or of its ensemble is said first, then what became of each kind of network. A
     method without mutual learning that does as well is named too: it is plainer.
     """
+    said = opening(summary.settings, summary.sizes) if summary.sizes else []
+    return [*said, *_sentences(summary)]
+
+
+def verdict_of(summary: Summary) -> list[str]:
+    """The sentences of the headline that say what was found, without what mutual learning is."""
+    return _sentences(summary)[1:]
+
+
+def _sentences(summary: Summary) -> list[str]:
+    """Those of the template: what mutual learning is, and what was found here."""
     p = p_values(summary)
 
     def reliable(row: SummaryRow, kind: str) -> bool:
@@ -79,8 +90,7 @@ def headline(summary: Summary) -> list[str]:
     compared = sorted(mutual, key=_mean_gain, reverse=True)
     plain = [row for row in summary.rows if row.gain and not is_mutual(row) and reliable(row, GAIN)]
     cohorts = [] if summary.quick else _cohorts(mutual)
-    said = opening(summary.settings, summary.sizes) if summary.sizes else []
-    return said + sentences(
+    return sentences(
         "headline.txt",
         summary=summary,
         measure=measure_of(summary),

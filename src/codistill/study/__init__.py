@@ -106,11 +106,11 @@ def compare(
     todo = parts(study, folder)
     if files.read_if_whole(folder / "study.json") is None:
         check_rows(study, given)
-    work = [sum(map(declared_cost, part.runs)) for part in todo]
+    names, work = _names(study), [sum(map(declared_cost, part.runs)) for part in todo]
     teachers = _teacher_folders(study, todo)
     for number, part, record in _all_trained(study, todo, teachers, given):
         _begin(study, folder, command)  # only now: invalid settings leave no folder behind
-        methods = sorted({str(run.method) for run in part.runs})
+        methods = list(dict.fromkeys(names[_like(run)] for run in part.runs))
         facts = {**record.facts, "part": number, "parts": len(todo), "methods": methods}
         facts |= {"work": work[number - 1] / sum(work), "all_networks": networks_trained(study)}
         yield dataclasses.replace(record, facts=facts)
