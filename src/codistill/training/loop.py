@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from codistill import checkpoint
 from codistill.checkpoint import Checkpoint
+from codistill.cohort.timing import computing_with
 from codistill.data.split import CLEAN
 from codistill.description import FILE
 from codistill.jsonable import to_json
@@ -48,11 +49,12 @@ def train(
     """
     runs = named_after([runs] if isinstance(runs, Run) else list(runs), given)
     training = _begun(runs, Path(folder) if folder is not None else None, resume, given)
-    yield from _recorded(training)
-    for peer, net in enumerate(given.get("networks") or ()):  # what a stack has learned goes to what it was made of
-        net.load_state_dict(training.fleet.delivered.network(peer).state_dict())
     fleet = training.fleet
-    rows, decisions = evaluate(fleet, part) if part else ([], {})
+    with computing_with(fleet.execution.threads):
+        yield from _recorded(training)
+        for peer, net in enumerate(given.get("networks") or ()):  # what a stack has learned goes to what it was made of
+            net.load_state_dict(fleet.delivered.network(peer).state_dict())
+        rows, decisions = evaluate(fleet, part) if part else ([], {})
     lines, facts = [row.to_json() for row in rows], {"passes": {**vars(fleet.cohort.passes)}}
     yield Record("end", training.step, fleet.total, lines=lines, facts=facts, decisions=decisions)
 
@@ -62,7 +64,7 @@ def _begun(runs: Sequence[Run], folder: Path | None, resume: bool, given: Given)
     if not resume and folder is not None and (folder / "runs.json").exists():
         raise FileExistsError(f"{folder} holds a run already: resume it, or choose another folder")
     saved = _newest(folder, runs, given) if resume else None
-    fleet = build_fleet(runs, execute=saved.facts["execute"] if saved else None, load=saved is None, **given)
+    fleet = build_fleet(runs, **(how(saved) if saved else {}), load=saved is None, **given)
     training = Training(fleet, folder)
     if saved:
         training.restore(saved)
@@ -128,17 +130,21 @@ def restored(folder: str | Path, **given: Unpack[Given]) -> Fleet:
     if newest is None:
         raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
     saved = checkpoint.load(newest)
-    fleet = build_fleet(runs, execute=saved.facts["execute"], load=False, **given)
+    fleet = build_fleet(runs, **how(saved), load=False, **given)
     checkpoint.restore_peers(fleet.cohort, saved.peers)
     if fleet.delivered is not fleet.cohort:
         checkpoint.restore_peers(fleet.delivered, saved.delivered)
     return fleet
 
 
+def how(saved: Checkpoint) -> dict[str, Any]:
+    """The executor and the threads of what was saved; earlier versions did not say the threads."""
+    return {"execute": saved.facts["execute"], "threads": saved.facts.get("threads")}
+
+
 def _start_facts(fleet: Fleet) -> dict[str, Any]:
     return {
-        "execute": fleet.execute,
-        "timing": fleet.timing,
+        **vars(fleet.execution),
         "groups": [len(group.peers) for group in fleet.cohort.parts()],
         "networks": len(fleet.cohort),
         "parameters": [sum(p.numel() for p in fleet.cohort.parameters()) // len(fleet.cohort)],
