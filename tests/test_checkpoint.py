@@ -19,7 +19,7 @@ from codistill.methods.kd import KD
 from codistill.run import Run
 from codistill.training.fleet import peers_by_run
 
-EXECUTORS = ["loop", "stack"]
+EXECUTORS = ["loop", "stack", "channels_last"]
 FILES = ["peers.safetensors", "state.safetensors", "state.json"]
 
 

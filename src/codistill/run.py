@@ -15,6 +15,7 @@ Update = Literal["together", "in_turn", "fresh_batch"]
 Optimizer = Literal["sgd", "adam", "adamw"]
 Execute = Literal["auto", "loop", "stack", "channels_last"]
 Precision = Literal["float32", "bfloat16", "float64"]
+Threads = int | Literal["auto"]
 Keep = Literal["last", "best_valid"]
 DEVICE = r"auto|(cpu|cuda|mps|xpu)(:\d+)?"
 OnDivergence = Literal["stop", "skip", "rewind"]
@@ -100,7 +101,9 @@ class Run:
     retraining: int = 0
     """Number of a training on the same split, with other initial weights, order and augmentation. 0: the first."""
     execute: Execute = "auto"
-    """How peers run: one by one (loop), like ones as one batched network (stack), or the faster of the two (auto)."""
+    """How peers run: one by one (loop; channels_last: in that memory format), like ones as one (stack), or auto."""
+    threads: Threads = "auto"
+    """Threads of a CPU: a number, or the faster of one and all (auto)."""
     precision: Precision = "float32"
     """Floating-point precision; bfloat16 is autocast."""
     device: str = "auto"
@@ -201,6 +204,8 @@ def _checked(field: str, value: Any, kind: Any) -> Any:
         if not isinstance(value, list | tuple) or not (is_open or len(value) == len(arguments)):
             raise ValueError(f"{field}={value!r}: give {'a list of specs' if is_open else f'{len(arguments)} numbers'}")
         return tuple(_checked(field, item, arguments[0]) for item in value)
+    if kind == Threads:
+        return value if value == "auto" else _threads(field, value)
     if kind is int:
         return whole(field, value, LEAST.get(field, 1))
     if kind is float:
@@ -211,6 +216,13 @@ def _checked(field: str, value: Any, kind: Any) -> Any:
         form = "a spec, name:key=value,key=value" if kind is Spec else "text"
         raise ValueError(f"{field}={value!r}: give {form}, not {type(value).__name__}")
     return Spec.of(value) if kind is Spec else value
+
+
+def _threads(field: str, value: Any) -> int:
+    try:
+        return whole(field, value, 1)
+    except ValueError as error:
+        raise ValueError(f"{error}, or auto") from None
 
 
 def _shards(value: Any) -> Any:

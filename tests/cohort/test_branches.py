@@ -21,7 +21,7 @@ from codistill.training.state import Training
 AT = "5"  # the first linear layer: batch norm before it and after it
 
 
-@pytest.fixture(params=["loop", "stack"])
+@pytest.fixture(params=["loop", "stack", "channels_last"])
 def execute(request):
     return request.param
 

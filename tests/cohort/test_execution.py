@@ -12,7 +12,7 @@ from codistill.batch import PerPeer
 from codistill.cohort import Cohort
 from codistill.cohort.groups import alike
 
-EXECUTORS = ["loop", "stack"]
+EXECUTORS = ["loop", "stack", "channels_last"]
 KINDS = ["ccc", "clc", "l", "lcclc"]
 
 
@@ -244,7 +244,7 @@ def test_what_cannot_be_a_cohort_is_refused(execute):
         Cohort([], execute=execute)
     with pytest.raises(ValueError, match="peer 2 is the very network of an earlier peer: build one network for each"):
         Cohort([a, b, a], execute=execute)
-    with pytest.raises(ValueError, match="execute='stak': give 'loop' or 'stack'"):
+    with pytest.raises(ValueError, match="execute='stak': give 'loop' or 'stack' or 'channels_last'"):
         Cohort([a, b], execute="stak")
     with pytest.raises(ValueError, match="precision='float16': give 'float32' or 'float64' or 'bfloat16'"):
         Cohort([a, b], execute=execute, precision="float16")

@@ -11,7 +11,7 @@ from codistill.batch import Batch
 from codistill.cohort import Cohort
 from codistill.methods.kd import KD
 
-EXECUTORS = ["loop", "stack"]
+EXECUTORS = ["loop", "stack", "channels_last"]
 
 
 @pytest.fixture(params=EXECUTORS)

@@ -11,7 +11,7 @@ from codistill.batch import Inputs
 from codistill.cohort import Cohort
 from codistill.spec import UnknownName
 
-EXECUTORS = ["loop", "stack"]
+EXECUTORS = ["loop", "stack", "channels_last"]
 
 
 @pytest.fixture(params=EXECUTORS)

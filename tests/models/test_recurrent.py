@@ -231,8 +231,8 @@ def test_auto_falls_back_to_a_loop_quietly_where_a_stack_cannot_be(seeds):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fleet = build_fleet(runs, execute="auto", dataset=reviews())
-    assert fleet.execute == "loop" if len(seeds) > 1 else fleet.execute in ("loop", "stack")
-    assert set(fleet.timing) == ({"loop"} if len(seeds) > 1 else {"loop", "stack"})
+    assert fleet.execution.execute == "loop" if len(seeds) > 1 else fleet.execution.execute in ("loop", "stack")
+    assert set(fleet.execution.timing) == ({"loop"} if len(seeds) > 1 else {"loop", "stack"})
     x = draw(fleet.streams, fleet.members, (0, 0, 0))[0].x.whole
     assert fleet.cohort(x).logits.shape == (2 * len(seeds), 20, 1)
 

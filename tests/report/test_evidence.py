@@ -9,7 +9,6 @@ from codistill.report.study_page import disputed_section
 from codistill.training.decisions import Decisions
 from report.conftest import typed
 
-
 NET = Network(0, 0, "kd", 0, "bigru", "BiGRU")
 
 

@@ -5,11 +5,12 @@ import torch
 from torch import nn
 
 from codistill import checkpoint, data
+from codistill.cohort.timing import chosen, computing_with
 from codistill.run import Run
 from codistill.spec import UnknownName
 from codistill.training.batches import draw
 from codistill.training.build import build_fleet
-from codistill.training.fleet import peers_by_run
+from codistill.training.fleet import Execution, peers_by_run
 from codistill.training.initial_weights import teacher_networks
 from codistill.training.loop import train
 from codistill.training.results import results
@@ -210,9 +211,68 @@ def test_a_misspelt_network_or_schedule_gets_the_nearest(digits):
 
 def test_timing_chooses_the_faster_executor_and_says_both(digits):
     fleet = build_fleet([BASE.replace(execute="auto")], dataset=digits)
-    assert set(fleet.timing) == {"stack", "loop"}
-    assert fleet.execute == min(fleet.timing, key=fleet.timing.get)
-    assert build_fleet([BASE.replace(execute="auto", peers=1)], dataset=digits).timing == {}
+    assert set(fleet.execution.timing) == {"stack", "loop", "channels_last"}
+    assert fleet.execution.execute == chosen(fleet.execution.timing)
+
+
+@pytest.mark.parametrize(
+    ("models", "tried"),
+    [
+        (("cnn:width=2",), {"loop", "channels_last"}),  # one network: nothing to stack
+        (("cnn:width=2", "cnn:width=4"), {"loop", "channels_last"}),  # nor with heterogeneous ones
+        (("mlp:hidden=4", "cnn:width=2"), {"loop", "channels_last"}),
+        (("mlp:hidden=4", "mlp:hidden=4"), {"loop", "stack"}),  # no convolution
+        (("mlp:hidden=4", "mlp:hidden=5"), set()),
+        (("mlp:hidden=4",), set()),
+    ],
+)
+def test_only_executors_that_may_differ_are_timed(models, tried, digits):
+    method = "dml" if len(models) > 1 else "alone"
+    run = BASE.replace(execute="auto", method=method, peers=len(models), models=models)
+    fleet = build_fleet([run], dataset=digits)
+    assert set(fleet.execution.timing) == tried
+    assert fleet.execution.execute in (tried or {"loop"})
+
+
+def test_threads_are_timed_where_there_are_several_and_nothing_moves(digits):
+    run = BASE.replace(execute="loop", models=("mlp:hidden=4",))
+    fleet = build_fleet([run], dataset=digits)
+    before = torch.get_num_threads(), torch.get_rng_state()
+    with computing_with(2):
+        timed = build_fleet([run], dataset=digits)
+        assert torch.get_num_threads() == 2
+    assert set(timed.execution.thread_timing) == {"1", "2"}
+    assert timed.execution.threads in (1, 2)
+    with computing_with(1):
+        assert build_fleet([run], dataset=digits).execution.thread_timing == {}
+    assert build_fleet([run.replace(threads=3)], dataset=digits).execution == Execution("loop", {}, 3, {})
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.get_rng_state(), before[1])
+    for i in range(3):
+        assert all(torch.equal(t, fleet.cohort.peer_state(i)[n]) for n, t in timed.cohort.peer_state(i).items())
+
+
+def test_a_run_computes_with_its_threads_and_says_them(tmp_path, digits):
+    run = BASE.replace(execute="loop", models=("mlp:hidden=4",), threads=2, epochs=1)
+    with computing_with(1):
+        records = train(run, tmp_path, dataset=digits)
+        start = next(records)
+        assert start.facts["threads"] == torch.get_num_threads() == 2
+        list(records)
+        assert torch.get_num_threads() == 1
+        assert checkpoint.load(checkpoint.latest(tmp_path)).facts["threads"] == 2
+        resumed = train(run, tmp_path, dataset=digits, resume=True)
+        assert next(resumed).facts["threads"] == torch.get_num_threads() == 2
+        resumed.close()
+        assert torch.get_num_threads() == 1
+
+
+def test_the_fastest_executor_is_chosen_and_channels_last_where_it_is_clearly_so():
+    assert chosen({"loop": 2.0, "stack": 1.0}) == "stack"
+    assert chosen({"loop": 1.0, "stack": 2.0, "channels_last": 0.95}) == "loop"
+    assert chosen({"loop": 1.0, "stack": 2.0, "channels_last": 0.8}) == "channels_last"
+    assert chosen({"loop": 1.0, "stack": 0.5, "channels_last": 0.48}) == "stack"
+    assert chosen({"loop": 1.0, "channels_last": 0.5}) == "channels_last"
 
 
 def test_timing_leaves_the_networks_as_they_were(digits):

@@ -86,8 +86,9 @@ def assert_same_end(folder, other):
         {},
         {"update": "in_turn", "optimizer": "adam", "learning_rate": 0.01},
         {"update": "fresh_batch", "execute": "loop", "optimizer": "adamw", "clip": 1.0, "warmup": 0.3},
+        {"execute": "channels_last", "clip": 1.0},
     ],
-    ids=["together", "in_turn", "fresh_batch"],
+    ids=["together", "in_turn", "fresh_batch", "channels_last"],
 )
 def test_a_killed_run_ends_where_an_unbroken_one_does(changes, tmp_path):
     run = BASE.replace(**changes)

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 DEFAULT = "digits"  # the recipe of a comparison that names neither a recipe nor other data
 TUNED = ("limit", "labels", "valid", "unlabelled", "learning_rate", "weight_decay", "epochs", "steps", "batch")
-HOW = ("data_root", "download", "device", "execute", "checkpoint_every", "checkpoint_steps", "evaluate_every")
+HOW = (
+    "data_root",
+    "download",
+    "device",
+    "execute",
+    "threads",
+    "checkpoint_every",
+    "checkpoint_steps",
+    "evaluate_every",
+)
 
 Settings = Annotated[Run, OmitArgPrefixes]
 REGISTRY = ConstructorRegistry()

@@ -10,7 +10,19 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer
-from codistill.cohort.groups import Group, Leaf, Raw, Rows, Single, alike, arrange, call, rows_of
+from codistill.cohort.groups import (
+    Group,
+    Leaf,
+    Raw,
+    Rows,
+    Single,
+    alike,
+    arrange,
+    call,
+    convolutions_last,
+    images_last,
+    rows_of,
+)
 from codistill.spec import UnknownName
 
 
@@ -22,6 +34,7 @@ class Branches(Group):
     Attributes:
         at: the heads' first submodule; ``f"{at}:input"`` taps what the trunk gives.
         trunk_scale: the trunk's gradient is the sum over the branches times this.
+        channels_last: whether the heads are run so, and the trunk with them.
         writes: whether heads have in-place modules, which may write over what the other heads are given.
     """
 
@@ -32,9 +45,13 @@ class Branches(Group):
         self.trunk, self.at, self.writes = trunk, at, writes
         self.heads = nn.ModuleList(heads)
         self._checked = False
+        self.channels_last = any(isinstance(head, Single) and head.channels_last for head in heads)
+        if self.channels_last:
+            convolutions_last(trunk)
 
     def run(self, x: Any, rows: Rows, taps: Sequence[str], keep_buffers: bool) -> Raw:
         x = self._shared(x) if isinstance(x, PerPeer) else x
+        x = images_last(x) if self.channels_last else x
         state = {name: b.clone() for name, b in self.trunk.named_buffers()} if keep_buffers else None
         below = {name for name, _ in self.trunk.named_children()}
         low = [tap for tap in taps if tap.partition(":")[0].partition(".")[0] in below]

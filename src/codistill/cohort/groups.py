@@ -132,14 +132,15 @@ class Single(Group):
 
     def __init__(self, net: nn.Module, peer: int, turn: int, channels_last: bool = False) -> None:
         super().__init__((peer,), turn)
-        self.net = net.to(memory_format=torch.channels_last) if channels_last else net
-        self.channels_last = channels_last
+        self.net, self.channels_last = net, channels_last
+        if channels_last:
+            convolutions_last(net)
 
     def run(self, x: Any, rows: Rows, taps: Sequence[str], keep_buffers: bool) -> Raw:
         if isinstance(x, PerPeer):
             x = pytree.tree_map(lambda t: t[0], x.inputs)
         if self.channels_last:
-            x = pytree.tree_map(_channels_last, x)
+            x = images_last(x)
         state = {name: b.clone() for name, b in self.net.named_buffers()} if keep_buffers else None
         logits, features = call(self.net, state, x, taps)
         return logits.unsqueeze(0), {name: f.unsqueeze(0) for name, f in features.items()}
@@ -155,8 +156,19 @@ class Single(Group):
         return Single(copy.deepcopy(self.net), peers[0], self.turn, self.channels_last)
 
 
-def _channels_last(tensor: Tensor) -> Tensor:
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+def convolutions_last(net: nn.Module) -> None:
+    """Move a network's parameters of four dims, its convolutions' weights, to the channels-last memory format."""
+    for parameter in net.parameters():
+        parameter.data = images_last(parameter.data)
+
+
+def images_last(inputs: Any) -> Any:
+    """Inputs with their tensors of four dims, ``[B, C, H, W]``, in the channels-last memory format."""
+
+    def last(tensor: Tensor) -> Tensor:
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+    return pytree.tree_map(last, inputs)
 
 
 class Stack(Group):
@@ -260,17 +272,23 @@ def alike(a: nn.Module, b: nn.Module) -> bool:
 
 def arrange(nets: Sequence[nn.Module], execute: str, turns: Sequence[int]) -> list[Group]:
     """The groups of a cohort: with ``stack``, like networks of one turn together; otherwise each by itself."""
-    bundles: list[list[int]] = []
-    for i in range(len(nets)):
-        for bundle in bundles if execute == "stack" else ():
-            if turns[bundle[0]] == turns[i] and alike(nets[bundle[0]], nets[i]):
-                bundle.append(i)
-                break
-        else:
-            bundles.append([i])
+    together = bundles(nets, turns) if execute == "stack" else [[i] for i in range(len(nets))]
     return [
         Stack([nets[i] for i in bundle], bundle, turns[bundle[0]])
         if len(bundle) > 1
         else Single(nets[bundle[0]], bundle[0], turns[bundle[0]], execute == "channels_last")
-        for bundle in bundles
+        for bundle in together
     ]
+
+
+def bundles(nets: Sequence[nn.Module], turns: Sequence[int]) -> list[list[int]]:
+    """The numbers of like networks of one turn, together."""
+    found: list[list[int]] = []
+    for i in range(len(nets)):
+        for bundle in found:
+            if turns[bundle[0]] == turns[i] and alike(nets[bundle[0]], nets[i]):
+                bundle.append(i)
+                break
+        else:
+            found.append([i])
+    return found

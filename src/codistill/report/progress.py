@@ -177,12 +177,20 @@ def executed(facts: Mapping[str, Any]) -> str:
         "loop": "networks run one after the other",
         "channels_last": "networks run one after the other, channels last in memory",
     }[facts["execute"]]
-    timing = facts.get("timing") or {}
-    if len(timing) == 2:
-        ratio = max(timing.values()) / min(timing.values())
-        factor = "" if f"{ratio:.1f}" == "1.0" else f"{ratio:.1f} times "
-        how += f" ({factor}as fast as the {'loop' if facts['execute'] == 'stack' else 'stack'})"
+    names = {"stack": "the stack", "loop": "the loop", "channels_last": "channels last"}
+    how += _against(facts.get("timing") or {}, facts["execute"], names)
+    if timing := facts.get("thread_timing"):
+        threads = str(facts["threads"])
+        counted = {count: "one thread" if count == "1" else f"{count} threads" for count in timing}
+        how += f", with {counted[threads]}" + _against(timing, threads, counted)
     return how
+
+
+def _against(timing: Mapping[str, float], chosen: str, names: Mapping[str, str]) -> str:
+    """How much faster what was chosen is than everything else that was timed."""
+    factors = {name: f"{timing[name] / timing[chosen]:.1f}" for name in timing if name != chosen}
+    said = [f"{'' if f == '1.0' else f'{f} times '}as fast as {names[name]}" for name, f in factors.items()]
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _figures(record: Record) -> str:

@@ -12,7 +12,7 @@ from codistill import methods
 from codistill.randomness import seeded
 from codistill.run import Run
 from codistill.spec import Spec
-from codistill.study.entries import ALONE, Entry, Study
+from codistill.study.entries import Entry, Study
 from codistill.training.build import build_fleet
 from codistill.training.fleet import Fleet
 from codistill.training.given import Given

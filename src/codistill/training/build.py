@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from codistill.batch import PerPeer
 from codistill.cohort import PRECISIONS, Cohort
 from codistill.cohort.collection import embed
 from codistill.cohort.passes import uncounted
-from codistill.cohort.timing import fastest
+from codistill.cohort.timing import Trials, computing_with
 from codistill.data.examples import DataSet
 from codistill.data.split import limited
 from codistill.description import PYTHON
@@ -25,7 +26,7 @@ from codistill.run import Run
 from codistill.spec import WrongKind
 from codistill.training import batches, initial_weights
 from codistill.training.best import Best
-from codistill.training.fleet import Fleet, Member, PeerSlot, Turn, seeds_of, shards_of, slots
+from codistill.training.fleet import Execution, Fleet, Member, PeerSlot, Turn, seeds_of, shards_of, slots
 from codistill.training.given import Factories, Folders, ask_for
 from codistill.training.initial_weights import networks_of, teacher_networks
 from codistill.training.requirements import check_needs, check_runs
@@ -36,6 +37,7 @@ def build_fleet(
     runs: Sequence[Run],
     *,
     execute: str | None = None,
+    threads: int | None = None,
     load: bool = True,
     dataset: DataSet | None = None,
     networks: Sequence[nn.Module] | None = None,
@@ -44,8 +46,8 @@ def build_fleet(
 ) -> Fleet:
     """The fleet of some runs, which may differ in their method, peers, networks and seed; settings as of `train`.
 
-    ``execute`` None is as the runs say; ``load`` is False where saved weights replace what networks start from.
-    Raises a ValueError for runs that cannot be one fleet, or settings that do not fit the data.
+    ``execute`` and ``threads`` None are as the runs say; ``load`` is False where saved weights replace what networks
+    start from. Raises a ValueError for runs that cannot be one fleet, or settings that do not fit the data.
     """
     check_runs(runs)
     run, table, folders, factories = runs[0], slots(runs), teachers or {}, factories or {}
@@ -58,9 +60,9 @@ def build_fleet(
     x, _, _ = streams.draw((0, 0, 0))
     nets = _tried(table, nets, x, named=networks is None)
     whole = batches.inputs_of(x, table)
-    cohort, execute, timing = _cohort(table, nets, whole, execute or run.execute)
+    cohort, execution = _cohort(table, nets, whole, execute or run.execute, threads or run.threads)
     _check_outputs(cohort, run, dataset, whole, x.shape[1])
-    members = tuple(members_of(table, cohort, dataset, execute, folders, factories))
+    members = tuple(members_of(table, cohort, dataset, execution.execute, folders, factories))
     _prepare(members, streams, device)
     return Fleet(
         slots=table,
@@ -73,8 +75,7 @@ def build_fleet(
         average=cohort.frozen(moving=True) if run.average else None,
         best=Best(cohort) if run.keep == "best_valid" else None,
         schedule=optim.schedule(run.schedule, run.warmup),
-        execute=execute,
-        timing=timing,
+        execution=execution,
         names=names,
     )
 
@@ -147,15 +148,24 @@ def _tried(table: Sequence[PeerSlot], nets: list[nn.Module], x: Tensor, *, named
 
 
 def _cohort(
-    table: Sequence[PeerSlot], nets: Sequence[nn.Module], x: Tensor | PerPeer, execute: str
-) -> tuple[Cohort, str, dict[str, float]]:
-    """All peers behind one call, and how like ones run; ``auto`` is decided by timing both, in seconds."""
+    table: Sequence[PeerSlot],
+    nets: Sequence[nn.Module],
+    x: Tensor | PerPeer,
+    execute: str,
+    threads: int | Literal["auto"],
+) -> tuple[Cohort, Execution]:
+    """All peers behind one call, and how they run; ``auto`` is decided by timing each way."""
     run, turns, trunks = table[0].run, [slot.turn for slot in table], [slot.trunk for slot in table]
     build = partial(Cohort, precision=run.precision, branch_at=run.branch_at)
+    trials = Trials(nets, x, build, turns, trunks, run.seed)
     timing: dict[str, float] = {}
-    if execute == "auto":
-        execute, timing = fastest(nets, x, build, turns=turns, trunks=trunks, seed=run.seed)
-    return build(nets, execute=execute, turns=turns, trunks=trunks), execute, timing
+    thread_timing: dict[str, float] = {}
+    with computing_with(torch.get_num_threads() if threads == "auto" else threads):
+        if execute == "auto":
+            execute, timing = trials.executors()
+        if threads == "auto":
+            threads, thread_timing = trials.threads(execute)
+    return build(nets, execute=execute, turns=turns, trunks=trunks), Execution(execute, timing, threads, thread_timing)
 
 
 @uncounted()

@@ -5,7 +5,7 @@ alike one stacked computation. A single run is a fleet of one. `build_fleet` mak
 tensors.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -114,6 +114,23 @@ class Turn:
         self.optimizer.step()
 
 
+@dataclass(frozen=True)
+class Execution:
+    """How a fleet is computed, and why.
+
+    Attributes:
+        execute: how peers run, ``stack``, ``loop`` or ``channels_last``.
+        timing: the seconds of each executor, where they were timed.
+        threads: of torch's operations on a CPU.
+        thread_timing: the seconds with so many, where they were timed.
+    """
+
+    execute: str
+    timing: dict[str, float]
+    threads: int
+    thread_timing: dict[str, float]
+
+
 @dataclass(frozen=True, eq=False)
 class Fleet:
     """Everything that a step needs.
@@ -129,8 +146,7 @@ class Fleet:
         average: the exponential moving averages (EMA) of the weights, where the run asks for them.
         best: the best weights so far, where the run asks for them.
         schedule: the factor of the learning rate at a part of the training.
-        execute: how like peers run, ``stack`` or ``loop``.
-        timing: the seconds of each executor, where they were timed.
+        execution: how all this is computed.
         names: of every peer's network: its spec, or the class of one that was given.
     """
 
@@ -144,8 +160,7 @@ class Fleet:
     average: Cohort | None
     best: Best | None
     schedule: Callable[[float], float]
-    execute: str
-    timing: Mapping[str, float]
+    execution: Execution
     names: tuple[str, ...]
 
     @cached_property

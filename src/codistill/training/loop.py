@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from codistill import checkpoint
+from codistill.checkpoint import Checkpoint
+from codistill.cohort.timing import computing_with
 from codistill.data.split import CLEAN
 from codistill.description import FILE
 from codistill.files import remove_drafts
@@ -56,17 +58,16 @@ def train(
     if home is not None:
         _check_folder(home, runs, resume, given)  # also before anything is written
     with locked(home) if home is not None else nullcontext():
-        yield from _trained(runs, home, resume, part, given)
+        training = _begun(runs, home, resume, given)
+        with computing_with(training.fleet.execution.threads):
+            yield from _trained(training, part, given)
 
 
-def _trained(
-    runs: Sequence[Run], folder: Path | None, resume: bool, part: str | None, given: Given
-) -> Generator[Record, None, None]:
-    training = _begun(runs, folder, resume, given)
+def _trained(training: Training, part: str | None, given: Given) -> Generator[Record, None, None]:
+    fleet = training.fleet
     yield from _recorded(training)
     for peer, net in enumerate(given.get("networks") or ()):  # what a stack has learned goes to what it was made of
-        net.load_state_dict(training.fleet.delivered.network(peer).state_dict())
-    fleet = training.fleet
+        net.load_state_dict(fleet.delivered.network(peer).state_dict())
     rows, decisions = evaluate(fleet, part, training.diverged) if part else ([], {})
     lost = {fleet.runs.index(run): what for run, what in training.diverged.items()}
     facts: dict[str, Any] = {"passes": {**vars(fleet.cohort.passes)}} | ({"diverged": lost} if lost else {})
@@ -84,7 +85,7 @@ def _begun(runs: Sequence[Run], folder: Path | None, resume: bool, given: Given)
     elif resume:
         raise ValueError("resume=True needs the folder of a run")
     saved = found[1] if found else None
-    fleet = build_fleet(runs, execute=saved.facts["execute"] if saved else None, load=saved is None, **given)
+    fleet = build_fleet(runs, **(how(saved) if saved else {}), load=saved is None, **given)
     training = Training(fleet, folder)
     if saved:
         training.restore(saved)
@@ -167,17 +168,21 @@ def restored(folder: str | Path, **given: Unpack[Given]) -> Fleet:
     if newest is None:
         raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
     _, saved = newest
-    fleet = build_fleet(runs, execute=saved.facts["execute"], load=False, **given)
+    fleet = build_fleet(runs, **how(saved), load=False, **given)
     checkpoint.restore_peers(fleet.cohort, saved.peers)
     if fleet.delivered is not fleet.cohort:
         checkpoint.restore_peers(fleet.delivered, saved.delivered)
     return fleet
 
 
+def how(saved: Checkpoint) -> dict[str, Any]:
+    """The executor and the threads of what was saved; earlier versions did not say the threads."""
+    return {"execute": saved.facts["execute"], "threads": saved.facts.get("threads")}
+
+
 def _start_facts(fleet: Fleet) -> dict[str, Any]:
     return {
-        "execute": fleet.execute,
-        "timing": fleet.timing,
+        **vars(fleet.execution),
         "groups": [len(group.peers) for group in fleet.cohort.parts()],
         "networks": len(fleet.cohort),
         "parameters": [sum(p.numel() for p in fleet.cohort.parameters()) // len(fleet.cohort)],

@@ -298,7 +298,8 @@ class Training:
         facts = {
             "step": self.step,
             "steps": fleet.total,
-            "execute": fleet.execute,
+            "execute": fleet.execution.execute,
+            "threads": fleet.execution.threads,
             "counted": self.terms.count,
             "looked": self.edges.count,
             "seconds": self.seconds,
