@@ -28,7 +28,7 @@ def _steps_of_known_length(monkeypatch):
 
 
 def measured(study):
-    return measure_costs(study, {training: {} for training in study.trainings})
+    return measure_costs(study, {training: {} for training in study.trainings}, {})
 
 
 def test_unlabelled_examples_larger_batches_and_longer_trainings_count():

@@ -10,12 +10,12 @@ from torch import nn
 import codistill
 from codistill import Row, Run, Study, cli, compare, data, fit, report
 from codistill.checkpoint import read_runs
+from codistill.files import read_lines
 from codistill.spec import WrongKind
 from codistill.study import costs, load, parts
 from codistill.study.in_python import in_python
 from codistill.training.build import build_fleet
 from codistill.training.loop import restored
-from codistill.training.records import read_lines
 
 RUN = Run(labels=60, batch=20, epochs=2)
 

@@ -62,7 +62,7 @@ def test_what_is_wrong_with_a_later_row_is_said_before_the_first_is_trained(row,
 
 def test_nothing_is_wrong_with_rows_of_different_data_and_networks():
     rows = (Row("alone"), Row("dml", unlabelled=60), Row("dml", models=("mlp:hidden=4", "mlp:hidden=5"), batch=10))
-    check_rows(Study("s", SHORT, rows, (0, 1)))
+    check_rows(Study("s", SHORT, rows, (0, 1)), {})
 
 
 # Beside it ------------------------------------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from codistill import cli, tracking
+from codistill.files import read_lines
 from codistill.run import Run
 from codistill.training.loop import resume, train
-from codistill.training.records import logged, read_lines
+from codistill.training.records import logged
 
 SMALL = {"data": "digits", "models": ("mlp:hidden=8",), "labels": 60, "valid": 40, "batch": 20, "evaluate_every": 1}
 

@@ -15,12 +15,13 @@ import codistill
 from codistill import data
 from codistill.cohort.collection import embed
 from codistill.data.conversion import from_dataset
+from codistill.files import read_lines, write_lines
 from codistill.run import Run
 from codistill.spec import UnknownName, WrongKind
 from codistill.study import Study, compare
 from codistill.training.evaluate import predictions
 from codistill.training.loop import restored, train
-from codistill.training.records import logged, read_lines, write_lines
+from codistill.training.records import logged
 from open_digits import open_digits
 from small_images import save
 
