@@ -47,7 +47,7 @@ def test_unlike_networks_cost_what_each_takes_alone():
     found = measured(study)
     small, large = study.base.models
     assert alone_costs(study, found, small)["seconds"] == pytest.approx(1.0)
-    assert alone_costs(study, found, large)["seconds"] == pytest.approx(3.0)
+    assert alone_costs(study, found, large, 1)["seconds"] == pytest.approx(3.0)
     alone, dml = study.entries
     each = {(entry.name, str(net)): _cost(study, entry, net, found) for entry in (alone, dml) for net in (small, large)}
     assert [cost.seconds for cost in each.values()] == pytest.approx([1.0, 3.0, 4.0, 4.0])

@@ -9,7 +9,7 @@ from codistill import cli, tracking
 from codistill.files import read_lines
 from codistill.run import Run
 from codistill.training.loop import resume, train
-from codistill.training.records import logged
+from codistill.training.records import logged, read_log
 
 SMALL = {"data": "digits", "models": ("mlp:hidden=8",), "labels": 60, "valid": 40, "batch": 20, "evaluate_every": 1}
 
@@ -20,7 +20,7 @@ def run_of(**changes):
 
 def expected(folder, run):
     """By tag, the values in order, from the files of a folder."""
-    lines = [line for line in read_lines(folder / "log.jsonl") if line["kind"] == "epoch" and line["run"] == run]
+    lines = [line for line in read_log(folder) if line["kind"] == "epoch" and line["run"] == run]
     found = {
         "loss/task": [sum(line["terms"]["task"]) / 2 for line in lines],
         "loss/mimic/1": [line["terms"]["mimic"][1] for line in lines],

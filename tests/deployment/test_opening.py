@@ -15,13 +15,13 @@ import codistill
 from codistill import data
 from codistill.cohort.collection import embed
 from codistill.data.conversion import from_dataset
-from codistill.files import read_lines, write_lines
+from codistill.files import append_lines
 from codistill.run import Run
 from codistill.spec import UnknownName, WrongKind
 from codistill.study import Study, compare
 from codistill.training.evaluate import predictions
 from codistill.training.loop import restored, train
-from codistill.training.records import logged
+from codistill.training.records import logged, read_log
 from open_digits import open_digits
 from small_images import save
 
@@ -33,6 +33,12 @@ class Own(nn.Sequential):
 
     def __init__(self):
         super().__init__(nn.Flatten(), nn.Linear(64, 10))
+
+
+def rewritten(path, lines):
+    """A log of other lines."""
+    path.unlink()
+    append_lines(path, lines)
 
 
 def trained(run, folder, **given):
@@ -124,20 +130,20 @@ def test_another_input_is_an_error_that_says_what_is_taken(images, given, messag
 
 def test_the_best_is_chosen_on_validation_data(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "run")
-    last = [line for line in read_lines(copy / "log.jsonl") if line["kind"] == "epoch"][-1]["valid_accuracy"]
+    last = [line for line in read_log(copy) if line["kind"] == "epoch"][-1]["valid_accuracy"]
     assert codistill.load(copy).name.startswith(f"network {int(last[1] > last[0])} ")
-    log = read_lines(copy / "log.jsonl")
+    log = read_log(copy)
     for best in (0, 1):
         for line in log:
             if line["kind"] == "epoch":
                 line["valid_accuracy"] = [0.5 + (peer == best) / 4 for peer in range(2)]
-        write_lines(copy / "log.jsonl", log)
+        rewritten(copy / "log.jsonl", log)
         net = codistill.load(copy)
         assert net.name.startswith(f"network {best} ")
         assert net.chosen == "the best of 2 on validation data, accuracy 75.00%"
     for line in log:
         line.pop("valid_accuracy", None)
-    write_lines(copy / "log.jsonl", log)
+    rewritten(copy / "log.jsonl", log)
     net = codistill.load(copy)  # the test part's results are there, and choose nothing
     assert (net.name, net.chosen) == (
         "network 0 (cnn:width=4)",
