@@ -17,8 +17,9 @@ from codistill.checkpoint import latest
 from codistill.cli.commands import COMMANDS
 from codistill.files import read_lines
 from codistill.run import Run
+from codistill.training.records import read_log
 
-SMALL = ["--labels", "60", "--batch", "20", "--models", "cnn:width=4", "--execute", "stack"]
+SMALL = ["--labels", "60", "--batch", "20", "--models", "mlp:hidden=32", "--execute", "stack"]
 QUICK = [*SMALL, "--epochs", "2"]
 
 
@@ -308,13 +309,13 @@ def test_evaluating_measures_what_there_is_and_names_networks_by_their_model(sai
     text = said("evaluate", "runs/first")
     assert "Measured on the test part: no validation part was held out." in text
     assert "test part, 797 examples" in text
-    assert re.search(r"^network 1 \(cnn:width=4\) ", text, re.M)
+    assert re.search(r"^network 1 \(mlp:hidden=32\) ", text, re.M)
     assert "part='valid' is empty" in refusal("evaluate", "runs/first", "--part", "valid")
 
 
 def test_the_validation_accuracy_is_in_the_progress_and_in_the_log(said, tmp_path):
     text = said("train", *QUICK, "--valid", "0.2", "--evaluate-every", "1", "--name", "first")
-    lines = [line for line in read_lines(tmp_path / "runs/first/log.jsonl") if line["kind"] == "epoch"]
+    lines = [line for line in read_log(tmp_path / "runs/first") if line["kind"] == "epoch"]
     for line in lines:
         assert f"valid {sum(line['valid_accuracy']) / 2:.2%}" in text
     text = said("evaluate", "runs/first")
@@ -372,7 +373,7 @@ def asked(monkeypatch):
     """The comparisons that the command line asks for, with their folders."""
     seen = []
     monkeypatch.setattr("codistill.study.compare", lambda study, folder, **_: seen.append((study, folder)))
-    monkeypatch.setattr("codistill.cli.commands.follow", lambda *_: None)
+    monkeypatch.setattr("codistill.cli.commands.follow", lambda *_, **__: None)
     return seen
 
 

@@ -102,6 +102,10 @@ def test_advice_is_in_the_words_of_the_command_line():
         "part='valid' is empty: choose --part test, or set valid"
     )
     assert as_options("in_turn: use update='together'") == "in_turn: use --update together"
+    said = "a.png cannot be read: replace it, or set skip_bad=true"
+    assert as_options(said, "folder:size=8").endswith("or set --data folder:size=8,skip_bad=true")
+    assert as_options(said, "folder").endswith("or set --data folder:skip_bad=true")
+    assert as_options(said) == said
     assert as_options("device='cuda' is not there: set device=cpu").endswith("set --device cpu")
 
 

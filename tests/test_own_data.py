@@ -15,7 +15,7 @@ from codistill.tuned import DIGITS
 from small_images import save
 from test_cli import asked, refusal  # noqa: F401
 
-FAST = ["--models", "mlp:hidden=4", "--execute", "loop", "--epochs", "1", "--batch", "8", "--seeds", "2"]
+FAST = ["--models", "mlp:hidden=4", "--execute", "loop", "--epochs", "3", "--batch", "8", "--seeds", "2"]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def pictures(tmp_path, monkeypatch):
     for part, n in (("train", 20), ("test", 6)):
         for number, name in enumerate(("cats", "dogs")):
             for i in range(n):
-                save(tmp_path / "pets" / part / name / f"{i}.png", seed=100 * number + i, size=(8, 8))
+                save(tmp_path / "pets" / part / name / f"{i}.png", level=20 + i + 180 * number, size=(8, 8))
     return ["--data", "folder", "--data-root", "pets"]
 
 
@@ -77,7 +77,7 @@ def test_what_is_used_is_said_before_training_and_first_in_the_report(pictures, 
     said = [
         "Data folder (pets), 2 classes: 36 training examples with their labels, 4 for validation (held out, not looked "
         "at in training); 12 to test on.",
-        "Training: 5 steps (5 steps per epoch, 1 epochs), batch 8, sgd, learning rate 0.1, weight decay 0.0005.",
+        "Training: 15 steps (5 steps per epoch, 3 epochs), batch 8, sgd, learning rate 0.1, weight decay 0.0005.",
     ]
     first = lines.index(said[0])
     assert lines[first + 1] == said[1]
@@ -96,7 +96,7 @@ def test_a_runs_report_says_it_too(pictures, capsys):
     start = json.loads(Path("runs/own/log.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert start["sizes"] == {
         **{"train": 16, "valid": 0, "rest": 24, "test": 12, "classes": 2},
-        **{"steps_per_epoch": 2, "steps": 2},
+        **{"steps_per_epoch": 2, "steps": 6},
     }
 
 

@@ -9,8 +9,9 @@ from codistill import cli, recipes
 from codistill.study import Row, Study, compare
 from codistill.study.beforehand import check_rows
 from codistill.tuned import DIGITS
-from test_cli import QUICK, refusal
+from test_cli import refusal
 
+QUICK = ["--labels", "200", "--batch", "20", "--models", "mlp:hidden=32", "--execute", "loop", "--epochs", "2"]
 SHORT = DIGITS.replace(labels=60, valid=0.0, evaluate_every=0, epochs=1, batch=20, models=("mlp:hidden=4",))
 
 
@@ -24,7 +25,7 @@ def _elsewhere(tmp_path, monkeypatch):
 def test_a_dry_run_says_what_is_needed_and_leaves_nothing_behind(words, tmp_path, capsys):
     cli.main([*words, *QUICK, "--dry-run"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Data digits, 10 classes: 60 training examples with their labels, ")
+    assert lines[0].startswith("Data digits, 10 classes: 200 training examples with their labels, ")
     assert lines[-1].startswith("Estimate: ")
     assert "checkpoints" in lines[-1]
     assert not list(tmp_path.iterdir())

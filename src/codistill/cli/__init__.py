@@ -17,7 +17,7 @@ import tyro
 from codistill.cli.chapters import CompareSeveral
 from codistill.cli.commands import COMMANDS
 from codistill.cli.hints import as_options, check_lists, spelled_here
-from codistill.cli.settings import REGISTRY, defaults
+from codistill.cli.settings import REGISTRY, defaults, values_of
 from codistill.files import without_controls
 
 
@@ -76,8 +76,9 @@ def _obey(argv: Sequence[str]) -> None:
     except (ValueError, ArithmeticError, ImportError, OSError) as error:
         if os.environ.get("CODISTILL_DEBUG"):
             raise
+        data = " ".join(word for words in values_of(argv, "data")[-1:] for word in words)
         said = "; ".join(map(str, (error, *getattr(error, "__notes__", ()))))
-        raise SystemExit(f"codistill: error: {_line(as_options(said))}") from None
+        raise SystemExit(f"codistill: error: {_line(as_options(said, data))}") from None
 
 
 def _parse(argv: Sequence[str]) -> Any:

@@ -91,8 +91,10 @@ class Compare:
         from codistill.report.power import before
 
         study, form = self.study(*self.recipe), form_of(self.quiet, self.json)
+        trusted = {name for entry in study.entries for name in _named(entry.run)}
         if self.dry_run:
-            dry_run(partial(studies.compare, study), console, form)
+            with trusting(trusted):
+                dry_run(partial(studies.compare, study), console, form)
             return
         folder = self.runs / (self.name or folder_name(study.recipe))
         there = (folder / "study.json").exists()
@@ -105,7 +107,7 @@ class Compare:
             )
         if form == "lines" and (said := before(study)):
             console.print(said)
-        with trusting({name for entry in study.entries for name in _named(entry.run)}):
+        with trusting(trusted):
             records = studies.compare(study, folder, go_on=there, command=command)
             follow(records, folder, console, form, track=self.track)
 
@@ -146,7 +148,8 @@ class Train:
 
         run, form = self.settings, form_of(self.quiet, self.json)
         if self.dry_run:
-            dry_run(partial(train, run), console, form)
+            with trusting(_named(run)):
+                dry_run(partial(train, run), console, form)
             return
         folder = self.runs / (self.name or default_name(run))
         if (folder / "runs.json").exists():

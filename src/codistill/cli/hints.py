@@ -70,8 +70,16 @@ def _items(word: str) -> list[str]:
     return items
 
 
-def as_options(message: str) -> str:
-    """An error's advice as options: ``choose part=test`` -> ``choose --part test``."""
+def as_options(message: str, data: str = "") -> str:
+    """An error's advice as options: ``choose part=test`` -> ``choose --part test``.
+
+    Args:
+        message: of the error.
+        data: that the command line names, whose option ``skip_bad`` is.
+    """
+    if data:
+        joint = "," if ":" in data else ":"
+        message = message.replace("set skip_bad=true", f"set --data {data}{joint}skip_bad=true")
     names = "|".join([*FIELDS, "part"])
     advice = re.compile(rf"\b(set|choose|use|or) ({names})=('?)([\w.:/+-]*\w)\3")
     return advice.sub(lambda found: f"{found[1]} --{found[2].replace('_', '-')} {found[4]}", message)

@@ -64,7 +64,7 @@ def defaults(argv: Sequence[str], command: str = "compare") -> list[Run]:
         ValueError: a recipe was tuned for other data than are given, and what it says of sizes and rates is not.
     """
     quick, asks = "--quick" in argv, bool({"-h", "--help"} & set(argv))
-    if given := _values(argv, "recipe"):
+    if given := values_of(argv, "recipe"):
         if not given[-1]:
             raise ValueError("recipe is empty: name one or several (codistill list recipes)")
         bases = [recipe_of(recipe, quick).base for recipe in given[-1]]  # the last --recipe counts
@@ -78,7 +78,7 @@ def defaults(argv: Sequence[str], command: str = "compare") -> list[Run]:
     return [start_of(own, quick).base if quick else own]
 
 
-def _values(argv: Sequence[str], option: str) -> list[list[str]]:
+def values_of(argv: Sequence[str], option: str) -> list[list[str]]:
     """The words of each time that an option is given."""
     found = []
     for number, word in enumerate(argv):
@@ -91,7 +91,7 @@ def _values(argv: Sequence[str], option: str) -> list[list[str]]:
 
 def _data_of(argv: Sequence[str]) -> Spec | None:
     """The data that the command line names."""
-    given = _values(argv, "data")
+    given = values_of(argv, "data")
     return Spec.of(given[-1][0]) if given and given[-1] else None
 
 
@@ -105,7 +105,7 @@ def _check_tuned_for(argv: Sequence[str], recipe: str, base: Run) -> None:
     data, plain = _data_of(argv), Run()
     if data is None or data.name == base.data.name:
         return
-    tuned = [n for n in TUNED if getattr(base, n) != getattr(plain, n) and not _values(argv, n)]
+    tuned = [n for n in TUNED if getattr(base, n) != getattr(plain, n) and not values_of(argv, n)]
     if tuned:
         said = " ".join(f"--{n.replace('_', '-')} {_option(getattr(base, n))}" for n in tuned)
         raise ValueError(
