@@ -55,6 +55,7 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
     pieces = _CODE.split(markdown)
     pieces[::2] = [_LINK.sub(led, piece) for piece in pieces[::2]]
+    pieces[1::2] = [piece.replace(r"\|", "|") for piece in pieces[1::2]]  # in a table, GitHub wants it so within code
     if page.file.src_uri.startswith("results/"):  # two intervals are no link with its reference
         pieces[::2] = [_INTERVAL.sub(r"\\[", piece) for piece in pieces[::2]]
     text = _EQUATION.sub(

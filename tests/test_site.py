@@ -85,7 +85,8 @@ def test_every_method_has_a_page_with_its_equation(name):
     page = method_page(name, RESULTS)
     (equation,) = re.findall(r"^\$\$(L_\{i\} = .+)\$\$$", page, re.M)
     assert equation.count("{") == equation.count("}")
-    assert f"::: codistill.methods.{name}." in page
+    assert f"Python: `codistill.methods.{name}." in page
+    assert "Args:" not in page
     assert "| published |" in page
 
 

@@ -56,12 +56,12 @@ def gain_of(row: SummaryRow) -> str:
 
 def situations(results: Results) -> list[Situation]:
     """The table's rows; those where peers know most come first."""
-    few, wrong, same = "few_labels", "wrong_labels", "same_labels"
-    pseudo, dml = "pseudo:select=confident:0.7,ramp=0.3", "dml:peers=4,ramp=0.3"
-    churn = results.row(same, "dml:peers=4")
-    alone = results.row(same, "alone")
-    family = results.row(FAMILY, "dml:peers=4")
-    assert family.ensemble is not None
+    return [*_different(results), *_doubtful(results), *_alike(results)]
+
+
+def _different(results: Results) -> list[Situation]:
+    """Peers that know different things."""
+    dml, hard = "dml:peers=4,ramp=0.3", "dml:peers=2,ramp=0.3,target=hard"
     return [
         Situation(
             "labels that must stay with their owners, and samples without labels that all may see",
@@ -73,17 +73,22 @@ def situations(results: Results) -> list[Situation]:
         Situation(
             "networks that each see a part of the input",
             "`dml:ramp=0.3,target=hard`",
-            "left half "
-            + results.gain("views", "dml:peers=2,ramp=0.3,target=hard [mlp:view=left]")
-            + ", right half "
-            + results.gain("views", "dml:peers=2,ramp=0.3,target=hard [mlp:view=right]"),
-            results.cost("views", "dml:peers=2,ramp=0.3,target=hard [mlp:view=left]"),
+            f"left half {results.gain('views', f'{hard} [mlp:view=left]')}, right half "
+            f"{results.gain('views', f'{hard} [mlp:view=right]')}",
+            results.cost("views", f"{hard} [mlp:view=left]"),
         ),
+    ]
+
+
+def _doubtful(results: Results) -> list[Situation]:
+    """Labels that are few, or wrong."""
+    few, wrong = "few_labels", "wrong_labels"
+    pseudo, peers = "pseudo:select=confident:0.7,ramp=0.3", "dml:peers=4,ramp=0.3,target=hard"
+    return [
         Situation(
             "few labels, many samples without, one owner",
             f"`{pseudo}`: one network, no peers",
-            f"{results.gain(few, pseudo)}; four peers with hard labels {results.gain(few, dml + ',target=hard')}, no "
-            "more",
+            f"{results.gain(few, pseudo)}; four peers with hard labels {results.gain(few, peers)}, no more",
             results.cost(few, pseudo),
         ),
         Situation(
@@ -95,6 +100,15 @@ def situations(results: Results) -> list[Situation]:
             "[the question in full](how-much-of-co-teaching-is-co.md)",
             results.cost(wrong, "jocor:peers=2,rate=0.4") + " (`jocor`)",
         ),
+    ]
+
+
+def _alike(results: Results) -> list[Situation]:
+    """Peers that know the same."""
+    same, family = "same_labels", results.row(FAMILY, "dml:peers=4")
+    together, alone = results.row(same, "dml:peers=4"), results.row(same, "alone")
+    assert family.ensemble is not None
+    return [
         Situation(
             "the same labels for all, one network to ship",
             "label smoothing first; `dml` if tenths of a point are worth it",
@@ -113,7 +127,7 @@ def situations(results: Results) -> list[Situation]:
         Situation(
             "a model that is trained again every week, and users who mind when its answers change",
             "`dml`",
-            f"four networks change {percent(churn.churn)} % of their answers from one training to the next, trained "
+            f"four networks change {percent(together.churn)} % of their answers from one training to the next, trained "
             f"alone {percent(alone.churn)} % ([{same}](../benchmarks/results/{same}.md))",
             results.cost(same, "dml:peers=4"),
         ),

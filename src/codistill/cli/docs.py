@@ -9,6 +9,8 @@ python -m codistill.cli.docs which-method > docs/which-method.md
 The site has a page for each method besides, see `method_page`.
 """
 
+import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -106,6 +108,7 @@ def method_page(name: str, folder: Path = Path("benchmarks/results")) -> str:
     return _page(
         "method",
         row=row,
+        prose=_prose(method),
         title=method.title,
         equation=latex(row.equation) if row.equation else "",
         options=options,
@@ -113,6 +116,13 @@ def method_page(name: str, folder: Path = Path("benchmarks/results")) -> str:
         page=FAMILY,
         **{"class": method.__name__},
     )
+
+
+def _prose(method: type[object]) -> list[str]:
+    """The paragraphs of a docstring below its first line, without its lists of arguments and errors."""
+    _, *paragraphs = (inspect.getdoc(method) or "").split("\n\n")
+    told = [paragraph for paragraph in paragraphs if not re.match(r"[A-Z]\w+:\n", paragraph)]
+    return [" ".join(paragraph.split()).replace("``", "`") for paragraph in told]
 
 
 def _code(text: str) -> str:
