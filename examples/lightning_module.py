@@ -36,7 +36,7 @@ class Mutual(lightning.LightningModule):
     def validation_step(self, pair, number):
         x, y = pair
         for peer, accuracy in enumerate((self.cohort(x).logits.argmax(-1) == y).float().mean(1)):
-            self.log(f"valid/accuracy/{peer}", accuracy)
+            self.log(f"valid/accuracy.{peer}", accuracy)
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.05, momentum=0.9, nesterov=True)
@@ -52,7 +52,7 @@ def main(epochs: int) -> None:
     trainer = lightning.Trainer(max_epochs=epochs, accelerator="cpu", devices=1, log_every_n_steps=5, **quiet)
     trainer.fit(Mutual(nets), DataLoader(train, batch_size=30, shuffle=True), DataLoader(valid, batch_size=len(valid)))
     for peer in range(2):
-        print(f"network {peer}: {float(trainer.callback_metrics[f'valid/accuracy/{peer}']):.1%} of {len(valid)} digits")
+        print(f"network {peer}: {float(trainer.callback_metrics[f'valid/accuracy.{peer}']):.1%} of {len(valid)} digits")
 
 
 if __name__ == "__main__":

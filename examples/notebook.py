@@ -11,7 +11,6 @@ import matplotlib.pyplot as plt
 
 from codistill import Row, Run, Study, compare, train
 from codistill.study.summary import Summary
-from codistill.training.records import logged, read_lines
 
 folder = Path(tempfile.mkdtemp())
 
@@ -26,12 +25,13 @@ run = Run(
     data="digits", models=("mlp",), method="dml:ramp=0.3", peers=4, shards="equal", labels=80, unlabelled=60, batch=20,
     valid=200, evaluate_every=1, steps=200, epochs=10, optimizer="adamw", learning_rate=3e-3, weight_decay=1.0,
 )  # fmt: skip
-for record in logged(train(run, folder / "four"), folder / "four"):
-    for line in record.lines if record.kind == "epoch" else ():
-        print(f"epoch {line['epoch']:2}: " + ", ".join(f"{accuracy:.1%}" for accuracy in line["valid_accuracy"]))
+lines = []
+for record in train(run):
+    if record.kind == "epoch":
+        lines += record.lines
+        print(f"epoch {lines[-1]['epoch']:2}: " + ", ".join(f"{part:.1%}" for part in lines[-1]["valid_accuracy"]))
 
 # %%
-lines = [line for line in read_lines(folder / "four" / "log.jsonl") if line["kind"] == "epoch"]
 figure, axes = plt.subplots()
 for peer in range(4):
     axes.plot([line["valid_accuracy"][peer] for line in lines], label=f"peer {peer}")

@@ -8,7 +8,7 @@ Each tool is a function that takes records and passes them on, as `codistill.tra
 Every run of a training is one of the tool's, by the name of the run; steps are those of the training. Tags of an epoch
 are ``loss/task``, ``loss/mimic`` (the terms), ``valid/accuracy``, ``lr``, ``time/epoch``, ``peers/kl`` and
 ``peers/agreement``; of the end, ``test/accuracy``, ``test/nll`` and so on, and ``test/ensemble/accuracy``. A value is
-the mean over the run's networks; with ``/0`` and so on behind it, that of one network.
+the mean over the run's networks; with ``.0`` and so on behind it, that of one network.
 """
 
 import os
@@ -67,7 +67,7 @@ def _measures(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _over_networks(tag: str, each: Sequence[float]) -> Values:
-    one = {f"{tag}/{number}": value for number, value in enumerate(each)} if len(each) > 1 else {}
+    one = {f"{tag}.{number}": value for number, value in enumerate(each)} if len(each) > 1 else {}
     return {tag: _mean(each), **one}
 
 

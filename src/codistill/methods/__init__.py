@@ -112,7 +112,7 @@ class Method(nn.Module, ABC):
     def __new__(cls, *_: Any, **options: Any) -> Self:
         method = super().__new__(cls)
         nn.Module.__init__(method)  # before the first field is set
-        method.register_load_state_dict_pre_hook(_prepared_for)
+        method.register_load_state_dict_pre_hook(_prepared_for)  # type: ignore[no-untyped-call]
         method.teacher = None
         return method
 

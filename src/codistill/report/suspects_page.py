@@ -11,6 +11,7 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
+from codistill import files
 from codistill.analysis.suspects import Suspects
 from codistill.report.numbers import percent
 from codistill.report.page import Section, records_table, write_page
@@ -27,10 +28,11 @@ def write_suspects(every: Sequence[Suspects], folder: Path, command: str = "") -
     table, page = folder / "suspects.csv", folder / "suspects.html"
     rows = [{"run": each.run.name, **row} for each in every for row in records(each)]
     columns = list(dict.fromkeys(name for row in rows for name in row)) or ["run", "rank", "index", "label"]
-    with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write(table, text.getvalue())
     sections = [
         Section(
             each.run.name,
