@@ -72,7 +72,7 @@ def read(folder):
         home = runs.parent
         newest, saved = checkpoint.newest_whole(home)
         tensors = {**saved.peers, **{f"state {name}": t for name, t in saved.state.items()}}
-        found[str(newest)] = saved.facts, {name: t.numpy().tobytes() for name, t in tensors.items()}
+        found[str(newest)] = saved.facts, {name: t.numpy().tobytes() for name, t in sorted(tensors.items())}
         decisions = read_decisions(home)
         found[f"{home} decisions"] = {n: (d.classes.tolist(), d.labels.tolist()) for n, d in decisions.items()}
         found[f"{home} log"] = read_log(home)

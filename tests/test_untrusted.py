@@ -181,7 +181,7 @@ def test_a_file_that_is_far_too_long_is_not_read(tmp_path):
 def test_trust_ends_with_its_block():
     with discovery.trusting(()):
         with pytest.raises(discovery.Untrusted):
-            discovery.find("codistill.models", "evil:net")
-        with discovery.trusting(None), pytest.raises(ValueError, match="there is no module 'evil'"):
-            discovery.find("codistill.models", "evil:net")
+            discovery.find("codistill.models", "nowhere_at_all:net")
+        with discovery.trusting(None), pytest.raises(ValueError, match="there is no module 'nowhere_at_all'"):
+            discovery.find("codistill.models", "nowhere_at_all:net")
     assert Run(data="evil:data").data.name == "evil"
