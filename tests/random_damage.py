@@ -72,7 +72,7 @@ def read(folder):
         home = runs.parent
         newest, saved = checkpoint.newest_whole(home)
         tensors = {**saved.peers, **{f"state {name}": t for name, t in saved.state.items()}}
-        found[str(newest)] = saved.facts, {name: t.numpy().tobytes() for name, t in tensors.items()}
+        found[str(newest)] = saved.facts, {name: t.numpy().tobytes() for name, t in sorted(tensors.items())}
         decisions = read_decisions(home)
         found[f"{home} decisions"] = {n: (d.classes.tolist(), d.labels.tolist()) for n, d in decisions.items()}
         found[f"{home} log"] = read_log(home)
@@ -85,11 +85,11 @@ def problems(folder):
     return [problem.text for found in verify(folder) for problem in found]
 
 
-def trial(folder, chance):
+def trial(folder, expected, chance):
     """Damage one file: what was done, to which, and how that went; the file is then as it was."""
     paths = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix not in PAGES and p.stat().st_size]
     path, damage = chance.choice(paths), chance.choice(DAMAGES)
-    whole, expected = path.read_bytes(), read(folder)
+    whole = path.read_bytes()
     path.write_bytes(damage(bytearray(whole), chance))
     same_bytes = path.read_bytes() == whole
     try:
@@ -97,7 +97,7 @@ def trial(folder, chance):
             return damage.__name__, path.name, "no change"
         if problems(folder):
             return damage.__name__, path.name, "detected"
-        same = repr(read(folder)) == repr(expected)
+        same = repr(read(folder)) == expected
         return damage.__name__, path.name, "harmless" if same else "UNNOTICED"
     finally:
         path.write_bytes(whole)
@@ -112,7 +112,8 @@ def trials(count, seed):
         trains(BASE)(run)
         compares(["dml"])(study)
         assert not problems(run) + problems(study)
-        return [trial(chance.choice([run, study]), chance) for _ in range(count)]
+        folders = [(folder, repr(read(folder))) for folder in (run, study)]
+        return [trial(*chance.choice(folders), chance) for _ in range(count)]
 
 
 def main():

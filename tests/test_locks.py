@@ -29,7 +29,7 @@ def other(tmp_path):
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()
-    process.wait()
+    process.communicate()
 
 
 def test_the_second_is_refused_with_the_holders_process_and_host(other, tmp_path):

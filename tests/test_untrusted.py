@@ -51,6 +51,15 @@ def refused(*words):
     return said
 
 
+def ended(*words):
+    """What a command ends with, where that is an error."""
+    try:
+        cli.main(words)
+    except SystemExit as stop:
+        return str(stop.code)
+    return ""
+
+
 @pytest.mark.parametrize("command", ["evaluate", "resume", "analyze"])
 @pytest.mark.parametrize(
     "setting",
@@ -88,8 +97,9 @@ def test_what_is_trusted_is_imported(stranger, monkeypatch):
 def test_a_report_needs_no_module_of_the_methods_that_it_names(stranger, capsys):
     text = (stranger / "study" / "study.json").read_text().replace('"dml"', '"evil:Method"')
     (stranger / "study" / "study.json").write_text(text)
-    for runs in (stranger / "study" / "parts").glob("*/runs.json"):
-        change(runs, method="evil:Method")
+    for path in (stranger / "study" / "parts").glob("*/runs.json"):
+        runs = [run.as_dict() for run in read_runs(path.parent)]
+        write_json(path, [{**run, "method": run["method"].replace("dml", "evil:Method")} for run in runs])
     cli.main(["report", "study"])
     assert "Report: study/report.html" in capsys.readouterr().out
 
@@ -139,12 +149,11 @@ STRANGE = [
 def test_strange_json_is_one_line_that_names_the_file(file, text, stranger):
     (stranger / file).write_text(text)
     folder, name = file.split("/")
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["resume" if name == "study.json" else "report", folder])
-    if stop.value.code:
-        assert str(stop.value.code).startswith("codistill: error: ")
-        assert "\n" not in str(stop.value.code)
-        assert name in str(stop.value.code) or "not finished" in str(stop.value.code)
+    said = ended("resume" if name == "study.json" else "report", folder)
+    if said:  # nothing, where no line is no damage: a run without results
+        assert said.startswith("codistill: error: ")
+        assert "\n" not in said
+        assert name in said or "not finished" in said
 
 
 @pytest.mark.parametrize("value", [None, "text", 3, [], {}, True, [[]], -(10**400)], ids=str)
@@ -172,7 +181,7 @@ def test_a_file_that_is_far_too_long_is_not_read(tmp_path):
 def test_trust_ends_with_its_block():
     with discovery.trusting(()):
         with pytest.raises(discovery.Untrusted):
-            discovery.find("codistill.models", "evil:net")
-        with discovery.trusting(None), pytest.raises(ValueError, match="there is no module 'evil'"):
-            discovery.find("codistill.models", "evil:net")
+            discovery.find("codistill.models", "nowhere_at_all:net")
+        with discovery.trusting(None), pytest.raises(ValueError, match="there is no module 'nowhere_at_all'"):
+            discovery.find("codistill.models", "nowhere_at_all:net")
     assert Run(data="evil:data").data.name == "evil"

@@ -163,7 +163,7 @@ def test_weights_that_are_no_numbers_are_found(dataset):
     assert not list(lost_weights(fleet))
     with torch.no_grad():
         next(iter(fleet.cohort.network(1).parameters())).view(-1)[3] = math.inf
-    assert [what for _, what in lost_weights(fleet)] == ["a weight of peer 1 is no longer a number"]
+    assert [what for _, what in lost_weights(fleet)] == ["a weight of peer 1 is nan or infinite"]
 
 
 # Nothing learnt -----------------------------------------------------------------------------------------------------

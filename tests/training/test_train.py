@@ -17,7 +17,7 @@ from codistill.run import Run
 from codistill.study.results import networks_of
 from codistill.training.build import build_fleet
 from codistill.training.loop import restored, resume, train
-from codistill.training.records import Diverged, Record, cut_log, logged, read_log
+from codistill.training.records import Diverged, Record, cut_log, logged, read_log, thinned
 from codistill.training.results import measure_networks, results
 from codistill.training.state import Training
 
@@ -296,6 +296,15 @@ def test_a_log_is_cut_from_its_end(tmp_path, length):
             file.write('{"kind": "start", "st')
         cut_log(log, step)
         assert read_log(tmp_path) == lines[:step]
+
+
+@pytest.mark.parametrize(("epochs", "kept"), [(1, 1), (7, 7), (10, 10), (11, 6), (95, 10)])
+def test_long_logs_are_thinned_for_plots(epochs, kept):
+    lines = [{"run": run, "epoch": epoch + 1} for epoch in range(epochs) for run in "ab"]
+    found = thinned(lines, most=10)
+    assert len(found) == 2 * kept
+    assert found[-2:] == lines[-2:]
+    assert found == sorted(found, key=lines.index)
 
 
 def test_results_that_are_damaged_or_fewer_are_seen(tmp_path):

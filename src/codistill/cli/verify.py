@@ -84,6 +84,7 @@ def _run(folder: Path) -> Iterator[list[Problem]]:
     for path in all_of(folder):
         yield _problems(lambda path=path: load(path))  # type: ignore[misc]
     yield _problems(lambda: read_log(folder), damage=("lines are damaged",))
+    yield _problems(lambda: _log_end(folder))
     yield _problems(lambda: _results(folder, runs))
     yield _problems(lambda: read_decisions(folder))
 
@@ -98,6 +99,19 @@ def _problems(read: Callable[[], object], damage: tuple[str, ...] = ()) -> list[
             return [Problem(" ".join(str(error).split()))]
     texts = [" ".join(str(warning.message).split()) for warning in said]
     return [Problem(text, any(word in text for word in damage)) for text in texts]
+
+
+def _log_end(folder: Path) -> None:
+    """The log of a run that came to its end has that too: what is cut from the end of a file leaves no other trace."""
+    from codistill.checkpoint import latest, step_of
+    from codistill.training.records import read_log
+
+    newest, path = latest(folder), folder / "log.jsonl"
+    if newest is None or not (folder / "results.jsonl").exists():
+        return
+    steps = [line["step"] for line in read_log(folder) if line["kind"] == "epoch"]
+    if not steps or steps[-1] < step_of(newest) or not path.read_bytes().endswith(b"\n"):
+        raise files.Damaged(f"{path} is damaged: it does not come to step {step_of(newest)}, where the run ended")
 
 
 def _sealed(path: Path) -> None:

@@ -16,7 +16,7 @@ from codistill.report.study_page import write_report
 from codistill.study.chapters import is_chapters, names_of
 from codistill.study.results import Result, read_results
 from codistill.study.summary import Summary
-from codistill.training.records import read_log
+from codistill.training.records import read_log, thinned
 from codistill.training.sizes import sizes_of
 
 
@@ -45,10 +45,10 @@ def write_folder(folder: Path) -> Written:
     """
     path, results = folder / "report.html", read_results(folder)
     if not (folder / "study.json").exists():
-        log: Sequence[Mapping[str, Any]] = [r for r in read_log(folder) if r["kind"] == "epoch"]
+        log: Sequence[Mapping[str, Any]] = thinned([r for r in read_log(folder) if r["kind"] == "epoch"])
         write_run_report(read_runs(folder), log, results, path, sizes_of(folder))
         return Written(path, log, results)
-    summary, log = summary_of(folder, folder), studies.log_of(folder)
+    summary, log = summary_of(folder, folder), thinned(studies.log_of(folder))
     write_report(summary, log, results, path, evidence_of(folder))
     files.write(folder / "report.md", markdown(summary))
     return Written(path, log, results, summary)

@@ -310,8 +310,11 @@ def _written(folder: Path) -> Iterator[tuple[Path, list[Run], dict[int, str]]]:
     rows = iter(files.read_lines(folder / "results.jsonl"))  # those of all parts, in their order
     for path in sorted((folder / "parts").glob("*/runs.json")):
         part = path.parent
-        own = files.read_lines(part / "results.jsonl")
-        yield part, list(peers_by_run(read_runs(part))), {row["number"]: next(rows, row)["entry"] for row in own}
+        own, runs = files.read_lines(part / "results.jsonl"), list(peers_by_run(read_runs(part)))
+        entries = {row.get("number"): next(rows, row).get("entry") for row in own}
+        if not entries.keys() <= set(range(len(runs))) or not all(isinstance(e, str) for e in entries.values()):
+            raise files.Damaged(f"{part}: its results are not those of its runs, or not those of {folder}")
+        yield part, runs, entries
 
 
 def log_of(folder: Path) -> list[Mapping[str, Any]]:

@@ -77,7 +77,7 @@ def lost_weights(fleet: Fleet, known: Container[Run] = ()) -> Iterator[tuple[Run
                 flags[peer] = flags[peer].to(finite.device) | ~(finite[row] if leaf.stacked else finite).all()
     for slot, is_lost in zip(fleet.slots, torch.stack(flags).tolist(), strict=True):
         if is_lost and slot.run not in known:
-            yield slot.run, f"a weight of peer {slot.number} is no longer a number"
+            yield slot.run, f"a weight of peer {slot.number} is nan or infinite"
 
 
 def diverged(run: Run, what: str, step: int | None = None) -> Diverged:

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +12,7 @@ from codistill.methods import Terms
 from codistill.training.decisions import Decisions, write_decisions
 
 EPOCH = {"run": str, "method": str, "epoch": int, "terms": dict, "seconds": int | float}  # what a line has
+PLOTTED = 1000  # epochs of a run that a report takes from a longer log
 CHUNK = 2**16  # bytes of a log that are read at a time, from its end
 
 
@@ -152,6 +153,14 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
         )
         warnings.warn(said, stacklevel=2)
     return [line for line in lines if line is not None]
+
+
+def thinned(lines: Sequence[Mapping[str, Any]], most: int = PLOTTED) -> list[Mapping[str, Any]]:
+    """Epochs' lines of which each run has no more than about so many: every k-th, and the last."""
+    last: dict[str, int] = {}
+    for line in lines:
+        last[line["run"]] = max(line["epoch"], last.get(line["run"], 0))
+    return [line for line in lines if (last[line["run"]] - line["epoch"]) % (-(-last[line["run"]] // most)) == 0]
 
 
 def epochs_of(folder: Path, methods: Mapping[str, str]) -> list[dict[str, Any]]:
