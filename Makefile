@@ -5,6 +5,7 @@
 # make coverage     the tests, with the share of lines and branches that they run
 # make release-check  that the archives to release install and run without the source tree
 # make docs         the site, in site/: strict, so a broken link is an error; and what its pages show
+# make bench        how fast a step, a study and the rest are, against the textbook; takes an hour
 # make format       mends what the linter can mend, and formats
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
@@ -15,7 +16,7 @@ JOBS   ?= 2
 TESTS  ?= tests
 PYTEST  = OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist=worksteal
 
-.PHONY: quickstart test lint suite coverage format docs release-check clean
+.PHONY: quickstart test lint suite coverage bench format docs release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +39,9 @@ suite: $(STAMP)
 
 coverage: $(STAMP)
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html $(TESTS)
+
+bench: $(STAMP)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python benchmarks/speed
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -39,6 +39,6 @@ def seeded(device: torch.device, seed: int, *purpose: int | str) -> Iterator[Non
 def _generators_of(device: torch.device) -> list[torch.Generator]:
     """The global generators of an accelerator."""
     if device.type == "cuda":
-        torch.cuda.init()
+        torch.empty(0, device=device)  # its generator is there once it is in use
         return [torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]]
     return [torch.mps._get_default_mps_generator()] if device.type == "mps" else []

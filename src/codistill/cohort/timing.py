@@ -68,9 +68,9 @@ class Trials:
         The median, since what it is about is threads that wait for a core which somebody else has.
         """
         most = torch.get_num_threads()
-        cohort = self._cohort(execute)
-        if most == 1 or cohort.device.type != "cpu":
+        if most == 1 or next(self.nets[0].parameters()).device.type != "cpu":
             return most, {}
+        cohort = self._cohort(execute)
         seconds: dict[int, list[float]] = {most: [], 1: []}
         with seeded(cohort.device, self.seed, "timing"):
             for _ in range(TRIALS):

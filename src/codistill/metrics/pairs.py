@@ -72,7 +72,7 @@ def js_matrix(logits: Tensor) -> Tensor:
 
 def _matrix(divergence: Divergence, logits: Tensor) -> Tensor:
     log_p = log_posterior(logits)
-    students = log_p.split(max(1, AT_ONCE // max(log_p.numel(), 1)), -3)
+    students = torch.split(log_p, max(1, AT_ONCE // max(log_p.numel(), 1)), -3)
     sources = log_p.unsqueeze(-4)
     rows = [divergence.between(sources, some.unsqueeze(-3)).mean(-1) for some in students]
     return torch.cat(rows, dim=-2).clamp(min=0.0)  # rounding may leave it just below
