@@ -5,7 +5,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
@@ -158,8 +158,9 @@ def _safetensors(net: Trained, path: Path) -> None:
 def _torch(net: Trained, path: Path) -> None:
     program = Program(net).eval()
     try:
-        exported = torch.export.export(program, (_examples(net, BATCHES[0]),), dynamic_shapes=({0: _batch()},))
-        torch.export.save(exported, path)
+        with _quiet():
+            exported = torch.export.export(program, (_examples(net, BATCHES[0]),), dynamic_shapes=({0: _batch()},))
+            torch.export.save(exported, path)
     except Exception as error:  # whatever in a network torch cannot trace
         raise _refused(net, "torch", error) from error
     loaded = torch.export.load(path).module()
@@ -199,12 +200,12 @@ WRITERS: Mapping[str, Callable[[Trained, Path], None]] = {
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torch's report of its steps, and its notices about its own parts and about torchvision."""
+    """Without torch's report of its steps, what it could trace of a program that it refuses, and its notices."""
     notices = logging.getLogger("torch.onnx")
     level = notices.level
     notices.setLevel(logging.ERROR)
     try:
-        with redirect_stdout(StringIO()), warnings.catch_warnings():
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
