@@ -172,7 +172,6 @@ def _onnx(net: Trained, path: Path) -> None:
         needed(module, "export", "ONNX")
     runtime = needed("onnxruntime", "export", "ONNX")
     program = Program(net).eval()
-    names = {"input_names": ["input"], "output_names": ["embeddings" if net.embeds else "probabilities"]}
     try:
         with _quiet():
             torch.onnx.export(
@@ -183,7 +182,8 @@ def _onnx(net: Trained, path: Path) -> None:
                 external_data=False,
                 verbose=False,
                 dynamic_shapes=({0: _batch()},),
-                **names,
+                input_names=["input"],
+                output_names=["embeddings" if net.embeds else "probabilities"],
             )
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # whatever in a network has no form in ONNX
