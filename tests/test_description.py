@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import tiny_transformers as tiny
-from codistill import cli, data
+from codistill import cli, data, files
 from codistill.checkpoint import read_runs
 from codistill.data.conversion import from_dataset
 from codistill.data.images.cut import Cut
@@ -71,7 +71,7 @@ def test_an_invalid_value_is_one_line_that_names_the_file(tmp_path, field):
     write_description(tmp_path, DESCRIBED)
     path = tmp_path / FILE
     value, message = WRONG[field]
-    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    files.write_json(path, {**files.read_json(path), field: value})
     with pytest.raises(ValueError, match=message) as caught:
         read_description(tmp_path)
     assert str(path) in str(caught.value)

@@ -133,7 +133,7 @@ def test_a_data_folder_that_is_missing_on_the_command_line(tmp_path, monkeypatch
 
 
 def test_networks_of_another_number_of_classes(digits):
-    with pytest.raises(ValueError, match="give 7 classes, data='digits' has 10: build them for as many"):
+    with pytest.raises(ValueError, match="give 7 classes, data='python' has 10: build them for as many"):
         start(dataset=digits, networks=different(outputs=7))
 
 

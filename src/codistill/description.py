@@ -179,8 +179,9 @@ def read_description(folder: Path) -> Description:
                 f"before this one did not write it): where the training data are, codistill resume {folder} adds it"
             )
         raise FileNotFoundError(f"{folder} is not the folder of a run: {path} is missing")
+    values = files.read_json(path)
     try:
-        return from_json(Description, files.read_json(path))
+        return from_json(Description, values)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged ({error}): copy it again from where the run was trained") from error
 

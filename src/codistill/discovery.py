@@ -65,11 +65,6 @@ def available(package: str) -> list[str]:
     return sorted(_exports(package))
 
 
-def is_listed(package: str, spec: str | Spec) -> bool:
-    """Whether a spec names something in the folder, and not the user's own, ``module:Name``."""
-    return _plain(Spec.of(spec).name) in map(_plain, _exports(package))
-
-
 def _kind(package: str) -> str:
     """What a package holds, for messages: ``method``, ``schedule``."""
     return package.rpartition(".")[2].removesuffix("s")
@@ -118,7 +113,7 @@ def _check_trust(what: str, spec: Spec) -> None:
     if trusted is not None and spec.name not in trusted:
         raise Untrusted(
             f"{what} '{spec}' is named by a folder, and is not of this package: look at module {spec.name}, and where "
-            "you trust it, add --trust"
+            "you trust it, add --trust (in Python, trust=True)"
         )
 
 

@@ -120,13 +120,14 @@ class Moody(nn.Module):
 
 
 @pytest.mark.parametrize("format", ["onnx", "torch"])
-def test_what_has_no_such_form_is_one_line_and_leaves_nothing(tmp_path, format):
+def test_what_has_no_such_form_is_one_line_and_leaves_nothing(tmp_path, format, capfd):
     folder = trained(
         Run(labels=60, batch=20, epochs=1), tmp_path / "run", dataset=data.load("digits"), networks=[Moody(), Moody()]
     )
     with pytest.raises(NotExportable, match=f"network 0 .Moody. has no {format} form") as caught:
         export(folder, tmp_path / "out", format=format, networks=[Moody(), Moody()])
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert export(folder, tmp_path / "out", networks=[Moody(), Moody()]).is_file()
 

@@ -71,11 +71,16 @@ def choose(folder: Path, networks: Sequence[Network], run: int, wanted: int | st
 def _of_model(networks: Sequence[Network], model: str) -> Sequence[int]:
     """The numbers of the networks that a spec, or the name of one, means."""
     text = str(Spec.of(model))
-    for called in (lambda n: n.model, lambda n: n.kind, lambda n: re.split("[:,]", n.kind)[0]):
-        if found := [number for number, network in enumerate(networks) if called(network) == text]:
+    for place in range(3):
+        if found := [number for number, network in enumerate(networks) if _names(network)[place] == text]:
             return found
     there = dict.fromkeys([BEST, ENSEMBLE, *(network.model for network in networks)])
     raise UnknownName("network of this run", model, [*there, *map(str, range(len(networks)))])
+
+
+def _names(network: Network) -> tuple[str, str, str]:
+    """What a network may be called, the most exact first."""
+    return network.model, network.kind, re.split("[:,]", network.kind)[0]
 
 
 def _name(networks: Sequence[Network], number: int) -> str:

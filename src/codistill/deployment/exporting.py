@@ -5,7 +5,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
@@ -158,8 +158,9 @@ def _safetensors(net: Trained, path: Path) -> None:
 def _torch(net: Trained, path: Path) -> None:
     program = Program(net).eval()
     try:
-        exported = torch.export.export(program, (_examples(net, BATCHES[0]),), dynamic_shapes=({0: _batch()},))
-        torch.export.save(exported, path)
+        with _quiet():
+            exported = torch.export.export(program, (_examples(net, BATCHES[0]),), dynamic_shapes=({0: _batch()},))
+            torch.export.save(exported, path)
     except Exception as error:  # whatever in a network torch cannot trace
         raise _refused(net, "torch", error) from error
     loaded = torch.export.load(path).module()
@@ -171,7 +172,6 @@ def _onnx(net: Trained, path: Path) -> None:
         needed(module, "export", "ONNX")
     runtime = needed("onnxruntime", "export", "ONNX")
     program = Program(net).eval()
-    names = {"input_names": ["input"], "output_names": ["embeddings" if net.embeds else "probabilities"]}
     try:
         with _quiet():
             torch.onnx.export(
@@ -182,7 +182,8 @@ def _onnx(net: Trained, path: Path) -> None:
                 external_data=False,
                 verbose=False,
                 dynamic_shapes=({0: _batch()},),
-                **names,
+                input_names=["input"],
+                output_names=["embeddings" if net.embeds else "probabilities"],
             )
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # whatever in a network has no form in ONNX
@@ -199,12 +200,12 @@ WRITERS: Mapping[str, Callable[[Trained, Path], None]] = {
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without torch's report of its steps, and its notices about its own parts and about torchvision."""
+    """Without torch's report of its steps, what it could trace of a program that it refuses, and its notices."""
     notices = logging.getLogger("torch.onnx")
     level = notices.level
     notices.setLevel(logging.ERROR)
     try:
-        with redirect_stdout(StringIO()), warnings.catch_warnings():
+        with redirect_stdout(StringIO()), redirect_stderr(StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -112,7 +112,7 @@ def _inputs(net: Trained, files: Sequence[Path], column: str, unreadable: Callab
             else:
                 yield from (_Input(str(path), n, net.preprocess.raw(text)) for n, text in _texts(path, column))
         except (ValueError, OSError) as error:
-            said = str(error).removesuffix(", or set skip_bad=true")
+            said = str(error).partition(", or set skip_bad")[0]
             unreadable(said if str(path) in said else f"{path}: {said}")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from codistill.discovery import available, called, check_options, construct, find, is_listed, options_of
+from codistill.discovery import available, called, check_options, construct, find, options_of, trusting
 from codistill.libraries import said_by
 from codistill.models.parts.trial import place_of
 from codistill.models.parts.view import attach
@@ -104,15 +104,12 @@ def architecture(
         trust: whether the user's own, ``module:Name``, may be imported, which runs the module's code.
 
     Raises:
-        ValueError: it is not trusted; or as of `build`.
+        Untrusted: it may not be.
+        ValueError: as of `build`.
     """
     spec = Spec.of(spec).without("start", "start_peer")
-    if not trust and not is_listed(__name__, spec):
-        raise ValueError(
-            f"model '{spec}' is code of the module {spec.name!r}, which would be imported and run: if you trust it, "
-            "say so (trust=True, or --trust), or give the networks themselves in Python (networks=[...])"
-        )
-    return build(spec.replace(**WITHOUT.get(spec.name.lower(), {})), classes, shape, known=known)
+    with nullcontext() if trust else trusting(()):
+        return build(spec.replace(**WITHOUT.get(spec.name.lower(), {})), classes, shape, known=known)
 
 
 def _without_view(spec: Spec, make: Callable[..., Any]) -> tuple[Spec, Value]:
