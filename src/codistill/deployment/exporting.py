@@ -145,7 +145,7 @@ def plain_state(net: Trained) -> dict[str, Tensor]:
     """The network's own state dict; of an ensemble those of its members, ``0.conv.weight``."""
     module = net.network
     members = list(module.members) if isinstance(module, Ensemble) else [module]
-    states = [member.network.state_dict() for member in members]
+    states = [member.get_submodule("network").state_dict() for member in members]
     if not isinstance(module, Ensemble):
         return dict(states[0])
     return {f"{number}.{name}": t for number, state in enumerate(states) for name, t in state.items()}

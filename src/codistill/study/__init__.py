@@ -311,7 +311,7 @@ def _written(folder: Path) -> Iterator[tuple[Path, list[Run], dict[int, str]]]:
     for path in sorted((folder / "parts").glob("*/runs.json")):
         part = path.parent
         own, runs = files.read_lines(part / "results.jsonl"), list(peers_by_run(read_runs(part)))
-        entries = {row.get("number"): next(rows, row).get("entry") for row in own}
+        entries: dict[Any, Any] = {row.get("number"): next(rows, row).get("entry") for row in own}
         if not entries.keys() <= set(range(len(runs))) or not all(isinstance(e, str) for e in entries.values()):
             raise files.Damaged(f"{part}: its results are not those of its runs, or not those of {folder}")
         yield part, runs, entries

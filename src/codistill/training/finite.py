@@ -33,7 +33,7 @@ class Watch:
         flag, ready = torch.isfinite(torch.stack(sums).sum()), None
         if flag.is_cuda:
             flag = torch.empty((), dtype=torch.bool, pin_memory=True).copy_(flag, non_blocking=True)
-            ready = torch.cuda.Event()
+            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
             ready.record()
         self.waiting.append((step, terms, flag, ready))
 
@@ -41,7 +41,7 @@ class Watch:
         """The first step whose terms are no numbers, and these, among the steps that are known; ``wait``: among all."""
         while self.waiting:
             step, terms, flag, ready = self.waiting[0]
-            if ready is not None and not ready.query():
+            if ready is not None and not ready.query():  # type: ignore[no-untyped-call]
                 if not wait:
                     return None
                 ready.synchronize()
