@@ -25,6 +25,7 @@ RUNS = {
     "dml, unlabelled": BASE.replace(method="dml:on=unlabelled,select=confident:0.1", unlabelled=5),
     "dml, silos": BASE.replace(method="dml", unlabelled=5, shards="equal", batch=6),
     "dml_ensemble": BASE.replace(method="dml_ensemble"),
+    "three runs": [STACKED, STACKED.replace(method="alone"), STACKED.replace(seed=5)],  # a run in two processes too
     "kd": BASE.replace(method="kd:teacher=big"),
     "cml": BASE.replace(method="cml:teacher=big"),
     "pskd": BASE.replace(method="pskd", epochs=3),
@@ -50,8 +51,8 @@ def trained(mesh, names, teacher):
     """Of some runs: the terms of all steps, the peers that are here, their averages, and the methods' state."""
     found = {}
     for name in names:
-        run = RUNS[name]
-        training = Training(build_fleet([run], dataset=noisy_squares(), teachers={"big": teacher}, mesh=mesh), None)
+        runs = RUNS[name] if isinstance(RUNS[name], list) else [RUNS[name]]
+        training = Training(build_fleet(runs, dataset=noisy_squares(), teachers={"big": teacher}, mesh=mesh), None)
         terms = [training.advance() for _ in range(training.fleet.total)]
         fleet = training.fleet
         states = {
@@ -91,10 +92,11 @@ def test_every_method_ends_alike_on_every_mesh(mesh, alone, teacher):
             assert (len(states) < len(expected[1])) == ("peer" in axes), name
             held[name] |= states.keys()
             for step, (one, other) in enumerate(zip(terms, expected[0], strict=True)):
-                assert one[0].keys() == other[0].keys()
-                for term, value in one[0].items():
-                    where = f"{name}: {term} of step {step} in process {rank}"
-                    torch.testing.assert_close(value, other[0][term], rtol=1e-9, atol=1e-12, msg=where)
+                for member, (own_terms, expected_terms) in enumerate(zip(one, other, strict=True)):
+                    assert own_terms.keys() == expected_terms.keys()
+                    for term, value in own_terms.items():
+                        where = f"{name}: {term} of step {step} and member {member} in process {rank}"
+                        torch.testing.assert_close(value, expected_terms[term], rtol=1e-9, atol=1e-12, msg=where)
             for key, tensor in (states | own).items():
                 where = f"{name}: {key} in process {rank}"
                 torch.testing.assert_close(tensor, (expected[1] | expected[2])[key], rtol=1e-9, atol=1e-12, msg=where)

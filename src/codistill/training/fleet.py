@@ -117,8 +117,9 @@ class Turn:
         for parameter in self.optimizer.param_groups[0]["params"]:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
-        self.mesh.add([grad for leaf in self.leaves if (grad := leaf.tensor.grad) is not None])
-        self.mesh.unify([grad for p in self.shared if (grad := p.grad) is not None])
+        if self.mesh.size > 1:
+            self.mesh.add([grad for leaf in self.leaves if (grad := leaf.tensor.grad) is not None])
+            self.mesh.unify([grad for p in self.shared if (grad := p.grad) is not None])
         if self.clip is not None:
             optim.clip(self.leaves, self.peers, self.clip)
         self.optimizer.step()
