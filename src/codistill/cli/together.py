@@ -1,5 +1,6 @@
 """A training of several processes: all end at the same step, and one of them speaks."""
 
+import warnings
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,11 +32,13 @@ def follow_together(
     elif mesh.is_first:
         follow(_in_step(logged(records, folder), mesh), folder, console, form, track=track)
     else:
-        try:
-            for _ in _in_step(records, mesh):
-                pass
-        except Interrupted as stop:
-            raise SystemExit(stop.exit_code) from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the first says them
+            try:
+                for _ in _in_step(records, mesh):
+                    pass
+            except Interrupted as stop:
+                raise SystemExit(stop.exit_code) from None
 
 
 def _in_step(records: Generator["Record", None, None], mesh: "Mesh") -> Generator["Record", None, None]:
