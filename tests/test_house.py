@@ -25,7 +25,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
     "spec checks randomness batch libraries files locks",
-    "discovery jsonable statistics",
+    "discovery exchange jsonable statistics",
     "data losses models run schedules",
     "cohort graph metrics tuned",
     "checkpoint description methods optim",

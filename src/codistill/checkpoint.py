@@ -222,8 +222,8 @@ def facts_of(path: Path) -> dict[str, Any]:
 
 
 def peers_of(cohort: Cohort) -> Tensors:
-    """Every peer's parameters and buffers, ``{peer}.{name}``."""
-    return {f"{i}.{name}": t for i in cohort.peers for name, t in cohort.peer_state(i).items()}
+    """The parameters and buffers of every peer that is held here, ``{peer}.{name}``."""
+    return {f"{i}.{name}": t for i in cohort.held for name, t in cohort.peer_state(i).items()}
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
@@ -238,9 +238,9 @@ def restore_peers(cohort: Cohort, tensors: Mapping[str, Tensor]) -> None:
         ValueError: it has other peers or other networks.
     """
     saved = {int(name.partition(".")[0]) for name in tensors}
-    if saved != set(cohort.peers):
+    if not set(cohort.held) <= saved <= set(cohort.peers):
         raise ValueError(f"the checkpoint has {len(saved)} peers, the cohort {len(cohort)}")
-    for i in cohort.peers:
+    for i in cohort.held:
         loaded, own = under(f"{i}.", tensors), cohort.peer_state(i)
         for name in loaded.keys() & own.keys():
             if loaded[name].dtype != own[name].dtype:
@@ -309,13 +309,20 @@ def method_state(method: nn.Module) -> Tensors:
 
 def restore_method(method: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """The inverse of `method_state`."""
-    own = method_state(method)
+    own, absent = method_state(method), _absent(method)
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(absent)}
     shapes, saved = ({name: t.shape for name, t in state.items()} for state in (own, tensors))
     if differs := {name for name in own.keys() | tensors.keys() if shapes.get(name) != saved.get(name)}:
         raise ValueError(f"the checkpoint's method state differs in {min(differs)!r}")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
+
+
+def _absent(method: nn.Module) -> tuple[str, ...]:
+    """What the names of the peers begin with whose copies are in other processes."""
+    cohorts = [(name, m) for name, m in method.named_modules() if isinstance(m, Cohort)]
+    return tuple(f"{name}.peers.{peer}." for name, m in cohorts for peer in m.peers if peer not in m.held)
 
 
 # Runs ---------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from tyro.conf import Positional, arg
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from codistill.exchange.shared_folder import SharedFolder
     from codistill.study import Study
 
 from codistill.cli.chapters import check_single, folder_name, run_chapters, write_page_of
@@ -26,9 +27,11 @@ from codistill.cli.export import Export
 from codistill.cli.finish import dry_run, follow, form_of, say_if_unfinished, write_report_of
 from codistill.cli.predict import Predict
 from codistill.cli.settings import Settings, recipe_of, start_of, study_of
+from codistill.cli.together import follow_together
 from codistill.cli.verify import Verify
 from codistill.run import Run
 
+Mesh = Annotated[str | None, arg(metavar="MESH")]
 What = Literal[
     "methods",
     "models",
@@ -138,13 +141,22 @@ class Train:
     """Print one JSON record per line: start, epochs, checkpoints, end, and the paths of what was written."""
     track: Track = ()
     """Write the records for these tools too (docs/tracking.md), into the folder."""
+    mesh: Mesh = None
+    """Processes of torchrun, by what is dealt out to them: peers and samples (peer=2,data=2). none: peers."""
+    shared: Path | None = None
+    """Folder where this process leaves the peers that it trains (own) and finds the others; runs of the same settings
+    meet there, each with peers of its own and at its own pace. none: this process trains all peers."""
+    own: tuple[int, ...] = ()
+    """Peers that this process trains (shared only)."""
+    share_every: int = 50
+    """Steps between two looks into the shared folder."""
     settings: Settings = field(default_factory=Run)
     """Settings of the run. What is not given is the recipe's."""
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill.discovery import trusting
+        from codistill.exchange import joined, restarts
         from codistill.training.loop import train
-        from codistill.training.records import logged
 
         run, form = self.settings, form_of(self.quiet, self.json)
         if self.dry_run:
@@ -152,10 +164,22 @@ class Train:
                 dry_run(partial(train, run), console, form)
             return
         folder = self.runs / (self.name or default_name(run))
-        if (folder / "runs.json").exists():
-            raise FileExistsError(f"{folder} already exists: codistill resume {folder}, or choose another --name")
-        with trusting(_named(run)):  # not what the folder of a teacher names besides
-            follow(logged(train(run, folder), folder), folder, console, form, track=self.track)
+        with joined(self.mesh) as mesh, trusting(_named(run)):  # not what the folder of a teacher names besides
+            goes_on = mesh.agreed((folder / "runs.json").exists())
+            if goes_on and not restarts():
+                raise FileExistsError(f"{folder} already exists: codistill resume {folder}, or choose another --name")
+            records = train(run, folder, resume=goes_on, shared=self.shared_folder(), mesh=mesh)
+            follow_together(mesh, records, folder, console, form, self.track)
+
+    def shared_folder(self) -> "SharedFolder | None":
+        """This process's part in a shared folder, where it has one."""
+        from codistill.exchange.shared_folder import SharedFolder
+
+        if self.shared is None:
+            if self.own:
+                raise ValueError("own: peers that one process trains meet the others in a folder: give --shared FOLDER")
+            return None
+        return SharedFolder(self.shared, self.own, self.share_every)
 
 
 @dataclass
@@ -171,6 +195,10 @@ class Resume:
     """Import the modules that the folder names (module:Name), which runs what is in them."""
     track: Track = ()
     """Write the records for these tools too (docs/tracking.md), into the folder."""
+    mesh: Mesh = None
+    """Of a run, as of train; it need not be the one that the run was started on."""
+    shared: Path | None = None
+    """Shared folder of a run that trains some peers only."""
 
     def __call__(self, console: "Console", command: str) -> None:
         with _trusting(self.trust):
@@ -179,18 +207,23 @@ class Resume:
     def resume(self, console: "Console") -> None:
         """Go on with what is in the folder."""
         from codistill import study as studies
+        from codistill.exchange import joined
+        from codistill.exchange.shared_folder import SharedFolder
         from codistill.study.chapters import is_chapters, load_chapters
         from codistill.training.loop import resume
-        from codistill.training.records import logged
 
+        form = form_of(self.quiet, self.json)
+        with joined(self.mesh) as mesh:
+            if mesh.size > 1 or not (is_chapters(self.run) or (self.run / "study.json").exists()):
+                shared = SharedFolder(self.shared, ()) if self.shared is not None else None
+                records = resume(self.run, teachers=studies.teachers_of(self.run), mesh=mesh, shared=shared)
+                follow_together(mesh, records, self.run, console, form, self.track)
+                return
         if is_chapters(self.run):
-            run_chapters(load_chapters(self.run), self.run, console, form_of(self.quiet, self.json), self.track)
+            run_chapters(load_chapters(self.run), self.run, console, form, self.track)
             return
-        if (self.run / "study.json").exists():
-            records = studies.compare(studies.load(self.run), self.run, go_on=True)
-        else:
-            records = logged(resume(self.run, teachers=studies.teachers_of(self.run)), self.run)
-        follow(records, self.run, console, form_of(self.quiet, self.json), track=self.track)
+        records = studies.compare(studies.load(self.run), self.run, go_on=True)
+        follow(records, self.run, console, form, track=self.track)
 
 
 @dataclass

@@ -1,9 +1,10 @@
 """A cohort: all peers behind one call."""
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import torch
@@ -12,11 +13,15 @@ from torch.utils import _pytree as pytree
 
 from codistill.batch import Batch, Inputs, PerPeer, value_of
 from codistill.checks import one_of
+from codistill.cohort.batch_norm import synchronise
 from codistill.cohort.branches import branch, trunk_of
-from codistill.cohort.groups import Group as Group, Leaf, Raw, alike as alike, arrange, rows_of
+from codistill.cohort.groups import Group as Group, Leaf, Raw, alike as alike, rows_of
 from codistill.cohort.outputs import Feature, Outputs as Outputs, Taps, assembled
 from codistill.cohort.passes import Passes
-from codistill.cohort.stepcache import StepCache
+from codistill.cohort.remote import Remote, spread
+from codistill.cohort.stale import Stale, beside
+from codistill.cohort.stepcache import Forward, StepCache
+from codistill.exchange import Blocks, Mesh
 from codistill.losses.posterior import full_precision
 from codistill.randomness import seeded
 
@@ -54,7 +59,13 @@ class PeerSet(ABC):
     @property
     def device(self) -> torch.device:
         """Where its networks are."""
-        return next(self.cohort.parameters()).device
+        return next(itertools.chain(self.cohort.parameters(), self.cohort.buffers())).device
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The peers whose weights are in this process, by their numbers within this set: all, unless on a mesh."""
+        located = self.cohort.located
+        return tuple(i for i, peer in enumerate(self.peers) if not isinstance(located[peer][0], Remote))
 
     def parts(self) -> list[Group]:
         """The groups that its peers, and maybe others, are executed in."""
@@ -133,7 +144,7 @@ class PeerSet(ABC):
             groups.append(group.take(rows, [self.peers.index(group.peers[row]) for row in rows]))
         cohort = Cohort.__new__(Cohort)
         nn.Module.__init__(cohort)
-        cohort._hold(groups, self.cohort.precision)
+        cohort._hold(groups, self.cohort.precision, self.cohort.mesh)
         return cohort.freeze(moving=moving, batch_statistics=batch_statistics)
 
 
@@ -165,9 +176,12 @@ class Cohort(PeerSet, nn.Module):
         turns: when each peer is updated, for peers that take turns (then no stack holds two turns).
         precision: ``float32``, ``float64`` or ``bfloat16`` (autocast; logits come out in float32); None leaves the
             networks as they are.
+        mesh: the processes among which peers and samples are dealt out, each of which gives all networks; it keeps its
+            own. None: there is this one alone.
+        own: the peers that this process trains, where it has copies of the others that nobody trains here. None: all.
 
     Raises:
-        ValueError: no network, one network given twice, an unknown setting.
+        ValueError: no network, one network given twice, an unknown setting, a mesh that they do not fit.
     """
 
     def __init__(
@@ -179,6 +193,8 @@ class Cohort(PeerSet, nn.Module):
         precision: str | None = None,
         branch_at: str | None = None,
         trunks: Sequence[int] | None = None,
+        mesh: Mesh | None = None,
+        own: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         one_of("execute", execute, EXECUTORS)
@@ -193,14 +209,21 @@ class Cohort(PeerSet, nn.Module):
             nets = [net.to(PRECISIONS[precision]) for net in nets]
         if branch_at is not None and len(set(turns or [0])) > 1:
             raise ValueError("branches of one trunk have no turns; use update='together'")
-        turns, trunks = turns or [0] * len(nets), trunks or [0] * len(nets)
-        self._hold(
-            arrange(nets, execute, turns) if branch_at is None else branch(nets, branch_at, trunks, execute), precision
-        )
+        turns, trunks, mesh = turns or [0] * len(nets), trunks or [0] * len(nets), mesh or Mesh()
+        _check_processes(mesh, branch_at, own)
+        if mesh.shards is not None:
+            synchronise(nets, mesh, execute)
+        if own is not None:
+            groups = beside(nets, execute, turns, own)
+        elif branch_at is not None:
+            groups = branch(nets, branch_at, trunks, execute)
+        else:
+            groups = spread(nets, execute, turns, mesh)
+        self._hold(groups, precision, mesh)
 
-    def _hold(self, groups: Sequence[Group], precision: str | None) -> None:
+    def _hold(self, groups: Sequence[Group], precision: str | None, mesh: Mesh) -> None:
         self.groups = nn.ModuleList(groups)
-        self.precision = precision
+        self.precision, self.mesh, self._blocks = precision, mesh, Blocks(mesh)
         self.fixed = self.moving = self.batch_statistics = False  # see `freeze`
         self.peers = tuple(range(sum(len(group.peers) for group in groups)))
         self.taps: dict[int, dict[str, str]] = {}  # peer -> feature -> submodule
@@ -221,6 +244,12 @@ class Cohort(PeerSet, nn.Module):
     def located(self) -> dict[int, tuple[Group, int]]:
         """Of each peer, its group and its row in it."""
         return {peer: (group, row) for group in self.every_group for row, peer in enumerate(group.peers)}
+
+    @property
+    def parameter_count(self) -> int:
+        """The parameters of all peers, wherever they are; a trunk's once."""
+        remote = sum(sum(group.sizes) for group in self.every_group if isinstance(group, Remote))
+        return remote + sum(p.numel() for p in self.parameters())
 
     # Tensors --------------------------------------------------------------------------------------------------------
 
@@ -276,22 +305,46 @@ class Cohort(PeerSet, nn.Module):
         def run(group: Group, keep_buffers: bool) -> Raw:
             given = _inputs_of(value_of(inputs), [order[peer] for peer in numbers[group]], len(computed))
             submodules = dict.fromkeys(name for peer in numbers[group] for name in wanted[peer].values())
-            return self._run(group, given, rows[group], list(submodules), keep_buffers)
+            return self._run(group, self._shard(given), rows[group], list(submodules), keep_buffers)
 
+        forward = Forward(run) if self.mesh.size == 1 else Forward(run, partial(self._whole, value_of(inputs), wanted))
         if cache is None:
-            raws = [run(group, not torch.is_grad_enabled()) for group in asked]
+            raws = list(forward(asked, lambda _: True).values())
+        elif isinstance(x, Inputs):
+            raws = cache.recall(inputs, (computed, torch.is_grad_enabled(), self.training), asked, forward)
         else:
-            key = (computed, torch.is_grad_enabled(), self.training)
-            raws = list(cache.recall(inputs, key, asked, run) if isinstance(x, Inputs) else cache.apart(asked, run))
+            raws = cache.apart(asked, forward)
         outputs = assembled(raws, [numbers[group] for group in asked], peers, {peer: wanted[peer] for peer in peers})
         self._note(outputs.logits, inputs, peers)
         return outputs
 
     def _run(self, group: Group, x: Any, rows: list[int], taps: list[str], keep_buffers: bool) -> Raw:
-        self.passes.count(len(rows), gradient=torch.is_grad_enabled() and not self.fixed)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16"):
+        learns = not (self.fixed or isinstance(group, Stale))
+        self.passes.count(len(rows), gradient=torch.is_grad_enabled() and learns)
+        drawing = self._blocks.drawing(self.device) if self.mesh.size > 1 and self.training else nullcontext()
+        autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
+        with drawing, autocast:
             logits, features = group.run(x, rows, taps, (keep_buffers or self.fixed) and self.training)
         return full_precision(logits), features
+
+    def _shard(self, x: Any) -> Any:
+        """This process's samples of a group's inputs."""
+        if isinstance(x, PerPeer):
+            return PerPeer(self._blocks.shard(x.inputs, 1))
+        return self._blocks.shard(x, 0)
+
+    def _whole(self, x: Any, wanted: Mapping[int, Taps], raws: dict[Group, Raw]) -> dict[Group, Raw]:
+        """The outputs of groups for inputs x, of which each process has computed its own part."""
+        dim, x = (1, x.inputs) if isinstance(x, PerPeer) else (0, x)
+        shapes = [t.shape for t in pytree.tree_leaves(x)]
+        names = {g: list(dict.fromkeys(name for p in g.peers for name in wanted.get(p, {}).values())) for g in raws}
+        own = [[] if isinstance(g, Remote) else [z, *map(f.__getitem__, names[g])] for g, (z, f) in raws.items()]
+        places = [g.place if isinstance(g, Remote) else self.mesh.place for g in raws]
+        key = (tuple((g.peers, tuple(names[g])) for g in raws), tuple(wanted), tuple(shapes), dim)
+        whole = self._blocks.whole(own, places, shapes[0][dim], self.device, key)
+        return {
+            g: (z, dict(zip(names[g], features, strict=True))) for g, (z, *features) in zip(raws, whole, strict=True)
+        }
 
     def _note(self, logits: Tensor, inputs: Any, peers: tuple[int, ...]) -> None:
         """Of a step, what those who learn now made of its batch; without a step, what this call gave."""
@@ -327,7 +380,7 @@ class Cohort(PeerSet, nn.Module):
         """
         if not self.moving:
             raise ValueError("only a copy that was made by frozen(moving=True) follows its peers")
-        states = [cohort.peer_state(peer) for peer in self.peers]
+        states = {peer: cohort.peer_state(peer) for peer in self.held}
         for leaf in self.leaves():
             each = [states[peer][leaf.name] for peer in leaf.peers]
             theirs = torch.stack(each) if leaf.stacked else each[0]
@@ -345,6 +398,16 @@ class Cohort(PeerSet, nn.Module):
     def train(self, mode: bool = True) -> "Cohort":
         """As of any module; a frozen cohort stays in the mode it is in, whoever owns it."""
         return super().train(self.batch_statistics if self.fixed else mode)
+
+
+def _check_processes(mesh: Mesh, branch_at: str | None, own: Sequence[int] | None) -> None:
+    """Peers that other processes train, in ways that do not go together, are an error."""
+    if branch_at is not None and mesh.peer > 1:
+        raise ValueError(
+            f"mesh: peer={mesh.peer}: one process trains the branches of a trunk; set peer=1, and data instead"
+        )
+    if own is not None and (branch_at is not None or mesh.size > 1):
+        raise ValueError("own: peers with copies of others are neither branches nor on a mesh; leave those out")
 
 
 def _inputs_of(x: Any, numbers: list[int], count: int) -> Any:

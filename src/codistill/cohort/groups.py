@@ -270,13 +270,23 @@ def alike(a: nn.Module, b: nn.Module) -> bool:
     return type(a) is type(b) and repr(a) == repr(b) and form(a) == form(b)
 
 
-def arrange(nets: Sequence[nn.Module], execute: str, turns: Sequence[int]) -> list[Group]:
-    """The groups of a cohort: with ``stack``, like networks of one turn together; otherwise each by itself."""
+def arrange(
+    nets: Sequence[nn.Module], execute: str, turns: Sequence[int], peers: Sequence[int] | None = None
+) -> list[Group]:
+    """The groups of networks: with ``stack``, like ones of one turn together; otherwise each by itself.
+
+    Args:
+        nets: all of them.
+        execute: as of `Cohort`.
+        turns: of each.
+        peers: their numbers in the cohort; None: 0, 1, ...
+    """
+    peers = range(len(nets)) if peers is None else peers
     together = bundles(nets, turns) if execute == "stack" else [[i] for i in range(len(nets))]
     return [
-        Stack([nets[i] for i in bundle], bundle, turns[bundle[0]])
+        Stack([nets[i] for i in bundle], [peers[i] for i in bundle], turns[bundle[0]])
         if len(bundle) > 1
-        else Single(nets[bundle[0]], bundle[0], turns[bundle[0]], execute == "channels_last")
+        else Single(nets[bundle[0]], peers[bundle[0]], turns[bundle[0]], execute == "channels_last")
         for bundle in together
     ]
 

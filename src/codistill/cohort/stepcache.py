@@ -1,6 +1,6 @@
 """What a cohort has computed in this step, so that methods which share a forward pass pay for one."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -8,14 +8,35 @@ import torch
 from codistill.batch import Inputs
 from codistill.cohort.groups import Group, Raw
 
-Run = Callable[[Group, bool], Raw]  # (group, keep_buffers)
+Carries = Callable[[Group], bool]  # whether a group's pass carries gradients
+
+
+@dataclass(frozen=True)
+class Forward:
+    """How groups compute their outputs of one input.
+
+    Attributes:
+        run: one group's, (group, keep_buffers).
+        whole: puts together what several processes have computed; None where there is one.
+    """
+
+    run: Callable[[Group, bool], Raw]
+    whole: Callable[[dict[Group, Raw]], dict[Group, Raw]] | None = None
+
+    def __call__(self, groups: Iterable[Group], carries: Carries, keep_buffers: bool = False) -> dict[Group, Raw]:
+        """The outputs of some groups; a pass without gradients keeps buffers as they are."""
+        raws: dict[Group, Raw] = {}
+        for group in groups:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and carries(group)):
+                raws[group] = self.run(group, keep_buffers or not torch.is_grad_enabled())
+        return self.whole(raws) if raws and self.whole is not None else raws
 
 
 @dataclass
 class Entry:
     """What every group made of one input, and how to compute it again."""
 
-    run: Run
+    forward: Forward
     outputs: dict[Group, Raw] = field(default_factory=dict)
 
 
@@ -48,34 +69,26 @@ class StepCache:
         """Whether a group's gradients are wanted now."""
         return all(groups is None or group in groups for groups in (self.active, self.learning))
 
-    def recall(self, x: Inputs, key: Hashable, groups: Iterable[Group], run: Run) -> Iterator[Raw]:
+    def recall(self, x: Inputs, key: Hashable, groups: Sequence[Group], forward: Forward) -> list[Raw]:
         """The outputs of these groups for a handle's inputs, computed where they are not known yet."""
-        entry = self.entries.setdefault(x, {}).setdefault(key, Entry(run))
-        for group in groups:
-            if group not in entry.outputs:
-                with _gradients(self.active is None or group in self.active):
-                    entry.outputs[group] = run(group, not torch.is_grad_enabled())
-            output = entry.outputs[group]
-            yield output if self.learning is None or group in self.learning else _detached(output)
+        entry = self.entries.setdefault(x, {}).setdefault(key, Entry(forward))
+        entry.outputs |= forward([group for group in groups if group not in entry.outputs], self._is_active)
+        outputs = [(group, entry.outputs[group]) for group in groups]
+        return [raw if self.learning is None or group in self.learning else _detached(raw) for group, raw in outputs]
 
-    def apart(self, groups: Iterable[Group], run: Run) -> Iterator[Raw]:
+    def apart(self, groups: Sequence[Group], forward: Forward) -> list[Raw]:
         """A pass of what is no handle: nobody shares it, and it leaves buffers as they are."""
-        for group in groups:
-            with _gradients(self.learns(group)):
-                yield run(group, True)
+        return list(forward(groups, self.learns, keep_buffers=True).values())
 
     @torch.no_grad()
     def refresh(self, groups: Iterable[Group]) -> None:
         """Compute again what these groups made of every input, with their new weights and without gradient."""
         chosen = list(groups)
         for entry in (entry for entries in self.entries.values() for entry in entries.values()):
-            for group in chosen:
-                if group in entry.outputs:
-                    entry.outputs[group] = entry.run(group, True)
+            entry.outputs |= entry.forward([group for group in chosen if group in entry.outputs], self._is_active)
 
-
-def _gradients(wanted: bool) -> torch.set_grad_enabled:
-    return torch.set_grad_enabled(wanted and torch.is_grad_enabled())
+    def _is_active(self, group: Group) -> bool:
+        return self.active is None or group in self.active
 
 
 def _detached(output: Raw) -> Raw:

@@ -369,8 +369,10 @@ def mean_posterior(graph: Graph, sources: Tensor, students: int, task: str) -> T
 
 def warn_of_identical(cohort: Peers, graph: Graph) -> None:
     """Warn of peers with the same weights that an edge joins: their divergence is 0, they teach each other nothing."""
-    w = graph.matrix(len(cohort))
+    w, held = graph.matrix(len(cohort)), set(cohort.held)
     for i, j in w.nonzero().tolist():
+        if not {i, j} <= held:
+            continue
         a, b = cohort.peer_state(i), cohort.peer_state(j)
         if i != j and a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a):
             warnings.warn(

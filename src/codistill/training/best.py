@@ -24,7 +24,8 @@ class Best:
         """Take over the weights of those peers that are better than before."""
         for peer, (new, old) in enumerate(zip(accuracy, self.accuracy.tolist(), strict=True)):
             if new > old:
-                self.networks.load_peer_state(peer, current.peer_state(peer))
+                if peer in self.networks.held:
+                    self.networks.load_peer_state(peer, current.peer_state(peer))
                 self.accuracy[peer] = new
 
     def state(self) -> Tensors:

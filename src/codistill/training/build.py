@@ -1,7 +1,7 @@
 """From runs to a fleet: networks -> cohort -> members -> turns, each a function of what came before."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from codistill import data, methods, optim
 from codistill.batch import PerPeer
 from codistill.cohort import PRECISIONS, Cohort
+from codistill.cohort.batch_norm import has_batch_norm
 from codistill.cohort.collection import embed
 from codistill.cohort.passes import uncounted
 from codistill.cohort.timing import Trials, computing_with
 from codistill.data.examples import DataSet
 from codistill.data.split import limited
 from codistill.description import PYTHON
+from codistill.exchange import Mesh
+from codistill.exchange.shared_folder import SharedFolder
 from codistill.graph import Graph
 from codistill.methods import Method
 from codistill.models.parts.trial import try_out
@@ -43,6 +46,8 @@ def build_fleet(
     networks: Sequence[nn.Module] | None = None,
     teachers: Folders | None = None,
     factories: Factories | None = None,
+    mesh: Mesh | None = None,
+    shared: SharedFolder | None = None,
 ) -> Fleet:
     """The fleet of some runs, which may differ in their method, peers, networks and seed; settings as of `train`.
 
@@ -55,15 +60,12 @@ def build_fleet(
     dataset = limited(dataset_of(run, dataset), run.limit)
     streams = Streams(run, seeds_of(runs), dataset, device, shards_of(run))
     nets = [_network(slot, dataset, folders, factories, load) for slot in table] if networks is None else list(networks)
-    given = [type(net).__name__ for net in networks or ()]
-    names = tuple(given or (str(slot.run.networks()[slot.number]) for slot in table))
     x, _, _ = streams.draw((0, 0, 0))
     nets = _tried(table, nets, x, named=networks is None)
     whole = batches.inputs_of(x, table)
-    cohort, execution = _cohort(table, nets, whole, execute or run.execute, threads or run.threads)
+    cohort, execution = _cohort(table, nets, whole, execute or run.execute, threads or run.threads, mesh, shared)
     _check_outputs(cohort, run, dataset, whole, x.shape[1])
-    members = tuple(members_of(table, cohort, dataset, execution.execute, folders, factories))
-    _prepare(members, streams, device)
+    members = _prepared(members_of(table, cohort, dataset, execution.execute, folders, factories), streams, device)
     return Fleet(
         slots=table,
         dataset=dataset,
@@ -76,8 +78,15 @@ def build_fleet(
         best=Best(cohort) if run.keep == "best_valid" else None,
         schedule=optim.schedule(run.schedule, run.warmup),
         execution=execution,
-        names=names,
+        names=_names(table, networks),
+        shared=shared,
     )
+
+
+def _names(table: Sequence[PeerSlot], networks: Sequence[nn.Module] | None) -> tuple[str, ...]:
+    """What peers' networks are called: their specs, or the classes of those that were given."""
+    given = [type(net).__name__ for net in networks or ()]
+    return tuple(given or (str(slot.run.networks()[slot.number]) for slot in table))
 
 
 def device_of(run: Run) -> torch.device:
@@ -153,6 +162,8 @@ def _cohort(
     x: Tensor | PerPeer,
     execute: str,
     threads: int | Literal["auto"],
+    mesh: Mesh | None,
+    shared: SharedFolder | None,
 ) -> tuple[Cohort, Execution]:
     """All peers behind one call, and how they run; ``auto`` is decided by timing each way."""
     run, turns, trunks = table[0].run, [slot.turn for slot in table], [slot.trunk for slot in table]
@@ -160,12 +171,17 @@ def _cohort(
     trials = Trials(nets, x, build, turns, trunks, run.seed)
     timing: dict[str, float] = {}
     thread_timing: dict[str, float] = {}
+    mesh = mesh or Mesh()
+    if execute == "auto" and mesh.data > 1 and any(map(has_batch_norm, nets)):
+        execute = "loop"  # a stack cannot take statistics over several processes
     with computing_with(torch.get_num_threads() if threads == "auto" else threads):
         if execute == "auto":
-            execute, timing = trials.executors()
+            execute, timing = mesh.agreed(trials.executors())
         if threads == "auto":
-            threads, thread_timing = trials.threads(execute)
-    return build(nets, execute=execute, turns=turns, trunks=trunks), Execution(execute, timing, threads, thread_timing)
+            threads, thread_timing = mesh.agreed(trials.threads(execute))
+    own = shared.own if shared is not None else None
+    cohort = build(nets, execute=execute, turns=turns, trunks=trunks, mesh=mesh, own=own)
+    return cohort, Execution(execute, timing, threads, thread_timing)
 
 
 @uncounted()
@@ -230,7 +246,7 @@ def members_of(
         span = range(numbers[0], numbers[-1] + 1)
         own = tuple(table[span.start : span.stop])
         runs = tuple(dict.fromkeys(slot.run for slot in own))
-        method = repeat_graphs(_method(runs, dataset, execute, teachers, factories), len(runs))
+        method = repeat_graphs(_method(runs, dataset, execute, cohort.mesh, teachers, factories), len(runs))
         member = Member(runs, span, own, method, cohort[span.start : span.stop])
         check_needs(method, member.run)
         yield member
@@ -245,18 +261,23 @@ def repeat_graphs(method: Method, runs: int) -> Method:
     return method
 
 
-def _method(runs: Sequence[Run], dataset: DataSet, execute: str, teachers: Folders, factories: Factories) -> Method:
+def _method(
+    runs: Sequence[Run], dataset: DataSet, execute: str, mesh: Mesh, teachers: Folders, factories: Factories
+) -> Method:
     teacher = runs[0].method.options.get("teacher")
     if teacher is None:
         return methods.get(runs[0].method)
     folder = teachers.get(str(teacher), Path(str(teacher)))
     nets = [net for run in runs for net in networks_of(str(teacher), folder, run, dataset, factories)]
-    cohort = Cohort(nets, execute=execute, precision=runs[0].precision).to(device_of(runs[0])).freeze()
+    cohort = Cohort(nets, execute=execute, precision=runs[0].precision, mesh=mesh.flat())
+    cohort.to(device_of(runs[0])).freeze()
     return methods.get(runs[0].method, teacher=cohort)
 
 
 @uncounted()
-def _prepare(members: Sequence[Member], streams: Streams, device: torch.device) -> None:
+def _prepared(every: Iterable[Member], streams: Streams, device: torch.device) -> tuple[Member, ...]:
+    """The members, their methods ready for the first step."""
+    members = tuple(every)
     first = batches.draw(streams, members, (0, 0, 0))
     for member, batch in zip(members, first, strict=True):
         with seeded(device, training_seed(member.run), "prepare", 0):  # whatever else is in the fleet
@@ -265,6 +286,7 @@ def _prepare(members: Sequence[Member], streams: Streams, device: torch.device) 
             member.method.check_task(batch)
             member.method.prepare(member.view, batch)
             member.method.to(device)
+    return members
 
 
 # Optimizers ---------------------------------------------------------------------------------------------------------
@@ -278,6 +300,8 @@ def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member
         raise ValueError(f"update={run.update!r}: this method has parameters of its own; use update='together'")
     for number in range(max(slot.turn for slot in table) + 1):
         groups = tuple(group for group in cohort.every_group if group.turn == number)
-        leaves = tuple(leaf for group in groups for leaf in group.leaves() if isinstance(leaf.tensor, nn.Parameter))
-        optimizer = optim.build([*(leaf.tensor for leaf in leaves), *extra], run)
-        yield Turn(number, groups, leaves, optimizer, run.clip, len(table))
+        leaves = tuple(leaf for group in groups for leaf in group.leaves() if leaf.tensor.requires_grad)
+        trained = [*(leaf.tensor for leaf in leaves), *extra]
+        # an optimizer must have a parameter, and another process may have all peers of a turn
+        optimizer = optim.build(trained or [torch.zeros((), requires_grad=True)], run)
+        yield Turn(number, groups, leaves, optimizer, run.clip, len(table), cohort.mesh, tuple(extra))

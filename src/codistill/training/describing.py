@@ -39,7 +39,7 @@ def _networks(fleet: Fleet, folder: Path) -> tuple[Network, ...]:
     networks = []
     for peer, slot in enumerate(fleet.slots):
         spec = slot.run.networks()[slot.number].without("start", "start_peer")
-        if spec.name.lower() == "hf" and spec not in configs:
+        if spec.name.lower() == "hf" and spec not in configs and peer in fleet.cohort.held:
             configs[spec] = _save_config(fleet, peer, folder, f"{CONFIGS}/{len(configs)}")
         networks.append(_network(fleet, slot, spec, configs.get(spec, "")))
     return tuple(networks)

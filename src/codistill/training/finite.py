@@ -75,8 +75,9 @@ def lost_weights(fleet: Fleet, known: Container[Run] = ()) -> Iterator[tuple[Run
             finite = torch.isfinite(leaf.tensor.detach())
             for row, peer in enumerate(leaf.peers):
                 flags[peer] = flags[peer].to(finite.device) | ~(finite[row] if leaf.stacked else finite).all()
-    for slot, is_lost in zip(fleet.slots, torch.stack(flags).tolist(), strict=True):
-        if is_lost and slot.run not in known:
+    everywhere = fleet.mesh.every(torch.stack(flags).tolist())  # each process knows of its own peers
+    for slot, *lost in zip(fleet.slots, *everywhere, strict=True):
+        if any(lost) and slot.run not in known:
             yield slot.run, f"a weight of peer {slot.number} is nan or infinite"
 
 

@@ -16,6 +16,8 @@ from codistill import optim
 from codistill.cohort import Cohort, Group, View
 from codistill.cohort.groups import Leaf, on_device
 from codistill.data.examples import DataSet
+from codistill.exchange import Mesh
+from codistill.exchange.shared_folder import SharedFolder
 from codistill.methods import Method
 from codistill.run import Run
 from codistill.training.best import Best
@@ -95,6 +97,8 @@ class Turn:
         optimizer: of these and, where all peers are updated together, of the methods' own parameters.
         clip: the largest norm of a peer's gradient.
         peers: the number of all peers of the cohort.
+        mesh: of the processes that train them.
+        shared: the methods' own parameters, which every process has.
     """
 
     number: int
@@ -103,12 +107,19 @@ class Turn:
     optimizer: torch.optim.Optimizer
     clip: float | None
     peers: int
+    mesh: Mesh
+    shared: tuple[Tensor, ...] = ()
 
     def update(self, loss: Tensor) -> None:
-        """One optimizer step."""
+        """One optimizer step; none where another process has all peers of this turn."""
+        if not self.leaves:
+            return
         for parameter in self.optimizer.param_groups[0]["params"]:
             parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.mesh.size > 1:
+            self.mesh.add([grad for leaf in self.leaves if (grad := leaf.tensor.grad) is not None])
+            self.mesh.unify([grad for p in self.shared if (grad := p.grad) is not None])
         if self.clip is not None:
             optim.clip(self.leaves, self.peers, self.clip)
         self.optimizer.step()
@@ -148,6 +159,7 @@ class Fleet:
         schedule: the factor of the learning rate at a part of the training.
         execution: how all this is computed.
         names: of every peer's network: its spec, or the class of one that was given.
+        shared: where other processes leave the peers that they train, and this one its own.
     """
 
     slots: tuple[PeerSlot, ...]
@@ -162,6 +174,12 @@ class Fleet:
     schedule: Callable[[float], float]
     execution: Execution
     names: tuple[str, ...]
+    shared: SharedFolder | None
+
+    @property
+    def mesh(self) -> Mesh:
+        """Of the processes that train it."""
+        return self.cohort.mesh
 
     @cached_property
     def peers_by_run(self) -> dict[Run, range]:

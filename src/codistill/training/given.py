@@ -8,6 +8,8 @@ from torch import nn
 
 from codistill.data.examples import DataSet
 from codistill.description import PYTHON
+from codistill.exchange import Mesh
+from codistill.exchange.shared_folder import SharedFolder
 from codistill.run import Run
 from codistill.spec import Spec
 from codistill.training.fleet import slots
@@ -24,6 +26,8 @@ class Given(TypedDict, total=False):
     networks: Sequence[nn.Module] | None
     teachers: Folders | None
     factories: Factories | None
+    mesh: Mesh | None
+    shared: SharedFolder | None
 
 
 def named_after(runs: Sequence[Run], given: Given) -> list[Run]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -10,7 +11,9 @@ from codistill.checkpoint import Checkpoint
 from codistill.cohort.timing import computing_with
 from codistill.data.split import CLEAN
 from codistill.description import FILE
-from codistill.files import remove_drafts
+from codistill.exchange import Mesh
+from codistill.exchange.shared_folder import SharedFolder
+from codistill.files import read_json, remove_drafts, write_json
 from codistill.jsonable import to_json
 from codistill.locks import locked
 from codistill.run import Run
@@ -24,6 +27,8 @@ from codistill.training.results import evaluate
 from codistill.training.sizes import Sizes
 from codistill.training.state import Training
 from codistill.training.traffic import traffic_of
+
+SHARED = "shared.json"
 
 
 def train(
@@ -44,7 +49,10 @@ def train(
         resume: go on from the folder's newest checkpoint, bit for bit.
         part: what to evaluate on at the end, once: ``test``, ``valid`` where something is still to be chosen, or None.
         given: in place of what the runs name: ``dataset``, a `DataSet`; ``networks``, for all peers in order, trained
-            when this has ended; ``teachers``, folders by the names that methods give to their teacher.
+            when this has ended; ``teachers``, folders by the names that methods give to their teacher. And ``mesh``,
+            the processes that train together: every one of them makes the same calls, the first writes the files, and
+            of ``networks`` each trains its own. Or ``shared``, where this process leaves the peers that it trains and
+            finds the others.
 
     Raises:
         FileExistsError: the folder holds a run already.
@@ -55,9 +63,10 @@ def train(
     """
     runs = named_after([runs] if isinstance(runs, Run) else list(runs), given)
     home = Path(folder) if folder is not None else None
-    if home is not None:
+    mesh = given.get("mesh") or Mesh()
+    if home is not None and (mesh.is_first or resume):
         _check_folder(home, runs, resume, given)  # also before anything is written
-    with locked(home) if home is not None else nullcontext():
+    with locked(home) if home is not None and mesh.is_first else nullcontext():
         training = _begun(runs, home, resume, given)
         with computing_with(training.fleet.execution.threads):
             yield from _trained(training, part, given)
@@ -66,8 +75,9 @@ def train(
 def _trained(training: Training, part: str | None, given: Given) -> Generator[Record, None, None]:
     fleet = training.fleet
     yield from _recorded(training)
-    for peer, net in enumerate(given.get("networks") or ()):  # what a stack has learned goes to what it was made of
-        net.load_state_dict(fleet.delivered.network(peer).state_dict())
+    networks, delivered = given.get("networks") or (), fleet.delivered
+    for peer in delivered.held if networks else ():  # what a stack has learned goes to what it was made of
+        networks[peer].load_state_dict(delivered.network(peer).state_dict())
     rows, decisions = evaluate(fleet, part, training.diverged) if part else ([], {})
     lost = {fleet.runs.index(run): what for run, what in training.diverged.items()}
     facts: dict[str, Any] = {"passes": {**vars(fleet.cohort.passes)}} | ({"diverged": lost} if lost else {})
@@ -77,23 +87,44 @@ def _trained(training: Training, part: str | None, given: Given) -> Generator[Re
 
 def _begun(runs: Sequence[Run], folder: Path | None, resume: bool, given: Given) -> Training:
     """A training at its first step, or where its folder's newest checkpoint left it."""
-    found = None
-    if folder is not None:
-        _check_folder(folder, runs, resume, given)
-        remove_drafts(folder)
-        found = checkpoint.newest_whole(folder) if resume else None
-    elif resume:
-        raise ValueError("resume=True needs the folder of a run")
+    mesh, found = given.get("mesh") or Mesh(), None
+    home = folder if mesh.is_first else None  # where this process writes
+    if home is not None:
+        _check_folder(home, runs, resume, given)
+        remove_drafts(home)
+    if resume:
+        if folder is None:
+            raise ValueError("resume=True needs the folder of a run")
+        found = checkpoint.newest_whole(folder)
+        given = {**given, "shared": _shared_again(folder, given.get("shared"))}
     saved = found[1] if found else None
     fleet = build_fleet(runs, **(how(saved) if saved else {}), load=saved is None, **given)
     training = Training(fleet, folder)
     if saved:
         training.restore(saved)
-    elif folder is not None and not resume:
-        checkpoint.write_runs(folder, runs)
-    if folder is not None and not (folder / FILE).exists():
-        describe(fleet, folder)
+    elif home is not None and not resume:
+        if fleet.shared is not None:
+            write_json(home / SHARED, fleet.shared.to_json())
+        checkpoint.write_runs(home, runs)
+    if home is not None and not (home / FILE).exists():
+        describe(fleet, home)
     return training
+
+
+def _shared_again(folder: Path, given: SharedFolder | None) -> SharedFolder | None:
+    """The part in a shared folder that a run has had; the folder itself is said again, since it is written to.
+
+    Raises:
+        ValueError: it is not said, or the run has never had a part in one.
+    """
+    if not (folder / SHARED).exists():
+        if given is not None:
+            raise ValueError(f"shared: {folder} trains all peers of its run: leave it out")
+        return None
+    before = SharedFolder.from_json(read_json(folder / SHARED))
+    if given is None:
+        raise ValueError(f"{folder} trains some peers of a run, and met the others in {before.folder}: give --shared")
+    return replace(before, folder=given.folder)
 
 
 def _recorded(training: Training) -> Generator[Record, None, None]:
@@ -128,6 +159,8 @@ def _steps(training: Training, run: Run) -> Generator[Record, None, None]:
             yield Record("checkpoint", training.step, total, facts={"path": str(training.save())})
         if training.step == total:
             return
+        if (renewed := training.renew()) is not None:
+            yield Record("exchange", training.step, total, facts=renewed)
         try:
             terms = training.advance()
         except Diverged as error:
@@ -185,7 +218,7 @@ def _start_facts(fleet: Fleet) -> dict[str, Any]:
         **vars(fleet.execution),
         "groups": [len(group.peers) for group in fleet.cohort.parts()],
         "networks": len(fleet.cohort),
-        "parameters": [sum(p.numel() for p in fleet.cohort.parameters()) // len(fleet.cohort)],
+        "parameters": [fleet.cohort.parameter_count // len(fleet.cohort)],
         "device": str(fleet.device),
         "steps_per_epoch": fleet.steps,
         "settings": fleet.run.as_dict(),

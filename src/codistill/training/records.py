@@ -33,7 +33,7 @@ class Record:
     """What happened.
 
     Attributes:
-        kind: ``start | step | epoch | checkpoint | rewind | end``.
+        kind: ``start | step | epoch | exchange | checkpoint | rewind | end``.
         step: steps done.
         steps: steps of the whole training.
         terms: of a step, each member's terms ``[P]``, on the device: reading them waits for it.
@@ -67,6 +67,8 @@ def logged(records: Generator[Record, None, None], folder: str | Path) -> Genera
                 files.append_lines(path, record.lines)
             elif record.kind == "checkpoint":
                 files.flush(path)
+            elif record.kind == "exchange":
+                files.append_lines(path, [{"kind": "exchange", "step": record.step, **record.facts}])
             elif record.kind == "rewind":
                 cut_log(path, record.step)
                 files.append_lines(path, [{"kind": "rewind", "step": record.step, **record.facts}])

@@ -21,6 +21,7 @@ from codistill.training.finite import Watch, diverged, lost_terms, lost_weights
 from codistill.training.fleet import Fleet, Member
 from codistill.training.records import Diverged
 from codistill.training.results import measure_networks
+from codistill.training.sharing import Sharing
 from codistill.training.step import take
 from codistill.training.streams import training_seed
 
@@ -72,6 +73,7 @@ class Training:
 
     def __init__(self, fleet: Fleet, folder: Path | None) -> None:
         self.fleet, self.folder = fleet, folder
+        self.sharing = Sharing(fleet.shared, fleet) if fleet.shared is not None else None
         self.step, self.seconds = 0, 0.0
         self.terms = Sums(len(fleet.members), fleet.device)
         self.edges = Sums(len(fleet.members), fleet.device)
@@ -84,6 +86,10 @@ class Training:
         self._mark()
 
     # Stepping ------------------------------------------------------------------------------------------------------
+
+    def renew(self) -> dict[str, Any] | None:
+        """Before a step: what other processes have left, see `Sharing.renew`; None where there is nothing to do."""
+        return None if self.sharing is None else self.sharing.renew(self.step)
 
     def advance(self) -> list[Terms]:
         """One step; one that is passed over has no terms.
@@ -105,6 +111,8 @@ class Training:
         self.seconds += time.perf_counter() - started
         self._mark()
         self.check(wait=fleet.run.on_divergence == "rewind")
+        if self.sharing is not None:
+            self.sharing.publish(self.step)
         return terms
 
     def _take(self, epoch: int, step: int) -> list[Terms]:
@@ -271,18 +279,30 @@ class Training:
             yield prefix, partial(dict, sums.totals), sums.restore
 
     def save(self) -> Path:
-        """A checkpoint of this very step.
+        """A checkpoint of this very step; on a mesh all processes take part, and the first one writes it.
 
         Raises:
             Diverged: it would hold weights that are no numbers; the one before stays.
         """
         assert self.folder is not None
         self.check(wait=True)
-        return checkpoint.save(self.folder, self.state())
+        mesh, saved = self.fleet.mesh, self.state()
+        if mesh.size == 1:
+            return checkpoint.save(self.folder, saved)
+        own = [{name: t.cpu() for name, t in each.items()} for each in (saved.peers, saved.state)]
+        pieces = mesh.collected(own)  # of what several processes have, any one's will do
+        peers, state = ({name: t for piece in pieces for name, t in piece[kind].items()} for kind in (0, 1))
+        path = checkpoint.save(self.folder, Checkpoint(peers, state, saved.facts)) if mesh.is_first else None
+        found = mesh.agreed(path)
+        assert found is not None
+        return found
 
     def save_after(self, error: Exception) -> None:
-        """A checkpoint where an error has left everything sound; the error then says so."""
-        if self.folder is None or not self.is_sound:
+        """A checkpoint where an error has left everything sound; the error then says so.
+
+        None on a mesh: the other processes may not know of the error, and a checkpoint is of all.
+        """
+        if self.folder is None or not self.is_sound or self.fleet.mesh.size > 1:
             return
         with suppress(OSError, Diverged):  # the first error is the one to tell
             self.save()
