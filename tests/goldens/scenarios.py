@@ -3,14 +3,13 @@
 This is the only file here that imports from codistill, and the only one that knows the layout of a run's folder.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file
 from torch import Tensor
 
-from codistill import data
+from codistill import data, files
 from codistill.discovery import available
 from codistill.run import Run
 from codistill.study import Study, compare
@@ -214,7 +213,7 @@ def train_study(folder: Path) -> tuple[dict[str, object], bytes]:
     study = Study(recipe="golden", base=base, rows=methods, seeds=(1, 2), notes=("A note.",))
     for _ in compare(study, folder):
         pass
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = files.read_json(folder / "summary.json")
     for varying in ("versions", "command"):
         del summary[varying]
     for row in summary["rows"]:

@@ -374,14 +374,14 @@ def test_a_step_at_full_size_moves_every_network_and_no_teacher(run, entry, monk
     dataset = examples(run.data.name, run.batch * (run.peers if run.private else 1), run.unlabelled)
     lent = []
 
-    def trained(teacher, folder, student, _):
+    def trained(teacher, folder, student, *_):
         """Random networks in the place of trained ones."""
         specs = student.networks() if teacher == "alone" else (teacher,)
         nets = [start.network(spec, dataset, 77 + i) for i, spec in enumerate(specs)]
         lent.extend(nets)
         return nets
 
-    def begun(folder, student, _, spec):
+    def begun(folder, student, _, spec, *__):
         return [start.network(spec, dataset, 78)]
 
     monkeypatch.setattr("codistill.training.build.networks_of", trained)

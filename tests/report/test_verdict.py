@@ -173,8 +173,8 @@ def test_a_loss_of_the_better_network_and_of_the_ensemble_is_said_first_and_all_
         "alone: −3.13 points [−3.28, −2.98]."
     )
     assert said[2] == (
-        "The ensemble of the cohort DML, 2 networks reaches 62.10 %, less than the 65.03 % of the same networks "
-        "trained alone (no interval was computed for these two)."
+        "Used together as an ensemble, this cohort reaches less than the same networks trained alone: 62.10 % against "
+        "65.03 % (DML, 2 networks). No interval was computed for this."
     )
     assert said[3] == (
         "Of DML, 2 networks: Small lost −3.13 points [−3.28, −2.98], Large gained +1.13 points [+0.98, +1.28]."
