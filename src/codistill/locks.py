@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def _opened(folder: Path) -> int:
         os.close(number)
 
 
-def holder(folder: Path) -> dict[str, Any]:
+def holder(folder: Path) -> Mapping[str, Any]:
     """Who holds a folder, by its file: ``pid``, ``host`` and ``boot``; empty where nobody does."""
     try:
         text = (folder / NAME).read_text(encoding="utf-8")[:1000]
@@ -102,7 +102,7 @@ def _take(folder: Path, number: int) -> None:
     raise Held(f"{folder} is in use by {name}: wait for it, stop it, or choose another folder")
 
 
-def _may_live(who: dict[str, Any], own: bool = False) -> bool:
+def _may_live(who: Mapping[str, Any], own: bool = False) -> bool:
     """Whether a holder may still be there, as far as its text says; ``own``: also where it is this process."""
     if not who or (who == _self() and not own):
         return False
@@ -119,7 +119,7 @@ def _may_live(who: dict[str, Any], own: bool = False) -> bool:
     return True
 
 
-def _self() -> dict[str, Any]:
+def _self() -> Mapping[str, Any]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "boot": _boot()}
 
 

@@ -111,7 +111,7 @@ def validation(folder: Path, run: int, count: int) -> tuple[str, list[float]] | 
     return "accuracy", measured[-1]
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
+def lines(path: Path) -> Sequence[Mapping[str, Any]]:
     """The objects of a JSON-lines file; in a log, which grows, what was cut short or is damaged is left out.
 
     Raises:

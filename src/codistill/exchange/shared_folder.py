@@ -80,7 +80,7 @@ class SharedFolder:
         found = [(NAME.fullmatch(path.name), path) for path in self.folder.glob(f"peer-{peer}.step-*.safetensors")]
         return [(int(match[2]), path) for match, path in found if match]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Mapping[str, Any]:
         """For ``shared.json``."""
         return {"folder": str(self.folder.absolute()), "own": list(self.own), "every": self.every}
 

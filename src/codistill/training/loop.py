@@ -1,6 +1,6 @@
 """Training is a generator of records; progress lines, logs and plots are its consumers."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -160,7 +160,7 @@ def _steps(training: Training, run: Run) -> Generator[Record, None, None]:
         if training.step == total:
             return
         if (renewed := training.renew()) is not None:
-            yield Record("exchange", training.step, total, facts=renewed)
+            yield Record("exchange", training.step, total, facts={**renewed})
         try:
             terms = training.advance()
         except Diverged as error:
@@ -208,7 +208,7 @@ def restored(folder: str | Path, **given: Unpack[Given]) -> Fleet:
     return fleet
 
 
-def how(saved: Checkpoint) -> dict[str, Any]:
+def how(saved: Checkpoint) -> Mapping[str, Any]:
     """The executor and the threads of what was saved; earlier versions did not say the threads."""
     return {"execute": saved.facts["execute"], "threads": saved.facts.get("threads")}
 

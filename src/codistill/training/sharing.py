@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +29,8 @@ class Sharing:
         if len(self.fleet.runs) > 1:
             raise ValueError(f"shared: {len(self.fleet.runs)} runs are trained as one: train one run in each process")
 
-    def renew(self, step: int) -> dict[str, Any] | None:
-        """Take over what the others have left, before every so-manieth step; None before the other steps.
+    def renew(self, step: int) -> Mapping[str, Any] | None:
+        """Take over what the others have left, at the steps that `SharedFolder.every` divides; None at others.
 
         Returns: of every other peer, ``behind``, how many steps it had made less than this process has (more, where it
         is negative; None: nothing is there yet, and it is imitated with its initial weights), and ``age``, the seconds
@@ -49,7 +50,7 @@ class Sharing:
         return facts
 
     def publish(self, step: int) -> None:
-        """Leave this process's peers after every so-manieth step, and after the last."""
+        """Leave this process's peers after the steps that `SharedFolder.every` divides, and after the last."""
         if step % self.folder.every == 0 or step == self.fleet.total:
             for peer in self.folder.own:
                 self.folder.publish(peer, step, self.fleet.cohort.peer_state(peer), fingerprint(self.fleet.run))

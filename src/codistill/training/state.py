@@ -87,7 +87,7 @@ class Training:
 
     # Stepping ------------------------------------------------------------------------------------------------------
 
-    def renew(self) -> dict[str, Any] | None:
+    def renew(self) -> Mapping[str, Any] | None:
         """Before a step: what other processes have left, see `Sharing.renew`; None where there is nothing to do."""
         return None if self.sharing is None else self.sharing.renew(self.step)
 
