@@ -16,6 +16,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from rich.console import Console
 from safetensors.torch import load_file
 
 from codistill import checkpoint, study as studies
@@ -81,15 +82,9 @@ def compares(methods):
     def go(folder):
         for _ in studies.compare(study, folder, go_on=(folder / "study.json").exists()):
             pass
-        write_report_of(folder, quiet())
+        write_report_of(folder, Console(quiet=True))
 
     return go
-
-
-def quiet():
-    from rich.console import Console
-
-    return Console(file=open(os.devnull, "w"))
 
 
 def ended(folder):

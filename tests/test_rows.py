@@ -7,7 +7,7 @@ import pytest
 from codistill.run import Run
 from codistill.spec import Spec, UnknownName
 from codistill.study import Row, Study, load
-from codistill.study.rows import row_of
+from codistill.study.rows import read_row, row_of
 
 SAME = [
     (Row("alone"), "alone"),
@@ -38,7 +38,7 @@ SAME = [
 @pytest.mark.parametrize(("row", "text"), SAME, ids=[text for _, text in SAME])
 def test_a_row_is_written_as_the_text_that_reads_as_it(row, text):
     assert str(row) == text
-    assert row_of(text) == row
+    assert row_of(text) == read_row(text) == row
     assert hash(row_of(text)) == hash(row)
     assert row_of(row) is row
 
@@ -56,6 +56,11 @@ def test_a_row_is_written_as_the_text_that_reads_as_it(row, text):
 )
 def test_text_that_names_no_teacher_is_taught_by_the_next_network_trained_alone(text, row):
     assert row_of(text) == row
+
+
+def test_what_a_study_writes_is_read_without_what_a_typed_row_leaves_out():
+    study = Study("s", Run(), (Row("kd", teacher="alone"), Row("kd", teacher="resnet110")), (0,))
+    assert Study.from_dict(json.loads(json.dumps(study.as_dict()))) == study
 
 
 def test_a_row_in_python_is_what_it_says():

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from codistill.report.interruption import Interrupted, signals
 from codistill.training.records import Record
 
 WORDS = ["train", "--labels", "60", "--batch", "20", "--models", "cnn:width=4", "--execute", "stack"]
-WORDS += ["--epochs", "60", "--learning-rate", "0.01", "--name", "it"]
+WORDS += ["--epochs", "2000", "--learning-rate", "0.01", "--name", "it"]
 GRACE = 120  # seconds, of which a machine that is not busy needs few
 
 
@@ -31,29 +30,29 @@ def started(words, folder):
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if re.search(r"step \d+ of 180", line):
+        if re.search(r"step \d+ of 6000", line):
             break
     return process
 
 
 @pytest.mark.parametrize(
-    ("sent", "code"),
+    ("sent", "codes"),
     [
-        ([signal.SIGTERM], 143),
-        ([signal.SIGHUP], 129),
-        ([signal.SIGINT, signal.SIGINT], 130),
-        ([signal.SIGTERM, signal.SIGINT], 143),
+        ([signal.SIGTERM], {143}),
+        ([signal.SIGHUP], {129}),
+        ([signal.SIGINT, signal.SIGINT], {130}),
+        ([signal.SIGTERM, signal.SIGINT], {143, 130}),  # of two that wait at once, the system chooses which comes first
     ],
 )
-def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(sent, code, tmp_path):
+def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(sent, codes, tmp_path):
     process = started(WORDS, tmp_path)
     for number in sent:
         process.send_signal(number)
     out, err = process.communicate(timeout=GRACE)
-    assert process.returncode == code, err
+    assert process.returncode in codes, err
     assert "Traceback" not in err
     assert "Nothing is lost. Resume with:\n  codistill resume runs/it" in out
-    step = int(re.search(r"Stopped after step (\d+) of 180", out)[1])
+    step = int(re.search(r"Stopped after step (\d+) of 6000", out)[1])
     newest, saved = checkpoint.newest_whole(tmp_path / "runs" / "it")
     assert saved.facts["step"] == step == checkpoint.step_of(newest)
 
@@ -65,16 +64,19 @@ def test_signals_are_counted_and_the_third_ends_at_once():
         "with signals() as stop:\n"
         "    stop.begun = True\n"
         "    print('ready', flush=True)\n"
-        "    while True: time.sleep(0.01)\n"
+        "    seen = 0\n"
+        "    while True:\n"
+        "        time.sleep(0.01)\n"
+        "        if stop.count > seen: print(seen := stop.count, flush=True)\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "ready\n"
-    for _ in range(3):
-        assert process.poll() is None
+    for count in (1, 2):
         process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+        assert process.stdout.readline() == f"{count}\n"  # one that came before it was taken would not be counted
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=GRACE)
     assert process.returncode == 130
     assert "once more ends at once" in err
@@ -92,6 +94,15 @@ def test_a_signal_before_the_first_record_ends_what_is_being_built():
         assert stop.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
     assert str(Interrupted(15, Record("step", 3, 9))) == "stopped after step 3 of 9"
+
+
+def test_the_first_signal_gives_the_exit_code():
+    with signals() as stop:
+        stop.begun = True
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.raise_signal(number)  # returns when it has been taken
+        assert (stop.number, stop.count) == (signal.SIGTERM, 2)
+    assert Interrupted(stop.number).exit_code == 143
 
 
 def test_signals_that_are_ignored_stay_so():

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from codistill import checkpoint, study
-from codistill.files import read_lines
+from codistill.files import read_json, read_lines
 from codistill.methods import find
 from codistill.run import Run
 from codistill.spec import Spec, UnknownName
@@ -143,7 +143,7 @@ def test_what_a_summary_says_of_itself(finished):
     assert set(found["versions"]) == {"codistill", "torch", "python"}
     assert found["settings"]["labels"] == 60
     assert records[-1].kind == "summary"
-    assert records[-1].facts == found
+    assert records[-1].facts == read_json(folder / "summary.json")
 
 
 def test_methods_with_the_same_gradient_are_marked(finished):

@@ -153,8 +153,7 @@ def test_a_teacher_that_is_not_there_is_said(digits, tmp_path):
 def test_a_teacher_of_other_networks_is_said(digits, tmp_path):
     run = BASE.replace(epochs=1)
     list(train(run, tmp_path, dataset=digits))
-    text = (tmp_path / "runs.json").read_text()
-    (tmp_path / "runs.json").write_text(text.replace("cnn:width=4", "cnn:width=5"))
+    checkpoint.write_runs(tmp_path, [run.replace(models=("cnn:width=5",))])
     with pytest.raises(ValueError, match=r"teacher=.*does not fit data='digits': peer 0: .* this network's is"):
         teacher_networks(tmp_path, run, digits)
 

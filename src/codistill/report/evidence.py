@@ -45,9 +45,11 @@ NOTHING = Evidence()
 
 
 def evidence_of(folder: Path) -> Evidence:
-    """What the folder of a study holds; versions that did not write what its networks give have numbers for classes."""
-    study = studies.load(folder)
-    first = studies.parts(study, folder)[0].folder
+    """What the folder of a study holds; versions that did not write what its networks give have numbers for classes.
+
+    The modules that the study names are not imported.
+    """
+    first = folder / "parts" / "000"
     classes = read_description(first).label_names if (first / FILE).exists() else ()
     found: dict[str, list[Decisions]] = {}
     for (entry, _, _), decisions in sorted(studies.decisions_of(folder).items(), key=lambda each: each[0]):

@@ -13,7 +13,7 @@ from codistill.cohort import Cohort
 from codistill.jsonable import from_json
 from codistill.run import Run
 from codistill.spec import Spec
-from codistill.study.rows import BASELINE, SETTINGS, Row, row_of, written
+from codistill.study.rows import BASELINE, SETTINGS, Row, read_row, row_of, written
 from codistill.training.initial_weights import untrained
 from codistill.training.requirements import check_needs
 
@@ -109,14 +109,19 @@ class Study:
     def as_dict(self) -> Mapping[str, Any]:
         """For JSON: rows as text, under ``methods``."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        values |= {"base": self.base.as_dict(), "rows": list(map(str, self.rows))}
+        values |= {"base": self.base.as_dict(), "rows": list(map(str, self.rows)), "rows_in_full": True}
         return {"methods" if name == "rows" else name: value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Study":
-        """From JSON; what this version does not know is left out."""
-        rows, base = tuple(map(row_of, values["methods"])), Run.from_dict(values["base"])
-        return from_json(cls, {**values, "rows": rows, "base": base})
+        """From JSON; what this version does not know is left out.
+
+        Older ones do not have rows in full: these may leave out their teachers, and who teaches whom.
+        """
+        read = read_row if values.get("rows_in_full") else row_of
+        return from_json(
+            cls, {**values, "rows": tuple(map(read, values["methods"])), "base": Run.from_dict(values["base"])}
+        )
 
 
 @dataclass(frozen=True)

@@ -59,23 +59,30 @@ class Row:
 
 
 def row_of(row: str | Row) -> Row:
-    """A row, or the one that a text writes: ``dml:peers=4,temperature=3``, ``dml:models=cnn+mlp:width=9;start=alone``.
+    """A row, or the one that a text writes, with the teacher that it leaves out; see `read_row`.
 
-    In text, the items of a list are joined by ``+``, with ``;`` for a comma inside one or inside a spec. What needs a
-    teacher and names none is taught by the networks trained alone: each student by the next of them (``graph=ring``),
-    never by its own twin, unless that is what the method is about.
+    What needs a teacher and names none is taught by the networks trained alone: each student by the next of them
+    (``graph=ring``), never by its own twin, unless that is what the method is about.
     """
     if isinstance(row, Row):
         return row
-    spec = Spec.of(row)
-    options = {name: _read(name, value) for name, value in spec.options.items()}
-    method = methods.find(spec)
+    read = read_row(row)
+    method, options = methods.find(read.method), dict(read.method.options)
     parameters = signature(method).parameters
-    if "teacher" in parameters and parameters["teacher"].default is parameters["teacher"].empty and not spec.args:
+    if "teacher" in parameters and parameters["teacher"].default is parameters["teacher"].empty and not read.method.args:
         options.setdefault("teacher", BASELINE)
     if options.get("teacher") == BASELINE and "graph" in parameters and method.needs.teacher != "past":
         options.setdefault("graph", "ring")
-    return Row(Spec(spec.name, spec.args), **options)
+    return read.replace(**options)
+
+
+def read_row(text: str) -> Row:
+    """The row that a text writes, as it stands: ``dml:peers=4,temperature=3``, ``dml:models=cnn+mlp:width=9;start=alone``.
+
+    The inverse of ``str``. The items of a list are joined by ``+``, with ``;`` for a comma inside one or inside a spec.
+    """
+    spec = Spec.of(text)
+    return Row(Spec(spec.name, spec.args), **{name: _read(name, value) for name, value in spec.options.items()})
 
 
 def written(value: object) -> object:
