@@ -202,9 +202,7 @@ def test_state_that_an_earlier_version_kept_for_all_seeds_together_is_refused_cl
     (newest / "state.json").write_text(json.dumps(facts))
     with (
         pytest.warns(UserWarning, match="of an earlier version and has no checksums"),
-        pytest.raises(
-            BrokenCheckpoint, match=f"{tmp_path}.*as one cohort.*codistill evaluate {tmp_path}.*train again"
-        ),
+        pytest.raises(BrokenCheckpoint, match=f"{tmp_path}.*as one cohort.*codistill evaluate {tmp_path}.*train again"),
     ):
         next(resume(tmp_path))
     with pytest.warns(UserWarning, match="of an earlier version and has no checksums"):

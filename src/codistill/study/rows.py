@@ -69,7 +69,11 @@ def row_of(row: str | Row) -> Row:
     read = read_row(row)
     method, options = methods.find(read.method), dict(read.method.options)
     parameters = signature(method).parameters
-    if "teacher" in parameters and parameters["teacher"].default is parameters["teacher"].empty and not read.method.args:
+    if (
+        "teacher" in parameters
+        and parameters["teacher"].default is parameters["teacher"].empty
+        and not read.method.args
+    ):
         options.setdefault("teacher", BASELINE)
     if options.get("teacher") == BASELINE and "graph" in parameters and method.needs.teacher != "past":
         options.setdefault("graph", "ring")
