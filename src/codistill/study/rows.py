@@ -81,7 +81,7 @@ def row_of(row: str | Row) -> Row:
 
 
 def read_row(text: str) -> Row:
-    """The row that a text writes, as it stands: ``dml:peers=4,temperature=3``, ``dml:models=cnn+mlp:width=9;start=alone``.
+    """The row that a text writes, as it stands: ``dml:peers=4``, ``dml:models=cnn+mlp:width=9;start=alone``.
 
     The inverse of ``str``. The items of a list are joined by ``+``, with ``;`` for a comma inside one or inside a spec.
     """
