@@ -258,6 +258,7 @@ SILOS = {
     "silos_skewed": "digits, 5 of 10 classes each",
     "silos": "digits",
     "mnist_silos": "MNIST, 5 of 10 classes each",
+    "nsmc_silos": "Naver reviews",
 }
 FEW = {"few_labels": "digits, 50 labels", "mnist_few_labels": "MNIST, 100 labels"}
 NOISE = {
