@@ -86,6 +86,13 @@ def test_the_folder_of_a_teacher_is_not_trusted_either(stranger):
     assert "evil" in refused("train", "--method", "kd:teacher=run", "--labels", "40", "--batch", "20", "--epochs", "1")
 
 
+@pytest.mark.parametrize("recipes", [["digits"], ["digits", "few_labels"]], ids="+".join)
+def test_a_comparisons_teacher_is_not_trusted_either(recipes, stranger):
+    change(stranger / "run" / "runs.json", models=["evil:net"])
+    said = refused("compare", "--recipe", *recipes, "--quick", "--methods", "kd:teacher=run")
+    assert "look at module evil, and where you trust it" in said
+
+
 def test_what_is_trusted_is_imported(stranger, monkeypatch):
     (stranger / "friend.py").write_text("from codistill.models.mlp import mlp\n")
     change(stranger / "run" / "runs.json", models=["friend:mlp,hidden=4"])

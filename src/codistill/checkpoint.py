@@ -293,6 +293,17 @@ def _check_moments(leaf: Leaf, each: Sequence[Tensors]) -> None:
                 raise ValueError(f"the optimizer's {key} of peer {peer}, {leaf.name}, is not like its weights")
 
 
+def check_remembered(optimizer: torch.optim.Optimizer, leaves: Sequence[Leaf]) -> None:
+    """What must hold once a step has been taken: an optimizer with moments has some.
+
+    Raises:
+        ValueError: it has none of any leaf.
+    """
+    has_moments = optimizer.defaults.get("momentum", True)  # Adam always has
+    if has_moments and leaves and not any(optimizer.state.get(leaf.tensor) for leaf in leaves):
+        raise ValueError("the optimizer's state is lost")
+
+
 # Methods ------------------------------------------------------------------------------------------------------------
 
 

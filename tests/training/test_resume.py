@@ -209,6 +209,31 @@ def test_state_that_an_earlier_version_kept_for_all_seeds_together_is_refused_cl
         restored(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"optimizer": "adam"}, True),
+        ({"optimizer": "sgd", "momentum": 0.9}, True),
+        ({"optimizer": "sgd", "momentum": 0.0, "nesterov": False}, False),
+    ],
+)
+def test_an_optimizers_state_that_is_lost_as_a_whole_is_refused_where_there_was_some(settings, kept, tmp_path):
+    records = train(BASE.replace(models=("mlp:hidden=8",), epochs=1, **settings), tmp_path)
+    while next(records).step < 2:
+        pass
+    records.close()
+    path = checkpoint.latest(tmp_path)
+    saved = checkpoint.load(path)
+    state = {name: t for name, t in saved.state.items() if not name.startswith("optimizer.")}
+    assert (state.keys() != saved.state.keys()) == kept
+    checkpoint.save(tmp_path, checkpoint.Checkpoint(saved.peers, state, saved.facts))
+    if kept:
+        with pytest.raises(BrokenCheckpoint, match="the optimizer's state is lost"):
+            next(resume(tmp_path))
+    else:
+        assert next(resume(tmp_path)).step == 2
+
+
 SILOS = Run(
     method="codistillation:burn_in=0,exchange_every=3",
     peers=3,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codistill.cli.finish import dry_run, follow, form_of
+from codistill.cli.settings import modules_of_study
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,8 +30,8 @@ class CompareSeveral:
     each: Sequence["Compare"]
 
     def __call__(self, console: "Console", command: str) -> None:
-        from codistill.study import compare
-        from codistill.study.chapters import Chapters, is_chapters, load_chapters
+        from codistill.discovery import trusting
+        from codistill.study.chapters import Chapters
 
         first = self.each[0]
         names = list(map(folder_name, first.recipe))
@@ -40,13 +41,22 @@ class CompareSeveral:
             raise ValueError(f"recipe={twice!r} is given twice: leave one out")
         studies = [one.study(recipe) for one, recipe in zip(self.each, first.recipe, strict=True)]
         chapters = Chapters(dict(zip(names, studies, strict=True)), command)
+        with trusting({name for study in studies for name in modules_of_study(study)}):
+            self._run(chapters, console)
+
+    def _run(self, chapters: "Chapters", console: "Console") -> None:
+        """Run, resume or try them."""
+        from codistill.study import compare
+        from codistill.study.chapters import is_chapters, load_chapters
+
+        first = self.each[0]
         form = form_of(first.quiet, first.json)
         if first.dry_run:
             for name, study in chapters.studies.items():
                 console.rule(name, align="left")
                 dry_run(partial(compare, study), console, form)
             return
-        folder = first.runs / (first.name or "+".join(names))
+        folder = first.runs / (first.name or "+".join(chapters.studies))
         if is_chapters(folder) and first.if_exists == "resume":
             if dict(load_chapters(folder).studies) != dict(chapters.studies):
                 raise FileExistsError(f"{folder} holds other comparisons or settings: choose another --name")

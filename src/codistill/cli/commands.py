@@ -26,7 +26,7 @@ from codistill.cli.doctor import Doctor
 from codistill.cli.export import Export
 from codistill.cli.finish import dry_run, follow, form_of, say_if_unfinished, write_report_of
 from codistill.cli.predict import Predict
-from codistill.cli.settings import Settings, recipe_of, start_of, study_of
+from codistill.cli.settings import Settings, modules_of, modules_of_study, recipe_of, start_of, study_of
 from codistill.cli.together import follow_together
 from codistill.cli.verify import Verify
 from codistill.run import Run
@@ -89,15 +89,20 @@ class Compare:
     """Settings of the run. What is not given is the recipe's."""
 
     def __call__(self, console: "Console", command: str) -> None:
-        from codistill import study as studies
         from codistill.discovery import trusting
+
+        study = self.study(*self.recipe)
+        with trusting(modules_of_study(study)):
+            self._run(study, console, command)
+
+    def _run(self, study: "Study", console: "Console", command: str) -> None:
+        """Run, resume or try it."""
+        from codistill import study as studies
         from codistill.report.power import before
 
-        study, form = self.study(*self.recipe), form_of(self.quiet, self.json)
-        trusted = {name for entry in study.entries for name in _named(entry.run)}
+        form = form_of(self.quiet, self.json)
         if self.dry_run:
-            with trusting(trusted):
-                dry_run(partial(studies.compare, study), console, form)
+            dry_run(partial(studies.compare, study), console, form)
             return
         folder = self.runs / (self.name or folder_name(study.recipe))
         there = (folder / "study.json").exists()
@@ -110,9 +115,8 @@ class Compare:
             )
         if form == "lines" and (said := before(study)):
             console.print(said)
-        with trusting(trusted):
-            records = studies.compare(study, folder, go_on=there, command=command)
-            follow(records, folder, console, form, track=self.track)
+        records = studies.compare(study, folder, go_on=there, command=command)
+        follow(records, folder, console, form, track=self.track)
 
     def study(self, recipe: str | None = None) -> "Study":
         """What is compared, by one of the recipes, or where none is named."""
@@ -160,11 +164,11 @@ class Train:
 
         run, form = self.settings, form_of(self.quiet, self.json)
         if self.dry_run:
-            with trusting(_named(run)):
+            with trusting(modules_of(run)):
                 dry_run(partial(train, run), console, form)
             return
         folder = self.runs / (self.name or default_name(run))
-        with joined(self.mesh) as mesh, trusting(_named(run)):  # not what the folder of a teacher names besides
+        with joined(self.mesh) as mesh, trusting(modules_of(run)):  # not what the folder of a teacher names besides
             goes_on = mesh.agreed((folder / "runs.json").exists())
             if goes_on and not restarts():
                 raise FileExistsError(f"{folder} already exists: codistill resume {folder}, or choose another --name")
@@ -439,12 +443,6 @@ def _trusting(trust: bool) -> AbstractContextManager[None]:
     from codistill.discovery import trusting
 
     return trusting(None if trust else ())
-
-
-def _named(run: Run) -> set[str]:
-    """The names before the colons in a run's specs, and in those that are options of them."""
-    specs = [value for value in run.as_dict().values() for value in (value if isinstance(value, list) else [value])]
-    return {part for text in specs for part in re.findall(r"[\w.]+(?=:)", str(text))}
 
 
 def default_name(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -177,3 +178,14 @@ def study_of(
 
 def _shown(value: Any) -> str:
     return " ".join(map(str, value)) or "none" if isinstance(value, list) else show_value(value)
+
+
+def modules_of(run: Run) -> set[str]:
+    """The names before the colons in a run's specs, and in those that are options of them."""
+    specs = [value for value in run.as_dict().values() for value in (value if isinstance(value, list) else [value])]
+    return {part for text in specs for part in re.findall(r"[\w.]+(?=:)", str(text))}
+
+
+def modules_of_study(study: "Study") -> set[str]:
+    """Those of all its runs."""
+    return {name for entry in study.entries for name in modules_of(entry.run)}

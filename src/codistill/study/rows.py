@@ -83,7 +83,7 @@ def row_of(row: str | Row) -> Row:
 def read_row(text: str) -> Row:
     """The row that a text writes, as it stands: ``dml:peers=4``, ``dml:models=cnn+mlp:width=9;start=alone``.
 
-    The inverse of ``str``. The items of a list are joined by ``+``, with ``;`` for a comma inside one or inside a spec.
+    The inverse of ``str``. Items of a list are joined by ``+``, with ``;`` for a comma inside one or inside a spec.
     """
     spec = Spec.of(text)
     return Row(Spec(spec.name, spec.args), **{name: _read(name, value) for name, value in spec.options.items()})

@@ -362,6 +362,9 @@ class Training:
         checkpoint.restore_peers(self.fleet.cohort, saved.peers)
         for prefix, _, restore in self.parts():
             restore(under(prefix, saved.state))
+        if saved.facts["step"] > len(saved.facts.get("passed_over", [])):
+            for turn in self.fleet.turns:
+                checkpoint.check_remembered(turn.optimizer, turn.leaves)
         self.terms.count, self.edges.count = (saved.facts[name] for name in ("counted", "looked"))
 
 
