@@ -139,8 +139,10 @@ OTHER = {
     "schedule": ("step:at=0.5", "step:at=0.5"),
     "clip": ("1.5", 1.5),
     "execute": ("loop", "loop"),
+    "threads": ("3", 3),
     "embedding": ("pool", "pool"),
     "precision": ("float64", "float64"),
+    "on_divergence": ("skip", "skip"),
     "keep": ("best_valid", "best_valid"),
     "device": ("cpu", "cpu"),
 }
@@ -257,6 +259,7 @@ def test_training_leaves_a_folder_with_results_and_report(said, tmp_path):
     folder = tmp_path / "runs" / "first"
     assert {p.name for p in folder.iterdir()} == {
         "runs.json",
+        "networks.json",
         "decisions.safetensors",
         "log.jsonl",
         "results.jsonl",
@@ -271,7 +274,7 @@ def test_training_leaves_a_folder_with_results_and_report(said, tmp_path):
 def test_a_runs_folder_is_named_by_what_it_is(said, tmp_path):
     said("train", *QUICK, "--method", "dml:temperature=2", "--seed", "3", "--runs", "here")
     assert [p.name for p in (tmp_path / "here").iterdir()] == [
-        "digits-dml-temperature=2-peers=2-seed=3-labels=60-models-cnn-width=4-epochs=2-batch=20"
+        "digits-dml-temperature=2-peers=2-seed=3-labels=60-models=mlp-hidden=32-epochs=2-batch=20"
     ]
 
 

@@ -50,7 +50,7 @@ def test_an_analysis_is_written_into_the_comparisons_folder(compared, said):
         "Is the minimum flatter?",
         "Are the networks less certain?",
         "How far do peers differ",
-        "Is the mimic term doing anything?",
+        "Does the imitation loss do anything?",
         "DML, 2 networks",
     ):
         assert part in text
@@ -98,7 +98,7 @@ def test_a_term_that_is_too_small_is_warned_of_after_training_in_one_line(said, 
     assert "the mimic term of peer 0, peer 1 is too small to matter" in line
     assert "To change: raise weight" in line
     page = of(tmp_path / "runs/weak/report.html")
-    assert "Is the mimic term doing anything?" in page.text
+    assert "Does the imitation loss do anything?" in page.text
     assert "too small to matter" in page.text
 
 
@@ -106,4 +106,4 @@ def test_a_sound_run_is_not_warned_of(said, tmp_path):
     assert "Warning" not in said("train", *QUICK, "--name", "sound")
     assert "the mimic term does something" in of(tmp_path / "runs/sound/report.html").text
     assert "Warning" not in said("train", *QUICK, "--method", "alone", "--name", "alone")
-    assert "Is the mimic term doing anything?" not in of(tmp_path / "runs/alone/report.html").text
+    assert "Does the imitation loss do anything?" not in of(tmp_path / "runs/alone/report.html").text

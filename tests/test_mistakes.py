@@ -10,6 +10,7 @@ from torch import nn
 
 from codistill import DML, Batch, Cohort, DataSet, Examples, Run, cli, data, methods
 from codistill.checkpoint import latest
+from codistill.discovery import Untrusted
 from codistill.methods import IdenticalPeers
 from codistill.models.parts.trial import try_out
 from codistill.spec import UnknownName
@@ -234,7 +235,7 @@ def test_trying_a_network_leaves_it_as_it_was(digits):
 
 
 def test_outputs_that_are_no_tensor(digits):
-    with pytest.raises(TypeError, match="returned a tuple; it has to return logits or have .logits"):
+    with pytest.raises(TypeError, match="^Odd returned a tuple of 2: let its forward return the logits"):
         start(dataset=digits, networks=[Odd(lambda z: (z, z)), Odd(lambda z: (z, z))])
 
 
@@ -308,9 +309,11 @@ def test_a_spec_that_is_malformed(spec):
 def test_a_module_that_is_not_there():
     with pytest.raises(UnknownName, match="no method is called 'my_modul'"):
         methods.get("my_modul:Mine")
-    with pytest.raises(UnknownName, match="no method in module json is called 'Mine'"):
-        methods.get("json:Mine")
-    with pytest.raises(TypeError, match="JSONDecoder'>, not a Method"):
+    with pytest.raises(UnknownName, match="no method in module torch is called 'Mine'"):
+        methods.get("torch:Mine")
+    with pytest.raises(TypeError, match="Tensor'>, not a Method"):
+        methods.get("torch:Tensor")
+    with pytest.raises(Untrusted, match="json is of Python's standard library, which holds no method"):
         methods.get("json:JSONDecoder")
 
 

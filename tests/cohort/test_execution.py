@@ -256,12 +256,12 @@ class Strange(nn.Module):
         self.layer, self.answer = nn.Linear(4, 3), answer
 
     def forward(self, x):
-        return {"dict": {"logits": self.layer(x)}, "none": SimpleNamespace(logits=None)}[self.answer]
+        return {"dict": {"scores": self.layer(x)}, "none": SimpleNamespace(logits=None)}[self.answer]
 
 
-@pytest.mark.parametrize(("answer", "kind"), [("dict", "dict"), ("none", "SimpleNamespace")])
+@pytest.mark.parametrize(("answer", "kind"), [("dict", "dict of 'scores'"), ("none", "SimpleNamespace")])
 def test_a_network_without_logits_is_an_error_that_says_so(answer, kind):
-    with pytest.raises(TypeError, match=f"a network returned a {kind}; it has to return logits or have .logits"):
+    with pytest.raises(TypeError, match=f"^Strange returned a {kind}: let its forward return the logits"):
         Cohort([Strange(answer)])(torch.zeros(2, 4))
 
 

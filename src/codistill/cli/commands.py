@@ -47,7 +47,7 @@ What = Literal[
     "schedules",
 ]
 # Settings that do not tell runs apart: where data are, and how often something is saved.
-WHERE = ("data_root", "download", "execute", "device", "checkpoint_every", "checkpoint_steps")
+WHERE = ("data_root", "download", "execute", "threads", "device", "checkpoint_every", "checkpoint_steps")
 LONGEST = 60  # characters of the settings in the name of a folder
 Track = tuple[Literal["tensorboard", "wandb", "mlflow"], ...]
 RunFolder = Annotated[Path, arg(metavar="RUN", help="Folder of a run, or of one or several comparisons.")]
@@ -416,7 +416,12 @@ class Show:
         if self.recipe:
             from codistill.report.plan import plan
 
-            print("\n".join(plan(study_of(recipe_of(self.recipe), self.settings, (), ()))), file=sys.stderr)
+            recipe = recipe_of(self.recipe)
+            try:
+                lines = plan(study_of(recipe, self.settings, (), ()))
+            except ValueError as error:  # settings that one run of it may have
+                lines = [f"No comparison has these settings, only train: {error}."]
+            print("\n".join(lines), file=sys.stderr)
         print(self.settings.to_json(), end="")
 
 
@@ -448,7 +453,7 @@ def default_name(run: Run) -> str:
     """
     usual, named = Run().as_dict(), ("data", "method", "peers", "update", "seed", "retraining")
     others = {k: v for k, v in run.as_dict().items() if k not in (*named, *WHERE) and v != usual[k]}
-    text = "".join(f"-{k}={v}" for k, v in others.items())
+    text = "".join(f"-{k}={' '.join(map(str, v)) if isinstance(v, list) else v}" for k, v in others.items())
     if len(text) > LONGEST:
         text = "-" + hashlib.sha256(json.dumps(others).encode()).hexdigest()[:8]
     return re.sub(r"[^\w.=-]+", "-", f"{run.data}-{run.name}{text}")

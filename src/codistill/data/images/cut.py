@@ -46,8 +46,12 @@ def open_image(path: Path) -> "Image":
 
 
 def check_file(path: Path) -> None:
-    """Raises a ValueError for what is no ordinary file: opening a pipe waits until somebody writes into it."""
-    if not stat.S_ISREG(path.stat().st_mode):
+    """Raises a ValueError for a pipe and its like: opening one waits until somebody writes into it.
+
+    Opening a folder is an error that says so.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise ValueError("it is no ordinary file")
 
 
