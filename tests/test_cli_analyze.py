@@ -8,6 +8,7 @@ from codistill import cli
 from report.test_page import of
 from test_cli import QUICK, refusal
 
+SOUND = [*QUICK, "--epochs", "4", "--learning-rate", "0.3"]  # long enough for the mimic term to matter
 LEAN = ["--examples", "20", "--draws", "2", "--probes", "2"]
 
 
@@ -36,7 +37,7 @@ def compared(tmp_path_factory):
         patch.chdir(folder)
         patch.setattr(costs, "TIMED_ROUNDS", 1)
         patch.setattr(costs, "TIMED_NETWORKS", 2)
-        cli.main(["compare", *QUICK, "--valid", "0", "--evaluate-every", "0", "--methods", "dml", "--seeds", "2"])
+        cli.main(["compare", *SOUND, "--valid", "0", "--evaluate-every", "0", "--methods", "dml", "--seeds", "2"])
     return folder / "runs" / "digits"
 
 
@@ -103,7 +104,7 @@ def test_a_term_that_is_too_small_is_warned_of_after_training_in_one_line(said, 
 
 
 def test_a_sound_run_is_not_warned_of(said, tmp_path):
-    assert "Warning" not in said("train", *QUICK, "--name", "sound")
+    assert "Warning" not in said("train", *SOUND, "--name", "sound")
     assert "the mimic term does something" in of(tmp_path / "runs/sound/report.html").text
-    assert "Warning" not in said("train", *QUICK, "--method", "alone", "--name", "alone")
+    assert "Warning" not in said("train", *SOUND, "--method", "alone", "--name", "alone")
     assert "Does the imitation loss do anything?" not in of(tmp_path / "runs/alone/report.html").text

@@ -93,6 +93,14 @@ def test_show_of_a_recipe_says_what_it_compares_beside_the_settings(capsys):
     assert lines[-1].startswith(f"All of it costs about as much as training {passes:.0f} networks alone")
 
 
+def test_show_prints_settings_that_only_a_run_of_the_recipe_may_have(capsys):
+    cli.main(["show", "--recipe", "digits", "--seed", "3"])
+    said = capsys.readouterr()
+    assert json.loads(said.out)["seed"] == 3
+    assert said.err.startswith("No comparison has these settings, only train: a comparison has many methods, seeds")
+    assert "networks in all" not in said.err
+
+
 def test_a_recipe_is_taken_home_and_runs_from_there(tmp_path, capsys):
     cli.main(["copy", "kd_zoo:data=cifar100", "mine/zoo.py"])
     assert "codistill compare --recipe mine/zoo.py:kd_zoo,data=cifar100" in capsys.readouterr().out

@@ -115,17 +115,17 @@ def feed(images: LazyImages, requests: Iterable[Request]) -> Iterator[Tensor]:
             yield images.read(*request)
         return
     asked: deque[Request] = deque()  # whose images have not come yet
-    others = set(multiprocessing.active_children())
+    late = threading.Event()
     try:
-        for x, error in _started(images, _noted(requests, asked)):  # no name holds the workers: an exception ends them
+        for x, error in _in_time(
+            images, _noted(requests, asked), late
+        ):  # no name holds the workers: dropping ends them
             asked.popleft()
             if error:
                 raise Unreadable(error)
             yield x
     except (RuntimeError, EOFError, OSError) as problem:
-        if "timed out" in str(problem):
-            for worker in set(multiprocessing.active_children()) - others:
-                worker.kill()  # one that waits for a file obeys nothing less
+        if late.is_set():
             files = ", ".join(str(images.files.path(number)) for number in asked[0][0].tolist()[:3])
             raise ChildProcessError(
                 f"{images.name}: no images for {_patience():g} s, of {files} ...: {HANGS}"
@@ -134,6 +134,33 @@ def feed(images: LazyImages, requests: Iterable[Request]) -> Iterator[Tensor]:
             raise
         ways = f"where memory is short, lower workers={images.workers} or batch"
         raise ChildProcessError(f"{images.name}: a process that reads images has ended: {ways}") from problem
+
+
+def _in_time(images: LazyImages, requests: Iterable[Request], late: threading.Event) -> Iterator[_Batch]:
+    """What workers read; where a batch takes too long, they are killed, which PyTorch's loader then raises an error of.
+
+    The loader's own time limit ends where a worker has announced a batch, and is stopped before it hands over its
+    memory.
+    """
+    others = set(multiprocessing.active_children())
+    batches = _started(images, requests)
+    readers = set(multiprocessing.active_children()) - others
+
+    def give_up() -> None:
+        late.set()
+        for worker in readers:
+            worker.kill()  # one that waits for a file obeys nothing less
+
+    while True:
+        limit = threading.Timer(_patience(), give_up)
+        limit.start()
+        try:
+            batch = next(batches, None)
+        finally:
+            limit.cancel()
+        if batch is None:
+            return
+        yield batch
 
 
 def _noted(requests: Iterable[Request], asked: "deque[Request]") -> Iterator[Request]:
@@ -174,7 +201,6 @@ def _started(images: LazyImages, requests: Iterable[Request]) -> Iterator[_Batch
             batch_size=None,
             sampler=requests,
             num_workers=images.workers,
-            timeout=_patience(),
             pin_memory=images.device.type == "cuda",
             worker_init_fn=_quiet,
             generator=torch.Generator(),  # its seed is not drawn from the training's own generator
