@@ -190,7 +190,7 @@ def test_what_is_printed_of_it_speaks_of_map(finished, tmp_path):
     sentences = " ".join(headline(Summary.from_dict(got)))
     assert "classifies" not in sentences
     assert "179 test queries" in sentences
-    got["rows"][1] |= {"gain_mean": 0.03, "gain_ci95": [0.02, 0.04], "gain_per_seed": [0.0299, 0.0301]}
+    got["rows"][1] |= {"gain_mean": 0.03, "gain_ci95": [0.02, 0.04], "gain_per_seed": [0.0299, 0.0301], "seeds": 5}
     got["rows"][1]["map_mean"] = 0.456
     assert "one network reaches a mAP of 45.60 % instead of" in " ".join(headline(Summary.from_dict(got)))
 

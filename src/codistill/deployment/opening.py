@@ -97,7 +97,7 @@ def _of_study(folder: Path, row: str | None, seed: int | None) -> Opened:
     runs = list(_runs_of_study(folder))
     names = list(dict.fromkeys(entry for entry, *_ in runs))
     if row is None:
-        raise ValueError(f"{folder} is a comparison: say which row, such as row={names[-1]!r} ({', '.join(names)})")
+        raise ValueError(f"{folder} is a comparison: say which row, such as row={names[-1]} ({', '.join(names)})")
     chosen = [row] if row in names else [name for name in names if _is_called(row, name)]
     if not chosen:
         raise UnknownName(f"row of {folder}", row, names)

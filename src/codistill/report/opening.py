@@ -30,7 +30,7 @@ def _data(settings: Mapping[str, Any], sizes: Sizes) -> str:
     if sizes.valid:
         every = settings.get("evaluate_every")
         often = "every epoch" if every == 1 else f"every {every} epochs"
-        when = f"looked at {often}" if every else "held out, not looked at in training"
+        when = f"looked at {often}" if every else "looked at after the last epoch"
         parts.append(f"{sizes.valid:,} for validation ({when})")
     return f"Data {name}, {sizes.classes} classes: {', '.join(parts)}; {sizes.test:,} to test on."
 

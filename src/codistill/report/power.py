@@ -37,7 +37,7 @@ def before(study: Study) -> str:
     if study.quick or len(study.seeds) < 2:
         return ""
     if study.spread is None:
-        return f"How small a gain {seeds} can see is not known yet: an earlier comparison tells it (--pilot FOLDER)."
+        return f"How small a gain {seeds} can see is not known yet: give an earlier comparison as --pilot FOLDER."
     gain = percent(detectable_gain(study.spread, len(study.seeds)))
     return (
         f"{seeds} see a true gain of {gain} points or more in four of five comparisons, at a spread over seeds of "

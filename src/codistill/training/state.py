@@ -244,11 +244,11 @@ class Training:
     def validate(self, epoch: int) -> list[float] | None:
         """Each peer's validation accuracy, in the epochs that have one; `Best` takes over what is better.
 
-        Where the best weights are kept, the last epoch always has one.
+        Where examples are held out for it, the last epoch always has one.
         """
         fleet, every = self.fleet, self.fleet.run.evaluate_every
-        is_last = fleet.best is not None and self.step == fleet.total
-        if not every or (epoch % every and not is_last):
+        is_last = self.step == fleet.total and bool(fleet.run.valid)
+        if not is_last and (not every or epoch % every):
             return None
         accuracy = [
             values["accuracy"]
