@@ -53,7 +53,6 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 docs: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) '.[docs]'
 	$(BIN)/python -m mkdocs build --strict --quiet
 	$(PYTEST) tests/test_site.py
 
