@@ -236,7 +236,7 @@ def test_a_tap_that_is_no_tensor_is_said(execute, tmp_path):
 
 def test_more_token_ids_than_embeddings_are_said(tmp_path):
     tiny.folder(tmp_path, "bert")
-    message = r"embeddings for 40 token ids and the data has 41: .*own tokenizer, or pretrained=false,vocab_size=41"
+    message = r"embeddings for 40 token ids and the data has 41: .*own tokenizer, or set pretrained=false,vocab_size=41"
     with pytest.raises(ValueError, match=message):
         build(f"hf:{tmp_path}", 3, (tiny.LENGTH,), known={"vocabulary": 41, "vectors": None})
     build(f"hf:{tmp_path}", 3, (tiny.LENGTH,), known={"vocabulary": 40, "vectors": None})

@@ -73,6 +73,9 @@ def _obey(argv: Sequence[str]) -> None:
         print("codistill: interrupted", file=sys.stderr)
         number = stop.args[0] if isinstance(stop, Ended) else getattr(stop, "number", signal.SIGINT)
         raise SystemExit(128 + number) from None
+    except BrokenPipeError:  # whoever read the output has ended, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to be flushed at exit
+        raise SystemExit(128 + signal.SIGPIPE) from None
     except (ValueError, ArithmeticError, ImportError, OSError) as error:
         if os.environ.get("CODISTILL_DEBUG"):
             raise

@@ -154,8 +154,8 @@ def _of_token_ids(spec: str, net: Any, shape: tuple[int, ...], vocabulary: int |
     config, rows = net.config, net.get_input_embeddings().num_embeddings
     if vocabulary is not None and vocabulary > rows:
         raise ValueError(
-            f"model {spec} has embeddings for {rows} token ids and the data has {vocabulary}: use the model's own "
-            f"tokenizer, or pretrained=false,vocab_size={vocabulary}"
+            f"model {spec} has embeddings for {rows} token ids and the data has {vocabulary}: read the data with "
+            f"tokenizer=FOLDER, the model's own tokenizer, or set pretrained=false,vocab_size={vocabulary}"
         )
     if config.pad_token_id is None:
         config.pad_token_id = PADDING  # decoders look for the last token before it
