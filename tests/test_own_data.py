@@ -75,8 +75,8 @@ def test_what_is_used_is_said_before_training_and_first_in_the_report(pictures, 
     cli.main(["compare", *pictures, *FAST, "--valid", "0.1", "--name", "own"])
     lines = capsys.readouterr().out.splitlines()
     said = [
-        "Data folder (pets), 2 classes: 36 training examples with their labels, 4 for validation (held out, not looked "
-        "at in training); 12 to test on.",
+        "Data folder (pets), 2 classes: 36 training examples with their labels, 4 for validation (looked at after the "
+        "last epoch); 12 to test on.",
         "Training: 15 steps (5 steps per epoch, 3 epochs), batch 8, sgd, learning rate 0.1, weight decay 0.0005.",
     ]
     first = lines.index(said[0])
