@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,9 +62,9 @@ def verify(folder: Path) -> Iterator[list[Problem]]:
     """What is wrong with each thing below a folder: a list for each, empty where nothing is."""
     for name in SEALED:
         for path in sorted(folder.rglob(name)):
-            yield _problems(lambda path=path: _sealed(path))  # type: ignore[misc]
+            yield _problems(partial(_sealed, path))
     for path in sorted(folder.rglob("study.json")):
-        yield _problems(lambda path=path: _results(path.parent, 1))  # type: ignore[misc]
+        yield _problems(partial(_results, path.parent, 1))
     for path in sorted(folder.rglob("runs.json")):
         yield from _run(path.parent)
 
@@ -82,7 +83,7 @@ def _run(folder: Path) -> Iterator[list[Problem]]:
 
     yield _problems(read)
     for path in all_of(folder):
-        yield _problems(lambda path=path: load(path))  # type: ignore[misc]
+        yield _problems(partial(load, path))
     yield _problems(lambda: read_log(folder), damage=("lines are damaged",))
     yield _problems(lambda: _log_end(folder))
     yield _problems(lambda: _results(folder, runs))

@@ -3,10 +3,10 @@
 import dataclasses
 import itertools
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from codistill import files
 from codistill.checkpoint import read_runs
@@ -33,6 +33,7 @@ from codistill.training.results import result_from_json
 from codistill.training.sizes import sizes_of
 
 Teachers = Mapping[tuple[int, int], Mapping[str, Path]]  # by seed and number of the training, folders by name
+Kept = TypeVar("Kept")
 STACKED_NETWORKS = 400  # at most in one part, unless one entry has more
 
 POLLED = 0.5  # seconds between two looks at what another process does
@@ -248,21 +249,24 @@ def _results(study: Study, todo: Sequence[Part]) -> Iterator[dict[str, Any]]:
 
 
 def _diverged(study: Study, todo: Sequence[Part]) -> Iterator[tuple[Key, str]]:
-    """The runs that have diverged, each by its entry, its seed and the number of its training, and why."""
-    names = _names(study)
-    for part in todo:
-        runs = list(peers_by_run(part.runs))
-        for number, what in read_diverged(part.folder).items():
-            yield (names[_like(runs[number])], runs[number].seed, runs[number].retraining), what
+    """The runs that have diverged, and why."""
+    return _by_training(study, todo, read_diverged)
 
 
 def _decisions(study: Study, todo: Sequence[Part]) -> Iterator[tuple[Key, Decisions]]:
-    """The decisions of all parts, each by its entry, its seed and the number of its training."""
+    """The decisions of all parts."""
+    return _by_training(study, todo, read_decisions)
+
+
+def _by_training(
+    study: Study, todo: Sequence[Part], read: Callable[[Path], Mapping[int, Kept]]
+) -> Iterator[tuple[Key, Kept]]:
+    """What the folders of all parts hold of each run, by its entry, its seed and the number of its training."""
     names = _names(study)
     for part in todo:
         runs = list(peers_by_run(part.runs))
-        for number, decisions in read_decisions(part.folder).items():
-            yield (names[_like(runs[number])], runs[number].seed, runs[number].retraining), decisions
+        for number, kept in read(part.folder).items():
+            yield (names[_like(runs[number])], runs[number].seed, runs[number].retraining), kept
 
 
 def _like(run: Run) -> Run:
