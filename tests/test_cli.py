@@ -520,3 +520,13 @@ def test_trainings_on_the_same_labels_and_what_seeds_can_see(asked, compared, ca
 
 def flat(capsys):
     return " ".join(capsys.readouterr().out.split())
+
+
+def test_a_reader_that_ends_early_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "codistill", "show", "--recipe", "digits"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert done.returncode == 128 + signal.SIGPIPE
+    assert "error" not in done.stderr.lower()
