@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from codistill import checkpoint, files
-from codistill.cli.verify import verify
+from codistill.cli.commands.verify import verify
 from codistill.training.decisions import read_decisions
 from codistill.training.records import read_log
 from crash_points import BASE, compares, trains

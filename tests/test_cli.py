@@ -376,7 +376,7 @@ def asked(monkeypatch):
     """The comparisons that the command line asks for, with their folders."""
     seen = []
     monkeypatch.setattr("codistill.study.compare", lambda study, folder, **_: seen.append((study, folder)))
-    monkeypatch.setattr("codistill.cli.commands.follow", lambda *_, **__: None)
+    monkeypatch.setattr("codistill.cli.commands.compare.follow", lambda *_, **__: None)
     return seen
 
 

@@ -13,7 +13,7 @@ from codistill.cli.settings import modules_of_study
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from codistill.cli.commands import Compare
+    from codistill.cli.commands.compare import Compare
     from codistill.report.progress import Form
     from codistill.study.chapters import Chapters
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
-from codistill.cli.predict import Opened
+from codistill.cli.commands.predict import Opened
 
 if TYPE_CHECKING:
     from rich.console import Console
