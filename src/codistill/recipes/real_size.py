@@ -33,7 +33,7 @@ def mnist_silos() -> Study:
         batch=40,
         steps=1000,
     )
-    return Study("mnist_silos", run, SILOS, SEEDS, notes=(SILO_NOTE,), published=FEDMD)
+    return Study("mnist_silos", run, SILOS, SEEDS, notes=(SILO_NOTE,), published=FEDMD, retrainings=2)
 
 
 def mnist_few_labels() -> Study:
@@ -47,7 +47,7 @@ def mnist_few_labels() -> Study:
         Row("dml", peers=4, ramp=0.3),
         Row("dml_ensemble", peers=4, graph="everyone", on="unlabelled", burn_in=0.5),
     )
-    return Study("mnist_few_labels", run, rows, SEEDS)
+    return Study("mnist_few_labels", run, rows, SEEDS, retrainings=2)
 
 
 def nsmc_silos() -> Study:
@@ -61,7 +61,9 @@ def nsmc_silos() -> Study:
         batch=50,
         steps=600,
     )
-    return Study("nsmc_silos", run, SILOS, SEEDS, stacked=False, notes=(SILO_NOTE,), published=FEDMD)
+    return Study(
+        "nsmc_silos", run, SILOS, SEEDS, stacked=False, notes=(SILO_NOTE,), published=FEDMD, retrainings=2, retrained=3
+    )
 
 
 def cifar20_silos() -> Study:
@@ -79,7 +81,9 @@ def cifar20_silos() -> Study:
         checkpoint_every=1,
         execute="channels_last",
     )
-    return Study("cifar20_silos", run, SILOS, SEEDS[:3], stacked=False, notes=(SILO_NOTE,), published=FEDMD)
+    return Study(
+        "cifar20_silos", run, SILOS, SEEDS[:3], stacked=False, notes=(SILO_NOTE,), published=FEDMD, retrainings=2
+    )
 
 
 def cifar100_small() -> Study:

@@ -8,8 +8,10 @@ from codistill.study.entries import Study
 def plan(study: Study) -> list[str]:
     """Its rows, seeds and networks, its steps where they are set, and what all of it costs, as lines."""
     seeds, again = len(study.seeds), study.retrainings
+    often = seeds if study.retrained is None else min(study.retrained, seeds)
     trained = f"{count(seeds, 'seed')} ({' '.join(map(str, study.seeds))})"
-    trained += f", each trained {again} times" if again > 1 else ""
+    which = "each" if often == seeds else f"the first {often} of them"
+    trained += f", {which} trained {again} times" if again > 1 else ""
     costs = [declared_cost(entry.run) for entry in study.entries]
     one = declared_cost(study.entries[0].run) / study.entries[0].run.peers
     total = sum(costs) / one * len(study.trainings)

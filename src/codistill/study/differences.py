@@ -2,9 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ DRAWN = ("labels", "valid", "shards", "noise")  # where these are set, seeds lea
 
 Key = tuple[str, int, int]  # an entry's name, a seed, and the number of a training on its labels
 Networks = Sequence[tuple[Entry, int]]  # each by its entry and its number in it
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,12 @@ class Measured:
 
     def gain(self, networks: Networks, alone: Networks, key: str) -> Gain:
         """By how much a value is above that of the counterparts trained alone."""
-        again = self.study.retrainings
         pairs = [
             [(a[key], b[key]) for a, b in zip(self.of(*network), self.of(*other), strict=True)]
             for network, other in zip(networks, alone, strict=True)
         ]
-        trainings = list(zip(*pairs, strict=True))  # of each, the pairs of all networks
-        seeds = [trainings[first : first + again] for first in range(0, len(trainings), again)]
-        return paired_gain([pair for training in seed for pair in training] for seed in seeds)
+        trainings = zip(*pairs, strict=True)  # of each, the pairs of all networks
+        return paired_gain([pair for training in seed for pair in training] for seed in self._by_seed(trainings))
 
     def crossed(self, networks: Networks, alone: Networks) -> tuple[float, float] | None:
         """The interval of the gain in accuracy for other seeds and other examples.
@@ -77,34 +76,41 @@ class Measured:
         None for one seed, and where a decision is no example: of several labels, of tokens.
         """
         method, baseline = self._decided(networks, "correct"), self._decided(alone, "correct")
-        if method is None or baseline is None or len(method) < 2 or method.shape[-1] != self.examples:
+        if method is None or baseline is None or len(method) < 2 or method[0].shape[-1] != self.examples:
             return None
-        _, low, high = crossed_interval((method.astype(float) - baseline).mean((1, 2)))
+        differences = [
+            (mine.astype(float) - others).mean((0, 1)) for mine, others in zip(method, baseline, strict=True)
+        ]
+        _, low, high = crossed_interval(np.array(differences))
         return low, high
 
     def churn(self, networks: Networks) -> NDArray[np.float64] | None:
         """How many decisions differ between two trainings on the same labels, mean over networks.
 
-        Of each seed ``[S]`` where it is trained on several times, else of every two seeds ``[S, S]`` where all learn
-        from the same labels; None where neither is so.
+        Of each seed ``[S]`` that is trained on several times, else of every two seeds ``[S, S]`` where all learn from
+        the same labels; None where neither is so.
         """
-        classes, again = self._decided(networks, "classes"), self.study.retrainings
+        classes = self._decided(networks, "classes")
         if classes is None:
             return None
-        if again > 1:
-            pairs = itertools.combinations(range(again), 2)
-            shares: NDArray[np.float64] = np.mean([(classes[:, a] != classes[:, b]).mean((1, 2)) for a, b in pairs], 0)
-            return shares
+        if self.study.retrainings > 1:
+            several = [list(itertools.combinations(seed, 2)) for seed in classes if len(seed) > 1]
+            return np.array([np.mean([(a != b).mean() for a, b in pairs]) for pairs in several])
         same = all(getattr(entry.run, name) == getattr(Run(), name) for entry, _ in networks for name in DRAWN)
         return np.array([[(a != b).mean() for b in classes] for a in classes]) if same and len(classes) > 1 else None
 
-    def _decided(self, networks: Networks, what: Literal["classes", "correct"]) -> NDArray[Any] | None:
-        """What networks decided on the test part in each training on each seed's labels, ``[S, R, P, n]``, if known."""
+    def _decided(self, networks: Networks, what: Literal["classes", "correct"]) -> list[NDArray[Any]] | None:
+        """What networks decided on the test part, if known: of each seed its trainings, ``[R, P, n]``."""
         keys = [[((entry.name, *training), i) for entry, i in networks] for training in self.study.trainings]
         if self.study.part != "test" or not {key for each in keys for key, _ in each} <= self.decisions.keys():
             return None
-        stacked = np.array([[getattr(self.decisions[key], what)[i].numpy() for key, i in each] for each in keys])
-        return stacked.reshape(len(self.study.seeds), self.study.retrainings, *stacked.shape[1:])
+        trainings = ([getattr(self.decisions[key], what)[i].numpy() for key, i in each] for each in keys)
+        return [np.array(seed) for seed in self._by_seed(trainings)]
+
+    def _by_seed(self, trainings: Iterable[Kept]) -> list[list[Kept]]:
+        """What belongs to each training, in lists of those on one seed's labels."""
+        numbered = zip(self.study.trainings, trainings, strict=True)
+        return [[each for _, each in group] for _, group in itertools.groupby(numbered, key=lambda item: item[0][0])]
 
 
 def churn_difference(method: NDArray[np.float64], baseline: NDArray[np.float64]) -> Difference:

@@ -1,5 +1,6 @@
 """What is compared: a study and its entries."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -38,6 +39,7 @@ class Study:
         published: figures of others for the same experiment, each with its source and how certain it is.
         quick: only a check that everything works: neither times nor intervals are measured.
         retrainings: trainings on each seed's labels; 2 tell how much changes from one to the next.
+        retrained: how many of the seeds, the first ones, are trained on so often, and the others once; None: all.
         spread: of a paired difference over seeds, its standard deviation, where it is known from earlier results.
         question: what it is about, as the title of a chapter: "Peers with private labels".
     """
@@ -52,6 +54,7 @@ class Study:
     published: tuple[str, ...] = ()
     quick: bool = False
     retrainings: int = 1
+    retrained: int | None = None
     spread: float | None = field(default=None, compare=False)
     question: str = ""
 
@@ -62,6 +65,8 @@ class Study:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds={self.seeds}: give each seed once")
         whole("retrainings", self.retrainings)
+        if self.retrained is not None:
+            whole("retrained", self.retrained)
         _check_entries(self.entries)
 
     @cached_property
@@ -90,7 +95,9 @@ class Study:
     @property
     def trainings(self) -> list[tuple[int, int]]:
         """The seed and the number of each training of an entry."""
-        return [(seed, again) for seed in self.seeds for again in range(self.retrainings)]
+        often = len(self.seeds) if self.retrained is None else self.retrained
+        times = [self.retrainings if number < often else 1 for number in range(len(self.seeds))]
+        return [(seed, again) for seed, n in zip(self.seeds, times, strict=True) for again in range(n)]
 
     @property
     def footnotes(self) -> tuple[str, ...]:
@@ -98,7 +105,14 @@ class Study:
         ring = any(e.teacher == BASELINE and e.method.options.get("graph") == "ring" for e in self.entries)
         aside = [e.label for e in self.entries if e.leaves_unlabelled_aside(self.base)]
         note = f"{'; '.join(aside)}: cannot learn from unlabelled samples, and were trained without them."
-        return (*self.notes, *((RING,) if ring else ()), *((note,) if aside else ()))
+        often = self.retrained is not None and self.retrained < len(self.seeds)
+        notes = ((RING,) if ring else (), (note,) if aside else (), (self._retrained(),) if often else ())
+        return (*self.notes, *itertools.chain(*notes))
+
+    def _retrained(self) -> str:
+        """Which seeds are trained on several times."""
+        seeds = " ".join(map(str, self.seeds[: self.retrained]))
+        return f"Seeds with {self.retrainings} trainings each, from which the churn is: {seeds}. The others have one."
 
     def alone(self, network: Spec, peer: int = 0) -> "Entry":
         """The entry of networks trained alone whose peer of this number is such a network; of `ALONE`, the baseline."""
