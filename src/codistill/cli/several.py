@@ -59,10 +59,12 @@ def _runs(folders: Sequence[Path], page: Path, console: "Console") -> None:
     from codistill.report.results import results_table
     from codistill.report.run_page import write_run_report
     from codistill.study.results import Result, read_results
+    from codistill.training.learnt import read_doubts
     from codistill.training.records import epochs_of
 
     results: list[Result] = []
     log: list[Mapping[str, Any]] = []
+    doubts: list[str] = []
     runs = []
     for folder in folders:
         own, each = read_runs(folder), read_results(folder)
@@ -70,9 +72,10 @@ def _runs(folders: Sequence[Path], page: Path, console: "Console") -> None:
             raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
         results += [replace(result, method=f"{folder.name}: {result.method}") for result in each]
         log += epochs_of(folder, {run.name: f"{folder.name}: {run.method}" for run in own})
+        doubts += [f"{folder.name}: {doubt}" for doubt in read_doubts(folder)]
         runs += own
     console.print(results_table(results))
-    write_run_report(runs, log, results, page)
+    write_run_report(runs, log, results, page, doubts=doubts)
 
 
 __all__ = ["report_several"]

@@ -42,7 +42,10 @@ def write_chapters(lessons: Sequence[Lesson], path: Path, command: str = "") -> 
 def _chapter(lesson: Lesson, table: Table, shared: Sequence[str]) -> Section:
     own = replace(table, notes=tuple(note for note in table.notes if note not in shared))
     link = (f"{quote(lesson.name)}/report.html", "The full report of this experiment: learning curves, costs, settings")
-    return Section(lesson.title, paragraphs=[" ".join(lesson.sentences())], table=own, style="results", link=link)
+    doubts = [f"Warning: {doubt}." for doubt in lesson.summary.doubts]
+    return Section(
+        lesson.title, paragraphs=[" ".join(lesson.sentences()), *doubts], table=own, style="results", link=link
+    )
 
 
 def _shared_notes(tables: Sequence[Table]) -> list[str]:

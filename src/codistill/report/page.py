@@ -88,7 +88,9 @@ class Section:
         return not any((*shown, *self.values.values()))
 
 
-def write_page(path: Path, title: str, lead: Sequence[str], sections: Iterable[Section]) -> Path:
+def write_page(
+    path: Path, title: str, lead: Sequence[str], sections: Iterable[Section], warnings: Sequence[str] = ()
+) -> Path:
     """Write a page, one file that needs no other.
 
     Args:
@@ -96,11 +98,12 @@ def write_page(path: Path, title: str, lead: Sequence[str], sections: Iterable[S
         title: of the page.
         lead: its first sentences.
         sections: those that are empty are left out.
+        warnings: what to know before anything is believed; below the lead.
 
     Returns: `path`.
     """
     full = [section for section in sections if not section.empty]
-    html = environment().get_template("page.html").render(title=title, lead=lead, sections=full)
+    html = environment().get_template("page.html").render(title=title, lead=lead, sections=full, warnings=warnings)
     path.parent.mkdir(parents=True, exist_ok=True)
     return files.write(path, html)
 

@@ -21,7 +21,12 @@ from codistill.training.sizes import Sizes
 
 
 def write_run_report(
-    runs: Sequence[Run], log: Sequence[Line], results: Sequence[Result], path: Path, sizes: Sizes | None = None
+    runs: Sequence[Run],
+    log: Sequence[Line],
+    results: Sequence[Result],
+    path: Path,
+    sizes: Sizes | None = None,
+    doubts: Sequence[str] = (),
 ) -> Path:
     """Write the report of a fleet: what was run, how it learned, how well it did.
 
@@ -31,6 +36,7 @@ def write_run_report(
         results: of its networks; none where it is not finished.
         path: of the html; folders that are missing are made.
         sizes: of the data and the training, where they are known.
+        doubts: what speaks against it.
 
     Returns: `path`.
     """
@@ -60,7 +66,7 @@ def write_run_report(
         "There is no baseline in it, so it cannot tell what mutual learning bought: for that, “codistill "
         "compare” trains the same networks alone.",
     ]
-    return write_page(path, f"Training run: {listed(methods)}", lead, sections)
+    return write_page(path, f"Training run: {listed(methods)}", lead, sections, doubts)
 
 
 def _per_method(results: Iterable[Result]) -> list[tuple[dict[str, object], str]]:

@@ -58,7 +58,7 @@ def write_report(
         results_section(results),
     ]
     title = f"What mutual learning bought and what it cost: {summary.recipe}"
-    return write_page(path, title, headline(summary), sections)
+    return write_page(path, title, headline(summary), sections, list(map(str, summary.doubts)))
 
 
 def _figures(summary: Summary, log: Sequence[Line], results: Sequence[Result]) -> list[Figure]:

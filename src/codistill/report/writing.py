@@ -16,6 +16,7 @@ from codistill.report.study_page import write_report
 from codistill.study.chapters import is_chapters, names_of
 from codistill.study.results import Result, read_results
 from codistill.study.summary import Summary
+from codistill.training.learnt import read_doubts
 from codistill.training.records import read_log, thinned
 from codistill.training.sizes import sizes_of
 
@@ -29,12 +30,14 @@ class Written:
         log: the epochs' lines.
         results: of the networks; none where a run is not finished.
         summary: of a comparison.
+        doubts: what speaks against it.
     """
 
     path: Path
     log: Sequence[Mapping[str, Any]]
     results: Sequence[Result]
     summary: Summary | None = None
+    doubts: Sequence[str] = ()
 
 
 def write_folder(folder: Path) -> Written:
@@ -46,12 +49,13 @@ def write_folder(folder: Path) -> Written:
     path, results = folder / "report.html", read_results(folder)
     if not (folder / "study.json").exists():
         log: Sequence[Mapping[str, Any]] = thinned([r for r in read_log(folder) if r["kind"] == "epoch"])
-        write_run_report(read_runs(folder), log, results, path, sizes_of(folder))
-        return Written(path, log, results)
+        doubts = list(map(str, read_doubts(folder)))
+        write_run_report(read_runs(folder), log, results, path, sizes_of(folder), doubts)
+        return Written(path, log, results, doubts=doubts)
     summary, log = summary_of(folder, folder), thinned(studies.log_of(folder))
     write_report(summary, log, results, path, evidence_of(folder))
     files.write(folder / "report.md", markdown(summary))
-    return Written(path, log, results, summary)
+    return Written(path, log, results, summary, list(map(str, summary.doubts)))
 
 
 def write_several(folder: Path) -> tuple[Path, list[Lesson]]:
