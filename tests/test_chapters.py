@@ -143,6 +143,8 @@ def test_all_are_run_before_the_end_says_that_one_has_learnt_nothing(monkeypatch
     from rich.console import Console
 
     from codistill.cli import chapters
+    from codistill.run import Run
+    from codistill.study import Study
     from codistill.study.chapters import Chapters
 
     run = []

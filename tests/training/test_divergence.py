@@ -63,7 +63,7 @@ def test_a_run_stops_with_the_checkpoint_from_before(dataset, tmp_path):
     with pytest.raises(Diverged) as error:
         list(logged(train(RUN, tmp_path, networks=networks(8), dataset=dataset), tmp_path))
     said = str(error.value)
-    assert said.startswith("alone/peers=2/seed=0: the task term of peer 1 is nan in step 8 (epoch 3), samples ")
+    assert said.startswith("alone/peers=2/seed=0: the task loss of peer 1 is nan in step 8 (epoch 3), samples ")
     assert error.value.__notes__ == [f"the checkpoint before is {tmp_path}/checkpoints/step-00000007"]
     _, saved = checkpoint.newest_whole(tmp_path)
     assert saved.facts["step"] == 7
@@ -99,7 +99,7 @@ def test_rewinding_goes_back_and_passes_the_step_over(saves, dataset, tmp_path):
     records = list(logged(train(run, tmp_path, networks=networks(8), dataset=dataset), tmp_path))
     back = [r for r in records if r.kind == "rewind"]
     assert [r.step for r in back] == [7 if saves else 0]
-    assert "the task term of peer 1 is nan in step 8" in back[0].facts["why"]
+    assert "the task loss of peer 1 is nan in step 8" in back[0].facts["why"]
     assert records[-1].step == 4 * STEPS
     log = read_log(tmp_path)
     assert [line["epoch"] for line in log if line["kind"] == "epoch"] == [1, 2, 3, 4]
