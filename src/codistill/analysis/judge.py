@@ -213,7 +213,7 @@ def _few_samples(run: list[EpochLine]) -> list[Finding]:
         return []
     spec = Spec.of(run[0].method).options.get("select") or "select"
     most = number(100 * max(max(curve.value) for curve in few))
-    text = f"select={spec} keeps at most {most} % of the samples that {_who(few)} could imitate, in any epoch"
+    text = f"select={spec} keeps at most {most} % of the samples that {_who(few)} could imitate, in every epoch"
     return [_finding("few samples", run[0], "kept", few, text, FIXES["few samples"])]
 
 

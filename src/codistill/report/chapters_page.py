@@ -12,7 +12,9 @@ from codistill.report.page import Section, write_page
 from codistill.report.plots.overview import overview
 from codistill.report.table import Table
 
-SEVERAL = "Of several rows of one kind the text names that of largest gain, which is likely to be overestimated."
+SEVERAL = (
+    "Of several rows of one kind the text names the one with the largest gain, which is likely to be overestimated."
+)
 
 
 def write_chapters(lessons: Sequence[Lesson], path: Path, command: str = "") -> Path:

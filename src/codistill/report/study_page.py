@@ -74,7 +74,7 @@ def _figures(summary: Summary, log: Sequence[Line], results: Sequence[Result]) -
         (
             f"{title} by cohort size",
             "More networks learning together, and what an ensemble adds; the bars are the standard deviation "
-            "over networks (one network) or over seeds (ensemble), no interval of the mean.",
+            "over networks (one network) or over seeds (ensemble), not an interval of the mean.",
             cohort_size_figure(summary, results),
         ),
         (
@@ -100,15 +100,15 @@ def _example_sections(summary: Summary, evidence: Evidence) -> list[Section]:
     """What the decisions on single examples tell."""
     per_class = (
         "Gain in recall, class by class",
-        "Recall: of a class's test examples the share that is recognised, mean over networks and seeds. Each class has "
-        f"few examples, so single marks move by chance; of more than {MOST_CLASSES} classes those that lost and gained "
-        "most are drawn, and the CSV has all.",
+        "Recall: the share of a class's test examples that is recognised, mean over networks and seeds. Each class has "
+        f"few examples, so single marks move by chance. Of more than {MOST_CLASSES} classes only those that lost or "
+        "gained most are drawn; the CSV has all.",
         class_figure(summary, class_gains(summary, evidence)),
     )
     calibration = (
         "Calibration",
         "Decisions in 15 bins of their confidence, all networks and seeds together; the more decisions a bin holds, "
-        "the larger its mark. Below the diagonal networks are surer than right, above it less sure.",
+        "the larger its mark. Below the diagonal networks are overconfident, above it underconfident.",
         reliability_figure(summary, reliability(evidence)),
     )
     return [

@@ -44,8 +44,8 @@ def write_suspects(every: Sequence[Suspects], folder: Path, command: str = "") -
         for number, each in enumerate(every)
     ]
     lead = [
-        "Training examples for which every peer prefers another class than the label, the surest first.",
-        "A label that networks agree against is often wrong, and sometimes right and hard: look before you change it.",
+        "Training examples for which every peer prefers another class to the label, the most confident first.",
+        "A label that all networks reject is often wrong, but some are right and merely hard: look before you change one.",
     ]
     write_page(page, TITLE, lead, [*sections, Section("Command", command=command)])
     return table, page
