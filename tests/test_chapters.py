@@ -150,7 +150,7 @@ def test_all_are_run_before_the_end_says_that_one_has_learnt_nothing(monkeypatch
     run = []
     monkeypatch.setattr(chapters, "follow", lambda _, folder, *a, **b: run.append(folder.name) or folder.name != "one")
     monkeypatch.setattr(chapters, "write_page_of", lambda *_: run.append("page"))
-    study = Study("s", Run(), ("dml",))
+    study = Study("s", Run(), ("dml",), (0, 1))
     with pytest.raises(SystemExit) as stop:
         chapters.run_chapters(Chapters({"one": study, "two": study}), tmp_path, Console(quiet=True))
     assert run == ["one", "two", "page"]

@@ -194,7 +194,7 @@ def test_a_sound_run_is_described():
 def test_terms_of_other_names_are_judged_too():
     finding = only(log([0.001] * EPOCHS, term="feature", method="fitnet:teacher=alone"))
     assert (finding.kind, finding.term) == ("too small", "feature")
-    assert "the feature term" in finding.text
+    assert "the feature loss" in finding.text
 
 
 def test_a_penalty_below_0_a_shared_term_and_networks_alone_are_not_imitation():

@@ -19,10 +19,10 @@ DML = {"what": "posteriors", "messages": 400, "numbers": 1000, "total": 400_000,
 def test_rows_that_send_the_same_stand_together_beside_what_averaging_would_send(summary):
     (note,) = notes(summary, DML, DML)
     assert note == (
-        "Communication in Row 0 and Row 1: each peer sends 1,000 probabilities (4.0 kB) per step, 1.6 MB over 400 steps; "
-        "a message counts once, however many peers read it. Averaging weights would send 20.0 kB per round; averaging "
-        "gradients as much in every step, 8.0 MB in all. Everything that a peer sends amounts to 80 rounds of averaging "
-        "weights."
+        "Communication in Row 0 and Row 1: each peer sends 1,000 probabilities (4.0 kB) per step, 1.6 MB over 400 "
+        "steps; a message counts once, however many peers read it. Averaging weights would send 20.0 kB per round; "
+        "averaging gradients as much in every step, 8.0 MB in all. Everything that a peer sends amounts to 80 rounds "
+        "of averaging weights."
     )
 
 

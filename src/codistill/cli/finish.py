@@ -136,7 +136,7 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True, al
             console.print("\n".join(["", *verdict_of(written.summary)]), markup=False)
     else:
         if written.results:
-            console.print(results_table(written.results))
+            console.print(results_table(written.results, console.width))
         say_if_unfinished(folder, console)
     for warning in (*written.doubts, *warnings(written.log)):
         (aloud or console).print(f"Warning: {warning}", soft_wrap=True, markup=False)

@@ -67,8 +67,8 @@ def _runs(folders: Sequence[Path], page: Path, console: "Console") -> None:
     from codistill.report.run_page import write_run_report
     from codistill.report.titles import distinct
     from codistill.study.results import Result, read_results
-    from codistill.training.learnt import named_peers, read_doubts
     from codistill.training.fleet import peers_by_run
+    from codistill.training.learnt import named_peers, read_doubts
     from codistill.training.records import epochs_of
 
     results: list[Result] = []
@@ -89,7 +89,7 @@ def _runs(folders: Sequence[Path], page: Path, console: "Console") -> None:
         for doubt in read_doubts(folder):
             run = numbered[doubt.number]
             doubts.append(f"{own[run]}, seed {run.seed}, {named_peers(doubt.peers)}: {doubt.text}")
-    console.print(results_table(results))
+    console.print(results_table(results, console.width))
     write_run_report([run for _, run in every], log, results, page, doubts=doubts)
 
 

@@ -109,8 +109,8 @@ def learning_curves(log: Sequence[Line], summary: Summary | None) -> tuple[str, 
 def validation_curves(log: Sequence[Line], summary: Summary | None) -> tuple[str, str, Plot | None]:
     """The title, caption and plot of the accuracy on validation data by epoch, where it was measured."""
     caption = (
-        "Mean over networks and seeds with a band of one standard deviation; the tables are of the test part, not of these "
-        "data."
+        "Mean over networks and seeds with a band of one standard deviation; the tables are of the test part, not "
+        "of these data."
     )
     return "Accuracy on validation data", caption, validation_figure(log, summary)
 
@@ -118,8 +118,8 @@ def validation_curves(log: Sequence[Line], summary: Summary | None) -> tuple[str
 def imitation_section(log: Sequence[Line], summary: Summary | None) -> Section:
     """What the KL watch found, and a plot of its main number; empty where nobody learns from others."""
     caption = (
-        "All imitation losses of a network together, in percent of its task loss; mean over networks and seeds with a band "
-        "of one standard deviation, on a logarithmic scale."
+        "All imitation losses of a network together, in percent of its task loss; mean over networks and seeds with a "
+        "band of one standard deviation, on a logarithmic scale."
     )
     one_per_method = merged(findings(log))
     plot = ratio_figure(log, summary) if one_per_method else None
@@ -141,8 +141,8 @@ def similarity_section(results: Iterable[Result]) -> Section:
     ]
     said = (
         "Two networks of a cohort on the same examples, the mean over pairs and seeds. The more similar they are, the "
-        "less an ensemble of them gains. Error correlation: 1 where they err on exactly the same examples, 0 where they "
-        "err independently; KL and JS: how far apart their posteriors are."
+        "less an ensemble of them gains. Error correlation: 1 where they err on exactly the same examples, 0 where "
+        "they err independently; KL and JS: how far apart their posteriors are."
     )
     title = "Similarity of the networks of a cohort"
     return Section(title, paragraphs=(said,) if records else (), table=records_table(title, records))

@@ -45,7 +45,7 @@ def write_suspects(every: Sequence[Suspects], folder: Path, command: str = "") -
     ]
     lead = [
         "Training examples for which every peer prefers another class to the label, the most confident first.",
-        "A label that all networks reject is often wrong, but some are right and merely hard: look before you change one.",
+        "A label that all peers reject is often wrong, but some are right and merely hard: look before changing one.",
     ]
     write_page(page, TITLE, lead, [*sections, Section("Command", command=command)])
     return table, page
