@@ -109,7 +109,7 @@ def _example_sections(summary: Summary, evidence: Evidence) -> list[Section]:
         "Calibration",
         "Decisions in 15 bins of their confidence, all networks and seeds together; the more decisions a bin holds, "
         "the larger its mark. Below the diagonal networks are overconfident, above it underconfident.",
-        reliability_figure(summary, reliability(evidence)),
+        reliability_figure(summary, reliability(summary, evidence)),
     )
     return [
         Section("Classes", "classes", figures=figures(per_class)),

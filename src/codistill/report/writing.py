@@ -53,7 +53,7 @@ def write_folder(folder: Path) -> Written:
         write_run_report(read_runs(folder), log, results, path, sizes_of(folder), doubts)
         return Written(path, log, results, doubts=doubts)
     summary, log = summary_of(folder, folder), thinned(studies.log_of(folder))
-    write_report(summary, log, results, path, evidence_of(folder))
+    write_report(summary, log, results, path, evidence_of(folder, results))
     files.write(folder / "report.md", markdown(summary))
     return Written(path, log, results, summary, list(map(str, summary.doubts)))
 
