@@ -113,8 +113,8 @@ def test_the_run_is_named_once_or_line_by_line():
     assert "test part, 797 examples" in text
     assert "dml, seed 0" in text
     starts = [line.split()[0] for line in text.splitlines()]
-    first = starts.index("rkd:teacher=none,")
-    assert starts[first : first + 4] == ["rkd:teacher=none,", "features=layers.1/", "classifier,", "seed"]
+    first = starts.index("rkd:teacher=none,features=")
+    assert starts[first : first + 4] == ["rkd:teacher=none,features=", "layers.1/classifier,", "3", "network"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -96,8 +96,13 @@ def run_chapters(
     end(all(learnt))
 
 
-def write_page_of(folder: Path, console: "Console") -> None:
+def write_page_of(folder: Path, console: "Console", figures: bool = False) -> None:
     """Write the page of all comparisons in a folder, and print what was learnt.
+
+    Args:
+        folder: of all of them.
+        console: to print to.
+        figures: whether the figures of each comparison are written as files too, in its folder.
 
     Raises:
         FileNotFoundError: one of them is not finished.
@@ -106,7 +111,7 @@ def write_page_of(folder: Path, console: "Console") -> None:
     from codistill.report.table import terminal
     from codistill.report.writing import write_several
 
-    page, lessons = write_several(folder)
+    page, lessons = write_several(folder, figures)
     console.rule("All of them", align="left")
     console.print(terminal(lessons_table(lessons), narrow=True))
     for sentence in lead(lessons):

@@ -109,7 +109,13 @@ def say_if_unfinished(folder: Path, console: "Console") -> None:
         console.print(f"Not finished: {step}. Resume with:\n  codistill resume {resumed}")
 
 
-def write_report_of(folder: Path, console: "Console", footnotes: bool = True, aloud: "Console | None" = None) -> None:
+def write_report_of(
+    folder: Path,
+    console: "Console",
+    footnotes: bool = True,
+    aloud: "Console | None" = None,
+    figures: bool = False,
+) -> None:
     """Write the report of a folder, and print its table, what that means, what to doubt, and what the KL watch found.
 
     Args:
@@ -117,6 +123,7 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True, al
         console: to print to.
         footnotes: whether the table has them.
         aloud: for warnings, where it is another.
+        figures: whether its figures are written as files too.
 
     Raises:
         FileNotFoundError: it is not finished.
@@ -128,7 +135,7 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True, al
     from codistill.report.verdict import verdict_of
     from codistill.report.writing import write_folder
 
-    written = write_folder(folder)
+    written = write_folder(folder, figures)
     if written.summary is not None:
         table = comparison(written.summary)
         console.print(terminal(table if footnotes else replace(table, notes=()), narrow=True))
@@ -141,3 +148,5 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True, al
     for warning in (*written.doubts, *warnings(written.log)):
         (aloud or console).print(f"Warning: {warning}", soft_wrap=True, markup=False)
     console.print(f"Report: {written.path}")
+    if figures:
+        console.print(f"Figures: {written.path.parent / 'figures'}")

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 LEFT_OUT = ("method", "seed", "retraining", "execute", "threads", "device", "download", "checkpoint_every")
 
 
-def report_several(folders: Sequence[Path], out: Path | None, console: "Console", command: str) -> None:
+def report_several(
+    folders: Sequence[Path], out: Path | None, console: "Console", command: str, figures: bool = False
+) -> None:
     """Write one page of finished runs, or of finished comparisons.
 
     Raises:
@@ -30,9 +32,11 @@ def report_several(folders: Sequence[Path], out: Path | None, console: "Console"
     if any(comparisons) and not all(comparisons):
         raise ValueError(f"{', '.join(map(str, folders))} are runs and comparisons: give one kind")
     if all(comparisons):
+        if figures:
+            raise ValueError("--figures: a page of several comparisons has no figures of its own: give it for each")
         _comparisons(folders, page, console, command)
     else:
-        _runs(folders, page, console)
+        _runs(folders, page, console, out / "figures" if figures else None)
     console.print(f"Report: {page}", soft_wrap=True)
 
 
@@ -61,7 +65,7 @@ def _comparisons(folders: Sequence[Path], page: Path, console: "Console", comman
         console.print(sentence, markup=False)
 
 
-def _runs(folders: Sequence[Path], page: Path, console: "Console") -> None:
+def _runs(folders: Sequence[Path], page: Path, console: "Console", figures_in: Path | None) -> None:
     from codistill.checkpoint import read_runs
     from codistill.report.results import results_table
     from codistill.report.run_page import write_run_report
@@ -90,7 +94,7 @@ def _runs(folders: Sequence[Path], page: Path, console: "Console") -> None:
             run = numbered[doubt.number]
             doubts.append(f"{own[run]}, seed {run.seed}, {named_peers(doubt.peers)}: {doubt.text}")
     console.print(results_table(results, console.width))
-    write_run_report([run for _, run in every], log, results, page, doubts=doubts)
+    write_run_report([run for _, run in every], log, results, page, doubts=doubts, figures_in=figures_in)
 
 
 __all__ = ["report_several"]

@@ -1,6 +1,5 @@
 """What networks decide, example by example, and who learns from whom: what a report's figures take from a folder."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
@@ -15,12 +14,12 @@ from codistill.description import FILE, read_description
 from codistill.graph import Graph
 from codistill.report.verdict import is_mutual
 from codistill.spec import Spec
+from codistill.study.disputed import Disputed, Shown, most_disputed, read_examples
 from codistill.study.results import Result, networks_of, row_of
 from codistill.study.summary import Summary, SummaryRow
 from codistill.training.decisions import Decisions
 from codistill.training.initial_weights import untrained
 
-MOST_DISPUTED = 12
 _MOST_CLASSES = 1000  # beyond this no figure of classes is read
 
 Cohorts = Sequence[Decisions]  # those of a row's trainings, in the order of seeds
@@ -34,11 +33,13 @@ class Evidence:
         decisions: by entry, those of each training; entries in the same order.
         classes: the classes' names; numbers stand for those that are unknown.
         models: by entry, what each of its networks is; none of entries of older versions, which did not say.
+        examples: what some test examples look like, by their numbers.
     """
 
     decisions: Mapping[str, Cohorts] = field(default_factory=dict)
     classes: Sequence[str] = ()
     models: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    examples: Mapping[int, Shown] = field(default_factory=dict)
 
     def name(self, number: int) -> str:
         """Of a class."""
@@ -77,7 +78,7 @@ def evidence_of(folder: Path, results: Iterable[Result] = ()) -> Evidence:
     found: dict[str, list[Decisions]] = {}
     for (entry, _, _), decisions in sorted(studies.decisions_of(folder).items(), key=lambda each: each[0]):
         found.setdefault(entry, []).append(decisions)
-    return Evidence(found, classes, _models(results))
+    return Evidence(found, classes, _models(results), read_examples(folder))
 
 
 def _models(results: Iterable[Result]) -> dict[str, list[str]]:
@@ -111,15 +112,6 @@ class ReliabilityBin(NamedTuple):
     n: int
     confidence: float
     accuracy: float
-
-
-class Disputed(NamedTuple):
-    """An example on which peers differ: its number, class, what they say and how often, and pairs that differ."""
-
-    number: int
-    label: int
-    votes: tuple[tuple[int, int], ...]
-    differ: float
 
 
 class Lessons(NamedTuple):
@@ -190,30 +182,9 @@ def _bin(number: int, bins: int, n: float, confidence: float, right: float) -> R
 
 
 def disputed(summary: Summary, evidence: Evidence) -> list[Disputed]:
-    """The test examples on which the peers of a cohort differ most, over all cohorts of mutual learning.
-
-    Cohorts that were measured on other examples than the first are left out.
-    """
+    """The test examples on which the peers of a cohort differ most, over all cohorts of mutual learning."""
     entries = dict.fromkeys(_entry(row) for row in summary.rows if is_mutual(row))
-    cohorts = [each for row in entries for each in evidence.decisions.get(row, ()) if len(each.classes) > 1]
-    same = [each for each in cohorts if torch.equal(each.labels, cohorts[0].labels)]
-    if not same:
-        return []
-    differ = torch.stack([_apart(each.classes) for each in same]).mean(0)
-    order = differ.argsort(descending=True, stable=True)[:MOST_DISPUTED].tolist()
-    return [_disputed(number, same, float(differ[number])) for number in order if differ[number] > 0]
-
-
-def _apart(classes: Tensor) -> Tensor:
-    """Share of the pairs of networks that choose different classes, of each example: ``[P, n]`` -> ``[n]``."""
-    peers = len(classes)
-    return (classes.unsqueeze(0) != classes.unsqueeze(1)).double().sum((0, 1)) / (peers * (peers - 1))
-
-
-def _disputed(number: int, cohorts: Iterable[Decisions], differ: float) -> Disputed:
-    votes = Counter(int(vote) for each in cohorts for vote in each.classes[:, number])
-    label = next(int(each.labels[number]) for each in cohorts)
-    return Disputed(number, label, tuple(votes.most_common()), differ)
+    return most_disputed(each for row in entries for each in evidence.decisions.get(row, ()))
 
 
 def lessons_of(summary: Summary) -> list[Lessons]:

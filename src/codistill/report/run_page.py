@@ -27,6 +27,7 @@ def write_run_report(
     path: Path,
     sizes: Sizes | None = None,
     doubts: Sequence[str] = (),
+    figures_in: Path | None = None,
 ) -> Path:
     """Write the report of a fleet: what was run, how it learned, how well it did.
 
@@ -37,6 +38,7 @@ def write_run_report(
         path: of the html; folders that are missing are made.
         sizes: of the data and the training, where they are known.
         doubts: what speaks against it.
+        figures_in: as of `write_page`.
 
     Returns: `path`.
     """
@@ -66,7 +68,7 @@ def write_run_report(
         "There is no baseline in it, so it cannot tell what mutual learning bought: for that, “codistill "
         "compare” trains the same networks alone.",
     ]
-    return write_page(path, f"Training run: {listed(methods)}", lead, sections, doubts)
+    return write_page(path, f"Training run: {listed(methods)}", lead, sections, doubts, figures_in)
 
 
 def _per_method(results: Iterable[Result]) -> list[tuple[dict[str, object], str]]:

@@ -18,6 +18,7 @@ from codistill.spec import Spec
 from codistill.study.beforehand import check_rows
 from codistill.study.costs import declared_cost, measure_costs, networks_trained
 from codistill.study.differences import Key
+from codistill.study.disputed import keep_examples
 from codistill.study.doubts import nothing_learnt_in, row_doubts
 from codistill.study.entries import Study as Study
 from codistill.study.in_python import Factory, in_python
@@ -211,6 +212,7 @@ def _finish(
         doubts=row_doubts(study, doubted),
         nothing_learnt=nothing_learnt_in(study, ended, decisions, doubted),
     )
+    keep_examples(study, decisions, folder, given.get("dataset"))
     files.write_json(folder / "summary.json", table.as_dict())
     yield Record("summary", 0, 0, facts=dict(table.as_dict()))
 

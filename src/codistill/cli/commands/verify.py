@@ -20,6 +20,7 @@ SEALED = (
     "networks.json",
     "costs.json",
     "summary.json",
+    "examples.json",
     "analysis.json",
 )  # one object each
 
