@@ -5,6 +5,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -45,8 +46,8 @@ def test_images_of_the_most_disputed_are_kept(dataset, tmp_path):
     keep_examples(STUDY, kept, tmp_path, dataset)
     found = read_examples(tmp_path)
     assert list(found) == [5, *range(7, 7 + MOST - 1)]
-    pixels = torch.tensor(list(image_of(found[7].image).getdata())).view(8, 8)
-    assert torch.equal(pixels, dataset.test.x[7, 0].long())
+    pixels = torch.from_numpy(np.array(image_of(found[7].image)))
+    assert torch.equal(pixels, dataset.test.x[7, 0])
     assert (tmp_path / "examples.json").stat().st_size < 6000
     keep_examples(STUDY, {}, tmp_path, None)  # not looked for again
     assert read_examples(tmp_path) == found
@@ -54,9 +55,8 @@ def test_images_of_the_most_disputed_are_kept(dataset, tmp_path):
 
 def test_texts_of_the_most_disputed_are_kept(dataset, tmp_path):
     x = torch.arange(1, 1 + 41 * 120).view(41, 120)
-    texts = replace(
-        dataset, test=Examples(x, torch.arange(41) % 10), text=Text(vocabulary=9999, tokenizer=""), mean=(), std=()
-    )
+    part = Examples(x, torch.arange(41) % 10)
+    texts = replace(dataset, train=part, test=part, text=Text(vocabulary=9999, tokenizer=""), mean=(), std=())
     keep_examples(STUDY, {("dml:peers=2", 0, 0): decided(texts.test.y)}, tmp_path, texts)
     found = read_examples(tmp_path)
     assert found[5].text.startswith("601 602 603 ")

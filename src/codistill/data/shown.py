@@ -44,7 +44,7 @@ def png_address(image: Tensor, side: int | None = None) -> str:
         image: ``[C, H, W]`` on the 0..1 scale, of 1 or 3 channels; of others the first is taken.
         side: pixels of the longer side at most; None: as it is.
     """
-    pixels = (image if len(image) == 3 else image[:1]).clamp(0, 1).mul(255).byte().permute(1, 2, 0).numpy()
+    pixels = (image if len(image) == 3 else image[:1]).clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     if side is not None:
         picture.thumbnail((side, side))
