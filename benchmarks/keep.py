@@ -7,7 +7,7 @@
     python benchmarks/keep.py --labels                          # of the tables that are there, after labels changed
 
 NAME.json is the comparison's summary.json with ``courses``: of every row and epoch, means over networks and seeds of
-the task term, the mimic term, the true KL between peers (nats), their agreement and the accuracy on validation data.
+the task and the imitation loss, the true KL between peers (nats), their agreement and the accuracy on validation data.
 NAME.md is its table. NAME.svg shows the courses. With --analysis it is what `codistill analyze` found there.
 """
 
@@ -58,7 +58,7 @@ def _apart(matrix: Sequence[Sequence[float]]) -> list[float]:
 
 
 def figure(found: dict[str, Course], path: Path) -> None:
-    """The true KL and the mimic term of every row over the epochs, on a logarithmic axis."""
+    """The true KL and the imitation loss of every row over the epochs, on a logarithmic axis."""
     from codistill.report.palette import styles
     from codistill.report.plots.curves import Legend, Panel, Point, figure_of
 
@@ -66,7 +66,7 @@ def figure(found: dict[str, Course], path: Path) -> None:
     for method, course in found.items():
         for name, dash in (("kl", "-"), ("mimic", ":")):
             if name in course:
-                said = "KL between peers" if name == "kl" else "mimic term"
+                said = "KL between peers" if name == "kl" else "imitation loss"
                 legends[method + name] = Legend(f"{short(method)}: {said}", replace(looks[method], dash=dash))
                 points = zip(course["epoch"], course[name], strict=True)
                 curves[method + name] = [Point(x, y, y, y) for x, y in points if y > 0]

@@ -21,7 +21,7 @@ def table(kept: dict[str, Any]) -> str:
     """What came out: accuracies with their gain, and the terms in the first and the last epoch."""
     head = (
         "| | accuracy of one network, % ± sd | gain, points [95 % interval] | ensemble, % (alone) "
-        "| mimic term, first → last epoch | true KL, first → last epoch, nats | task term, last epoch |"
+        "| imitation loss, first → last epoch | true KL, first → last epoch, nats | task loss, last epoch |"
     )
     return "\n".join([head, "| --- |" + " ---: |" * 6, *(_row(row, kept["courses"]) for row in kept["rows"])])
 

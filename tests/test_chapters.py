@@ -137,3 +137,21 @@ def test_what_was_broken_off_is_resumed_as_a_whole(tmp_path, monkeypatch, capsys
     cli.main(["resume", "runs/both"])
     assert (tmp_path / "runs" / "both" / "own_recipes-two" / "report.html").exists()
     assert (tmp_path / "runs" / "both" / "report.html").exists()
+
+
+def test_all_are_run_before_the_end_says_that_one_has_learnt_nothing(monkeypatch, tmp_path):
+    from rich.console import Console
+
+    from codistill.cli import chapters
+    from codistill.run import Run
+    from codistill.study import Study
+    from codistill.study.chapters import Chapters
+
+    run = []
+    monkeypatch.setattr(chapters, "follow", lambda _, folder, *a, **b: run.append(folder.name) or folder.name != "one")
+    monkeypatch.setattr(chapters, "write_page_of", lambda *_: run.append("page"))
+    study = Study("s", Run(), ("dml",), (0, 1))
+    with pytest.raises(SystemExit) as stop:
+        chapters.run_chapters(Chapters({"one": study, "two": study}), tmp_path, Console(quiet=True))
+    assert run == ["one", "two", "page"]
+    assert stop.value.code == 3

@@ -505,11 +505,11 @@ def test_a_warning_is_one_line_without_the_place_in_the_code(monkeypatch, capsys
 
 def test_trainings_on_the_same_labels_and_what_seeds_can_see(asked, compared, capsys):
     cli.main(["compare"])
-    assert re.search(r"10 seeds see a true gain of 0\.\d\d points or more in four of five", flat(capsys))
+    assert re.search(r"10 seeds detect a true gain of 0\.\d\d points or more in four of five", flat(capsys))
     cli.main(["compare", "--seeds", "4", "--retrainings", "1", "--labels", "200"])
-    assert "How small a gain 4 seeds can see is not known yet" in flat(capsys)
+    assert "How small a gain 4 seeds can detect is not known yet" in flat(capsys)
     cli.main(["compare", "--seeds", "4", "--labels", "200", "--pilot", str(compared)])
-    assert "4 seeds see a true gain of" in flat(capsys)
+    assert "4 seeds detect a true gain of" in flat(capsys)
     cli.main(["compare", "--quick"])
     assert "true gain" not in flat(capsys)
     assert [study.retrainings for study, _ in asked] == [2, 1, 2, 2]

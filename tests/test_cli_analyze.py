@@ -8,7 +8,7 @@ from codistill import cli
 from report.test_page import of
 from test_cli import QUICK, refusal
 
-SOUND = [*QUICK, "--epochs", "4", "--learning-rate", "0.3"]  # long enough for the mimic term to matter
+SOUND = [*QUICK, "--epochs", "4", "--learning-rate", "0.3"]  # long enough for the imitation loss to matter
 LEAN = ["--examples", "20", "--draws", "2", "--probes", "2"]
 
 
@@ -96,7 +96,7 @@ def test_mistakes_get_one_line_and_leave_nothing_behind(words, answer, tmp_path)
 def test_a_term_that_is_too_small_is_warned_of_after_training_in_one_line(said, tmp_path):
     text = said("train", *QUICK, "--epochs", "4", "--method", "dml:weight=0.0001", "--name", "weak")
     (line,) = [line for line in text.splitlines() if line.startswith("Warning: ")]
-    assert "the mimic term of peer 0, peer 1 is too small to matter" in line
+    assert "the imitation loss of peer 0, peer 1 is too small to matter" in line
     assert "To change: raise weight" in line
     page = of(tmp_path / "runs/weak/report.html")
     assert "Does the imitation loss do anything?" in page.text
@@ -105,6 +105,6 @@ def test_a_term_that_is_too_small_is_warned_of_after_training_in_one_line(said, 
 
 def test_a_sound_run_is_not_warned_of(said, tmp_path):
     assert "Warning" not in said("train", *SOUND, "--name", "sound")
-    assert "the mimic term does something" in of(tmp_path / "runs/sound/report.html").text
+    assert "the imitation loss does something" in of(tmp_path / "runs/sound/report.html").text
     assert "Warning" not in said("train", *SOUND, "--method", "alone", "--name", "alone")
     assert "Does the imitation loss do anything?" not in of(tmp_path / "runs/alone/report.html").text

@@ -356,7 +356,7 @@ def test_a_loss_that_is_no_number(digits):
     nets = [Odd(lambda z: z), Odd(lambda z: z * float("nan"))]
     with pytest.raises(
         Diverged,
-        match=r"the task term of peer 1 is nan in step 1 .*, samples [ 0-9.()]+: lower learning_rate=0.1, or",
+        match=r"the task loss of peer 1 is nan in step 1 .*, samples [ 0-9.()]+: lower learning_rate=0.1, or",
     ):
         start(dataset=digits, networks=nets)
 

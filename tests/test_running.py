@@ -90,7 +90,7 @@ def test_show_of_a_recipe_says_what_it_compares_beside_the_settings(capsys):
     )
     assert "  DML, 2 networks: 2 networks, 2.0 times one network alone" in lines
     passes = 20 * (4 + 4 + 2 + 4 + 4 + 4 * (2 + 2) / 3)  # kd: the teacher's forward pass is a third of a step more
-    assert lines[-1].startswith(f"All of it costs about as much as training {passes:.0f} networks alone")
+    assert lines[-1].startswith(f"In all it costs about as much as training {passes:.0f} networks alone")
 
 
 def test_show_prints_settings_that_only_a_run_of_the_recipe_may_have(capsys):
@@ -117,15 +117,15 @@ def test_a_recipe_is_taken_home_and_runs_from_there(tmp_path, capsys):
 
 
 def test_several_runs_come_into_one_report(tmp_path, capsys):
-    for name in ("a", "b"):
-        cli.main(["train", *QUICK, "--quiet", "--name", name])
+    for name, decay in (("a", "0.001"), ("b", "0.01")):
+        cli.main(["train", *QUICK, "--weight-decay", decay, "--quiet", "--name", name])
     capsys.readouterr()
     cli.main(["report", "runs/a", "runs/b", "--out", "both"])
     text = capsys.readouterr().out
-    assert "a: dml" in text
-    assert "b: dml" in text
+    assert "dml, weight decay 0.001, seed 0" in " ".join(text.split())
     assert "Report: both/report.html" in text
-    assert "a: dml" in (tmp_path / "both" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "both" / "report.html").read_text(encoding="utf-8")
+    assert page.count("dml, weight decay 0.01<") > 1
     assert refusal("report", "runs/a", "runs/b", "--out", "both").endswith("already exists: choose another --out")
     assert "say where with --out" in refusal("report", "runs/a", "runs/b")
 

@@ -1,4 +1,4 @@
-"""The most memory that the mimic term's forward and backward pass takes, beside that of its logits, per peer."""
+"""The most memory that the imitation loss's forward and backward pass takes, beside that of its logits, per peer."""
 
 import subprocess
 import sys

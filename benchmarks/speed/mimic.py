@@ -1,4 +1,4 @@
-"""The mimic term, forward and backward: along the graph against a term for every pair, and how it grows with peers."""
+"""The imitation loss, forward and backward: along the graph against one for every pair, and how it grows with peers."""
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise

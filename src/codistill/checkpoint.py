@@ -38,7 +38,12 @@ FACTS: Mapping[str, type | tuple[type, ...]] = {
     "execute": str,
     "passes": list,
 }
-LATER: Mapping[str, type] = {"passed_over": list, "rewinds": int, "diverged": dict}  # which older ones do not have
+LATER: Mapping[str, type] = {  # which older ones do not have
+    "passed_over": list,
+    "rewinds": int,
+    "diverged": dict,
+    "task": dict,
+}
 AVERAGE = "average."  # in the state, what the averages of the weights begin with
 BEST = "best."  # and the state of the best weights so far
 

@@ -1,5 +1,6 @@
 """Train to the end from Python, with all that the command line writes."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
@@ -33,7 +34,7 @@ def fit(
         runs: what to train.
         folder: where everything goes.
         part: what to evaluate on at the end, as of `train`.
-        quiet: print nothing.
+        quiet: print nothing but warnings, which say what to doubt.
         given: ``dataset``, ``networks`` and ``teachers`` in place of what the runs name, as of `train`.
 
     Returns: the results of the networks, of the ensembles and of the pairs.
@@ -45,8 +46,10 @@ def fit(
     folder = Path(folder)
     records = logged(train(runs, folder, resume=(folder / "runs.json").exists(), part=part, **given), folder)
     try:
-        watch(records, Console(), "quiet" if quiet else "lines")
+        last = watch(records, Console(), "quiet" if quiet else "lines")
     except Interrupted as stop:
         raise KeyboardInterrupt(f"{stop}: the same call resumes") from None
+    for doubt in last.facts.get("doubts", ()):
+        warnings.warn(str(doubt), stacklevel=2)
     report.write(folder)
     return read_results(folder)

@@ -49,8 +49,8 @@ def test_a_term_below_a_hundredth_of_the_tasks_throughout_is_too_small():
     assert (finding.kind, finding.warning, finding.term, finding.epoch) == ("too small", True, "mimic", EPOCHS)
     assert finding.peers == ("peer 0", "peer 1")
     text = str(finding)
-    assert text.startswith("dml:peers=2, seed 0: the mimic term of peer 0, peer 1 is too small to matter")
-    assert "0.8 % of the task term (0.004 beside 0.5 in epoch 12)" in text
+    assert text.startswith("dml:peers=2, seed 0: the imitation loss of peer 0, peer 1 is too small to matter")
+    assert "0.8 % of the task loss (0.004 beside 0.5 in epoch 12)" in text
     for fix in ("raise weight", "batchmean", "softmax over classes, not over the batch", "temperature without T^2"):
         assert fix in text
 
@@ -66,7 +66,7 @@ def test_a_term_that_is_large_enough_once_is_not_too_small():
 
 def test_a_term_that_is_far_smaller_than_the_peers_divergence_was_scaled_down():
     finding = only(log([0.002] * EPOCHS, edge=0.2))
-    assert "the peers' divergence is 0.2 nats on average, 100 times the term that is made of it" in finding.text
+    assert "the peers' divergence is 0.2 nats on average, 100 times the loss that is made of it" in finding.text
     assert "batchmean" in finding.fix
 
 
@@ -74,7 +74,7 @@ def test_a_small_term_of_peers_that_are_nearly_equal_is_not_the_weights_fault():
     finding = only(log([0.002] * EPOCHS, edge=0.002))
     assert "so the peers are nearly equal" in finding.text
     assert "own views" in finding.fix
-    assert "weight is not the matter" in finding.fix
+    assert "not the weight, but how much they differ" in finding.fix
 
 
 def test_only_the_peer_that_it_is_true_of_is_named():
@@ -92,7 +92,7 @@ def test_the_sentiment_studys_softmax_over_the_batch_would_have_been_found():
 def test_a_term_that_dies_while_the_task_term_does_not_is_collapsing():
     finding = only(log(fall(0.3, 0.004), task=fall(2.3, 1.2)))
     assert (finding.kind, finding.warning) == ("collapsing", True)
-    assert "from 0.3 in epoch 1 to 0.004 in epoch 12 (peer 0), while the task term went from 2.3 to 1.2" in finding.text
+    assert "from 0.3 in epoch 1 to 0.004 in epoch 12 (peer 0), while the task loss went from 2.3 to 1.2" in finding.text
     assert "other networks, own views" in finding.fix
     assert "lower weight" in finding.fix
 
@@ -183,10 +183,10 @@ def test_a_sound_run_is_described():
     finding = only(log([0.1, 0.3, 0.2, 0.2], task=[2.0, 1.0, 1.0, 0.5], edge=[0.1, 0.3, 0.2, 0.2]))
     assert (finding.kind, finding.warning, finding.fix) == ("healthy", False, "")
     assert "0.2 on average, 0.3 at its peak in epoch 2, 0.2 at the end" in finding.text
-    assert "24 % of the task term on average, 40 % at the end" in finding.text
+    assert "24 % of the task loss on average, 40 % at the end" in finding.text
     assert (
-        "the peers' divergence is 0.2 nats on average (0.1 to 0.3 is what the sentiment study saw on images)"
-        in finding.text
+        "the peers' divergence is 0.2 nats on average (a published study reports 0.1 to 0.3 on images, see "
+        "docs/text-question.md)" in finding.text
     )
     assert "To change" not in str(finding)
 
@@ -194,7 +194,7 @@ def test_a_sound_run_is_described():
 def test_terms_of_other_names_are_judged_too():
     finding = only(log([0.001] * EPOCHS, term="feature", method="fitnet:teacher=alone"))
     assert (finding.kind, finding.term) == ("too small", "feature")
-    assert "the feature term" in finding.text
+    assert "the feature loss" in finding.text
 
 
 def test_a_penalty_below_0_a_shared_term_and_networks_alone_are_not_imitation():

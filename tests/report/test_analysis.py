@@ -61,8 +61,8 @@ def row(method, label, baseline, **measures):
 
 
 FINDING = {"kind": "too small", "warning": True, "method": "dml", "seeds": [0, 1], "term": "mimic", "peers": ["peer 0"],
-           "epoch": 2, "text": "the mimic term is <small>", "fix": "raise weight",
-           "sentence": "dml, seeds 0, 1: the mimic term is <small>. To change: raise weight."}  # fmt: skip
+           "epoch": 2, "text": "the imitation loss is <small>", "fix": "raise weight",
+           "sentence": "dml, seeds 0, 1: the imitation loss is <small>. To change: raise weight."}  # fmt: skip
 
 _ANALYSIS = {
     "made_by": "codistill analyze",
@@ -201,7 +201,7 @@ def test_the_page_holds_tables_figures_and_findings(analysis, tmp_path):
         assert shown.title in page.text
     for part in (
         TITLE,
-        "the mimic term is <small>",
+        "the imitation loss is <small>",
         "To change: raise weight",
         "codistill analyze runs/x",
         "−0.2 ± 0.11",

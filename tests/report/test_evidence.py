@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from codistill.report.evidence import Evidence, class_gains, disputed, evidence_
 from codistill.report.plots.evidence import MOST_CLASSES, class_figure, graph_figure, reliability_figure
 from codistill.report.study_page import disputed_section
 from codistill.training.decisions import Decisions
-from report.conftest import typed
+from report.conftest import lines_of, typed
 
 NET = Network(0, 0, "kd", 0, "bigru", "BiGRU")
 
@@ -47,12 +49,54 @@ def test_no_gains_of_classes_without_the_baseline_or_with_several(summary):
     assert class_gains(typed(summary), Evidence(rows | {"alone": rows["dml:peers=2"]})) == {}
 
 
+def of_two_kinds(summary):
+    """A summary of cohorts of a cnn and an mlp, and what they decide."""
+    first, second = summary["rows"][0], summary["rows"][2]
+    summary["rows"] = [
+        {**row, "method": f"{row['method']} [{kind}]", "label": f"{kind}, {row['label']}", "alone": row is first}
+        for row in (first, second)
+        for kind in ("cnn", "mlp:width=9")
+    ]
+    summary["baseline"] = "alone"
+    rows = {
+        "alone": [decided([[0, 0, 1, 1, 1, 2], [1, 1, 0, 0, 0, 0]])],
+        "dml:peers=2": [decided([[0, 1, 1, 1, 1, 2], [0, 0, 0, 0, 0, 0]])],
+    }
+    return typed(summary), Evidence(rows, models={row: ["cnn", "mlp:width=9"] for row in rows})
+
+
+def test_networks_are_compared_with_those_of_their_own_kind(summary):
+    found = class_gains(*of_two_kinds(summary))
+    assert list(found) == ["dml:peers=2 [cnn]", "dml:peers=2 [mlp:width=9]"]
+    assert [gain.gain for gain in found["dml:peers=2 [cnn]"]] == pytest.approx([-0.5, 0, 0])
+    assert [gain.gain for gain in found["dml:peers=2 [mlp:width=9]"]] == pytest.approx([1, 0, 0])
+
+
+def test_the_calibration_of_each_kind_is_its_own(summary):
+    about, evidence = of_two_kinds(summary)
+    bins = torch.zeros(2, 15, 3)
+    bins[0, 3], bins[1, 9] = torch.tensor([4.0, 1.0, 2.0]), torch.tensor([8.0, 5.0, 5.0])
+    rows = {"dml:peers=2": [dataclasses.replace(evidence.decisions["dml:peers=2"][0], bins=bins)]}
+    found = reliability(about, dataclasses.replace(evidence, decisions=rows))
+    assert {row: [(each.n, each.accuracy) for each in of_row] for row, of_row in found.items()} == {
+        "dml:peers=2 [cnn]": [(4, 0.5)],
+        "dml:peers=2 [mlp:width=9]": [(8, 0.625)],
+    }
+
+
+def test_kinds_of_networks_come_from_results(tmp_path, monkeypatch, summary):
+    monkeypatch.setattr(studies, "decisions_of", lambda folder: {})
+    about = {"method": "dml", "entry": "dml:peers=2", "peers": 2, "seed": 0, "networks": 1, "part": "test", "n": 9}
+    lines = [{**about, "peer": 0, "model": "cnn"}, {**about, "peer": 1, "model": "mlp:start=alone,width=9"}]
+    assert evidence_of(tmp_path, lines_of(lines)).models == {"dml:peers=2": ["cnn", "mlp:width=9"]}
+
+
 def test_reliability_adds_networks_and_seeds(summary):
     source = torch.Generator().manual_seed(0)
     labels = torch.randint(3, (50,), generator=source)
     logits = [torch.randn(2, 50, 3, generator=source) for _ in range(2)]
     cohorts = [Decisions.of(each, labels) for each in logits]
-    (bins,) = reliability(Evidence({"alone": cohorts, "kd": [decided([[0] * 6])]})).values()
+    (bins,) = reliability(typed(summary), Evidence({"alone": cohorts, "kd": [decided([[0] * 6])]})).values()
     assert sum(each.n for each in bins) == 200
     confidence = torch.cat(logits, 1).softmax(-1).amax(-1)
     right = torch.cat([each.correct for each in cohorts], 1)

@@ -206,7 +206,7 @@ def test_report_of_a_run(log, results, tmp_path):
     assert "There is no baseline in it" in page.text
     assert page.tags.count("figure") == 2
     assert "Does the imitation loss do anything?" in page.text
-    assert "dml:peers=2, seeds 0, 1: the mimic term does something" in page.text
+    assert "dml:peers=2, seeds 0, 1: the imitation loss does something" in page.text
     assert "What differs between the runs" in page.text
 
 

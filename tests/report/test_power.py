@@ -32,7 +32,7 @@ def test_the_pilot_s_median_is_what_is_expected(summary, tmp_path):
     spread = pilot_spread(tmp_path)
     assert spread == pilot_spread(tmp_path / "summary.json") == median(spreads(typed(summary)).values())
     said = before(dataclasses.replace(STUDY, spread=spread))
-    assert f"10 seeds see a true gain of {100 * detectable_gain(spread, 10):.2f} points or more" in said
+    assert f"10 seeds detect a true gain of {100 * detectable_gain(spread, 10):.2f} points or more" in said
     for row in summary["rows"][1:]:
         row |= {"gain_per_seed": [0.01], "gain_ci95": None}
     (tmp_path / "summary.json").write_text(json.dumps(summary))
@@ -56,7 +56,7 @@ def test_afterwards_the_least_and_the_most_are_named(summary):
     assert after(typed({**summary, "quick": True})) == ""
     summary["rows"] = summary["rows"][:2]
     assert re.search(
-        r"see a true gain of \d\.\d\d points \(alone, label smoothing 0.1\) or more", after(typed(summary))
+        r"detect a true gain of \d\.\d\d points \(alone, label smoothing 0.1\) or more", after(typed(summary))
     )
 
 

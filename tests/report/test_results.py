@@ -113,8 +113,24 @@ def test_the_run_is_named_once_or_line_by_line():
     assert "test part, 797 examples" in text
     assert "dml, seed 0" in text
     starts = [line.split()[0] for line in text.splitlines()]
-    first = starts.index("rkd:teacher=none,")
-    assert starts[first : first + 3] == ["rkd:teacher=none,", "features=layers.1/", "classifier,"]
+    first = starts.index("rkd:teacher=none,features=")
+    assert starts[first : first + 4] == ["rkd:teacher=none,features=", "layers.1/classifier,", "3", "network"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_number_is_broken_and_what_has_no_room_is_named(width):
+    rows = single(**CLASSES, top5=0.9)
+    for row in rows[:2]:
+        row["model"] = "hf:a-library/with_a_name_that_goes_on_and_on"
+    other = [{**row, "method": "kd:teacher=runs/a_folder_with_a_long_name,temperature=4"} for row in rows]
+    table = table_of(lines_of(rows + other), width)
+    text = printed(table, width)
+    assert max(map(len, text.splitlines())) <= width
+    for number in ("50.00", "90.00", "1.000"):
+        assert text.count(number) == 6
+    shown = [column.header for column in table.columns]
+    assert ("entropy" in shown) == (width > 60)
+    assert ("No room for ECE, Brier and entropy: the report has all." in " ".join(text.split())) == (width == 60)
 
 
 def test_changes_are_said_network_by_network():

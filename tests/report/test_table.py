@@ -121,7 +121,8 @@ def test_footnotes_come_where_they_are_needed(summary):
     assert "fixed test set of 797 examples" in text
     assert "Time was measured separately, method by method" in text
     assert "largest is likely to be overestimated" in text
-    assert "– stands where nothing was measured." in text  # KD has no ensemble
+    assert "p after Holm is for 5 rows at once" in text
+    assert "–: not measured." in text  # KD has no ensemble
     assert "One seed" not in text
     summary["notes"] = ["A note."]
     assert footnotes(summary)[-1] == "A note."
@@ -130,7 +131,7 @@ def test_footnotes_come_where_they_are_needed(summary):
         del row["cost"]["seconds"], row["cost"]["seconds_per_network"]
         row |= {"gain_mean": None, "gain_ci95": None, "gain_per_seed": None}
     text = "\n".join(footnotes(summary))
-    for gone in ("†", "Time", "training time", "Gain", "overestimated"):
+    for gone in ("†", "Time", "training time", "Gain", "overestimated", "Holm"):
         assert gone not in text
 
 

@@ -19,16 +19,17 @@ DML = {"what": "posteriors", "messages": 400, "numbers": 1000, "total": 400_000,
 def test_rows_that_send_the_same_stand_together_beside_what_averaging_would_send(summary):
     (note,) = notes(summary, DML, DML)
     assert note == (
-        "What crosses in Row 0 and Row 1: each peer tells the others 1,000 probabilities (4.0 kB) in a step, 1.6 MB in "
-        "all 400 steps, counted once, whoever reads it. Averaging weights would send 20.0 kB in each round, averaging "
-        "gradients that in every step, 8.0 MB; all that peers say is as much as 80 rounds of weights."
+        "Communication in Row 0 and Row 1: each peer sends 1,000 probabilities (4.0 kB) per step, 1.6 MB over 400 "
+        "steps; a message counts once, however many peers read it. Averaging weights would send 20.0 kB per round; "
+        "averaging gradients as much in every step, 8.0 MB in all. Everything that a peer sends amounts to 80 rounds "
+        "of averaging weights."
     )
 
 
 def test_rounds_are_called_so(summary):
     weights = {**DML, "what": "weights", "messages": 8, "numbers": 5_000, "total": 40_000}
     (note,) = notes(summary, weights)
-    assert "5,000 weights (20.0 kB) in a round, 160 kB in all 8 rounds" in note
+    assert "5,000 weights (20.0 kB) per round, 160 kB over 8 rounds" in note
     assert "Averaging gradients would send 8.0 MB." in note
 
 

@@ -135,7 +135,7 @@ def test_an_interval_that_so_many_rows_make_likely_is_no_reliable_gain(summary):
     assert (alone, after_holm) == pytest.approx((0.0167, 0.0835), abs=1e-4)
     text = " ".join(headline(typed(summary)))
     assert "No mutual-learning method gained reliably" in text
-    assert "that leaves out zero, but among so many rows it may be chance (Holm)." in text
+    assert "that excludes zero, but among so many rows it may be chance (Holm)." in text
     assert (
         verdict(row, p=after_holm) == "Gain: the whole interval lies above zero. Among so many rows it may be chance."
     )
@@ -143,7 +143,7 @@ def test_an_interval_that_so_many_rows_make_likely_is_no_reliable_gain(summary):
 
 
 def test_the_power_is_in_the_headline(summary):
-    assert "10 seeds see a true gain of" in " ".join(headline(typed(summary)))
+    assert "10 seeds detect a true gain of" in " ".join(headline(typed(summary)))
 
 
 def of_unlike_networks(summary, seeds=10):
@@ -187,7 +187,7 @@ def test_fewer_than_five_seeds_are_never_called_reliable(summary):
     assert "reliably" not in text
     assert "biggest reliable" not in text
     assert "over 3 seeds, which are too few to rely on." in text
-    assert "Fewer than five seeds do not make it reliable." in text
+    assert "Fewer than five seeds are too few to rely on." in text
     assert "reliable gain" in " ".join(headline(of_unlike_networks(summary, seeds=5)))
     row = of_unlike_networks(summary, seeds=4).rows[3]
     assert verdict(row) == "Gain: the whole interval lies above zero. 4 seeds are too few to rely on it."

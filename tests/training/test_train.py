@@ -411,7 +411,7 @@ def test_a_loss_that_is_no_number_names_run_peer_term_and_fix(digits):
     with torch.no_grad():
         nets[1].fc.weight[0, 0] = float("nan")
     run = RUN.replace(peers=3, method="alone", learning_rate=0.05, seed=7)
-    words = r"seed=7: the task term of peer 1 is nan in step 1 .epoch 1., samples [ 0-9.()]+: lower learning_rate=0.05"
+    words = r"seed=7: the task loss of peer 1 is nan in step 1 .epoch 1., samples [ 0-9.()]+: lower learning_rate=0.05"
     with pytest.raises(Diverged, match=words):
         list(train(run.replace(evaluate_every=0), dataset=digits, networks=nets))
 

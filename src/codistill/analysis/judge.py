@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from codistill.analysis.curves import Curve, EpochLine, edge_curves, epoch_lines, finite, ratio, term_curves
+from codistill.methods.parts.terms import loss_name
 from codistill.spec import Spec
 
 # A term a hundredth as large as the task's moves the weights about a hundredth as far: no run can tell it from none.
@@ -42,10 +43,10 @@ FIXES = {
     "identical": "build each network with a seed of its own, not by a deep copy, and give no network twice",
     "too small": "raise weight; take the mean over the batch of sums over classes (batchmean), not a mean over classes "
     "too; take the softmax over classes, not over the batch; a high temperature without T^2 shrinks it as well",
-    "alike": "their weight is not the matter: let them differ (other networks, own views, other seeds)",
+    "alike": "not the weight, but how much they differ: give them other networks, own views or other seeds",
     "collapsing": "let them differ more (other networks, own views), lower weight, or train for fewer epochs",
     "few samples": "lower the threshold of select=confident, let peers learn alone first (burn_in), or set select=all",
-    "growing": "lower learning_rate or weight, set clip, or let the term ramp up; check whether one peer diverges",
+    "growing": "lower learning_rate or weight, set clip, or ramp the weight up (ramp); check whether one peer diverges",
 }
 
 
@@ -212,7 +213,7 @@ def _few_samples(run: list[EpochLine]) -> list[Finding]:
         return []
     spec = Spec.of(run[0].method).options.get("select") or "select"
     most = number(100 * max(max(curve.value) for curve in few))
-    text = f"select={spec} keeps at most {most} % of the samples that {_who(few)} could imitate, in any epoch"
+    text = f"select={spec} keeps at most {most} % of the samples that {_who(few)} could imitate, in every epoch"
     return [_finding("few samples", run[0], "kept", few, text, FIXES["few samples"])]
 
 
@@ -222,15 +223,15 @@ def _too_small(line: EpochLine, term: str, group: list[Curve], divergences: list
         each for c in group for each in zip(c.ratios, c.value, c.task, c.epochs, strict=True)
     )
     text = (
-        f"the {term} term of {_who(group)} is too small to matter: at most {number(100 * most)} % of the task term "
-        f"({number(value)} beside {number(task)} in epoch {epoch})"
+        f"the {loss_name(term)} of {_who(group)} is too small to matter: at most {number(100 * most)} % of the task "
+        f"loss ({number(value)} beside {number(task)} in epoch {epoch})"
     )
     fix = FIXES["too small"]
     if divergences:
         divergence, size = fmean(divergences), fmean(v for c in group for v in c.value)
         text += f"; the peers' divergence is {number(divergence)} nats on average"
         if size > 0 and divergence > SCALED_DOWN * size:
-            text += f", {number(divergence / size)} times the term that is made of it"
+            text += f", {number(divergence / size)} times the loss that is made of it"
         elif size > 0:
             text += ", so the peers are nearly equal"
             fix = FIXES["alike"]
@@ -239,7 +240,7 @@ def _too_small(line: EpochLine, term: str, group: list[Curve], divergences: list
 
 def _unsound(line: EpochLine, term: str, group: list[Curve]) -> list[Finding]:
     """Curves that collapse, and curves that grow; the numbers are the worst one's."""
-    what, every = "divergence" if term == "edges" else f"{term} term", []
+    what, every = "divergence" if term == "edges" else loss_name(term), []
     if falling := [curve for curve in group if collapsing(curve)]:
         worst = min(falling, key=lambda c: ratio(c.value[-1], max(c.value)))
         change = _change(worst, worst.value.index(max(worst.value)))
@@ -259,7 +260,7 @@ def _change(curve: Curve, at: int) -> str:
     """From one epoch to the last."""
     return (
         f"from {number(curve.value[at])} in epoch {curve.epochs[at]} to {number(curve.value[-1])} in epoch "
-        f"{curve.epochs[-1]} ({curve.who}), while the task term went from {number(curve.task[at])} to "
+        f"{curve.epochs[-1]} ({curve.who}), while the task loss went from {number(curve.task[at])} to "
         f"{number(curve.task[-1])}"
     )
 
@@ -269,13 +270,13 @@ def _healthy(line: EpochLine, term: str, group: list[Curve], divergences: list[f
     shares = [fmean(ratios) for ratios in zip(*(curve.ratios for curve in group), strict=True)]
     high = means.index(max(means))
     text = (
-        f"the {term} term does something: {number(fmean(means))} on average, {number(means[high])} at its "
+        f"the {loss_name(term)} does something: {number(fmean(means))} on average, {number(means[high])} at its "
         f"peak in epoch {group[0].epochs[high]}, {number(means[-1])} at the end; that is "
-        f"{number(100 * fmean(shares))} % of the task term on average, {number(100 * shares[-1])} % at the end"
+        f"{number(100 * fmean(shares))} % of the task loss on average, {number(100 * shares[-1])} % at the end"
     )
     if divergences:
         text += (
-            f"; the peers' divergence is {number(fmean(divergences))} nats on average (0.1 to 0.3 is what the "
-            "sentiment study saw on images)"
+            f"; the peers' divergence is {number(fmean(divergences))} nats on average (a published study reports "
+            "0.1 to 0.3 on images, see docs/text-question.md)"
         )
     return _finding("healthy", line, term, group, text)

@@ -20,7 +20,7 @@ class PeerEpoch:
         divergence_sd: over runs and pairs; None for a single value.
         agreement: share of samples on which two peers choose the same class.
         agreement_sd: over runs and pairs.
-        ratio: mean of all imitation terms together divided by the task term.
+        ratio: mean of all imitation terms together divided by the task loss.
         ratio_sd: over runs and peers.
     """
 
@@ -52,7 +52,7 @@ def over_epochs(lines: Iterable[Mapping[str, Any]]) -> list[PeerEpoch]:
 
 
 def ratios(line: EpochLine) -> list[float]:
-    """For each peer, all its imitation terms together divided by its task term; empty where there is none."""
+    """For each peer, all its imitation terms together divided by its task loss; empty where there is none."""
     sums = [sum(values) for values in zip(*line.imitation.values(), strict=True)]
     return [imitation / task for imitation, task in zip(sums, line.task, strict=False) if task > 0]
 

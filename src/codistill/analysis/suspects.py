@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from codistill.data.loader import plain
+from codistill.data.shown import images_of, texts_of
 from codistill.data.split import CLEAN
-from codistill.data.text.tokenizer import decoded
 from codistill.losses.posterior import log_posterior
 from codistill.metrics.decisions import class_logits
 from codistill.run import Run
@@ -117,7 +115,7 @@ def _of(fleet: Fleet, run: Run, logits: Tensor, y: Tensor, shown: int) -> Suspec
     order, index = ranked(outputs, y), part.index.cpu()
     p, margin = log_posterior(outputs).exp().mean(0), margins(outputs, y).mean(0)
     best, names, true = p.argmax(-1), fleet.dataset.label_names, fleet.dataset.train.y.cpu()[index]
-    texts = _texts(fleet, index[order])
+    texts = texts_of(fleet.dataset, fleet.dataset.train, index[order])
     found = tuple(
         Suspect(
             rank=rank,
@@ -132,23 +130,5 @@ def _of(fleet: Fleet, run: Run, logits: Tensor, y: Tensor, shown: int) -> Suspec
         )
         for rank, (i, text) in enumerate(zip(order.tolist(), texts, strict=True), start=1)
     )
-    images = _images(fleet, index[order[:shown]]) if fleet.dataset.train.x.ndim == 4 else None
+    images = images_of(fleet.dataset.train, index[order[:shown]])
     return Suspects(run, len(y), part.noisy, found, images)
-
-
-def _images(fleet: Fleet, index: Tensor) -> Tensor:
-    """Training images ``[n, C, H, W]`` on the 0..1 scale."""
-    channels = fleet.dataset.train.x.shape[1]
-    some = fleet.dataset.train.take(index)
-    batches = plain(some, mean=(0.0,) * channels, std=(1.0,) * channels, batch=max(1, len(index)))
-    return torch.cat([x.cpu() for x, _ in batches] or [torch.zeros(0, channels, 1, 1)])
-
-
-def _texts(fleet: Fleet, index: Tensor) -> list[str]:
-    """Training texts from their token ids; the ids themselves where there is no tokenizer. Of images, empty."""
-    if fleet.dataset.train.x.ndim == 4:
-        return [""] * len(index)
-    ids = [[i for i in row if i] for row in fleet.dataset.train.take(index).x.tolist()]  # type: ignore[union-attr]
-    if fleet.dataset.text is None or not fleet.dataset.text.tokenizer:
-        return [" ".join(map(str, row)) for row in ids]
-    return decoded(fleet.dataset.text.tokenizer, ids)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codistill.cli.finish import dry_run, follow, form_of
+from codistill.cli.finish import dry_run, end, follow, form_of
 from codistill.cli.settings import modules_of_study
 
 if TYPE_CHECKING:
@@ -78,19 +78,31 @@ def check_single(folder: Path) -> None:
 def run_chapters(
     chapters: "Chapters", folder: Path, console: "Console", form: "Form" = "lines", track: Sequence[str] = ()
 ) -> None:
-    """Run or resume all of them, and write the page; see `watch` for the form."""
+    """Run or resume all of them, and write the page; see `watch` for the form.
+
+    Raises:
+        SystemExit: in one of them nothing was learnt, see `end`.
+    """
     from rich.console import Console
 
     if form != "lines":
         console = Console(quiet=True)
+    learnt = []
     for number, (name, study) in enumerate(chapters.studies.items(), start=1):
         console.rule(f"{number} of {len(chapters.studies)}: {study.question or name}", align="left")
-        follow(chapters.begin(name, folder), folder / name, console, form, chapter_of=folder, track=track)
+        records = chapters.begin(name, folder)
+        learnt.append(follow(records, folder / name, console, form, chapter_of=folder, track=track))
     write_page_of(folder, console)
+    end(all(learnt))
 
 
-def write_page_of(folder: Path, console: "Console") -> None:
+def write_page_of(folder: Path, console: "Console", figures: bool = False) -> None:
     """Write the page of all comparisons in a folder, and print what was learnt.
+
+    Args:
+        folder: of all of them.
+        console: to print to.
+        figures: whether the figures of each comparison are written as files too, in its folder.
 
     Raises:
         FileNotFoundError: one of them is not finished.
@@ -99,7 +111,7 @@ def write_page_of(folder: Path, console: "Console") -> None:
     from codistill.report.table import terminal
     from codistill.report.writing import write_several
 
-    page, lessons = write_several(folder)
+    page, lessons = write_several(folder, figures)
     console.rule("All of them", align="left")
     console.print(terminal(lessons_table(lessons), narrow=True))
     for sentence in lead(lessons):

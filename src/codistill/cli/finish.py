@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from codistill.report.progress import Form
     from codistill.training.records import Record
 
-NOTHING_LEARNT = 3  # the exit code of a training that came to its end and is no better than chance
+NOTHING_LEARNT = 3  # the exit code of what came to its end and has learnt nothing
 
 
 def form_of(quiet: bool, as_json: bool) -> "Form":
@@ -44,7 +44,7 @@ def follow(
     form: "Form" = "lines",
     chapter_of: Path | None = None,
     track: Sequence[str] = (),
-) -> None:
+) -> bool:
     """Show a training's progress to its end and write its report; an interruption says how to go on.
 
     Args:
@@ -55,8 +55,10 @@ def follow(
         chapter_of: the folder of several comparisons that this is one of.
         track: tools that get the records too, see `codistill.tracking`.
 
+    Returns: whether anything was learnt; True of a quick look, which is not there to learn.
+
     Raises:
-        SystemExit: it was interrupted, with the code of the signal; or nothing was learnt, with `NOTHING_LEARNT`.
+        SystemExit: it was interrupted, with the code of the signal.
     """
     from rich.console import Console
 
@@ -81,10 +83,16 @@ def follow(
     write_report_of(folder, console, footnotes=chapter_of is None, aloud=aloud)
     if form == "json":
         print(json.dumps({"kind": "report", "folder": str(folder), "report": str(folder / "report.html")}), flush=True)
-    doubts = last.facts.get("doubts", ())
-    for doubt in doubts:
-        aloud.print(f"Warning: {doubt.text}", soft_wrap=True, markup=False)
-    if any(doubt.nothing for doubt in doubts):
+    return bool(last.facts.get("quick")) or not last.facts.get("nothing_learnt")
+
+
+def end(learnt: bool) -> None:
+    """End with `NOTHING_LEARNT` where nothing was learnt.
+
+    Raises:
+        SystemExit: so it is.
+    """
+    if not learnt:
         raise SystemExit(NOTHING_LEARNT)
 
 
@@ -101,14 +109,21 @@ def say_if_unfinished(folder: Path, console: "Console") -> None:
         console.print(f"Not finished: {step}. Resume with:\n  codistill resume {resumed}")
 
 
-def write_report_of(folder: Path, console: "Console", footnotes: bool = True, aloud: "Console | None" = None) -> None:
-    """Write the report of a folder, and print its table and what that means, and what the KL watch found.
+def write_report_of(
+    folder: Path,
+    console: "Console",
+    footnotes: bool = True,
+    aloud: "Console | None" = None,
+    figures: bool = False,
+) -> None:
+    """Write the report of a folder, and print its table, what that means, what to doubt, and what the KL watch found.
 
     Args:
         folder: of a run or a comparison.
         console: to print to.
         footnotes: whether the table has them.
         aloud: for warnings, where it is another.
+        figures: whether its figures are written as files too.
 
     Raises:
         FileNotFoundError: it is not finished.
@@ -120,7 +135,7 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True, al
     from codistill.report.verdict import verdict_of
     from codistill.report.writing import write_folder
 
-    written = write_folder(folder)
+    written = write_folder(folder, figures)
     if written.summary is not None:
         table = comparison(written.summary)
         console.print(terminal(table if footnotes else replace(table, notes=()), narrow=True))
@@ -128,8 +143,10 @@ def write_report_of(folder: Path, console: "Console", footnotes: bool = True, al
             console.print("\n".join(["", *verdict_of(written.summary)]), markup=False)
     else:
         if written.results:
-            console.print(results_table(written.results))
+            console.print(results_table(written.results, console.width))
         say_if_unfinished(folder, console)
-    for warning in warnings(written.log):
+    for warning in (*written.doubts, *warnings(written.log)):
         (aloud or console).print(f"Warning: {warning}", soft_wrap=True, markup=False)
     console.print(f"Report: {written.path}")
+    if figures:
+        console.print(f"Figures: {written.path.parent / 'figures'}")

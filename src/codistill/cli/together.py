@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from codistill.cli.finish import follow
+from codistill.cli.finish import end, follow
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,9 +28,9 @@ def follow_together(
     from codistill.training.records import logged
 
     if mesh.size == 1:
-        follow(logged(records, folder), folder, console, form, track=track)
+        end(follow(logged(records, folder), folder, console, form, track=track))
     elif mesh.is_first:
-        follow(_in_step(logged(records, folder), mesh), folder, console, form, track=track)
+        end(follow(_in_step(logged(records, folder), mesh), folder, console, form, track=track))
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the first says them

@@ -119,7 +119,7 @@ def _peers(analysis: Analysis) -> Table:
         "Divergence: mean KL between the posteriors of two peers on training batches, all pairs; nats. Networks "
         "trained alone show what two seeds differ by anyway.",
         "Agreement: share of training samples on which two peers choose the same class.",
-        "Imitation/task: what peers learn from others beside what they learn from labels, as parts of the loss.",
+        "Imitation/task: all imitation losses of a network together, relative to its task loss.",
     )
     columns = tuple(map(Column, ("Method", "Divergence", "Agreement", "Imitation/task, %")))
     title = "How far do peers differ, from the first epoch to the last?"

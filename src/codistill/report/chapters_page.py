@@ -12,7 +12,9 @@ from codistill.report.page import Section, write_page
 from codistill.report.plots.overview import overview
 from codistill.report.table import Table
 
-SEVERAL = "Of several rows of one kind the text names that of largest gain, which is likely to be overestimated."
+SEVERAL = (
+    "Of several rows of one kind the text names the one with the largest gain, which is likely to be overestimated."
+)
 
 
 def write_chapters(lessons: Sequence[Lesson], path: Path, command: str = "") -> Path:
@@ -42,7 +44,10 @@ def write_chapters(lessons: Sequence[Lesson], path: Path, command: str = "") -> 
 def _chapter(lesson: Lesson, table: Table, shared: Sequence[str]) -> Section:
     own = replace(table, notes=tuple(note for note in table.notes if note not in shared))
     link = (f"{quote(lesson.name)}/report.html", "The full report of this experiment: learning curves, costs, settings")
-    return Section(lesson.title, paragraphs=[" ".join(lesson.sentences())], table=own, style="results", link=link)
+    doubts = [f"Warning: {doubt}." for doubt in lesson.summary.doubts]
+    return Section(
+        lesson.title, paragraphs=[" ".join(lesson.sentences()), *doubts], table=own, style="results", link=link
+    )
 
 
 def _shared_notes(tables: Sequence[Table]) -> list[str]:

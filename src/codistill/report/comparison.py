@@ -36,7 +36,7 @@ def comparison(summary: Summary) -> Table:
         for row, said in zip(summary.rows, verdicts, strict=True)
     )
     title = f"{summary.recipe}: test {measure.name}, {count(len(summary.seeds), 'seed')}"
-    return Table(title, tuple(column for column, _ in columns), rows, notes=tuple(footnotes(summary, rows)))
+    return Table(title, tuple(column for column, _ in columns), rows, notes=tuple(footnotes(summary, rows, len(p))))
 
 
 def _columns(summary: Summary, measure: Measure, p: PValues) -> list[tuple[Column, CellOf]]:
@@ -142,8 +142,14 @@ def baseline_label(summary: Summary) -> str:
     return next((row.label for row in summary.rows if row.method == summary.baseline), summary.baseline)
 
 
-def footnotes(summary: Summary, rows: tuple[Row, ...]) -> list[str]:
-    """What the columns mean and how far they can be trusted; only what the table needs."""
+def footnotes(summary: Summary, rows: tuple[Row, ...], holm: int) -> list[str]:
+    """What the columns mean and how far they can be trusted; only what the table needs.
+
+    Args:
+        summary: of the table.
+        rows: its rows.
+        holm: how many of them have a p-value.
+    """
     measure, labels = measure_of(summary), {row.method: row.label for row in summary.rows}
     twins = [(row.label, row.same_gradient_as) for row in summary.rows if row.same_gradient_as]
     said = sentences(
@@ -154,6 +160,7 @@ def footnotes(summary: Summary, rows: tuple[Row, ...]) -> list[str]:
         baseline=baseline_label(summary),
         compared=[row for row in summary.rows if row.gain],
         bounded=any(row.gain and row.gain.interval for row in summary.rows),
+        holm=holm,
         judged=sum(judge(row) not in (BASELINE, NONE) for row in summary.rows),
         timed=any(row.cost.seconds is not None for row in summary.rows),
         crossed=any(row.gain and row.gain.crossed for row in summary.rows),

@@ -1,6 +1,5 @@
 """What networks decide, example by example, and who learns from whom: what a report's figures take from a folder."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
@@ -15,10 +14,12 @@ from codistill.description import FILE, read_description
 from codistill.graph import Graph
 from codistill.report.verdict import is_mutual
 from codistill.spec import Spec
+from codistill.study.disputed import Disputed, Shown, most_disputed, read_examples
+from codistill.study.results import Result, networks_of, row_of
 from codistill.study.summary import Summary, SummaryRow
 from codistill.training.decisions import Decisions
+from codistill.training.initial_weights import untrained
 
-MOST_DISPUTED = 12
 _MOST_CLASSES = 1000  # beyond this no figure of classes is read
 
 Cohorts = Sequence[Decisions]  # those of a row's trainings, in the order of seeds
@@ -29,32 +30,64 @@ class Evidence:
     """What a folder holds besides its summary.
 
     Attributes:
-        decisions: by row, those of each training; rows in the same order.
+        decisions: by entry, those of each training; entries in the same order.
         classes: the classes' names; numbers stand for those that are unknown.
+        models: by entry, what each of its networks is; none of entries of older versions, which did not say.
+        examples: what some test examples look like, by their numbers.
     """
 
     decisions: Mapping[str, Cohorts] = field(default_factory=dict)
     classes: Sequence[str] = ()
+    models: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    examples: Mapping[int, Shown] = field(default_factory=dict)
 
     def name(self, number: int) -> str:
         """Of a class."""
         return self.classes[number] if number < len(self.classes) else str(number)
 
+    def kind(self, row: SummaryRow) -> str:
+        """What the networks of a row are; empty where that is unknown."""
+        if " [" in row.method:
+            return row.method.partition(" [")[2].removesuffix("]")
+        return next(iter(self.models.get(row.method, ())), "")
+
+    def of(self, row: SummaryRow) -> Cohorts:
+        """The decisions of a row's networks in each training, which may be one kind of several in its entry."""
+        cohorts = self.decisions.get(_entry(row), ())
+        if " [" not in row.method:
+            return cohorts
+        kind, models = self.kind(row), self.models.get(_entry(row), ())
+        peers = [peer for peer, model in enumerate(models) if model == kind]
+        return [each.only(peers) for each in cohorts] if peers else ()
+
 
 NOTHING = Evidence()
 
 
-def evidence_of(folder: Path) -> Evidence:
+def evidence_of(folder: Path, results: Iterable[Result] = ()) -> Evidence:
     """What the folder of a study holds; versions that did not write what its networks give have numbers for classes.
 
     The modules that the study names are not imported.
+
+    Args:
+        folder: of the study.
+        results: its, which say what each network is.
     """
     first = folder / "parts" / "000"
     classes = read_description(first).label_names if (first / FILE).exists() else ()
     found: dict[str, list[Decisions]] = {}
     for (entry, _, _), decisions in sorted(studies.decisions_of(folder).items(), key=lambda each: each[0]):
         found.setdefault(entry, []).append(decisions)
-    return Evidence(found, classes)
+    return Evidence(found, classes, _models(results), read_examples(folder))
+
+
+def _models(results: Iterable[Result]) -> dict[str, list[str]]:
+    """By entry, what each of its networks is, as rows name it: without the weights that it starts from."""
+    found: dict[str, dict[int, str]] = {}
+    for each in networks_of(results):
+        if each.model and each.peer is not None:
+            found.setdefault(row_of(each), {})[each.peer] = str(untrained(Spec.of(each.model)))
+    return {entry: [models[peer] for peer in sorted(models)] for entry, models in found.items()}
 
 
 class ClassGain(NamedTuple):
@@ -81,15 +114,6 @@ class ReliabilityBin(NamedTuple):
     accuracy: float
 
 
-class Disputed(NamedTuple):
-    """An example on which peers differ: its number, class, what they say and how often, and pairs that differ."""
-
-    number: int
-    label: int
-    votes: tuple[tuple[int, int], ...]
-    differ: float
-
-
 class Lessons(NamedTuple):
     """Of a row, who learns from whom: W[student][source]."""
 
@@ -98,25 +122,33 @@ class Lessons(NamedTuple):
 
 
 def class_gains(summary: Summary, evidence: Evidence) -> dict[str, list[ClassGain]]:
-    """Of every row but the baseline the gain in recall, class by class: means over networks and seeds.
+    """Of every row but the baselines the gain in recall, class by class: means over networks and seeds.
 
-    Nothing where rows are compared with baselines of their own kind of network.
+    Where networks differ, each row is compared with the networks of its own kind trained alone; a row whose kind is
+    unknown is left out then.
     """
-    if sum(row.alone for row in summary.rows) > 1:
-        return {}
-    recalls = {row: _recall(cohorts) for row, cohorts in evidence.decisions.items() if cohorts}
-    alone = recalls.pop(summary.baseline, None)
-    if alone is None or not 1 < len(alone[0]) <= _MOST_CLASSES:
-        return {}
-    counts, base = alone
-    return {
-        row: [
-            ClassGain(evidence.name(number), int(counts[number]), float(base[number]), float(recall[number]))
-            for number in counts.nonzero().flatten().tolist()
-        ]
-        for row, (own, recall) in recalls.items()
-        if torch.equal(own, counts)
-    }
+    recalls = {row.method: _recall(cohorts) for row in summary.rows if (cohorts := evidence.of(row))}
+    found = {}
+    for row in summary.rows:
+        alone, own = recalls.get(_baseline(row, summary, evidence)), recalls.get(row.method)
+        if row.alone or alone is None or own is None or not 1 < len(alone[0]) <= _MOST_CLASSES:
+            continue
+        counts, base = alone
+        if torch.equal(own[0], counts):
+            found[row.method] = [
+                ClassGain(evidence.name(number), int(counts[number]), float(base[number]), float(own[1][number]))
+                for number in counts.nonzero().flatten().tolist()
+            ]
+    return found
+
+
+def _baseline(row: SummaryRow, summary: Summary, evidence: Evidence) -> str:
+    """The row of networks of the same kind trained alone; empty where there are several and its kind is unknown."""
+    alone = [each for each in summary.rows if each.alone]
+    if len(alone) < 2:
+        return summary.baseline
+    kind = evidence.kind(row)
+    return next((each.method for each in alone if kind and evidence.kind(each) == kind), "")
 
 
 def _recall(cohorts: Cohorts) -> tuple[Tensor, Tensor]:
@@ -131,15 +163,17 @@ def _recall(cohorts: Cohorts) -> tuple[Tensor, Tensor]:
     return torch.bincount(cohorts[0].labels.long(), minlength=classes), right / seen.clamp(min=1)
 
 
-def reliability(evidence: Evidence) -> dict[str, list[ReliabilityBin]]:
+def reliability(summary: Summary, evidence: Evidence) -> dict[str, list[ReliabilityBin]]:
     """Of every row whose confidences were kept, its bins; those that are empty are left out."""
     found = {}
-    for row, cohorts in evidence.decisions.items():
-        kept = [each.bins for each in cohorts if each.bins is not None]
+    for row in summary.rows:
+        kept = [each.bins for each in evidence.of(row) if each.bins is not None]
         if kept:
             total = sum(bins.double().sum(0) for bins in kept)
             assert isinstance(total, Tensor)
-            found[row] = [_bin(number, len(total), *each) for number, each in enumerate(total.tolist()) if each[0]]
+            found[row.method] = [
+                _bin(number, len(total), *each) for number, each in enumerate(total.tolist()) if each[0]
+            ]
     return found
 
 
@@ -148,30 +182,9 @@ def _bin(number: int, bins: int, n: float, confidence: float, right: float) -> R
 
 
 def disputed(summary: Summary, evidence: Evidence) -> list[Disputed]:
-    """The test examples on which the peers of a cohort differ most, over all cohorts of mutual learning.
-
-    Cohorts that were measured on other examples than the first are left out.
-    """
+    """The test examples on which the peers of a cohort differ most, over all cohorts of mutual learning."""
     entries = dict.fromkeys(_entry(row) for row in summary.rows if is_mutual(row))
-    cohorts = [each for row in entries for each in evidence.decisions.get(row, ()) if len(each.classes) > 1]
-    same = [each for each in cohorts if torch.equal(each.labels, cohorts[0].labels)]
-    if not same:
-        return []
-    differ = torch.stack([_apart(each.classes) for each in same]).mean(0)
-    order = differ.argsort(descending=True, stable=True)[:MOST_DISPUTED].tolist()
-    return [_disputed(number, same, float(differ[number])) for number in order if differ[number] > 0]
-
-
-def _apart(classes: Tensor) -> Tensor:
-    """Share of the pairs of networks that choose different classes, of each example: ``[P, n]`` -> ``[n]``."""
-    peers = len(classes)
-    return (classes.unsqueeze(0) != classes.unsqueeze(1)).double().sum((0, 1)) / (peers * (peers - 1))
-
-
-def _disputed(number: int, cohorts: Iterable[Decisions], differ: float) -> Disputed:
-    votes = Counter(int(vote) for each in cohorts for vote in each.classes[:, number])
-    label = next(int(each.labels[number]) for each in cohorts)
-    return Disputed(number, label, tuple(votes.most_common()), differ)
+    return most_disputed(each for row in entries for each in evidence.decisions.get(row, ()))
 
 
 def lessons_of(summary: Summary) -> list[Lessons]:

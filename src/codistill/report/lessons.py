@@ -120,7 +120,7 @@ def lessons_table(lessons: Sequence[Lesson]) -> Table:
     if not any(lesson.pooled for lesson in lessons):
         columns.pop()
     rows = (_row(lesson, len(columns)) for lesson in lessons)
-    return Table("Of each kind of row the one of largest gain", tuple(columns), tuple(rows))
+    return Table("Of each kind of row the one with the largest gain", tuple(columns), tuple(rows))
 
 
 def _row(lesson: Lesson, columns: int) -> Row:

@@ -9,14 +9,16 @@ from codistill.study.summary import Summary
 
 
 def markdown(summary: Summary) -> str:
-    """Headline, table, footnotes, and the command that made them."""
+    """Headline, warnings, table, footnotes, and the command that made them."""
     table = comparison(summary)
     rows = [[f"{r.cells[0].main} `{r.cells[0].detail}`", *map(_cell, r.cells[1:]), r.verdict] for r in table.rows]
     made = [f"Made by `{summary.command}`"] if summary.command else []
     versions = ", ".join(f"{name} {version}" for name, version in summary.versions.items())
     last = [f"{' with '.join([*made, *([versions] if versions else [])])}."] if made or versions else []
     lines = _table([*map(_head, table.columns), "Verdict"], rows, "---")
-    return "\n".join([" ".join(headline(summary)), "", *lines, "", *(f"- {n}" for n in table.notes), "", *last, ""])
+    doubts = [line for doubt in summary.doubts for line in (f"**Warning:** {doubt}.", "")]
+    notes = [f"- {note}" for note in table.notes]
+    return "\n".join([" ".join(headline(summary)), "", *doubts, *lines, "", *notes, "", *last, ""])
 
 
 def small(table: Table) -> str:

@@ -88,7 +88,14 @@ class Section:
         return not any((*shown, *self.values.values()))
 
 
-def write_page(path: Path, title: str, lead: Sequence[str], sections: Iterable[Section]) -> Path:
+def write_page(
+    path: Path,
+    title: str,
+    lead: Sequence[str],
+    sections: Iterable[Section],
+    warnings: Sequence[str] = (),
+    figures_in: Path | None = None,
+) -> Path:
     """Write a page, one file that needs no other.
 
     Args:
@@ -96,13 +103,31 @@ def write_page(path: Path, title: str, lead: Sequence[str], sections: Iterable[S
         title: of the page.
         lead: its first sentences.
         sections: those that are empty are left out.
+        warnings: what to know before anything is believed; below the lead.
+        figures_in: a folder for its figures as files too, see `write_figures`; None: none.
 
     Returns: `path`.
     """
     full = [section for section in sections if not section.empty]
-    html = environment().get_template("page.html").render(title=title, lead=lead, sections=full)
+    html = environment().get_template("page.html").render(title=title, lead=lead, sections=full, warnings=warnings)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if figures_in is not None:
+        write_figures([figure for section in full for figure in section.figures], figures_in)
     return files.write(path, html)
+
+
+def write_figures(shown: Iterable["Figure"], folder: Path) -> list[Path]:
+    """Write each figure as SVG, as PNG and as the CSV of its numbers, named by its title; their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    for figure in shown:
+        made: tuple[tuple[str, str | bytes], ...] = (
+            ("svg", figure.svg + "\n"),
+            ("png", figure.plot.png),
+            ("csv", figure.plot.csv),
+        )
+        paths += [files.write(folder / f"{figure.name}.{ending}", each) for ending, each in made]
+    return paths
 
 
 def figures(*candidates: tuple[str, str, Plot | None]) -> list[Figure]:

@@ -24,7 +24,7 @@ def plan(study: Study) -> list[str]:
             f"  {entry.label}: {count(entry.run.peers, 'network')}, {times(cost / one)} times one network alone"
             for entry, cost in zip(study.entries, costs, strict=True)
         ),
-        f"All of it costs about as much as training {times(total)} networks alone, by the passes that methods declare.",
+        f"In all it costs about as much as training {times(total)} networks alone, by the passes of each method.",
     ]
 
 

@@ -37,11 +37,11 @@ def before(study: Study) -> str:
     if study.quick or len(study.seeds) < 2:
         return ""
     if study.spread is None:
-        return f"How small a gain {seeds} can see is not known yet: give an earlier comparison as --pilot FOLDER."
+        return f"How small a gain {seeds} can detect is not known yet: give an earlier comparison as --pilot FOLDER."
     gain = percent(detectable_gain(study.spread, len(study.seeds)))
     return (
-        f"{seeds} see a true gain of {gain} points or more in four of five comparisons, at a spread over seeds of "
-        f"{percent(study.spread)} points."
+        f"{seeds} detect a true gain of {gain} points or more in four of five comparisons, if gains have a standard "
+        f"deviation of {percent(study.spread)} points over seeds."
     )
 
 
@@ -53,8 +53,8 @@ def after(summary: Summary) -> str:
     ends = [f"{percent(detectable_gain(sd, len(summary.seeds)))} points ({label})" for sd, label in found]
     gains = ends[0] if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
     return (
-        f"With this spread over seeds, {count(len(summary.seeds), 'seed')} see a true gain of {gains} or more in four "
-        "of five comparisons; a smaller one may be there and look like none."
+        f"With this spread over seeds, {count(len(summary.seeds), 'seed')} detect a true gain of {gains} or more in "
+        "four of five comparisons; a smaller one may go unnoticed."
     )
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from codistill.jsonable import from_json, to_json
+from codistill.methods.parts.terms import called
 from codistill.report.estimate import Estimate, Estimator, duration, said_of
 from codistill.report.interruption import Interrupted, signals
 from codistill.report.opening import opening
@@ -201,5 +202,5 @@ def _figures(record: Record) -> str:
         valid += line.get("valid_accuracy", ())
         for name, values in line["terms"].items():
             sums.setdefault(name, []).extend(values)
-    said = [f"{name} {sum(v) / len(v):.3f}" for name, v in sums.items()]
+    said = [f"{called(name)} {sum(v) / len(v):.3f}" for name, v in sums.items()]
     return ", ".join([*said, *([f"valid {sum(valid) / len(valid):.2%}"] if valid else [])])

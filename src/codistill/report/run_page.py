@@ -21,7 +21,13 @@ from codistill.training.sizes import Sizes
 
 
 def write_run_report(
-    runs: Sequence[Run], log: Sequence[Line], results: Sequence[Result], path: Path, sizes: Sizes | None = None
+    runs: Sequence[Run],
+    log: Sequence[Line],
+    results: Sequence[Result],
+    path: Path,
+    sizes: Sizes | None = None,
+    doubts: Sequence[str] = (),
+    figures_in: Path | None = None,
 ) -> Path:
     """Write the report of a fleet: what was run, how it learned, how well it did.
 
@@ -31,6 +37,8 @@ def write_run_report(
         results: of its networks; none where it is not finished.
         path: of the html; folders that are missing are made.
         sizes: of the data and the training, where they are known.
+        doubts: what speaks against it.
+        figures_in: as of `write_page`.
 
     Returns: `path`.
     """
@@ -60,7 +68,7 @@ def write_run_report(
         "There is no baseline in it, so it cannot tell what mutual learning bought: for that, “codistill "
         "compare” trains the same networks alone.",
     ]
-    return write_page(path, f"Training run: {listed(methods)}", lead, sections)
+    return write_page(path, f"Training run: {listed(methods)}", lead, sections, doubts, figures_in)
 
 
 def _per_method(results: Iterable[Result]) -> list[tuple[dict[str, object], str]]:
@@ -103,7 +111,8 @@ def learning_curves(log: Sequence[Line], summary: Summary | None) -> tuple[str, 
 def validation_curves(log: Sequence[Line], summary: Summary | None) -> tuple[str, str, Plot | None]:
     """The title, caption and plot of the accuracy on validation data by epoch, where it was measured."""
     caption = (
-        "Mean over networks and seeds with a band of one standard deviation; no figure of the table is of these data."
+        "Mean over networks and seeds with a band of one standard deviation; the tables are of the test part, not "
+        "of these data."
     )
     return "Accuracy on validation data", caption, validation_figure(log, summary)
 
@@ -111,12 +120,12 @@ def validation_curves(log: Sequence[Line], summary: Summary | None) -> tuple[str
 def imitation_section(log: Sequence[Line], summary: Summary | None) -> Section:
     """What the KL watch found, and a plot of its main number; empty where nobody learns from others."""
     caption = (
-        "All that peers learn from others beside what they learn from labels, as parts of the loss; mean over networks "
-        "and seeds with a band of one standard deviation, on a logarithmic scale."
+        "All imitation losses of a network together, in percent of its task loss; mean over networks and seeds with a "
+        "band of one standard deviation, on a logarithmic scale."
     )
     one_per_method = merged(findings(log))
     plot = ratio_figure(log, summary) if one_per_method else None
-    drawn = figures(("Imitation beside the task, by epoch", caption, plot))
+    drawn = figures(("Imitation loss relative to the task loss, by epoch", caption, plot))
     return Section(WATCH, "watch", findings=one_per_method, figures=drawn)
 
 
@@ -134,8 +143,8 @@ def similarity_section(results: Iterable[Result]) -> Section:
     ]
     said = (
         "Two networks of a cohort on the same examples, the mean over pairs and seeds. The more similar they are, the "
-        "less an ensemble of them gains. Error correlation: 1 where they err on exactly the same examples, 0 as if by "
-        "chance; KL and JS: how far their posteriors are apart."
+        "less an ensemble of them gains. Error correlation: 1 where they err on exactly the same examples, 0 where "
+        "they err independently; KL and JS: how far apart their posteriors are."
     )
     title = "Similarity of the networks of a cohort"
     return Section(title, paragraphs=(said,) if records else (), table=records_table(title, records))

@@ -6,7 +6,6 @@ from pathlib import Path
 from codistill.report.comparison import MARK, comparison
 from codistill.report.evidence import (
     NOTHING,
-    Disputed,
     Evidence,
     class_gains,
     disputed,
@@ -27,14 +26,21 @@ from codistill.report.run_page import (
     similarity_section,
     validation_curves,
 )
+from codistill.report.sheet import sheet
 from codistill.report.table import Cell, Column, Row, Table
 from codistill.report.verdict import headline
+from codistill.study.disputed import Disputed, Shown
 from codistill.study.results import Result
 from codistill.study.summary import Summary
 
 
 def write_report(
-    summary: Summary, log: Sequence[Line], results: Sequence[Result], path: Path, evidence: Evidence = NOTHING
+    summary: Summary,
+    log: Sequence[Line],
+    results: Sequence[Result],
+    path: Path,
+    evidence: Evidence = NOTHING,
+    figures_in: Path | None = None,
 ) -> Path:
     """Write the report of a study.
 
@@ -44,6 +50,7 @@ def write_report(
         results: of its networks.
         path: of the html; folders that are missing are made.
         evidence: what else its folder holds.
+        figures_in: as of `write_page`.
 
     Returns: `path`.
     """
@@ -58,7 +65,7 @@ def write_report(
         results_section(results),
     ]
     title = f"What mutual learning bought and what it cost: {summary.recipe}"
-    return write_page(path, title, headline(summary), sections)
+    return write_page(path, title, headline(summary), sections, list(map(str, summary.doubts)), figures_in)
 
 
 def _figures(summary: Summary, log: Sequence[Line], results: Sequence[Result]) -> list[Figure]:
@@ -74,7 +81,7 @@ def _figures(summary: Summary, log: Sequence[Line], results: Sequence[Result]) -
         (
             f"{title} by cohort size",
             "More networks learning together, and what an ensemble adds; the bars are the standard deviation "
-            "over networks (one network) or over seeds (ensemble), no interval of the mean.",
+            "over networks (one network) or over seeds (ensemble), not an interval of the mean.",
             cohort_size_figure(summary, results),
         ),
         (
@@ -100,16 +107,16 @@ def _example_sections(summary: Summary, evidence: Evidence) -> list[Section]:
     """What the decisions on single examples tell."""
     per_class = (
         "Gain in recall, class by class",
-        "Recall: of a class's test examples the share that is recognised, mean over networks and seeds. Each class has "
-        f"few examples, so single marks move by chance; of more than {MOST_CLASSES} classes those that lost and gained "
-        "most are drawn, and the CSV has all.",
+        "Recall: the share of a class's test examples that is recognised, mean over networks and seeds. Each class has "
+        f"few examples, so single marks move by chance. Of more than {MOST_CLASSES} classes only those that lost or "
+        "gained most are drawn; the CSV has all.",
         class_figure(summary, class_gains(summary, evidence)),
     )
     calibration = (
         "Calibration",
         "Decisions in 15 bins of their confidence, all networks and seeds together; the more decisions a bin holds, "
-        "the larger its mark. Below the diagonal networks are surer than right, above it less sure.",
-        reliability_figure(summary, reliability(evidence)),
+        "the larger its mark. Below the diagonal networks are overconfident, above it underconfident.",
+        reliability_figure(summary, reliability(summary, evidence)),
     )
     return [
         Section("Classes", "classes", figures=figures(per_class)),
@@ -119,12 +126,16 @@ def _example_sections(summary: Summary, evidence: Evidence) -> list[Section]:
 
 
 def disputed_section(found: Sequence[Disputed], evidence: Evidence) -> Section:
-    """The test examples on which peers differ most; empty where there are none."""
+    """The test examples on which peers differ most, with their images or texts where they were kept; empty where there
+    are none.
+    """
     said = (
         "Test examples on which the networks of a cohort choose different classes most often, over all seeds and rows "
         "in which peers learn from one another. Look at these first: they are hard, rare, or their label is wrong."
     )
-    columns = tuple(map(Column, ("Example", "Label", "Pairs that differ, %", "Chosen (networks)")))
+    shown = {one.number: evidence.examples.get(one.number, Shown()) for one in found}
+    texts = any(each.text for each in shown.values())
+    titles = ("Example", "Label", "Pairs that differ, %", "Chosen (networks)", *(["Text"] if texts else []))
     rows = tuple(
         Row(
             (
@@ -132,10 +143,22 @@ def disputed_section(found: Sequence[Disputed], evidence: Evidence) -> Section:
                 Cell(evidence.name(one.label)),
                 Cell(percent(one.differ, 0)),
                 Cell(", ".join(f"{evidence.name(vote)} ({times})" for vote, times in one.votes)),
+                *([Cell(shown[one.number].text)] if texts else []),
             )
         )
         for one in found
     )
     title = "Most disputed examples"
-    table = Table("Test examples that peers dispute most", columns, rows) if rows else None
-    return Section(title, paragraphs=(said,) if rows else (), table=table)
+    table = Table("Test examples that peers dispute most", tuple(map(Column, titles)), rows) if rows else None
+    return Section(title, paragraphs=(said,) if rows else (), table=table, picture=_sheet(found, evidence))
+
+
+def _sheet(found: Sequence[Disputed], evidence: Evidence) -> str:
+    """The images of those that were kept, each with its label and the class that is chosen most often instead."""
+    images = []
+    for one in found:
+        image = evidence.examples.get(one.number, Shown()).image
+        others = [vote for vote, _ in one.votes if vote != one.label]
+        if image and others:
+            images.append((image, evidence.name(one.label), evidence.name(others[0])))
+    return sheet(images, "Images of the test examples that peers dispute most; the table below has them in this order")

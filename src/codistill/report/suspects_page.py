@@ -1,21 +1,19 @@
 """What peers dispute, as a CSV file and as a page with the images or the texts."""
 
-import base64
 import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from PIL import Image
 from rich.table import Table
-from torch import Tensor
 
 from codistill import files
 from codistill.analysis.suspects import Suspects
+from codistill.data.shown import png_address
 from codistill.report.numbers import percent
 from codistill.report.page import Section, records_table, write_page
-from codistill.report.prose import environment
+from codistill.report.sheet import sheet
 
 TITLE = "Labels that all peers dispute"
 LINES = 10  # in a terminal
@@ -44,8 +42,8 @@ def write_suspects(every: Sequence[Suspects], folder: Path, command: str = "") -
         for number, each in enumerate(every)
     ]
     lead = [
-        "Training examples for which every peer prefers another class than the label, the surest first.",
-        "A label that networks agree against is often wrong, and sometimes right and hard: look before you change it.",
+        "Training examples for which every peer prefers another class to the label, the most confident first.",
+        "A label that all peers reject is often wrong, but some are right and merely hard: look before changing one.",
     ]
     write_page(page, TITLE, lead, [*sections, Section("Command", command=command)])
     return table, page
@@ -79,18 +77,11 @@ def suspects_table(each: Suspects) -> Table:
 
 def _sheet(each: Suspects) -> str:
     """The images, each with its label and what is predicted instead, as an SVG; empty where there are none."""
-    if each.images is None or not len(each.images):
-        return ""
-    shown = list(zip(map(_png, each.images), each.found[: len(each.images)], strict=True))
-    return environment().get_template("suspects.svg").render(shown=shown)
-
-
-def _png(image: Tensor) -> str:
-    """An image ``[C, H, W]`` of 1 or 3 channels (of others the first) as a data address."""
-    pixels = (image if len(image) == 3 else image[:1]).clamp(0, 1).mul(255).byte().permute(1, 2, 0).numpy()
-    file = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    images = each.images if each.images is not None else ()
+    return sheet(
+        [(png_address(image), one.label, one.predicted) for image, one in zip(images, each.found, strict=False)],
+        "Images whose labels all peers dispute; the table below has them in this order",
+    )
 
 
 __all__ = ["records", "said", "suspects_table", "write_suspects"]

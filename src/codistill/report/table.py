@@ -77,8 +77,8 @@ def terminal(table: Table, narrow: bool = False) -> Group:
     aside = [0, *(number for number, column in enumerate(table.columns) if column.aside)]
     printed = [_printed(table, main, narrow), *([_printed(table, aside, narrow)] if aside[1:] else [])]
     printed[0].title = Text(table.title, style="bold")
-    printed[-1].caption = Text("\n".join([*_below(table), *table.notes]), style="not italic")
-    return Group(printed[0], *(part for each in printed[1:] for part in ("", each)))
+    below = Text("\n".join([*_below(table), *table.notes]))
+    return Group(printed[0], *(part for each in printed[1:] for part in ("", each)), *([below] if below else []))
 
 
 def _printed(table: Table, numbers: Sequence[int], narrow: bool) -> RichTable:

@@ -12,14 +12,14 @@ def traffic_notes(summary: Summary) -> list[str]:
     groups: dict[Traffic, list[str]] = {}
     for row in summary.traffic:
         groups.setdefault(row.traffic, []).append(row.label)
-    return [f"What crosses in {listed(labels)}: {_said(traffic)}" for traffic, labels in groups.items()]
+    return [f"Communication in {listed(labels)}: {_said(traffic)}" for traffic, labels in groups.items()]
 
 
 def _said(traffic: Traffic) -> str:
     once, steps = BYTES * traffic.parameters, traffic.steps
     others = (
-        f"Averaging weights would send {size(once)} in each round, averaging gradients that in every step, "
-        f"{size(once * steps)}."
+        f"Averaging weights would send {size(once)} per round; averaging gradients as much in every step, "
+        f"{size(once * steps)} in all."
     )
     if traffic.numbers is None or traffic.total is None:
         return f"{traffic.what}, in each of {count(traffic.messages, 'step')}; their size was not counted. {others}"
@@ -27,12 +27,12 @@ def _said(traffic: Traffic) -> str:
     when = "step" if traffic.messages > steps // 2 else "round"
     rounds = total / once if once else 0.0
     said = (
-        f"each peer tells the others {_numbers(traffic)} ({size(traffic.size * traffic.numbers)}) in a {when}, "
-        f"{size(total)} in all {count(traffic.messages, when)}, counted once, whoever reads it. "
+        f"each peer sends {_numbers(traffic)} ({size(traffic.size * traffic.numbers)}) per {when}, {size(total)} over "
+        f"{count(traffic.messages, when)}; a message counts once, however many peers read it. "
     )
     if traffic.what == "weights":
         return f"{said}Averaging gradients would send {size(once * steps)}."
-    return f"{said}{others[:-1]}; all that peers say is as much as {rounds:.3g} rounds of weights."
+    return f"{said}{others} Everything that a peer sends amounts to {rounds:.3g} rounds of averaging weights."
 
 
 def _numbers(traffic: Traffic) -> str:

@@ -16,8 +16,11 @@ from codistill.report.study_page import write_report
 from codistill.study.chapters import is_chapters, names_of
 from codistill.study.results import Result, read_results
 from codistill.study.summary import Summary
+from codistill.training.learnt import read_doubts
 from codistill.training.records import read_log, thinned
 from codistill.training.sizes import sizes_of
+
+FIGURES = "figures"
 
 
 @dataclass(frozen=True)
@@ -29,39 +32,49 @@ class Written:
         log: the epochs' lines.
         results: of the networks; none where a run is not finished.
         summary: of a comparison.
+        doubts: what speaks against it.
     """
 
     path: Path
     log: Sequence[Mapping[str, Any]]
     results: Sequence[Result]
     summary: Summary | None = None
+    doubts: Sequence[str] = ()
 
 
-def write_folder(folder: Path) -> Written:
+def write_folder(folder: Path, figures: bool = False) -> Written:
     """Write ``report.html`` of a run or a comparison, and ``report.md`` of a comparison.
+
+    Args:
+        folder: of either.
+        figures: whether its figures are written as files too, into ``figures``.
 
     Raises:
         FileNotFoundError: it is neither, or a comparison that is not finished.
     """
     path, results = folder / "report.html", read_results(folder)
+    figures_in = folder / FIGURES if figures else None
     if not (folder / "study.json").exists():
         log: Sequence[Mapping[str, Any]] = thinned([r for r in read_log(folder) if r["kind"] == "epoch"])
-        write_run_report(read_runs(folder), log, results, path, sizes_of(folder))
-        return Written(path, log, results)
+        doubts = list(map(str, read_doubts(folder)))
+        write_run_report(read_runs(folder), log, results, path, sizes_of(folder), doubts, figures_in)
+        return Written(path, log, results, doubts=doubts)
     summary, log = summary_of(folder, folder), thinned(studies.log_of(folder))
-    write_report(summary, log, results, path, evidence_of(folder))
+    write_report(summary, log, results, path, evidence_of(folder, results), figures_in)
     files.write(folder / "report.md", markdown(summary))
-    return Written(path, log, results, summary)
+    return Written(path, log, results, summary, list(map(str, summary.doubts)))
 
 
-def write_several(folder: Path) -> tuple[Path, list[Lesson]]:
-    """Write the page of several comparisons in a folder.
+def write_several(folder: Path, figures: bool = False) -> tuple[Path, list[Lesson]]:
+    """Write the page of several comparisons in a folder; ``figures``: and each one's own with its figures as files.
 
     Raises:
         FileNotFoundError: one of them is not finished.
     """
     names, command = names_of(folder)
     lessons = [Lesson(name, summary_of(folder / name, folder)) for name in names]
+    for name in names if figures else ():
+        write_folder(folder / name, figures)
     return write_chapters(lessons, folder / "report.html", command), lessons
 
 

@@ -18,6 +18,8 @@ from codistill.spec import Spec
 from codistill.study.beforehand import check_rows
 from codistill.study.costs import declared_cost, measure_costs, networks_trained
 from codistill.study.differences import Key
+from codistill.study.disputed import keep_examples
+from codistill.study.doubts import nothing_learnt_in, row_doubts
 from codistill.study.entries import Study as Study
 from codistill.study.in_python import Factory, in_python
 from codistill.study.rows import Row as Row
@@ -26,6 +28,7 @@ from codistill.study.traffic import traffic_of_rows
 from codistill.training.decisions import Decisions, read_decisions
 from codistill.training.fleet import peers_by_run
 from codistill.training.given import Given
+from codistill.training.learnt import Doubt, read_doubts
 from codistill.training.loop import resume, train
 from codistill.training.records import Diverged, Record, epochs_of, logged, read_diverged, write_diverged
 from codistill.training.requirements import OWN
@@ -186,7 +189,7 @@ def _finish(
     """The files of the whole study."""
     _begin(study, folder, command)
     rows = list(_results(study, todo))
-    lost = dict(_diverged(study, todo))
+    lost, doubted = dict(_diverged(study, todo)), dict(_doubts(study, todo))
     if not rows:
         raise Diverged(f"{folder}: all runs have diverged: {next(iter(lost.values()), '')}")
     files.write_lines(folder / "results.jsonl", rows)
@@ -196,15 +199,20 @@ def _finish(
             yield Record("timing", 0, 0)
         costs = measure_costs(study, teachers, given)
         files.write_json(folder / "costs.json", costs)
+    decisions = dict(_decisions(study, todo))
+    ended = [(row["entry"], row["seed"], row.get("retraining") or 0) for row in rows]
     table = dataclasses.replace(
-        summary(study, list(map(result_from_json, rows)), costs, dict(_decisions(study, todo)), lost),
+        summary(study, list(map(result_from_json, rows)), costs, decisions, lost),
         settings={k: v for k, v in study.base.as_dict().items() if k not in ("method", "peers", "seed", "retraining")},
         command=command or files.read_json(folder / "study.json").get("command", ""),
         versions=versions(),
         question=study.question,
         traffic=traffic_of_rows(study, todo),
         sizes=sizes_of(todo[0].folder),
+        doubts=row_doubts(study, doubted),
+        nothing_learnt=nothing_learnt_in(study, ended, decisions, doubted),
     )
+    keep_examples(study, decisions, folder, given.get("dataset"))
     files.write_json(folder / "summary.json", table.as_dict())
     yield Record("summary", 0, 0, facts=dict(table.as_dict()))
 
@@ -229,7 +237,7 @@ def finished(folder: Path) -> bool:
     """Whether a run's folder has its results, whole; what is missing or damaged is written again on resuming."""
     try:
         rows = files.read_lines(folder / "results.jsonl") or read_diverged(folder)
-        return bool(rows) and read_decisions(folder) is not None
+        return bool(rows) and read_decisions(folder) is not None and read_doubts(folder) is not None
     except files.Damaged:
         return False
 
@@ -256,6 +264,16 @@ def _diverged(study: Study, todo: Sequence[Part]) -> Iterator[tuple[Key, str]]:
 def _decisions(study: Study, todo: Sequence[Part]) -> Iterator[tuple[Key, Decisions]]:
     """The decisions of all parts."""
     return _by_training(study, todo, read_decisions)
+
+
+def _doubts(study: Study, todo: Sequence[Part]) -> Iterator[tuple[Key, list[Doubt]]]:
+    """What speaks against the trainings of all parts."""
+
+    def read(folder: Path) -> dict[int, list[Doubt]]:
+        found = read_doubts(folder)
+        return {number: [doubt for doubt in found if doubt.number == number] for number in {d.number for d in found}}
+
+    return _by_training(study, todo, read)
 
 
 def _by_training(

@@ -21,6 +21,7 @@ from codistill.study.differences import (
     churn_difference,
     churn_interval,
 )
+from codistill.study.doubts import RowDoubt
 from codistill.study.entries import Entry, Study
 from codistill.study.results import Pairs, Result, measured, networks_of, row_of
 from codistill.study.traffic import RowTraffic
@@ -152,6 +153,8 @@ class Summary:
         question: the study's.
         traffic: what crosses between peers, of each row that has some.
         sizes: of the data and of the training of the first part; None in older summaries.
+        doubts: what speaks against the trainings of its rows; older summaries do not say.
+        nothing_learnt: whether no network is better than chance.
     """
 
     recipe: str
@@ -168,6 +171,8 @@ class Summary:
     question: str = ""
     traffic: tuple[RowTraffic, ...] = ()
     sizes: Sizes | None = None
+    doubts: tuple[RowDoubt, ...] = ()
+    nothing_learnt: bool = False
 
     @property
     def title(self) -> str:

@@ -64,7 +64,7 @@ def build_fleet(
     nets = _tried(table, nets, x, named=networks is None)
     whole = batches.inputs_of(x, table)
     cohort, execution = _cohort(table, nets, whole, execute or run.execute, threads or run.threads, mesh, shared)
-    _check_outputs(cohort, run, dataset, whole, x.shape[1])
+    normalised = _check_outputs(cohort, run, dataset, whole, x.shape[1])
     members = _prepared(members_of(table, cohort, dataset, execution.execute, folders, factories), streams, device)
     return Fleet(
         slots=table,
@@ -80,6 +80,7 @@ def build_fleet(
         execution=execution,
         names=_names(table, networks),
         shared=shared,
+        normalised=normalised,
     )
 
 
@@ -185,10 +186,11 @@ def _cohort(
 
 
 @uncounted()
-def _check_outputs(cohort: Cohort, run: Run, dataset: DataSet, x: Tensor | PerPeer, size: int) -> None:
+def _check_outputs(cohort: Cohort, run: Run, dataset: DataSet, x: Tensor | PerPeer, size: int) -> tuple[int, ...]:
+    """Raises a ValueError for outputs that cannot be logits; the peers whose outputs seem to be none."""
     cohort.eval()
     logits = cohort(x).logits
-    _check_logits(cohort, run, logits)
+    normalised = _check_logits(cohort, run, logits)
     with torch.no_grad():
         if dataset.retrieval is not None:  # how the test part is embedded is known before anything is trained
             try:
@@ -197,7 +199,7 @@ def _check_outputs(cohort: Cohort, run: Run, dataset: DataSet, x: Tensor | PerPe
                 raise ValueError(f"embedding={run.embedding!r}: {error}") from None
     cohort.train()
     if dataset.task != "classes":
-        return
+        return normalised
     if logits.dim() != 3 or logits.shape[1] != size:
         raise ValueError(
             f"a network gives outputs of shape {list(logits.shape[1:])} for a batch of {size}: let it return "
@@ -208,22 +210,36 @@ def _check_outputs(cohort: Cohort, run: Run, dataset: DataSet, x: Tensor | PerPe
             f"models='{' '.join(map(str, run.models))}' give {logits.shape[-1]} classes, data='{run.data}' has "
             f"{dataset.classes}: build them for as many"
         )
+    return normalised
 
 
-def _check_logits(cohort: Cohort, run: Run, logits: Tensor) -> None:
-    """Outputs that no gradient can reach are an error; those that are probabilities already, a warning."""
+def _check_logits(cohort: Cohort, run: Run, logits: Tensor) -> tuple[int, ...]:
+    """Outputs that no gradient can reach are an error; those that are probabilities already, a warning.
+
+    Args:
+        cohort: whose they are.
+        run: of it.
+        logits: ``[P, ..., C]``.
+
+    Returns: the peers whose outputs are probabilities.
+    """
     if not logits.requires_grad and any(p.requires_grad for p in cohort.parameters()):
         raise ValueError(
             f"models='{' '.join(map(str, run.models))}': the outputs have no gradient, so nothing can be learnt: "
             "return logits, without argmax, detach or no_grad"
         )
-    sums = logits.detach().sum(-1)
-    if logits.shape[-1] > 1 and logits.min() >= 0 and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
+    if logits.dim() < 3 or logits.shape[-1] == 1:
+        return ()
+    each = logits.detach().flatten(1, -2)
+    are = (each >= 0).flatten(1).all(1) & torch.isclose(each.sum(-1), torch.ones(()).to(each), atol=1e-3).all(1)
+    found = tuple(are.nonzero().flatten().tolist())
+    if found:
         warnings.warn(
             f"models='{' '.join(map(str, run.models))}': the outputs of a network sum to 1 already: return logits, "
             "without a softmax at the end, or they are normalised twice and hardly learn",
             stacklevel=2,
         )
+    return found
 
 
 # Members ------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """What every network of a folder decides on each example, kept so that networks can be compared example by example."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,11 @@ class Decisions:
         flat, y = labelled_decisions(class_logits(logits, task), labels)
         classes, right = (_small(numbers, flat.shape[-1]) for numbers in (flat.argmax(-1), y))
         return cls(classes, right, torch.stack([reliability(each, y).float() for each in flat]).cpu())
+
+    def only(self, peers: Sequence[int]) -> "Decisions":
+        """Those of some of the networks."""
+        rows = list(peers)
+        return Decisions(self.classes[rows], self.labels, None if self.bins is None else self.bins[rows])
 
     @property
     def correct(self) -> Tensor:

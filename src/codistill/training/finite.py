@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from codistill.methods import Terms
+from codistill.methods.parts.terms import loss_name
 from codistill.run import Run
 from codistill.training.fleet import Fleet, Member
 from codistill.training.records import Diverged
@@ -64,7 +65,7 @@ def lost_terms(
                     where = (
                         f"step {step + 1} (epoch {step // fleet.steps + 1}), samples {_samples(fleet, run, peer, step)}"
                     )
-                    yield run, f"the {name} term{who} is {value} in {where}"
+                    yield run, f"the {loss_name(name)}{who} is {value} in {where}"
 
 
 def lost_weights(fleet: Fleet, known: Container[Run] = ()) -> Iterator[tuple[Run, str]]:

@@ -160,6 +160,7 @@ class Fleet:
         execution: how all this is computed.
         names: of every peer's network: its spec, or the class of one that was given.
         shared: where other processes leave the peers that they train, and this one its own.
+        normalised: the peers whose outputs sum to 1 before anything is trained, so that they seem to be no logits.
     """
 
     slots: tuple[PeerSlot, ...]
@@ -175,6 +176,7 @@ class Fleet:
     execution: Execution
     names: tuple[str, ...]
     shared: SharedFolder | None
+    normalised: tuple[int, ...] = ()
 
     @property
     def mesh(self) -> Mesh:

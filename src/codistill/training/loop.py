@@ -18,10 +18,11 @@ from codistill.jsonable import to_json
 from codistill.locks import locked
 from codistill.run import Run
 from codistill.training.build import build_fleet
+from codistill.training.decisions import Decisions
 from codistill.training.describing import describe
 from codistill.training.fleet import Fleet
 from codistill.training.given import Given, named_after
-from codistill.training.learnt import doubts
+from codistill.training.learnt import Ended, above_chance, doubts, guessing_costs, nothing_learnt
 from codistill.training.records import Diverged, Record
 from codistill.training.results import evaluate
 from codistill.training.sizes import Sizes
@@ -81,8 +82,29 @@ def _trained(training: Training, part: str | None, given: Given) -> Generator[Re
     rows, decisions = evaluate(fleet, part, training.diverged) if part else ([], {})
     lost = {fleet.runs.index(run): what for run, what in training.diverged.items()}
     facts: dict[str, Any] = {"passes": {**vars(fleet.cohort.passes)}} | ({"diverged": lost} if lost else {})
-    facts["doubts"] = doubts(training.last_lines, decisions, fleet.dataset.classes)
+    facts |= _learnt(training, decisions)
     yield Record("end", training.step, fleet.total, lines=[r.to_json() for r in rows], facts=facts, decisions=decisions)
+
+
+def _learnt(training: Training, decisions: Mapping[int, Decisions]) -> dict[str, Any]:
+    """Of the runs that came to the end, what there is to doubt, and whether none of them has learnt anything."""
+    fleet = training.fleet
+    kept = {run: peers for run, peers in fleet.peers_by_run.items() if run not in training.diverged}
+    numbers = {run: number for number, run in enumerate(fleet.runs)}
+    ended = []
+    for run, peers in kept.items():
+        first, last = training.task.get(run.name, ((), ()))
+        normalised = tuple(peer - peers.start for peer in fleet.normalised if peer in peers)
+        number = numbers[run]
+        ended.append(Ended(run.name, number, first, last, normalised, decisions.get(number)))
+    found = doubts(ended, guessing_costs(fleet.dataset.task, fleet.dataset.classes))
+    exploded = {doubt.number: doubt.peers for doubt in found if doubt.kind == "exploded"}
+    above = [
+        value
+        for run, number in ((run, numbers[run]) for run in kept)
+        for value in above_chance(decisions.get(number), run.peers, exploded.get(number, ()))
+    ]
+    return {"doubts": found, "nothing_learnt": nothing_learnt(above)}
 
 
 def _begun(runs: Sequence[Run], folder: Path | None, resume: bool, given: Given) -> Training:

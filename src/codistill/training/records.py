@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from codistill import files
 from codistill.methods import Terms
 from codistill.training.decisions import Decisions, write_decisions
+from codistill.training.learnt import write_doubts
 
 EPOCH = {"run": str, "method": str, "epoch": int, "terms": dict, "seconds": int | float}  # what a line has
 PLOTTED = 1000  # epochs of a run that a report takes from a longer log
@@ -52,7 +53,7 @@ class Record:
 
 
 def logged(records: Generator[Record, None, None], folder: str | Path) -> Generator[Record, None, None]:
-    """Pass records on, and write ``log.jsonl``, ``decisions.safetensors`` and ``results.jsonl`` on the way.
+    """Pass records on, and write ``log.jsonl``, ``decisions.safetensors``, ``doubts.json`` and ``results.jsonl``.
 
     Lines of steps that a resumed run does again are dropped first.
     """
@@ -77,6 +78,7 @@ def logged(records: Generator[Record, None, None], folder: str | Path) -> Genera
                     write_diverged(folder, record.facts["diverged"])
                 if record.decisions:
                     write_decisions(folder, record.decisions)
+                write_doubts(folder, record.facts.get("doubts", ()))
                 files.write_lines(folder / "results.jsonl", record.lines)
             yield record
     finally:

@@ -79,7 +79,7 @@ class Training:
         self.edges = Sums(len(fleet.members), fleet.device)
         self.watch = Watch()
         self.diverged: dict[Run, str] = {}  # runs of several that others go on without
-        self.last_lines: list[dict[str, Any]] = []  # of the last epoch
+        self.task: dict[str, list[list[float]]] = {}  # by run, each peer's task loss in the first and the last epoch
         self.passed_over: list[int] = []  # steps that are not taken, of the whole training
         self.rewinds = 0
         self.start = self.state(copied=True) if fleet.run.on_divergence == "rewind" else None
@@ -216,7 +216,10 @@ class Training:
                 lines.append(line)
         self.terms.clear()
         self.edges.clear()
-        self.seconds, self.last_lines = 0.0, lines
+        self.seconds = 0.0
+        for line in lines:
+            task = line["terms"].get("task", [])
+            self.task[line["run"]] = [self.task.get(line["run"], [task])[0], task]
         return lines
 
     def _line(self, member: Member, number: int, means: Mapping[str, list[float]]) -> dict[str, Any]:
@@ -328,6 +331,7 @@ class Training:
             "passed_over": self.passed_over,
             "rewinds": self.rewinds,
             "diverged": {str(fleet.runs.index(run)): what for run, what in self.diverged.items()},
+            "task": dict(self.task),
         }
         return Checkpoint(peers, state, facts)
 
@@ -351,6 +355,7 @@ class Training:
         self.fleet.cohort.passes.forward, self.fleet.cohort.passes.backward = facts["passes"]
         self.passed_over, self.rewinds = facts.get("passed_over", []), facts.get("rewinds", 0)
         self.diverged = {self.fleet.runs[int(number)]: what for number, what in facts.get("diverged", {}).items()}
+        self.task = dict(facts.get("task", {}))
         self._mark()
 
     def _put_back(self, saved: Checkpoint) -> None:

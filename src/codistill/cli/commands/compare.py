@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from codistill.cli.chapters import folder_name
 from codistill.cli.commands.options import Track
-from codistill.cli.finish import dry_run, follow, form_of
+from codistill.cli.finish import dry_run, end, follow, form_of
 from codistill.cli.settings import Settings, modules_of_study, recipe_of, start_of, study_of
 from codistill.run import Run
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Compare:
-    """Compare methods with networks trained alone, over seeds, and write a report."""
+    """Compare methods with networks trained alone, over seeds, and write a report.
+
+    Exit code 3 where nothing was learnt (docs/running.md).
+    """
 
     recipe: tuple[str, ...] = ()
     """Experiments (specs; codistill list recipes; or FILE.py); several run one after the other and get one page. Empty:
@@ -81,7 +84,7 @@ class Compare:
         if form == "lines" and (said := before(study)):
             console.print(said)
         records = studies.compare(study, folder, go_on=there, command=command)
-        follow(records, folder, console, form, track=self.track)
+        end(follow(records, folder, console, form, track=self.track))
 
     def study(self, recipe: str | None = None) -> "Study":
         """What is compared, by one of the recipes, or where none is named."""

@@ -65,7 +65,7 @@ class Evaluate:
         for folder in trained:
             fleet = restored(folder, teachers=studies.teachers_of(folder))
             part = part or self._part(fleet.run, console)
-            console.print(results_table(results(fleet, part)))
+            console.print(results_table(results(fleet, part), console.width))
             if not whole:
                 say_if_unfinished(folder, console)
         if len(trained) < len(folders):

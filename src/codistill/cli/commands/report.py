@@ -20,6 +20,8 @@ class Report:
     run: Positional[Annotated[tuple[Path, ...], arg(metavar="RUN...", help="Folders of runs or of comparisons.")]]
     out: Path | None = None
     """Folder for the page of several RUNs."""
+    figures: bool = False
+    """Write every figure as SVG, PNG (200 dpi) and the CSV of its numbers too, into the folder figures beside it."""
 
     def __call__(self, console: "Console", command: str) -> None:
         from codistill.cli.several import report_several
@@ -28,8 +30,8 @@ class Report:
 
         with trusting(()):
             if len(self.run) != 1:
-                report_several(self.run, self.out, console, command)
+                report_several(self.run, self.out, console, command, self.figures)
             elif is_chapters(self.run[0]):
-                write_page_of(self.run[0], console)
+                write_page_of(self.run[0], console, self.figures)
             else:
-                write_report_of(self.run[0], console)
+                write_report_of(self.run[0], console, figures=self.figures)

@@ -8,7 +8,7 @@ from tyro.conf import Positional
 
 from codistill.cli.chapters import run_chapters
 from codistill.cli.commands.options import Mesh, RunFolder, Track, trusting
-from codistill.cli.finish import follow, form_of
+from codistill.cli.finish import end, follow, form_of
 from codistill.cli.together import follow_together
 
 if TYPE_CHECKING:
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Resume:
-    """Resume an interrupted run or comparison; it ends exactly where an uninterrupted one would have."""
+    """Resume an interrupted run or comparison; it ends exactly where an uninterrupted one would have.
+
+    Exit code 3 where nothing was learnt (docs/running.md).
+    """
 
     run: Positional[RunFolder]
     quiet: bool = False
@@ -56,4 +59,4 @@ class Resume:
             run_chapters(load_chapters(self.run), self.run, console, form, self.track)
             return
         records = studies.compare(studies.load(self.run), self.run, go_on=True)
-        follow(records, self.run, console, form, track=self.track)
+        end(follow(records, self.run, console, form, track=self.track))

@@ -26,7 +26,7 @@ LONGEST = 60  # characters of the settings in the name of a folder
 
 @dataclass
 class Train:
-    """Train one cohort."""
+    """Train one cohort. Exit code 3 where nothing was learnt (docs/running.md)."""
 
     recipe: str | None = None
     """Start from a recipe's settings (a spec; codistill list recipes)."""

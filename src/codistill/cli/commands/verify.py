@@ -20,6 +20,7 @@ SEALED = (
     "networks.json",
     "costs.json",
     "summary.json",
+    "examples.json",
     "analysis.json",
 )  # one object each
 
@@ -73,6 +74,7 @@ def _run(folder: Path) -> Iterator[list[Problem]]:
     """The files of a run's folder, or of a part of a comparison."""
     from codistill.checkpoint import all_of, load, read_runs
     from codistill.training.decisions import read_decisions
+    from codistill.training.learnt import read_doubts
     from codistill.training.records import read_log
 
     runs = 0
@@ -88,6 +90,7 @@ def _run(folder: Path) -> Iterator[list[Problem]]:
     yield _problems(lambda: _log_end(folder))
     yield _problems(lambda: _results(folder, runs))
     yield _problems(lambda: read_decisions(folder))
+    yield _problems(lambda: read_doubts(folder))
 
 
 def _problems(read: Callable[[], object], damage: tuple[str, ...] = ()) -> list[Problem]:

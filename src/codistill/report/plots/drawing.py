@@ -23,6 +23,7 @@ PAPER, INK, SOFT, GRID = "#ffffff", "#1d2329", "#59636e", "#e4e8ec"
 # what the page puts in their place, so that a figure is dark on a dark page
 _ON_PAGE = {f"fill: {PAPER}": "fill: none", INK: "var(--ink)", SOFT: "var(--soft)", GRID: "var(--grid)"}
 _FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
+PNG_DPI = 200
 _DPI = 72  # one point of an SVG is one px
 _LETTERS = 52  # of a line of the legend
 _LINE = 19.0  # height of one
@@ -93,6 +94,14 @@ class Plot:
         assert found is not None
         lean = re.sub(r"\s*(<metadata>.*?</metadata>|<!--.*?-->)", "", found[0], flags=re.DOTALL)
         return re.sub(r"'DejaVu Sans'(, sans-serif)?", _FONTS, lean)
+
+    @property
+    def png(self) -> bytes:
+        """The figure in pixels, dark on white, at `PNG_DPI`; letters that Matplotlib's font lacks are boxes."""
+        file = io.BytesIO()
+        with _styled():
+            self.canvas().savefig(file, format="png", dpi=PNG_DPI, metadata={"Software": None})
+        return file.getvalue()
 
     @property
     def csv(self) -> str:

@@ -5,13 +5,14 @@ from typing import Any
 
 from codistill.analysis.curves import epoch_lines
 from codistill.analysis.peers import ratios
+from codistill.methods.parts.terms import loss_name
 from codistill.report.palette import styles
 from codistill.report.plots.curves import Legend, Panel, Values, by_method, figure_of, spreading
 from codistill.report.plots.drawing import Plot
 from codistill.report.plots.layout import name_of
 from codistill.study.summary import Summary
 
-_TERMS = {"task": "Task loss, nats", "mimic": "Imitation loss"}  # not of every method in nats
+_FIRST = ("task", "mimic")
 _MOST_TERMS = 6
 
 Line = Mapping[str, Any]  # of log.jsonl
@@ -21,10 +22,11 @@ def learning_figure(log: Iterable[Line], summary: Summary | None = None) -> Plot
     """Each term by epoch, one line per method: mean over networks and seeds, with a band of one sd."""
     lines = epoch_lines(log)
     panels = []
-    for term in dict.fromkeys([*_TERMS, *(term for line in lines for term in line.terms)]):
+    for term in dict.fromkeys([*_FIRST, *(term for line in lines for term in line.terms)]):
         values = by_method((line.method, line.epoch, v) for line in lines for v in line.terms.get(term, ()))
         curves = {method: spreading(each) for method, each in values.items()}
-        panels += [Panel(_TERMS.get(term, f"{term} loss"), curves)] if curves else []
+        title = loss_name(term).capitalize() + (", nats" if term == "task" else "")  # others are not always in nats
+        panels += [Panel(title, curves)] if curves else []
     return _figure(panels[:_MOST_TERMS], summary, "Training losses by epoch, one line for each row", zero=True)
 
 
