@@ -207,9 +207,9 @@ def test_a_setting_at_its_default_overrides_the_recipes_too(said):
         ("train --peers 1", "peers=1: 'dml' has nobody to learn from; set peers to 2 or more, or method to alone"),
         ("train --labels 5000", "labels=5000, but there are only 1000 labelled examples: lower it"),
         ("compare --seeds 0", "seeds=0: give the number of seeds, at least 1"),
-        ("resume nowhere", "nowhere is not the folder of a run: nowhere/runs.json is missing"),
-        ("evaluate nowhere", "nowhere is not the folder of a run"),
-        ("report nowhere", "nowhere is not the folder of a run"),
+        ("resume nowhere", "nowhere does not exist: no run is there"),
+        ("evaluate nowhere", "nowhere does not exist"),
+        ("report nowhere", "nowhere does not exist"),
     ],
 )
 def test_what_is_misspelt_or_cannot_be_gets_one_line_and_leaves_nothing_behind(words, answer, tmp_path):

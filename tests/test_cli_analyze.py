@@ -84,7 +84,7 @@ def test_several_runs_go_to_a_folder_of_their_own(said, tmp_path):
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        ("analyze nowhere", "nowhere is not the folder of a run: nowhere/runs.json is missing"),
+        ("analyze nowhere", "nowhere does not exist"),
         ("analyze nowhere --draws 1", "draws=1: give a whole number of at least 2"),
     ],
 )

@@ -71,8 +71,26 @@ def test_dotted_names_and_paths_are_answered_with_how_they_are_written(tmp_path,
     assert "did you mean 'my_nets:SmallNet'?" in refusal("train", "--models", "my_nets.SmallNet")
     for typed in ("../pics", "pics"):
         assert f"write --data folder --data-root {typed}" in refusal("train", "--data", typed)
+    for typed, fix in (
+        ("folder:../pics", "folder --data-root ../pics"),
+        ("folder:pics,size=8", "folder:size=8 --data-root pics"),
+        ("imagenet:pics", "imagenet --data-root pics"),
+        ("digits:/pics", "digits --data-root /pics"),
+    ):
+        assert f"the folder is a setting of its own: write --data {fix}" in refusal("train", "--data", typed)
     with pytest.raises(ValueError, match="write --data table:train=ag.csv --data-root my"):
         load("my/ag.csv")
+
+
+def test_a_folder_that_is_not_there_is_answered_with_those_near_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert refusal("resume", "runs/pair") == "runs/pair does not exist: no run is there"
+    for name in ("pair-1", "trio", "notes"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    for name in ("pair-1", "trio"):
+        (tmp_path / "runs" / name / "runs.json").touch()
+    assert refusal("resume", "pair1") == "pair1 does not exist: did you mean runs/pair-1?"
+    assert refusal("evaluate", "runs/zzz") == "runs/zzz does not exist: there are runs/pair-1, runs/trio"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +118,9 @@ def test_an_alias_in_a_row_is_answered():
 def test_advice_is_in_the_words_of_the_command_line():
     assert as_options("part='valid' is empty: choose part=test, or set valid") == (
         "part='valid' is empty: choose --part test, or set valid"
+    )
+    assert as_options("none: set valid=0.1, evaluate_every=1 (the part)") == (
+        "none: set --valid 0.1 --evaluate-every 1 (the part)"
     )
     assert as_options("in_turn: use update='together'") == "in_turn: use --update together"
     said = "a.png cannot be read: replace it, or set skip_bad=true"

@@ -24,7 +24,7 @@ SOURCE = ROOT / "src" / "codistill"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
-    "spec checks randomness batch libraries files locks",
+    "spec checks randomness batch devices libraries files locks",
     "discovery exchange jsonable statistics",
     "data losses models run schedules",
     "cohort graph metrics tuned",
@@ -131,9 +131,14 @@ def test_no_file_has_a_name_that_says_nothing():
 
 
 @pytest.mark.parametrize(
-    "code", ["import codistill, codistill.cli", "from codistill.cli import main; main(['--help'])"]
+    "code",
+    [
+        "import codistill, codistill.cli",
+        "from codistill.cli import main; main(['--help'])",
+        "from codistill.cli import main; [main(['list', what]) for what in ('methods', 'models', 'data', 'recipes')]",
+    ],
 )
-def test_help_does_not_wait_for_torch(code):
+def test_help_and_lists_do_not_wait_for_torch(code):
     script = f"import sys\ntry:\n    {code}\nexcept SystemExit:\n    pass\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 

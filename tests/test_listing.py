@@ -4,7 +4,9 @@ import pytest
 from rich.console import Console
 
 from codistill import discovery
-from codistill.cli.listing import listing, parameters
+from codistill.cli import inventory, listing as listed
+from codistill.cli.inventory import parameters
+from codistill.cli.listing import listing
 
 COUNTS = {  # METHODS B, with the options' defaults
     "resnet20": (272_474, 278_324),
@@ -50,6 +52,22 @@ def test_other_lists_say_names_options_and_what_it_is():
     assert "mnist" in printed("data")
     assert "digits" in printed("recipes")
     assert "dml" in printed("methods")
+
+
+def test_the_file_that_is_printed_is_what_the_package_holds():
+    said = "run python -m codistill.cli.docs listing > src/codistill/cli/listing.json"
+    assert listed.FILE.read_text(encoding="utf-8") == inventory.as_json(), said
+
+
+def test_names_that_the_file_does_not_have_are_looked_for(monkeypatch, tmp_path):
+    before = printed("shards")
+    assert listed.kept("shards") == inventory.entries("shards")
+    (tmp_path / "listing.json").write_text(listed.FILE.read_text(encoding="utf-8").replace("dirichlet", "another"))
+    monkeypatch.setattr(listed, "FILE", tmp_path / "listing.json")
+    assert listed.kept("shards") is None
+    assert printed("shards") == before
+    (tmp_path / "listing.json").unlink()
+    assert printed("shards") == before
 
 
 def test_what_is_listed_does_not_depend_on_the_current_folder(tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from codistill import discovery, recipes
 from codistill.cli.docs import recipes_page
-from codistill.cli.listing import command, listing, recipe_rows
+from codistill.cli.inventory import command, recipe_rows
+from codistill.cli.listing import listing
 
 RECIPES = discovery.available("codistill.recipes")
 

@@ -44,7 +44,12 @@ def test_a_tagged_version_with_its_section_passes(tmp_path):
     assert release.versions(tree(tmp_path, changelog="## [0.2.0] - 2026-01-01\n"), ["v0.2.0"]) == "0.2.0"
 
 
-WHEEL = ("codistill/py.typed", "codistill/report/templates/page.html", "x.dist-info/licenses/LICENSE")
+WHEEL = (
+    "codistill/py.typed",
+    "codistill/cli/listing.json",
+    "codistill/report/templates/page.html",
+    "x.dist-info/licenses/LICENSE",
+)
 SDIST = ("x/src/codistill/py.typed", "x/LICENSE", "x/README.md", "x/CHANGELOG.md")
 
 
@@ -65,7 +70,7 @@ def test_whole_archives_pass(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"wheel": WHEEL[:1]}, "lacks codistill/report/templates/"),
+        ({"wheel": WHEEL[:2]}, "lacks codistill/report/templates/"),
         ({"wheel": (*WHEEL, "tests/test_x.py")}, "holds tests/test_x.py"),
         ({"sdist": SDIST[:2]}, "lacks README.md"),
     ],

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from codistill import Batch, Cohort
 from codistill.cli.docs import method_page, which_method_page
 from codistill.cli.equations import latex
-from codistill.cli.listing import method_rows
+from codistill.cli.inventory import method_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -24,7 +24,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK_START = ("compare", "--recipe", "silos", "silos_skewed", "few_labels", "same_labels", "--name", "quickstart")
-IN_WHEEL = ("codistill/py.typed", "codistill/report/templates/", "dist-info/licenses/LICENSE")
+IN_WHEEL = (
+    "codistill/py.typed",
+    "codistill/cli/listing.json",
+    "codistill/report/templates/",
+    "dist-info/licenses/LICENSE",
+)
 NOT_IN_WHEEL = ("tests/", "benchmarks/", "docs/", "examples/")
 MOST_BYTES = 3_000_000
 

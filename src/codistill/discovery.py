@@ -3,7 +3,6 @@
 import ast
 import importlib
 import inspect
-import pkgutil
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -39,21 +38,26 @@ def trusting(modules: Collection[str] | None) -> Iterator[None]:
 def _exports(package: str) -> dict[str, tuple[str, str]]:
     """What a module, or the files of a folder, list in ``__all__``: by the name that is typed, module and attribute.
 
-    A class goes by its file's name (one to a file), a function by its own. Only the package is imported.
+    A class goes by its file's name (one to a file), a function by its own. It is read from the source: nothing is
+    imported.
     """
-    root = importlib.import_module(package)
-    if not hasattr(root, "__path__"):
-        return {name: (package, name) for name in root.__all__}
+    place = Path(__file__).parent.joinpath(*package.split(".")[1:])
+    if not place.is_dir():
+        return {name: (package, name) for name in _listed(place.with_suffix(".py"))}
     found: dict[str, tuple[str, str]] = {}
-    for info in pkgutil.iter_modules(root.__path__):
-        if info.ispkg:
-            continue
-        tree = ast.parse((Path(root.__path__[0]) / f"{info.name}.py").read_text(encoding="utf-8"))
-        for node in tree.body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
-                for name in ast.literal_eval(node.value):
-                    found[info.name if name[0].isupper() else name] = f"{package}.{info.name}", name
+    for path in sorted(place.glob("*.py")):
+        if path.stem != "__init__":
+            for name in _listed(path):
+                found[path.stem if name[0].isupper() else name] = f"{package}.{path.stem}", name
     return found
+
+
+def _listed(path: Path) -> list[str]:
+    """The names in a file's ``__all__``; none where it has none."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
 
 
 def _plain(name: str) -> str:
@@ -86,10 +90,9 @@ def find(package: str, spec: str | Spec) -> tuple[Any, tuple[Value, ...]]:
     for name, (module, attribute) in valid.items():
         if _plain(name) == _plain(spec.name):
             return getattr(importlib.import_module(module), attribute), spec.args
-    word = _word(spec.args[0]) if spec.args else None
-    if word is None:
-        dotted = re.fullmatch(r"(\w+(?:\.\w+)*)\.(?!py$)(\w+)", spec.name)
-        raise UnknownName(what, spec.name, valid, also=[":".join(dotted.groups())] if dotted else ())
+    check_name(package, spec)
+    word = _word(spec.args[0])
+    assert word is not None
     _check_trust(what, spec)
     try:
         module_object = importlib.import_module(spec.name)
@@ -103,6 +106,16 @@ def find(package: str, spec: str | Spec) -> tuple[Any, tuple[Value, ...]]:
     if not hasattr(module_object, word):
         raise UnknownName(f"{what} in module {spec.name}", word, vars(module_object))
     return getattr(module_object, word), spec.args[1:]
+
+
+def check_name(package: str, spec: str | Spec) -> None:
+    """An UnknownName for a spec that names nothing in a folder, nor the user's own; nothing is imported."""
+    spec, valid = Spec.of(spec), _exports(package)
+    own = spec.args and _word(spec.args[0]) is not None
+    if not own and _plain(spec.name) not in map(_plain, valid):
+        dotted = re.fullmatch(r"(\w+(?:\.\w+)*)\.(?!py$)(\w+)", spec.name)
+        also = [":".join(dotted.groups())] if dotted else ()
+        raise UnknownName(_kind(package), spec.name, valid, also=also)
 
 
 def _check_trust(what: str, spec: Spec) -> None:

@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from codistill.checks import flag, fraction, number, one_of, whole
+from codistill.devices import check_device
 from codistill.jsonable import to_json
 from codistill.spec import Spec, SpecField, SpecsField, UnknownName
 
@@ -17,7 +17,6 @@ Execute = Literal["auto", "loop", "stack", "channels_last"]
 Precision = Literal["float32", "bfloat16", "float64"]
 Threads = int | Literal["auto"]
 Keep = Literal["last", "best_valid"]
-DEVICE = r"auto|(cpu|cuda|mps|xpu)(:\d+)?"
 OnDivergence = Literal["stop", "skip", "rewind"]
 LEAST = {"seed": None} | dict.fromkeys(
     ("retraining", "unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0
@@ -132,10 +131,7 @@ class Run:
             object.__setattr__(self, field, _checked(field, getattr(self, field), kind))
         for field in ("smoothing", "average"):
             fraction(field, getattr(self, field))
-        if not re.fullmatch(DEVICE, self.device):
-            raise ValueError(
-                f"device={self.device!r} is not there: give auto, cpu, cuda, cuda:N or mps (a graphics card is cuda)"
-            )
+        check_device(self.device)
         if self.valid > 1 and not self.valid.is_integer():
             raise ValueError(f"valid={self.valid}: give a fraction below 1, or a number of examples")
         if len(self.models) not in (1, self.peers):

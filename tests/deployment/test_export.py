@@ -12,14 +12,17 @@ from torch import nn
 import codistill
 import tiny_transformers as tiny
 from codistill import cli, data, models
+from codistill.data.conversion import from_dataset
 from codistill.data.examples import Text
 from codistill.deployment import exporting
 from codistill.deployment.exporting import NotExportable, export
+from codistill.deployment.naming import public
 from codistill.run import Run
 from codistill.study import Study, compare
 from codistill.training.loop import train
 from codistill.training.records import logged
 from open_digits import open_digits
+from small_images import save
 
 RUN = Run(models=("cnn:width=4", "mlp:hidden=8"), labels=60, batch=20, epochs=2)
 
@@ -49,7 +52,8 @@ OPENED = {"onnx": runtime, "torch": program}
 @pytest.mark.parametrize("network", [0, "ensemble"])
 def test_the_plain_state_dict(folder, tmp_path, network):
     path = export(folder, tmp_path / "out", network)
-    assert sorted(p.name for p in path.parent.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    files = ["README.md", "config.json", "model.safetensors", "networks.json"]
+    assert sorted(p.name for p in path.parent.iterdir()) == files
     state, config = load_file(path), json.loads((path.parent / "config.json").read_text())
     net, x = codistill.load(folder, network), data.load("digits").test.x[:5]
     mean, std = (torch.tensor(config["input"][key]).view(-1, 1, 1) for key in ("mean", "std"))
@@ -93,6 +97,112 @@ def test_a_program_of_texts(tmp_path):
     with torch.no_grad():
         expected = net.probabilities(net.preprocess(dataset.test.x[:5]))
         torch.testing.assert_close(program(path)(dataset.test.x[:5]), expected, rtol=1e-4, atol=1e-5)
+
+
+def code_of(folder):
+    """The program of a model card."""
+    return (folder / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+
+
+def asked(folder, monkeypatch, **changes):
+    """What a model card's program ends with, in the folder of the export."""
+    text = code_of(folder)
+    for old, new in changes.items():
+        text = text.replace(old.replace("_", " "), new)
+    monkeypatch.chdir(folder)
+    names: dict = {}
+    exec(text, names)
+    return names
+
+
+@pytest.fixture(scope="module")
+def readers(tmp_path_factory):
+    """Runs of networks of transformers: one on texts from a folder of somebody's, and the texts."""
+    home = tmp_path_factory.mktemp("readers")
+    words = ["good", "bad", "film", "seen", "never", "again"]
+    pairs = [(" ".join(words[(i + k) % 6] for k in range(1 + i % 4)), i % 2) for i in range(16)]
+    dataset = from_dataset(pairs, pairs, length=6, vocabulary=40, names=("bad", "good"))
+    tiny.folder(home / "secret" / "bert", "bert", num_labels=2)
+    tiny.folder(home / "secret" / "roberta", "roberta", num_labels=2)
+    models = tuple(f"hf:{home / 'secret' / kind}" for kind in ("bert", "roberta"))
+    run = Run(models=models, epochs=1, batch=8, learning_rate=0.01, optimizer="adam")
+    trained(run, home / "run", dataset=dataset)
+    shutil.rmtree(home / "secret")
+    return home / "run", [text for text, _ in pairs][:5]
+
+
+@pytest.mark.parametrize("network", [0, 1, "ensemble"])
+def test_networks_of_transformers_are_exported_with_all_that_they_need(readers, tmp_path, monkeypatch, network):
+    run, texts = readers
+    folder = export(run, tmp_path / "out", network).parent
+    before = codistill.load(run, network)
+    expected = before(before.preprocess(texts))
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    folder = folder.rename(tmp_path / "moved")
+    net = codistill.load(folder)
+    torch.testing.assert_close(net(net.preprocess(texts)), expected)
+    assert net.chosen == before.chosen
+    for path in folder.rglob("*"):
+        assert path.suffix == ".safetensors" or path.is_dir() or "secret" not in path.read_text(encoding="utf-8")
+    card, config = (folder / "README.md").read_text(), json.loads((folder / "config.json").read_text())
+    if network == "ensemble":
+        assert {p.name for p in (folder / "configs").iterdir()} == {"0", "1"}
+        return
+    kind = ("Bert", "Roberta")[network]
+    assert f"\n# {kind}ForSequenceClassification of {kind.lower()}, trained on" in card
+    assert card.startswith("---\nlibrary_name: transformers\npipeline_tag: text-classification")
+    assert (config["id2label"], config["classes"]) == ({"0": "bad", "1": "good"}, ["bad", "good"])
+    assert config["models"] == [f"hf:{kind.lower()}"]
+    names = asked(folder, monkeypatch, **{'"a_new_text"': repr(texts)[1:-1]})
+    torch.testing.assert_close(names["answers"], expected)
+    tokenizer = tiny.library().AutoTokenizer.from_pretrained(str(folder))
+    assert tokenizer(texts, padding="max_length")["input_ids"] == before.preprocess(texts).tolist()
+
+
+def test_a_public_name_holds_no_folder(tmp_path):
+    assert public("hf:/data/mine/bert,n_layers=2") == "hf:bert,n_layers=2"
+    assert public("hf:google/bert_tiny") == "hf:google/bert_tiny"
+    assert public("hf:runs/mine/bert") == "hf:bert"
+    assert public(f"cnn:width=4,start={tmp_path / 'w.safetensors'}") == "cnn:width=4,start=w.safetensors"
+    assert public("table:0-4/5-9") == "table:0-4/5-9"
+    assert public("table:train=../ag.csv,test=C:\\x\\t.csv") == "table:train=ag.csv,test=t.csv"
+
+
+def test_an_export_is_opened_and_says_what_it_is_not(folder, tmp_path):
+    x = data.load("digits").test.x[:5]
+    before = codistill.load(folder, "ensemble")
+    path = export(folder, tmp_path / "out", "ensemble").parent
+    net = codistill.load(path)
+    torch.testing.assert_close(net(net.preprocess(x)), before(before.preprocess(x)))
+    assert (net.name, net.chosen) == (before.name, before.chosen)
+    one = codistill.load(path, 1)
+    torch.testing.assert_close(one(x / 255), codistill.load(folder, 1)(x / 255))
+    with pytest.raises(ValueError, match="is an export already"):
+        export(path, tmp_path / "again")
+    (path / "model.safetensors").write_bytes(b"x" * 40)
+    with pytest.raises(ValueError, match=r"model.safetensors is damaged"):
+        codistill.load(path)
+    with pytest.raises(ValueError, match="holds a program, model.pt2: its README.md says"):
+        codistill.load(export(folder, tmp_path / "program", format="torch").parent)
+
+
+@pytest.mark.parametrize("kind", ["bigru", "bilstm"])
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+def test_recurrent_networks_are_programs_too(tmp_path, monkeypatch, kind, format):
+    pairs = [("a good film " * (1 + i % 4), i % 2) for i in range(16)]
+    dataset = from_dataset(pairs, pairs, length=9, vocabulary=40)
+    run = Run(models=(f"{kind}:hidden=4,embedding=4",), batch=8, epochs=1, method="alone")
+    trained(run, tmp_path / "run", dataset=dataset)
+    path = export(tmp_path / "run", tmp_path / "out", 1, format=format)
+    net = codistill.load(tmp_path / "run", 1)
+    texts = ["a good", "", "film", "good film a good film a good film a good film"]
+    x = net.preprocess(texts)
+    assert len({int(row.count_nonzero()) for row in x}) == 3
+    expected = net.probabilities(x).detach()
+    torch.testing.assert_close(OPENED[format](path)(x), expected, rtol=1e-4, atol=1e-6)
+    names = asked(path.parent, monkeypatch, **{'"a_new_text"': repr(texts)[1:-1]})
+    torch.testing.assert_close(torch.as_tensor(names["answers"]), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_program_of_embeddings_and_floating_images(tmp_path):
@@ -171,11 +281,8 @@ def test_the_card_has_what_the_comparison_found(tmp_path, monkeypatch, capsys):
     for head in ("Model", "Use", "Training", "Measured", "Intended use", "Limits", "Origin"):
         assert f"\n## {head}\n" in text
     assert str(tmp_path) not in text
-    code = text.split("```python\n")[1].split("```")[0]
-    monkeypatch.chdir(tmp_path / "card")
-    names: dict = {}
-    exec(code, names)
+    save(tmp_path / "card" / "new.png")
+    names = asked(tmp_path / "card", monkeypatch)
     net = codistill.load("../study", 1, row="dml", seed=1)
-    x = net.preprocess(data.load("digits").test.x[:4])
     with torch.no_grad():
-        torch.testing.assert_close(names["net"](x), net(x))
+        torch.testing.assert_close(names["answers"], net(net.preprocess("new.png")), rtol=1e-5, atol=1e-6)

@@ -137,6 +137,18 @@ def test_texts_in_lines_and_in_a_column(texts, tmp_path, capsys):
     assert "did you mean 'review'" in err
 
 
+def test_texts_for_images_and_images_for_texts_are_said_to_be_that(images, texts, tmp_path, capsys):
+    notes, image = tmp_path / "notes.txt", save(tmp_path / "new.png")
+    notes.write_text("füll " * 2000, encoding="utf-8")  # of which the first bytes end within a letter
+    assert (
+        f"{notes} is a file of text, and these networks see images" in said(capsys, images / "run", notes, code=1).err
+    )
+    assert f"{image} is an image, and these networks read texts" in said(capsys, texts, image, code=1).err
+    (tmp_path / "raw.bin").write_bytes(b"\xff\x00")
+    assert "is no text in UTF-8" in said(capsys, texts, tmp_path / "raw.bin", code=1).err
+    assert "cannot be read" in said(capsys, images / "run", tmp_path / "raw.bin", code=1).err
+
+
 def test_embeddings(tmp_path, capsys):
     run = Run(data="open_digits:open_digits", models=("mlp:hidden=4",), epochs=1, batch=32)
     folder = trained(run, tmp_path / "run", dataset=open_digits())

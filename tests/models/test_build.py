@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state
 
-from codistill.cli.listing import parameters
+from codistill.cli.inventory import parameters
 from codistill.discovery import available
 from codistill.models import build, count_parameters
 from codistill.spec import UnknownName

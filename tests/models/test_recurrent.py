@@ -128,6 +128,16 @@ def test_a_row_of_padding_alone_is_one_word_of_zeros(name):
 
 
 @both
+@pytest.mark.parametrize("layers", [1, 3])
+def test_what_a_program_computes_is_the_same_without_packing(name, layers, monkeypatch):
+    net, ids = small(name, options=f"{SMALL},layers={layers}"), sentences((5, 7, 2, 0, 1))
+    packed = net(ids)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    torch.testing.assert_close(net(ids), packed)
+    torch.testing.assert_close(net(ids[2:]), packed[2:])
+
+
+@both
 def test_where_weights_start(name):
     net = build(name, 2, (20,), 0, {"vocabulary": 300})
     for layer in (net.stage1.rnn, net.stage2.rnn):

@@ -14,6 +14,7 @@ from codistill.data.examples import DataSet, Examples
 from codistill.data.loader import plain
 from codistill.files import Damaged, append_lines, read_lines, write_lines
 from codistill.run import Run
+from codistill.spec import UnknownName
 from codistill.study.results import networks_of
 from codistill.training.build import build_fleet
 from codistill.training.loop import restored, resume, train
@@ -514,8 +515,10 @@ def test_choosing_the_best_epoch_changes_no_step_and_of_equal_epochs_takes_the_f
 def test_the_last_epoch_is_validated_where_the_best_is_chosen():
     found = accuracies(train(RUN.replace(keep="best_valid", evaluate_every=3)))
     assert len(found) == 2  # of four epochs, the third and the last
-    with pytest.raises(ValueError, match="keep='best_valid' chooses by validation, and evaluate_every=0: set it"):
+    with pytest.raises(ValueError, match="with valid=50 and evaluate_every=0: set valid=50, evaluate_every=1"):
         next(train(RUN.replace(keep="best_valid", evaluate_every=0)))
+    with pytest.raises(ValueError, match="with valid=0 and evaluate_every=2: set valid=0.1, evaluate_every=2"):
+        next(train(RUN.replace(keep="best_valid", valid=0.0, evaluate_every=2)))
 
 
 @pytest.mark.parametrize("step", [4, 6, 7])
@@ -552,3 +555,13 @@ def test_labels_are_smoothed_whatever_the_method():
     )
     assert smooth.lines[0]["terms"]["task"] != plain.lines[0]["terms"]["task"]
     assert same.lines[0]["terms"] == alone.lines[0]["terms"]
+
+
+@pytest.mark.parametrize(
+    ("given", "near"), [({"method": "dlm"}, "dml"), ({"data": "digit"}, "digits"), ({"models": ("cnnn",)}, "cnn")]
+)
+def test_misspelt_names_are_answered_before_anything_is_made(given, near, tmp_path, monkeypatch):
+    monkeypatch.setattr("codistill.data.load", None)
+    with pytest.raises(UnknownName, match=f"did you mean '{near}'"):
+        next(train(RUN.replace(**given), tmp_path / "run"))
+    assert not list(tmp_path.glob("run/*"))

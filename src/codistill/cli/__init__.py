@@ -16,7 +16,7 @@ import tyro
 
 from codistill.cli.chapters import CompareSeveral
 from codistill.cli.commands import COMMANDS
-from codistill.cli.hints import as_options, check_lists, spelled_here
+from codistill.cli.hints import as_options, check_lists, missing_run, spelled_here
 from codistill.cli.settings import REGISTRY, defaults, values_of
 from codistill.files import without_controls
 
@@ -64,6 +64,7 @@ def _line(text: object) -> str:
 
 def _obey(argv: Sequence[str]) -> None:
     """Run the command; an error is one line and exit code 1, or a traceback where ``CODISTILL_DEBUG`` is set."""
+    command: Any = None
     try:
         command = _parse(argv)
         from rich.console import Console
@@ -79,6 +80,7 @@ def _obey(argv: Sequence[str]) -> None:
     except (ValueError, ArithmeticError, ImportError, OSError) as error:
         if os.environ.get("CODISTILL_DEBUG"):
             raise
+        error = missing_run(error, command) or error
         data = " ".join(word for words in values_of(argv, "data")[-1:] for word in words)
         said = "; ".join(map(str, (error, *getattr(error, "__notes__", ()))))
         raise SystemExit(f"codistill: error: {_line(as_options(said, data))}") from None

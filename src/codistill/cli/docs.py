@@ -5,6 +5,7 @@ python -m codistill.cli.docs recipes > docs/recipes.md
 python -m codistill.cli.docs metrics > docs/metrics.md
 python -m codistill.cli.docs names > docs/names.md
 python -m codistill.cli.docs which-method > docs/which-method.md
+python -m codistill.cli.docs listing > src/codistill/cli/listing.json
 
 The site has a page for each method besides, see `method_page`.
 """
@@ -17,7 +18,8 @@ from pathlib import Path
 from codistill import methods
 from codistill.cli.choosing import FAMILY, Results, family_rows, measured_rows, significant, situations
 from codistill.cli.equations import latex
-from codistill.cli.listing import CLASSES, command, method_rows, name_rows, parameters, recipe_rows
+from codistill.cli.inventory import as_json, command, method_rows, name_rows, parameters, recipe_rows
+from codistill.cli.listing import CLASSES
 from codistill.methods.parts.options import described as described_options
 from codistill.metrics import described
 from codistill.report.prose import environment
@@ -153,6 +155,7 @@ PAGES = {
     "metrics": metrics_page,
     "names": names_page,
     "which-method": which_method_page,
+    "listing": as_json,
 }
 
 if __name__ == "__main__":

@@ -1,15 +1,20 @@
 """What people type who know other programs, and errors in the words of the command line."""
 
 import dataclasses
+import difflib
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from codistill.run import Run
 from codistill.spec import ALIASES
 
 FIELDS = [field.name for field in dataclasses.fields(Run)]
 WORDS = {"gpu": "cuda", "amp": "bfloat16"}  # the value of an alias that is given without one
+RUNS = Path("runs")  # where folders of runs are, unless --runs says otherwise
+MARKS = ("runs.json", "study.json", "chapters.json")  # one of these is in each
+MOST = 5  # folders that are named
 LISTS = ("--models", "--methods", "--augment", "--seeds", "--recipe", "--skip")
 
 
@@ -81,8 +86,34 @@ def as_options(message: str, data: str = "") -> str:
         joint = "," if ":" in data else ":"
         message = message.replace("set skip_bad=true", f"set --data {data}{joint}skip_bad=true")
     names = "|".join([*FIELDS, "part"])
-    advice = re.compile(rf"\b(set|choose|use|or) ({names})=('?)([\w.:/+-]*\w)\3")
-    return advice.sub(lambda found: f"{found[1]} --{found[2].replace('_', '-')} {found[4]}", message)
+    setting = rf"(?:{names})='?[\w.:/+-]*\w'?"
+    advice = re.compile(rf"\b(set|choose|use|or) ({setting}(?:, {setting})*)")
+    return advice.sub(lambda found: f"{found[1]} {_options(found[2])}", message)
 
 
-__all__ = ["as_options", "check_lists", "spelled_here"]
+def _options(settings: str) -> str:
+    """``valid=0.1, evaluate_every=1`` -> ``--valid 0.1 --evaluate-every 1``."""
+    pairs = (each.partition("=")[::2] for each in settings.split(", "))
+    return " ".join(f"--{name.replace('_', '-')} {value.strip(chr(39))}" for name, value in pairs)
+
+
+def missing_run(error: Exception, command: object) -> FileNotFoundError | None:
+    """What to say of an error where the folder of a run that a command names does not exist: those near it that do."""
+    given = getattr(command, "run", ())
+    runs = [run for run in ((given,) if isinstance(given, Path) else given) if not run.exists()]
+    if not runs or not isinstance(error, FileNotFoundError):
+        return None
+    run = runs[0]
+    homes = dict.fromkeys([run.parent, RUNS])
+    there = [path for home in homes for path in sorted(home.glob("*")) if any((path / file).exists() for file in MARKS)]
+    names = difflib.get_close_matches(run.name, [path.name for path in there], n=3)
+    near = [str(path) for path in there if path.name in names] or [str(path) for path in there[:MOST]]
+    said = f"there are {', '.join(near)}" if near else "no run is there"
+    if names:
+        said = f"did you mean {' or '.join(near)}?"
+    elif len(there) > MOST:
+        said += f" and {len(there) - MOST} more"
+    return FileNotFoundError(f"{run} does not exist: {said}")
+
+
+__all__ = ["as_options", "check_lists", "missing_run", "spelled_here"]

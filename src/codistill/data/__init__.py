@@ -10,7 +10,7 @@ from pathlib import Path
 
 from codistill.data.conversion import from_dataset as from_dataset
 from codistill.data.examples import DataSet as DataSet, Examples as Examples
-from codistill.discovery import construct, find
+from codistill.discovery import available, construct, find
 from codistill.spec import Spec, WrongKind
 
 TABLES = (".csv", ".tsv", ".parquet")
@@ -34,6 +34,7 @@ def load(spec: str | Spec, root: Path | None = None, download: bool = False) -> 
         WrongKind: your own is not a function, or returns something else.
     """
     _check_no_path(Spec.of(spec).name)
+    _check_no_path_within(Spec.of(spec))
     usual = os.environ.get(ROOT) or Path.home() / ".cache" / "codistill"
     _check_returns(spec)
     dataset = construct(__name__, spec, root=root or Path(usual), download=download)
@@ -52,6 +53,18 @@ def _check_no_path(name: str) -> None:
     else:
         fix = f"--data folder --data-root {name}"
     raise ValueError(f"data={name!r} is a path, not a data set's name: write {fix}")
+
+
+def _check_no_path_within(spec: Spec) -> None:
+    """A path after the colon, of a set whose files are in ``root``, is answered with how it is written."""
+    if spec.name not in available(__name__) or not spec.args or not isinstance(path := spec.args[0], str):
+        return
+    parameters = inspect.signature(find(__name__, spec)[0]).parameters
+    first = next((p for p in parameters.values() if p.name not in ("root", "texts", "download")), None)
+    if first is not None and first.annotation is str:
+        return  # such as the name of a file
+    rest = Spec(spec.name, spec.args[1:], spec.options)
+    raise ValueError(f"data='{spec}': the folder is a setting of its own: write --data {rest} --data-root {path}")
 
 
 def _check_returns(spec: str | Spec) -> None:

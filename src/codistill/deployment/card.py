@@ -6,8 +6,11 @@ from typing import Any
 
 from codistill import checkpoint, files
 from codistill.deployment.choice import Choice, lines
+from codistill.deployment.config import architecture_of
+from codistill.deployment.naming import base_model, is_hf, on_the_hub, public
 from codistill.deployment.opening import Opened
 from codistill.deployment.trained import Trained
+from codistill.deployment.usage import of_transformers, usage
 from codistill.run import Run
 from codistill.spec import Spec
 
@@ -17,6 +20,8 @@ SETTINGS = (
     "method", "peers", "models", "data", "labels", "unlabelled", "shards", "noise", "augment", "optimizer",
     "learning_rate", "weight_decay", "schedule", "epochs", "steps", "batch", "seed", "update", "precision", "keep",
 )  # fmt: skip
+
+SPECS = ("method", "models", "data", "shards", "noise", "augment", "schedule")
 
 
 def card_of(net: Trained, cohort: Opened, choice: Choice, config: Mapping[str, Any]) -> str:
@@ -29,12 +34,12 @@ def card_of(net: Trained, cohort: Opened, choice: Choice, config: Mapping[str, A
         config: the export's.
     """
     run = _run_of(cohort)
-    title = f"{net.name[0].upper()}{net.name[1:]}, trained on {_data(run)} with {run.method}"
+    title = f"{_title(net, cohort, choice)}, trained on {_data(run)} with {public(run.method)}"
     sections = {
-        "Model": _model(net, cohort, run),
-        "Use": _use(net, config),
+        "Model": _model(net, cohort, run, choice),
+        "Use": usage(net, config),
         "Training": _table(
-            [(name, _shown(run.as_dict()[name])) for name in SETTINGS if run.as_dict()[name] is not None]
+            [(name, _shown(name, run.as_dict()[name])) for name in SETTINGS if run.as_dict()[name] is not None]
         ),
         "Measured": _measured(cohort, choice) + _compared(cohort, run),
         "Intended use": _intended(net, run),
@@ -42,18 +47,28 @@ def card_of(net: Trained, cohort: Opened, choice: Choice, config: Mapping[str, A
         "Origin": _origin(net, cohort),
     }
     body = "\n".join(f"## {name}\n\n{text.strip()}\n" for name, text in sections.items() if text.strip())
-    return f"---\n{_metadata(net, run)}---\n\n# {title}\n\n{body}"
+    return f"---\n{_metadata(net, run, config)}---\n\n# {title}\n\n{body}"
 
 
-def _metadata(net: Trained, run: Run) -> str:
+def _title(net: Trained, cohort: Opened, choice: Choice) -> str:
+    network = cohort.networks[choice.peers[0]]
+    if not choice.ensemble and is_hf(network.model):
+        return architecture_of(network, net.members[0])
+    return f"{net.name[0].upper()}{net.name[1:]}"
+
+
+def _metadata(net: Trained, run: Run, config: Mapping[str, Any]) -> str:
     images = net.preprocess.about.images
     kind = "feature-extraction" if net.embeds else "image-classification" if images else "text-classification"
     tags = ["codistill", "knowledge-distillation", run.method.name]
-    return f"pipeline_tag: {kind}\ntags:\n" + "".join(f"- {json.dumps(tag)}\n" for tag in tags)
+    bases = sorted({base_model(model) for model in config["models"] if is_hf(model) and on_the_hub(model)})
+    head = "library_name: transformers\n" if of_transformers(config) else ""
+    head += "".join(["base_model:\n", *(f"- {json.dumps(base)}\n" for base in bases)]) if bases else ""
+    return f"{head}pipeline_tag: {kind}\ntags:\n" + "".join(f"- {json.dumps(tag)}\n" for tag in tags)
 
 
 def _data(run: Run) -> str:
-    return "data given in Python" if str(run.data) == "python" else str(run.data)
+    return "data given in Python" if str(run.data) == "python" else public(run.data)
 
 
 def _run_of(cohort: Opened) -> Run:
@@ -72,47 +87,20 @@ def _run_of(cohort: Opened) -> Run:
     return (same or fits)[0]
 
 
-def _model(net: Trained, cohort: Opened, run: Run) -> str:
+def _model(net: Trained, cohort: Opened, run: Run, choice: Choice) -> str:
     gives = "embeddings" if net.embeds else f"{len(net.classes)} classes"
     sees = "images" if net.preprocess.about.images else "texts"
     text = f"From {sees} to {gives}: {net.name}, {net.chosen}, of a cohort of {run.peers} trained together.\n"
-    models = ", ".join(f"`{network.model}`" for network in cohort.networks)
+    models = ", ".join(f"`{public(network.model)}`" for network in cohort.networks)
     text += f"\nThe cohort's networks: {models}.\n"
+    for peer, module in zip(choice.peers, net.members, strict=True):
+        if is_hf(cohort.networks[peer].model):
+            text += (
+                f"\nNetwork {peer} is a {architecture_of(cohort.networks[peer], module)}, a class of transformers.\n"
+            )
     if not net.embeds:
         text += f"\nClasses, in the order of the outputs: {', '.join(f'`{name}`' for name in net.classes)}.\n"
     return text
-
-
-def _use(net: Trained, config: Mapping[str, Any]) -> str:
-    inputs, file = config["input"], config["file"]
-    form = f"{inputs['dtype']} `{inputs['shape']}`"
-    if file.endswith(".safetensors"):
-        code = _build(config, net.preprocess.about.classes)
-        what = f"The network takes {form}" + (", normalised as `config.json` says" if "mean" in inputs else "")
-    else:
-        code = (
-            'import onnxruntime\n\nsession = onnxruntime.InferenceSession("model.onnx")\n'
-            'answers = session.run(None, {"input": x})[0]'
-            if file.endswith(".onnx")
-            else 'import torch\n\nnet = torch.export.load("model.pt2").module()\nanswers = net(x)'
-        )
-        scale = {"uint8": ", 0..255; normalisation is inside", "float32": ", 0..1; normalisation is inside"}
-        what = f"The program takes {form}{scale.get(inputs['dtype'], ', token ids of tokenizer.json, padded with 0')}"
-    return f"{what}, and gives {config['output']}.\n\n```python\n{code}\n```\n"
-
-
-def _build(config: Mapping[str, Any], classes: int) -> str:
-    model, shape = config["models"][0], tuple(config["input"]["shape"][1:])
-    own = Spec.of(model).name == "python"
-    made = "net = ...  # the network's own class" if own else f'net = build("{model}", {classes}, {shape})'
-    head = "" if own else "from codistill.models import build\n"
-    load = 'state = load_file("model.safetensors")\nnet.load_state_dict(state)'
-    if config["ensemble"]:
-        load = (
-            'state = load_file("model.safetensors")  # of network 0, then of the others in the same way\n'
-            'net.load_state_dict({name[2:]: tensor for name, tensor in state.items() if name.startswith("0.")})'
-        )
-    return f"{head}from safetensors.torch import load_file\n\n{made}\n{load}\nnet.eval()"
 
 
 def _measured(cohort: Opened, choice: Choice) -> str:
@@ -186,8 +174,10 @@ def _figure(key: str, value: float) -> str:
     return f"{100 * value:.2f} %" if key in FRACTIONS else f"{value:.4f}"
 
 
-def _shown(value: object) -> str:
-    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+def _shown(setting: str, value: object) -> str:
+    """A setting's value; specs without somebody's folders."""
+    values = value if isinstance(value, list) else [value]
+    return " ".join(public(str(v)) if setting in SPECS else str(v) for v in values) or "none"
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:

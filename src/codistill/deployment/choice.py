@@ -11,6 +11,7 @@ from typing import Any
 
 from codistill import files
 from codistill.checkpoint import read_runs
+from codistill.deployment.naming import public
 from codistill.description import Network
 from codistill.spec import Spec, UnknownName
 
@@ -49,7 +50,7 @@ def choose(folder: Path, networks: Sequence[Network], run: int, wanted: int | st
     """
     count = len(networks)
     if wanted == ENSEMBLE:
-        models = ", ".join(dict.fromkeys(network.model for network in networks))
+        models = ", ".join(dict.fromkeys(public(network.model) for network in networks))
         return Choice(tuple(range(count)), f"the ensemble of {count} networks ({models})", "all of them", ensemble=True)
     text = str(wanted)
     if text.lstrip("-").isdigit():
@@ -59,7 +60,7 @@ def choose(folder: Path, networks: Sequence[Network], run: int, wanted: int | st
     peers = range(count) if wanted == BEST else _of_model(networks, text)
     figures = validation(folder, run, count)
     if len(peers) == 1:
-        peer, why = peers[0], "the only one" if wanted == BEST else f"the only one of model {text}"
+        peer, why = peers[0], "the only one" if wanted == BEST else f"the only one of model {public(text)}"
     elif figures is None:
         peer, why = peers[0], f"the first of {len(peers)}: nothing was measured on validation data"
     else:
@@ -84,7 +85,7 @@ def _names(network: Network) -> tuple[str, str, str]:
 
 
 def _name(networks: Sequence[Network], number: int) -> str:
-    return f"network {number} ({networks[number].kind})"
+    return f"network {number} ({public(networks[number].kind)})"
 
 
 def validation(folder: Path, run: int, count: int) -> tuple[str, list[float]] | None:

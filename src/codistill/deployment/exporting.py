@@ -1,12 +1,10 @@
 """Export a trained network, or an ensemble, for programs that know nothing of this package."""
 
-import json
 import logging
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,15 +15,17 @@ from torch import Tensor, nn
 
 from codistill.checks import one_of
 from codistill.deployment.card import card_of
-from codistill.deployment.choice import Choice, choose
-from codistill.deployment.opening import Opened, built, opened
-from codistill.deployment.preprocessing import TOKENIZER
+from codistill.deployment.choice import choose
+from codistill.deployment.config import config_of, write_configs
+from codistill.deployment.exported import WEIGHTS, read_config
+from codistill.deployment.opening import built, opened
 from codistill.deployment.trained import Ensemble, Trained
-from codistill.description import DTYPES, versions
+from codistill.description import DTYPES
+from codistill.devices import device_named
 from codistill.libraries import needed, said_by
 
 Format = Literal["safetensors", "onnx", "torch"]
-FILES = {"safetensors": "model.safetensors", "onnx": "model.onnx", "torch": "model.pt2"}
+FILES = {"safetensors": WEIGHTS, "onnx": "model.onnx", "torch": "model.pt2"}
 TOLERANCE = 1e-4  # of an exported program's probabilities (absolute), or of embeddings (relative to their largest)
 BATCHES = (2, 1, 5)  # tried with every exported program; the first is what it is traced with
 
@@ -62,11 +62,13 @@ def export(
     seed: int | None = None,
     networks: Sequence[nn.Module] | None = None,
     trust: bool = False,
+    device: str = "cpu",
 ) -> Path:
-    """Write a trained network, its ``config.json`` and a model card into a new folder.
+    """Write a trained network, its ``config.json`` and a model card into a new folder, which is complete in itself.
 
     - ``safetensors``: ``model.safetensors``, the network's plain state dict (of an ensemble ``0.conv.weight``,
-      ``1.conv.weight``); preprocessing is described in the config.
+      ``1.conv.weight``); preprocessing is described in the config. `load` opens the folder, and transformers one of a
+      network of its own.
     - ``onnx``: ``model.onnx``, checked against PyTorch in onnxruntime; any batch size, images as they were in training
       before normalisation, which is inside (bytes ``[N, C, H, W]``, or floats on 0..1: see the config), or token ids;
       gives probabilities, of retrieval data embeddings.
@@ -76,6 +78,7 @@ def export(
         run: as of `load`, as are all but ``folder`` and ``format``.
         folder: a new one.
         format: of the file.
+        device: of a program of `torch.export`, which is bound to one; the other formats know none.
 
     Returns: the file with the network.
 
@@ -85,22 +88,22 @@ def export(
         ImportError: onnx is not installed.
     """
     one_of("format", format, get_args(Format))
+    if format != "torch" and device not in ("auto", "cpu"):
+        raise ValueError(f"device={device!r}: only --format torch is bound to a device: leave it out for {format}")
+    place = device_named(device if format == "torch" else "cpu")
     folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} already exists: choose another folder")
+    _check_folders(folder, Path(run))
     cohort = opened(Path(run), row, seed)
     choice = choose(cohort.folder, cohort.networks, cohort.run, network)
-    net = built(cohort, choice, networks, trust=trust)
+    net = built(cohort, choice, networks, trust=trust).to(place)
     draft = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
         WRITERS[format](net, draft / FILES[format])
-        config = config_of(net, cohort, choice, format)
-        (draft / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        config = config_of(net, cohort, choice, FILES[format])
+        write_configs(draft, net, cohort, choice, config)
         (draft / "README.md").write_text(card_of(net, cohort, choice, config), encoding="utf-8")
-        if net.preprocess.tokenizer is not None:
-            shutil.copy(cohort.folder / TOKENIZER, draft / TOKENIZER)
         if folder.exists():
             folder.rmdir()
         draft.replace(folder)
@@ -109,33 +112,12 @@ def export(
     return folder / FILES[format]
 
 
-def config_of(net: Trained, cohort: Opened, choice: Choice, format: Format) -> Mapping[str, Any]:
-    """What a program needs beside the network: classes, preprocessing, the file's inputs and outputs."""
-    about = net.preprocess.about
-    plain = format == "safetensors"
-    inputs: dict[str, Any] = {"dtype": "float32" if plain and about.images else about.dtype}
-    inputs["shape"] = ["batch", *about.shape]
-    if about.images:
-        inputs |= {"mean": about.mean, "std": about.std, "normalisation": "(x - mean) / std, x on the 0..1 scale"}
-        inputs["normalised_by"] = "the caller" if plain else "the model"
-        if about.shape[0] in (1, 3):
-            inputs["resize"] = {key: v for key, v in asdict(net.preprocess.cut).items() if key != "area"}
-    else:
-        inputs |= {"padding": 0, "tokenizer": TOKENIZER if net.preprocess.tokenizer is not None else None}
-    output = "embeddings" if net.embeds else "logits" if plain else "probabilities"
-    return {
-        "task": net.task,
-        "classes": net.classes,
-        "network": net.name,
-        "chosen": net.chosen,
-        "models": [cohort.networks[peer].model for peer in choice.peers],
-        "ensemble": choice.ensemble,
-        "file": FILES[format],
-        "input": inputs,
-        "output": output,
-        "trained_with": dict(about.versions),
-        "exported_with": versions(),
-    }
+def _check_folders(new: Path, run: Path) -> None:
+    """A new folder, of a run that is no export."""
+    if new.exists() and (not new.is_dir() or any(new.iterdir())):
+        raise FileExistsError(f"{new} already exists: choose another folder")
+    if read_config(run) is not None:
+        raise ValueError(f"{run} is an export already: give the folder of the run that it is from")
 
 
 # Formats ------------------------------------------------------------------------------------------------------------
@@ -143,16 +125,15 @@ def config_of(net: Trained, cohort: Opened, choice: Choice, format: Format) -> M
 
 def plain_state(net: Trained) -> dict[str, Tensor]:
     """The network's own state dict; of an ensemble those of its members, ``0.conv.weight``."""
-    module = net.network
-    members = list(module.members) if isinstance(module, Ensemble) else [module]
-    states = [member.get_submodule("network").state_dict() for member in members]
-    if not isinstance(module, Ensemble):
+    states = [member.state_dict() for member in net.members]
+    if not isinstance(net.network, Ensemble):
         return dict(states[0])
     return {f"{number}.{name}": t for number, state in enumerate(states) for name, t in state.items()}
 
 
 def _safetensors(net: Trained, path: Path) -> None:
-    save_file({name: tensor.clone().contiguous() for name, tensor in plain_state(net).items()}, path)
+    tensors = {name: tensor.clone().contiguous() for name, tensor in plain_state(net).items()}
+    save_file(tensors, path, metadata={"format": "pt"})  # which transformers asks for
 
 
 def _torch(net: Trained, path: Path) -> None:
@@ -217,16 +198,16 @@ def _batch() -> Any:
 
 
 def _examples(net: Trained, count: int) -> Tensor:
-    """Random raw inputs, the same every time; texts of unlike lengths."""
+    """Random raw inputs on the network's device, the same every time; texts of unlike lengths."""
     about, draw = net.preprocess.about, torch.Generator().manual_seed(count)
     if about.dtype == "float32":
-        return torch.rand(count, *about.shape, generator=draw)
+        return torch.rand(count, *about.shape, generator=draw).to(net.device)
     high = 256 if about.images else about.vocabulary or 2
     x = torch.randint(0 if about.images else 1, high, (count, *about.shape), generator=draw, dtype=DTYPES[about.dtype])
     if not about.images:
         lengths = 1 + torch.arange(count) * (about.shape[0] - 1) // max(count - 1, 1)
         x = x.where(torch.arange(about.shape[0]) < lengths.flip(0)[:, None], 0)
-    return x
+    return x.to(net.device)
 
 
 @torch.inference_mode()

@@ -9,9 +9,11 @@ from torch import nn
 from codistill import checkpoint
 from codistill.cohort import Cohort
 from codistill.deployment.choice import Choice, choose, lines
+from codistill.deployment.exported import check_is_no_program, exported_choice, exported_weights
 from codistill.deployment.preprocessing import Preprocessing
 from codistill.deployment.trained import Trained, module_of
 from codistill.description import Description, Network, read_description
+from codistill.devices import device_named
 from codistill.spec import Spec, UnknownName
 
 
@@ -48,13 +50,14 @@ def load(
     seed: int | None = None,
     networks: Sequence[nn.Module] | None = None,
     trust: bool = False,
+    device: str = "cpu",
 ) -> Trained:
-    """A trained network as an ordinary module, on the CPU in eval mode, with `preprocess` and `classes`.
+    """A trained network as an ordinary module, in eval mode, with `preprocess` and `classes`.
 
     ``net = load("runs/mine")``, then ``net.probabilities(net.preprocess("new.png"))``.
 
     Args:
-        run: the folder of a run, of a comparison's part, or of a comparison.
+        run: the folder of a run, of a comparison's part, of a comparison, or of an export to safetensors.
         network: its number in the run; a model's spec (of several such the best on validation data); ``best``: the
             best of all on validation data, network 0 where nothing was measured on any; ``ensemble``: all of them as
             one module, see `Ensemble`.
@@ -63,13 +66,16 @@ def load(
         networks: in place of the networks' specs, untrained modules for all peers of the run in order; they receive
             the trained weights.
         trust: whether to import a module of the user's own that a spec names, ``my_nets:Net``, which runs its code.
+        device: where it computes, as of `Run.device`; it takes inputs from anywhere.
 
     Raises:
         FileNotFoundError: no such folder, no checkpoint in it, or a file that older versions did not write.
         ValueError: a choice that is not there, a damaged file, networks that do not fit, or code that is not trusted.
     """
+    place = device_named(device)
     cohort = opened(Path(run), row, seed)
-    return built(cohort, choose(cohort.folder, cohort.networks, cohort.run, network), networks, trust=trust)
+    choice = exported_choice(cohort.folder, network) or choose(cohort.folder, cohort.networks, cohort.run, network)
+    return built(cohort, choice, networks, trust=trust).to(place)
 
 
 def opened(run: Path, row: str | None = None, seed: int | None = None) -> Opened:
@@ -77,6 +83,7 @@ def opened(run: Path, row: str | None = None, seed: int | None = None) -> Opened
     if (run / "chapters.json").is_file():
         names = sorted(path.parent.name for path in run.glob("*/study.json"))
         raise ValueError(f"{run} holds several comparisons: give one of them, such as {run / (names or ['NAME'])[0]}")
+    check_is_no_program(run)
     if (run / "study.json").is_file():
         return _of_study(run, row, seed)
     about = read_description(run)
@@ -139,23 +146,33 @@ def built(
     folder, about = cohort.folder, cohort.about
     if networks is not None and len(networks) != len(cohort.numbers):
         raise ValueError(f"{len(networks)} networks were given for the {len(cohort.numbers)} peers of {folder}")
-    newest = checkpoint.latest(folder)
-    if newest is None:
-        raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
-    saved = checkpoint.load(newest)
-    delivered, facts = saved.delivered, saved.facts
+    exported = exported_weights(folder)
+    delivered, unfinished = exported or _of_checkpoint(folder)
     nets = []
     for peer in choice.peers:
         number = cohort.numbers[peer]
         net = about.network(number, folder, trust=trust) if networks is None else networks[peer]
         loaded = Cohort([net], precision="float64" if about.precision == "float64" else "float32")
+        state = checkpoint.under(f"{number}.", delivered)
+        if exported:  # a state dict, without the buffers that are no part of one
+            saved = net.state_dict()
+            state |= {name: tensor for name, tensor in loaded.peer_state(0).items() if name not in saved}
         try:
-            loaded.load_peer_state(0, checkpoint.under(f"{number}.", delivered))
+            loaded.load_peer_state(0, state)
         except ValueError as error:
             reason = str(error).removeprefix("peer 0: ")
             raise ValueError(f"network {peer} of {folder} ({cohort.networks[peer].model}): {reason}") from None
         nets.append(net)
     module = module_of(nets, about.embedding, about.task, ensemble=choice.ensemble)
-    steps = facts["step"], facts.get("steps", facts["step"])
-    unfinished = "" if steps[0] >= steps[1] else f"; the run is not finished: step {steps[0]} of {steps[1]}"
     return Trained(module, Preprocessing.of(about, folder), choice.name, choice.why + unfinished)
+
+
+def _of_checkpoint(folder: Path) -> tuple[checkpoint.Tensors, str]:
+    """The delivered weights of a run's newest checkpoint, and what is to be said where the run is not finished."""
+    newest = checkpoint.latest(folder)
+    if newest is None:
+        raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
+    saved = checkpoint.load(newest)
+    steps = saved.facts["step"], saved.facts.get("steps", saved.facts["step"])
+    unfinished = "" if steps[0] >= steps[1] else f"; the run is not finished: step {steps[0]} of {steps[1]}"
+    return saved.delivered, unfinished

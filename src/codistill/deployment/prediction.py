@@ -16,6 +16,7 @@ from codistill.data.images.cut import SUFFIXES
 from codistill.deployment.trained import Trained
 from codistill.spec import UnknownName
 
+SEEN = 4096  # bytes that tell texts from images
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -107,6 +108,7 @@ def _inputs(net: Trained, files: Sequence[Path], column: str, unreadable: Callab
             unreadable(f"{path}: no such file")
             continue
         try:
+            _check_kind(path, images)
             if images:
                 yield _Input(str(path), None, net.preprocess.raw(path))
             else:
@@ -114,6 +116,28 @@ def _inputs(net: Trained, files: Sequence[Path], column: str, unreadable: Callab
         except (ValueError, OSError) as error:
             said = str(error).partition(", or set skip_bad")[0]
             unreadable(said if str(path) in said else f"{path}: {said}")
+
+
+def _check_kind(path: Path, images: bool) -> None:
+    """A ValueError for a file of texts where images are wanted, and the other way round."""
+    if path.is_dir() or (path.suffix.lower() in SUFFIXES and images):
+        return
+    with path.open("rb") as file:
+        begin = file.read(SEEN)
+    if images and _is_text(begin):
+        raise ValueError(f"{path} is a file of text, and these networks see images: give images, or a run on texts")
+    if not images and not _is_text(begin):
+        what = "an image" if path.suffix.lower() in SUFFIXES else "no text in UTF-8"
+        raise ValueError(f"{path} is {what}, and these networks read texts: give files of texts")
+
+
+def _is_text(begin: bytes) -> bool:
+    """Whether a file that begins so is text: UTF-8 without a zero byte; its last character may be cut."""
+    try:
+        begin.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.end == len(begin) == SEEN and b"\0" not in begin
+    return b"\0" not in begin
 
 
 def _each_file(files: Iterable[Path], unreadable: Callable[[str], object]) -> Iterator[Path]:

@@ -93,9 +93,21 @@ class Trained(nn.Module):
         self.classes, self.task, self.embeds = about.label_names, about.task, about.embedding is not None
         self.eval()
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes; inputs are brought there."""
+        return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
+
+    @property
+    def members(self) -> list[nn.Module]:
+        """The networks as they were trained: one, or those of the ensemble."""
+        module = self.network
+        members = list(module.members) if isinstance(module, Ensemble) else [module]
+        return [member.get_submodule("network") for member in members]
+
     def forward(self, x: Tensor) -> Tensor:
         """What `preprocess` gives, ``[B, *shape]``, to logits ``[B, classes]`` (or embeddings ``[B, D]``)."""
-        logits: Tensor = self.network(x)
+        logits: Tensor = self.network(x if x.device == self.device else x.to(self.device))
         return logits
 
     def probabilities(self, x: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ class Estimate:
         parts: how many there are.
         memory: bytes that were needed at most so far, of the process or on the GPU.
         disk: bytes of all checkpoints that stay.
+        timing: whether it is a comparison, which times its methods one by one at its end.
     """
 
     seconds: float
@@ -31,6 +32,7 @@ class Estimate:
     parts: int
     memory: int
     disk: int
+    timing: bool = False
 
 
 class Estimator:
@@ -94,6 +96,7 @@ def _estimate(start: Record, seconds: float) -> Estimate:
         parts=facts.get("parts", 1),
         memory=memory,
         disk=KEPT * networks * each,
+        timing=facts.get("timed", False),
     )
 
 
@@ -111,8 +114,11 @@ def said_of(estimate: Estimate) -> str:
     """An estimate in words."""
     part = f" in {estimate.parts} parts, the first {duration(estimate.part)}" if estimate.parts > 1 else ""
     memory = f"memory {amount(estimate.memory)}, " if estimate.memory else ""
+    besides = "evaluation comes"
+    if estimate.timing:
+        besides = "evaluation, and at the end timing each method by itself, come"
     return (
-        f"Estimate: {duration(estimate.seconds)}{part} (from the first steps; evaluation comes on top); {memory}"
+        f"Estimate: {duration(estimate.seconds)}{part} (from the first steps; {besides} on top); {memory}"
         f"checkpoints {amount(estimate.disk)}."
     )
 

@@ -116,7 +116,11 @@ def compare(
         _begin(study, folder, command)  # only now: invalid settings leave no folder behind
         methods = list(dict.fromkeys(names[_like(run)] for run in part.runs))
         facts = {**record.facts, "part": number, "parts": len(todo), "methods": methods}
-        facts |= {"work": work[number - 1] / sum(work), "all_networks": networks_trained(study)}
+        facts |= {
+            "work": work[number - 1] / sum(work),
+            "all_networks": networks_trained(study),
+            "timed": not study.quick,
+        }
         yield dataclasses.replace(record, facts=facts)
     while True:
         try:

@@ -19,6 +19,7 @@ from codistill.cohort.timing import Trials, computing_with
 from codistill.data.examples import DataSet
 from codistill.data.split import limited
 from codistill.description import PYTHON
+from codistill.devices import device_named
 from codistill.exchange import Mesh
 from codistill.exchange.shared_folder import SharedFolder
 from codistill.graph import Graph
@@ -96,15 +97,7 @@ def device_of(run: Run) -> torch.device:
     Raises:
         ValueError: that device is not there.
     """
-    name = run.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={run.device!r} is not there ({str(error).splitlines()[0]}): set device=cpu") from None
-    return device
+    return device_named(run.device)
 
 
 def dataset_of(run: Run, given: DataSet | None) -> DataSet:

@@ -1,8 +1,11 @@
 """What runs, methods and settings need of each other, said before the first step."""
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
-from codistill import methods
+from codistill import discovery, methods
+from codistill.description import PYTHON
 from codistill.methods import Imitation, Method
 from codistill.run import Run
 
@@ -64,14 +67,21 @@ def check_runs(runs: Sequence[Run]) -> None:
         raise ValueError("there is no run to train")
     if len(set(runs)) != len(runs):
         raise ValueError("the same run is there twice: give each a seed or a method of its own")
+    for run in runs:
+        _check_names(run)
     first = runs[0].as_dict()
+    if runs[0].keep == "best_valid" and not (runs[0].evaluate_every and runs[0].valid):
+        valid = runs[0].valid or 0.1
+        raise ValueError(
+            f"keep='best_valid' chooses by validation, with valid={runs[0].valid:g} and evaluate_every="
+            f"{runs[0].evaluate_every}: set valid={valid:g}, evaluate_every={runs[0].evaluate_every or 1} (the part of "
+            "the examples that is held out, and the epochs from one validation to the next)"
+        )
     if runs[0].evaluate_every and not runs[0].valid:
         raise ValueError(
             f"evaluate_every={runs[0].evaluate_every}: there is nothing to evaluate on; set valid, the part (or "
             "number) of examples to hold out"
         )
-    if runs[0].keep == "best_valid" and not runs[0].evaluate_every:
-        raise ValueError("keep='best_valid' chooses by validation, and evaluate_every=0: set it, e.g. to 1 epoch")
     if runs[0].private and len({run.peers for run in runs}) > 1:
         raise ValueError(f"shards='{runs[0].shards}': runs of one fleet need the same number of peers")
     for run in runs[1:]:
@@ -81,3 +91,16 @@ def check_runs(runs: Sequence[Run]) -> None:
                     f"runs of one fleet differ in {field} ({first[field]!r} and {value!r}); they may differ in "
                     f"{', '.join(OWN)} only"
                 )
+
+
+def _check_names(run: Run) -> None:
+    """The method, the networks and the data are there by name, or are the user's own, before anything is made.
+
+    `codistill.data.load` answers paths in the place of a data set's name.
+    """
+    for kind, specs in (("methods", [run.method]), ("models", run.networks())):
+        for spec in specs:
+            if spec.name != PYTHON:
+                discovery.check_name(f"codistill.{kind}", spec)
+    if run.data.name != PYTHON and re.fullmatch(r"\w+", run.data.name) and not Path(run.data.name).exists():
+        discovery.check_name("codistill.data", run.data)

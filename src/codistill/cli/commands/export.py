@@ -31,6 +31,8 @@ class Export:
     """Seed, where there are several. none: the first."""
     out: Path | None = None
     """New folder for the files. none: export-FORMAT in the run's folder."""
+    device: str = "cpu"
+    """Device of a torch program, which is bound to one: cpu, cuda, cuda:N or mps."""
     trust: bool = False
     """Import the module of networks that are your own (my_nets:Net), which runs its code."""
 
@@ -46,6 +48,7 @@ class Export:
             row=self.row,
             seed=self.seed,
             trust=self.trust,
+            device=self.device,
         )
         console.print(f"Network: {path}\nIts inputs, outputs and classes: {folder / 'config.json'}", soft_wrap=True)
         console.print(f"Model card: {folder / 'README.md'}", soft_wrap=True)

@@ -44,6 +44,8 @@ class Predict:
     """Replace the file of --out if it exists."""
     batch: int = 64
     """Inputs at a time."""
+    device: str = "auto"
+    """Device: auto, cpu, cuda, cuda:N or mps."""
     trust: bool = False
     """Import the module of networks that are your own (my_nets:Net), which runs its code."""
 
@@ -60,7 +62,7 @@ class Predict:
             print(f"codistill: {message}", file=sys.stderr)
 
         with _output(self.out, self.overwrite) as file:
-            net = load(self.run, self.network, row=self.row, seed=self.seed, trust=self.trust)
+            net = load(self.run, self.network, row=self.row, seed=self.seed, trust=self.trust, device=self.device)
             print(f"codistill: {net.name} of {self.run}: {net.chosen}", file=sys.stderr)
             answers = predict(net, self.files, column=self.column, batch=self.batch, unreadable=name)
             (write_csv if self.format == "csv" else write_json)(answers, file, every=self.probabilities)

@@ -98,6 +98,11 @@ class Cut:
         """Of the result, ``(C, H, W)``."""
         return (1 if self.grey else 3, self.height, self.width)
 
+    @property
+    def short_side(self) -> int:
+        """What ``resize`` brings the short side to."""
+        return round(self.height * 256 / 224)
+
     def settled(self, image: "Image") -> "Cut":
         """The same with what is not given (size, channels) taken from an image."""
         grey = image.mode in ("1", "L") if self.grey is None else self.grey
@@ -160,7 +165,7 @@ class Cut:
     def _centre(self, image: "Image") -> "Image":
         from PIL.Image import Resampling
 
-        short, least = round(self.height * 256 / 224), min(image.size)
+        short, least = self.short_side, min(image.size)
         width, height = (max(short * side // least, 1) for side in image.size)
         image = image.resize((width, height), Resampling.BILINEAR)
         left, top = round((image.width - self.width) / 2), round((image.height - self.height) / 2)

@@ -136,10 +136,10 @@ def encode(tokenizer: "Tokenizer", texts: Sequence[str]) -> Tensor:
     for start in range(0, len(texts), PIECE):
         rows = tokenizer.encode_batch_fast(list(texts[start : start + PIECE]))
         out[start : start + PIECE] = torch.tensor([row.ids for row in rows])
-    empty, unknown = (out == 0).all(1).nonzero().flatten(), _unknown(tokenizer)
-    if len(empty) and unknown is None:
+    empty, stand_in = (out == 0).all(1).nonzero().flatten(), unknown(tokenizer)
+    if len(empty) and stand_in is None:
         raise ValueError(f"text {int(empty[0])} has no token and the tokenizer none for unknown: leave it out")
-    out[empty, 0] = unknown or 0
+    out[empty, 0] = stand_in or 0
     return out
 
 
@@ -210,7 +210,7 @@ def _padding(tokenizer: "Tokenizer", config: Path) -> str | None:
     return next((name for name in names if isinstance(name, str) and tokenizer.token_to_id(name) is not None), None)
 
 
-def _unknown(tokenizer: "Tokenizer") -> int | None:
+def unknown(tokenizer: "Tokenizer") -> int | None:
     """Id of the unknown token; None where a tokenizer has none."""
     names = (getattr(tokenizer.model, "unk_token", None), UNKNOWN, "<unk>")
     return next((i for name in names if name and (i := tokenizer.token_to_id(name)) is not None), None)
