@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from codistill import methods
 from codistill.methods import Imitation, Method
 from codistill.run import Run
+from codistill.spec import Spec
 
 OWN = ("method", "peers", "models", "seed")
 
@@ -52,6 +53,31 @@ def check_shards(method: Method, run: Run) -> None:
             "left without one (--labels 80 --unlabelled 100)"
         )
     raise ValueError(f"{what}; use method 'dml', 'alone' or another for private labels, or shards=none")
+
+
+def check_silo(runs: Sequence[Run], peer: int) -> None:
+    """Settings with which a run is no silo's are an error.
+
+    Raises:
+        ValueError: names the setting, the value and the fix.
+    """
+    run = runs[0]
+    if len(runs) > 1:
+        raise ValueError(f"{len(runs)} runs are trained as one: train one run in each silo")
+    if peer >= run.peers:
+        raise ValueError(f"peer={peer}: there are peers 0 to {run.peers - 1}: give one of them, or raise peers")
+    if not run.private:
+        raise ValueError("shards='none': silos have labels of their own: set shards, e.g. equal")
+    if run.steps is None:
+        raise ValueError("steps=none: silos with unlike numbers of examples have no epochs in common: set steps")
+    if not run.unlabelled:
+        raise ValueError("unlabelled=0: silos tell each other what they predict for samples without a label: set it")
+    unset = {"labels": None, "noise": Spec("none"), "branch_at": None, "limit": None}
+    fixed = {"update": "together", "on_divergence": "stop"}
+    for name, value in (unset | fixed).items():
+        if getattr(run, name) != value:
+            fix = "leave it out" if name in unset else f"use {value!r}"
+            raise ValueError(f"{name}={str(getattr(run, name))!r}: a silo learns from what it has, by itself: {fix}")
 
 
 def check_runs(runs: Sequence[Run]) -> None:

@@ -1,0 +1,85 @@
+"""Silos: each trains one peer on its own data, and they meet in rounds, which somebody conducts."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from codistill import checkpoint, methods
+from codistill.checkpoint import Checkpoint
+from codistill.checks import whole
+from codistill.data.examples import DataSet, Examples
+from codistill.data.split import split
+from codistill.exchange.rounds import Answer, Ask, Round, Silo, rounds
+from codistill.run import Run
+from codistill.training.loop import train
+from codistill.training.records import logged
+from codistill.training.requirements import check_silo
+from codistill.training.streams import pieces_of
+
+
+def own_part(run: Run, peer: int, dataset: DataSet) -> DataSet:
+    """What one peer of a run would have if it were a silo: its labelled examples, and those of all without a label.
+
+    To rehearse, with data that are all in one place. Real silos have data of their own.
+
+    Raises:
+        ValueError: the run deals out no shards, or has no such peer.
+    """
+    if not run.private or not 0 <= peer < run.peers:
+        raise ValueError(f"peer={peer}, shards='{run.shards}': give one of the peers 0 to {run.peers - 1} and shards")
+    parts = split(dataset, run.seed, labels=run.labels)
+    piece, pool = pieces_of(run, dataset, parts.train, run.seed)[peer], parts.unlabelled
+    if not isinstance(piece.x, Tensor) or not isinstance(pool.x, Tensor):
+        raise ValueError(f"data='{run.data}': images are read from files; give each silo files of its own")
+    train = Examples(torch.cat([piece.x, pool.x]), torch.cat([piece.y, pool.y]))
+    return replace(dataset, train=train, groups=())
+
+
+def answer(run: Run, folder: Path, silo: Silo, dataset: DataSet | None = None) -> Answer:
+    """Train a silo's peer until the step that its question says, from wherever its folder's checkpoint is, and tell.
+
+    All that is told is of the checkpoint, so an answer that is asked for again is the same.
+
+    Args:
+        run: the same for all silos but for the data, the networks and where it is computed.
+        folder: of this silo's training; it is made where it is missing.
+        silo: which peer, and what it is told.
+        dataset: its own; None: as the run says.
+
+    Raises:
+        ValueError: nothing is asked, settings that do not fit silos, or a folder of another run.
+    """
+    if silo.question is None:
+        raise ValueError(f"peer={silo.peer} was asked nothing: give the silo a question")
+    saved = _saved(folder)
+    if saved is None or saved.facts["step"] < silo.question.until:
+        _train(run, folder, silo, dataset)
+        saved = _saved(folder)
+    assert saved is not None
+    return Answer(silo.peer, saved.facts["step"], saved.state["silo.own"], bytes(saved.state["silo.pool"]).hex())
+
+
+def _saved(folder: Path) -> Checkpoint | None:
+    found = checkpoint.newest_whole(folder)
+    return found[1] if found else None
+
+
+def _train(run: Run, folder: Path, silo: Silo, dataset: DataSet | None) -> None:
+    """Until the step that is asked for, or to the end, with a checkpoint there."""
+    until = silo.question.until if silo.question is not None else 0
+    goes_on = (folder / "runs.json").exists()
+    records = logged(train(run, folder, resume=goes_on, dataset=dataset, shared=silo), folder)
+    for record in records:
+        if record.kind == "step" and until <= record.step < record.steps:
+            break
+    records.close()
+
+
+def conduct(run: Run, every: int, ask: Ask) -> Iterator[Round]:
+    """The rounds of a run, see `rounds`; the graph is its method's."""
+    check_silo([run], 0)
+    assert run.steps is not None
+    yield from rounds(methods.get(run.method).peer_graph.matrix(run.peers), run.steps, whole("every", every), ask)
