@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 

@@ -1,7 +1,7 @@
 """Silos that meet in rounds: what each predicts for the samples that all have is mixed for the others.
 
-Between two rounds a silo trains by itself, on data that nobody else sees. Nothing but a `Question` goes to it and nothing
-but an `Answer` comes from it, whatever carries them.
+Between two rounds a silo trains by itself, on data that nobody else sees. Nothing but a `Question` goes to it and
+nothing but an `Answer` comes from it, whatever carries them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -107,7 +107,7 @@ class Round:
         return sum(answer.posteriors.nbytes for answer in self.answers.values())
 
 
-Ask = Callable[[Callable[[int], Question]], tuple[Mapping[int, Question], Mapping[int, Answer]]]
+Ask = Callable[[Callable[[int | None], Question]], tuple[Mapping[int, Question], Mapping[int, Answer]]]
 
 
 def rounds(weights: Tensor, steps: int, every: int, ask: Ask) -> Iterator[Round]:
@@ -119,7 +119,8 @@ def rounds(weights: Tensor, steps: int, every: int, ask: Ask) -> Iterator[Round]
         weights: ``[P, P]`` of the graph, W[student, source].
         steps: of the whole training.
         every: steps between two rounds.
-        ask: puts the question that belongs to a peer to each peer that is there, and gives what was asked and answered.
+        ask: puts the question that belongs to a peer (None: one that is not known yet, to which nothing is told) to
+            each peer that is there, and gives what those that have answered were asked and answered.
 
     Raises:
         ValueError: answers that do not fit together, see `mixed`.
@@ -128,8 +129,13 @@ def rounds(weights: Tensor, steps: int, every: int, ask: Ask) -> Iterator[Round]
     for until in [*range(every, steps, every), steps]:
         present, mixes = tuple(sorted(answers)), mixed(weights, answers)
 
-        def question(peer: int) -> Question:
-            return Question(until, every, present, mixes.get(peer))  # noqa: B023  (asked before the next round)
+        def question(
+            peer: int | None,
+            until: int = until,
+            present: tuple[int, ...] = present,
+            mixes: Mapping[int, Tensor] = mixes,
+        ) -> Question:
+            return Question(until, every, present, None if peer is None else mixes.get(peer))
 
         questions, answers = ask(question)
         yield Round(until, questions, answers)

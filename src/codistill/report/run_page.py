@@ -21,7 +21,12 @@ from codistill.training.sizes import Sizes
 
 
 def write_run_report(
-    runs: Sequence[Run], log: Sequence[Line], results: Sequence[Result], path: Path, sizes: Sizes | None = None
+    runs: Sequence[Run],
+    log: Sequence[Line],
+    results: Sequence[Result],
+    path: Path,
+    sizes: Sizes | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write the report of a fleet: what was run, how it learned, how well it did.
 
@@ -31,6 +36,7 @@ def write_run_report(
         results: of its networks; none where it is not finished.
         path: of the html; folders that are missing are made.
         sizes: of the data and the training, where they are known.
+        notes: sentences that the page says besides.
 
     Returns: `path`.
     """
@@ -57,6 +63,7 @@ def write_run_report(
         f"This is a report on {count(len(runs), 'run')} of {listed(methods)}, "
         f"{count(len({run.seed for run in runs}), 'seed')}.",
         *(sentence for _, sentence in per_method),
+        *notes,
         "There is no baseline in it, so it cannot tell what mutual learning bought: for that, “codistill "
         "compare” trains the same networks alone.",
     ]

@@ -13,6 +13,7 @@ from codistill.report.lessons import Lesson
 from codistill.report.markdown import markdown
 from codistill.report.run_page import write_run_report
 from codistill.report.study_page import write_report
+from codistill.report.traffic import rounds_notes
 from codistill.study.chapters import is_chapters, names_of
 from codistill.study.results import Result, read_results
 from codistill.study.summary import Summary
@@ -45,8 +46,9 @@ def write_folder(folder: Path) -> Written:
     """
     path, results = folder / "report.html", read_results(folder)
     if not (folder / "study.json").exists():
-        log: Sequence[Mapping[str, Any]] = thinned([r for r in read_log(folder) if r["kind"] == "epoch"])
-        write_run_report(read_runs(folder), log, results, path, sizes_of(folder))
+        lines = read_log(folder)
+        log: Sequence[Mapping[str, Any]] = thinned([r for r in lines if r["kind"] == "epoch"])
+        write_run_report(read_runs(folder), log, results, path, sizes_of(folder), rounds_notes(lines))
         return Written(path, log, results)
     summary, log = summary_of(folder, folder), thinned(studies.log_of(folder))
     write_report(summary, log, results, path, evidence_of(folder))

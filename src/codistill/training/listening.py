@@ -1,4 +1,4 @@
-"""A silo's ears and mouth in training: what its peer predicts is noted, and the others predict what was told of them."""
+"""A silo in training: what its peer predicts is noted, and the others predict what was told of them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -57,10 +57,11 @@ class Listening:
     def renew(self, step: int) -> Mapping[str, Any] | None:
         """Let the others predict for this step what was told of them.
 
-        Returns: at the first step after a question, the peers that the mix is ``of``, of how many samples something is
-        ``known``, and the bytes that were ``received`` and, in the round before, ``sent``. None at others.
+        Returns: at the first step after a question, ``until`` which step it goes, the peers that the mix is ``of``, of
+        how many samples something is ``known``, and the bytes that were ``received`` and, in the end, are ``sent``;
+        None at others.
         """
-        facts = None if self.is_told else self._hear(step)
+        facts = None if self.is_told else self._hear()
         common = self._common(step)
         told = self.logits.new_zeros(self._index(step).shape[1], self.own.shape[1])
         told[-len(common) :] = self.logits[common]
@@ -68,10 +69,11 @@ class Listening:
             other.tell(told)
         return facts
 
-    def _hear(self, step: int) -> Mapping[str, Any]:
+    def _hear(self) -> Mapping[str, Any]:
         self.is_told = True
         question = self.silo.question
-        mix = question.mix if question is not None else None
+        assert question is not None  # nothing is trained without one
+        mix = question.mix
         if mix is not None:
             if mix.shape != self.own.shape:
                 raise ValueError(
@@ -80,10 +82,11 @@ class Listening:
                 )
             self._take_over(mix)
         return {
-            "of": list(question.present) if question is not None else [],
-            "known": int(self.fleet.streams.told.sum()) if self.fleet.streams.told is not None else 0,
+            "until": question.until,
+            "of": list(question.present),
+            "known": int((self.mix.sum(-1) > 0).sum()),
             "received": mix.nbytes if mix is not None else 0,
-            "sent": self.own.nbytes if step else 0,
+            "sent": self.own.nbytes,
         }
 
     def publish(self, step: int) -> None:

@@ -125,7 +125,9 @@ def _shared_again(folder: Path, given: SharedFolder | Silo | None) -> SharedFold
     if isinstance(given, Silo):
         return given
     if (folder / SILO).exists():
-        raise ValueError(f"{folder} is of one peer of several silos: it goes on when it is asked to, see docs/flower.md")
+        raise ValueError(
+            f"{folder} is of one peer of several silos: it goes on when it is asked to, see docs/flower.md"
+        )
     if not (folder / SHARED).exists():
         if given is not None:
             raise ValueError(f"shared: {folder} trains all peers of its run: leave it out")

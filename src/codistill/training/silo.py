@@ -1,8 +1,10 @@
 """Silos: each trains one peer on its own data, and they meet in rounds, which somebody conducts."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +14,9 @@ from codistill.checkpoint import Checkpoint
 from codistill.checks import whole
 from codistill.data.examples import DataSet, Examples
 from codistill.data.split import split
-from codistill.exchange.rounds import Answer, Ask, Round, Silo, rounds
+from codistill.exchange import flower
+from codistill.exchange.rounds import Answer, Ask, Question, Round, Silo, rounds
+from codistill.files import append_lines
 from codistill.run import Run
 from codistill.training.loop import train
 from codistill.training.records import logged
@@ -83,3 +87,69 @@ def conduct(run: Run, every: int, ask: Ask) -> Iterator[Round]:
     check_silo([run], 0)
     assert run.steps is not None
     yield from rounds(methods.get(run.method).peer_graph.matrix(run.peers), run.steps, whole("every", every), ask)
+
+
+# Over Flower --------------------------------------------------------------------------------------------------------
+
+
+def client_app(run: Run, data: Callable[[int], DataSet] | None = None) -> Any:
+    """The Flower ``ClientApp`` of all silos; a SuperNode's configuration says ``peer`` and ``folder``.
+
+    ``flower-supernode --node-config 'peer=0 folder="runs/site0"'``
+
+    Args:
+        run: the same for all silos.
+        data: gives the data of a peer, in its silo; None: those that the run names, in this place.
+
+    Raises:
+        ImportError: Flower is not installed.
+    """
+
+    def respond(node: Mapping[str, Any], question: Question) -> Answer:
+        if missing := [name for name in ("peer", "folder") if name not in node]:
+            raise ValueError(f"the SuperNode has no {missing[0]}: --node-config 'peer=0 folder=\"runs/site0\"'")
+        peer = whole("peer", node["peer"], 0)
+        dataset = data(peer) if data is not None else None
+        return answer(run, Path(str(node["folder"])), Silo(peer, question.every, question), dataset)
+
+    return flower.client_app(respond)
+
+
+def server_app(run: Run) -> Any:
+    """The Flower ``ServerApp`` that conducts the rounds of a run.
+
+    Its configuration (``flwr run --run-config``) may say ``every``, the steps between two rounds (50), ``wait``, how
+    many seconds the first round waits for all silos (600), ``timeout``, how many seconds a round may take (3600), and
+    ``folder``, where ``log.jsonl`` gets a line for each round.
+
+    Args:
+        run: the same as the silos'.
+
+    Raises:
+        ImportError: Flower is not installed.
+    """
+
+    def conducted(grid: Any, config: Mapping[str, Any]) -> None:
+        nodes = flower.Nodes(grid, run.peers, float(config.get("timeout", 3600)))
+        nodes.wait(float(config.get("wait", 600)))
+        for number, each in enumerate(conduct(run, int(config.get("every", 50)), nodes), 1):
+            line = {"kind": "round", "round": number} | line_of(each, run.peers)
+            line |= {"errors": list(nodes.errors.values())} if nodes.errors else {}
+            print(json.dumps(line), flush=True)  # in the log that flwr run --stream shows
+            if config.get("folder"):
+                folder = Path(str(config["folder"]))
+                folder.mkdir(parents=True, exist_ok=True)
+                append_lines(folder / "log.jsonl", [line])
+
+    return flower.server_app(conducted)
+
+
+def line_of(each: Round, peers: int) -> Mapping[str, object]:
+    """What a log says of a round: who answered and who did not, and the bytes of what was sent and received."""
+    return {
+        "step": each.until,
+        "steps": {str(peer): each.answers[peer].step for peer in sorted(each.answers)},
+        "absent": [peer for peer in range(peers) if peer not in each.answers],
+        "sent": each.sent,
+        "received": each.received,
+    }

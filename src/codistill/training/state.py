@@ -214,7 +214,9 @@ class Training:
                 line = self._line(member, number, terms)
                 line |= {name: mean[number].tolist() for name, mean in edges.items()}
                 if valid is not None:
-                    line["valid_accuracy"] = [valid[member.peers[member.block(number)[i]]] for i in self.fleet.here(run)]
+                    line["valid_accuracy"] = [
+                        valid[member.peers[member.block(number)[i]]] for i in self.fleet.here(run)
+                    ]
                 lines.append(line)
         self.terms.clear()
         self.edges.clear()

@@ -159,9 +159,7 @@ class Streams:
         return x.to(self.dtype) if x.is_floating_point() else x
 
 
-def _numbered(
-    run: Run, dataset: DataSet, train: Examples, seed: int, silo: int | None
-) -> list[tuple[int, Examples]]:
+def _numbered(run: Run, dataset: DataSet, train: Examples, seed: int, silo: int | None) -> list[tuple[int, Examples]]:
     """The labelled examples of each shard and its number; a silo has those of its own alone."""
     return list(enumerate(pieces_of(run, dataset, train, seed))) if silo is None else [(silo, train)]
 
