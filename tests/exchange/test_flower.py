@@ -52,6 +52,9 @@ def flwr(request, monkeypatch):
         monkeypatch.setattr(flower, "needed", lambda *_: STAND_IN)
         return STAND_IN
     pytest.importorskip("flwr", reason="needs flwr (pip install 'codistill[flower]'), which does not go with [dev]")
+    identity = importlib.import_module("flwr.supercore.task_identity").TaskIdentity
+    for name in ("_run_id", "_node_id", "_task_id"):  # of the process that a SuperLink would have started
+        monkeypatch.setattr(identity, name, 1)
     return importlib.import_module("flwr.app")
 
 
