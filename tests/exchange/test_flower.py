@@ -30,6 +30,8 @@ class Message:
 class App:
     """An app of one function."""
 
+    function = None
+
     def train(self):
         return lambda function: setattr(self, "function", function)
 
@@ -134,7 +136,7 @@ def test_a_node_that_leaves_returns_as_another():
         if each.until == 2:
             grid.nodes[1009] = {"peer": 2}
     assert found == [[0, 1, 2], [0, 1], [0, 1, 2], [0, 1, 2]]
-    assert [entry[2:] for entry in log if entry[0] == 2] == [((), False), ((0, 1), False), ((0, 1, 2), True)]
+    assert [entry[2:] for entry in log if entry[0] == 2] == [((), False), ((), False), ((0, 1, 2), True)]
     assert [entry[2:] for entry in log if entry[0] == 0] == [
         ((), False), ((0, 1, 2), True), ((0, 1), True), ((0, 1, 2), True),
     ]  # fmt: skip

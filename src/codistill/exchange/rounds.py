@@ -135,7 +135,7 @@ def rounds(weights: Tensor, steps: int, every: int, ask: Ask) -> Iterator[Round]
             present: tuple[int, ...] = present,
             mixes: Mapping[int, Tensor] = mixes,
         ) -> Question:
-            return Question(until, every, present, None if peer is None else mixes.get(peer))
+            return Question(until, every) if peer is None else Question(until, every, present, mixes.get(peer))
 
         questions, answers = ask(question)
         yield Round(until, questions, answers)

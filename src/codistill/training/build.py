@@ -33,7 +33,7 @@ from codistill.training.best import Best
 from codistill.training.fleet import Execution, Fleet, Member, PeerSlot, Turn, seeds_of, shards_of, slots
 from codistill.training.given import Factories, Folders, ask_for
 from codistill.training.initial_weights import networks_of, teacher_networks
-from codistill.training.requirements import check_needs, check_runs, check_silo
+from codistill.training.requirements import check_needs, check_runs
 from codistill.training.streams import Streams, training_seed
 
 
@@ -55,18 +55,14 @@ def build_fleet(
     ``execute`` and ``threads`` None are as the runs say; ``load`` is False where saved weights replace what networks
     start from. Raises a ValueError for runs that cannot be one fleet, or settings that do not fit the data.
     """
-    check_runs(runs)
-    run, folders, factories = runs[0], teachers or {}, factories or {}
-    device, silo = device_of(run), shared if isinstance(shared, Silo) else None
-    if silo is not None:
-        check_silo(runs, silo.peer)
-    table = slots(runs, alone=silo is not None)
-    dataset = limited(dataset_of(run, dataset), run.limit)
-    streams = Streams(run, seeds_of(runs), dataset, device, shards_of(run), silo and silo.peer)
+    silo = shared.peer if isinstance(shared, Silo) else None
+    check_runs(runs, silo)
+    run, table, folders, factories = runs[0], slots(runs, silo), teachers or {}, factories or {}
+    device, dataset = device_of(run), limited(dataset_of(run, dataset), run.limit)
+    streams = Streams(run, seeds_of(runs), dataset, device, shards_of(run), silo)
     nets = [_network(slot, dataset, folders, factories, load) for slot in table] if networks is None else list(networks)
     x, _, _ = streams.draw((0, 0, 0))
-    nets = _tried(table, nets, x, named=networks is None)
-    whole = batches.inputs_of(x, table)
+    nets, whole = _tried(table, nets, x, named=networks is None), batches.inputs_of(x, table)
     how = execute or run.execute, threads or run.threads
     cohort, execution = _cohort(table, nets, whole, how, mesh, shared, dataset.classes)
     _check_outputs(cohort, run, dataset, whole, x.shape[1])

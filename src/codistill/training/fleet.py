@@ -248,17 +248,17 @@ class Fleet:
         return [module for member in self.members for module in member.method.modules() if isinstance(module, Cohort)]
 
 
-def slots(runs: Iterable[Run], *, alone: bool = False) -> tuple[PeerSlot, ...]:
+def slots(runs: Iterable[Run], silo: int | None = None) -> tuple[PeerSlot, ...]:
     """The peers of some runs: those of one run after the other, runs that differ only in their seed together.
 
-    ``alone``: only one shard is here, a silo's own.
+    ``silo``: the peer whose shard is the only one here.
     """
     runs = list(runs)
     kinds = list(dict.fromkeys(run.replace(seed=0) for run in runs))
     seeds = seeds_of(runs)
     table = []
     for trunk, run in enumerate(sorted(runs, key=lambda run: kinds.index(run.replace(seed=0)))):
-        shards = 1 if alone else shards_of(run)
+        shards = shards_of(run) if silo is None else 1
         for number in range(run.peers):
             row = seeds.index(run.seed) * shards + number % shards
             table.append(PeerSlot(run, number, row, number if run.update != "together" else 0, trunk))

@@ -80,14 +80,16 @@ def check_silo(runs: Sequence[Run], peer: int) -> None:
             raise ValueError(f"{name}={str(getattr(run, name))!r}: a silo learns from what it has, by itself: {fix}")
 
 
-def check_runs(runs: Sequence[Run]) -> None:
-    """What keeps runs from being one fleet is an error.
+def check_runs(runs: Sequence[Run], silo: int | None = None) -> None:
+    """What keeps runs from being one fleet, or the peer of a silo, is an error.
 
     Raises:
         ValueError: names the setting.
     """
     if not runs:
         raise ValueError("there is no run to train")
+    if silo is not None:
+        check_silo(runs, silo)
     if len(set(runs)) != len(runs):
         raise ValueError("the same run is there twice: give each a seed or a method of its own")
     first = runs[0].as_dict()

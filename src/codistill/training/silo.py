@@ -133,8 +133,8 @@ def server_app(run: Run) -> Any:
         nodes = flower.Nodes(grid, run.peers, float(config.get("timeout", 3600)))
         nodes.wait(float(config.get("wait", 600)))
         for number, each in enumerate(conduct(run, int(config.get("every", 50)), nodes), 1):
-            line = {"kind": "round", "round": number} | line_of(each, run.peers)
-            line |= {"errors": list(nodes.errors.values())} if nodes.errors else {}
+            errors = {"errors": list(nodes.errors.values())} if nodes.errors else {}
+            line = {"kind": "round", "round": number, **line_of(each, run.peers), **errors}
             print(json.dumps(line), flush=True)  # in the log that flwr run --stream shows
             if config.get("folder"):
                 folder = Path(str(config["folder"]))
