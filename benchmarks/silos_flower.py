@@ -325,14 +325,14 @@ def away(nice: int, kept: Path | None) -> None:
         begun = time.monotonic()
         here.superlink()
         nodes = [here.supernode(peer) for peer in range(RUN.peers)]
-        process = here.run()
+        process = here.run(every=10)
         until(lambda: here.rounds() or process.poll() is not None, "the first round")
         kill(nodes[2])
         print(f"{time.monotonic() - begun:.0f} s: silo 2 was killed after round {len(here.rounds())}")
         until(lambda: any(2 in line["absent"] for line in here.rounds()), "a round without it")
         here.supernode(2)
         print(f"{time.monotonic() - begun:.0f} s: silo 2 was started again after round {len(here.rounds())}")
-        until(lambda: len(here.rounds()) == 4 or process.poll() is not None, "four rounds")
+        until(lambda: len(here.rounds()) == 8 or process.poll() is not None, "eight rounds")
         for line in here.rounds():
             print(json.dumps(line))
         absent = [line["absent"] for line in here.rounds()]
@@ -344,6 +344,7 @@ def away(nice: int, kept: Path | None) -> None:
             lines = [line for line in read_log(home) if line["kind"] == "exchange"]
             told = [(line["step"], line["of"]) for line in lines]
             print(f"peer {peer}: at these steps it was told of these peers: {told}")
+            assert told[-1][1] == [0, 1, 2], "the silo that returned is not heard, or does not hear"
             facts = checkpoint.facts_of(checkpoint.latest(home))  # type: ignore[arg-type]
             assert facts["step"] == RUN.steps
             states = [load_file(path / "state.safetensors")["silo.own"] for path in checkpoint.all_of(home)]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from codistill.deployment.opening import load
 from codistill.exchange.rounds import Answer, Question, Silo, mixed, rounds
 from codistill.files import read_lines
 from codistill.report.traffic import rounds_notes
@@ -165,6 +166,8 @@ def test_a_folder_goes_on_with_the_same_samples_and_by_being_asked(tmp_path):
     silos.data.append(silos.data[0])
     with pytest.raises(ValueError, match="peer=3: there are peers 0 to 2"):
         silos.answer(3, Question(4, EVERY))
+    silos.answer(2, Question(2, EVERY))
+    assert load(tmp_path / "2")(silos.data[2].test.x[:3].double()).shape == (3, 5)  # its network, ready for use
     fleet = restored(tmp_path / "0", dataset=silos.data[0])
     assert [row.peer for row in results(fleet, "test")] == [0]
     assert fleet.cohort.held == (0,)

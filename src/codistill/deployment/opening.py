@@ -1,10 +1,10 @@
 """Open the networks of a run's folder, of a comparison's part, or of a row of a comparison."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from codistill import checkpoint
 from codistill.cohort import Cohort
@@ -144,13 +144,13 @@ def built(
         raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
     saved = checkpoint.load(newest)
     delivered, facts = saved.delivered, saved.facts
-    nets = []
+    nets, of_silo = [], _only_peer(delivered) if len(about.networks) == 1 else None
     for peer in choice.peers:
         number = cohort.numbers[peer]
         net = about.network(number, folder, trust=trust) if networks is None else networks[peer]
         loaded = Cohort([net], precision="float64" if about.precision == "float64" else "float32")
         try:
-            loaded.load_peer_state(0, checkpoint.under(f"{number}.", delivered))
+            loaded.load_peer_state(0, checkpoint.under(f"{number if of_silo is None else of_silo}.", delivered))
         except ValueError as error:
             reason = str(error).removeprefix("peer 0: ")
             raise ValueError(f"network {peer} of {folder} ({cohort.networks[peer].model}): {reason}") from None
@@ -159,3 +159,9 @@ def built(
     steps = facts["step"], facts.get("steps", facts["step"])
     unfinished = "" if steps[0] >= steps[1] else f"; the run is not finished: step {steps[0]} of {steps[1]}"
     return Trained(module, Preprocessing.of(about, folder), choice.name, choice.why + unfinished)
+
+
+def _only_peer(tensors: Mapping[str, Tensor]) -> int | None:
+    """The number of the only peer in a checkpoint, which is a silo's own among those of all; None of several."""
+    numbers = {int(name.partition(".")[0]) for name in tensors}
+    return numbers.pop() if len(numbers) == 1 else None
