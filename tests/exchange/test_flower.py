@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import tomllib
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,9 +14,12 @@ from codistill.exchange.mesh import Lost
 from codistill.exchange.rounds import Answer, Question, rounds
 from codistill.training.loop import train
 from codistill.training.records import logged, read_log
+from codistill.training.requirements import check_silo
 from codistill.training.silo import client_app, own_part, server_app
 from jobs import noisy_squares
 from silos_here import APART, EVERY, TOGETHER, assert_same, weights
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "flower_silos"
 
 
 class Message:
@@ -193,3 +198,16 @@ def test_without_flower_the_error_names_the_fix(monkeypatch):
     except ImportError:
         with pytest.raises(ImportError, match=r"silos over a network needs flwr.*pip install 'codistill\[flower\]'"):
             server_app(APART)
+
+
+def test_the_example_is_an_app(monkeypatch):
+    """Its settings are a silo's and those of its rehearsal, and both apps are there."""
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    settings = importlib.import_module("silos.settings")
+    config = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["flwr"]["app"]
+    for component in config["components"].values():
+        module, _, name = component.partition(":")
+        assert hasattr(importlib.reload(importlib.import_module(module)), name)
+    check_silo([settings.RUN], 0)
+    assert settings.REHEARSAL.method.options["exchange_every"] == config["config"]["every"]
+    assert sum((settings.data_of(peer).train.y >= 0).sum() for peer in range(3)) == 60

@@ -127,13 +127,15 @@ def test_the_mix_is_the_weighted_mean_of_those_who_are_there(here):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (Answer(1, 4, torch.ones(6, 3), "b"), "peers 0 and 1 have other samples without a label"),
-        (Answer(1, 4, torch.ones(7, 3), "a"), r"peer 1 predicts \[7, 3\] samples and classes, peer 0 \[6, 3\]"),
+        (Answer(1, 4, torch.ones(6, 3) / 3, "b"), "peers 0 and 1 have other samples without a label"),
+        (Answer(1, 4, torch.ones(7, 3) / 3, "a"), r"peer 1 predicts \[7, 3\] samples and classes, peer 0 \[6, 3\]"),
+        (Answer(1, 4, torch.full((6, 3), torch.nan), "a"), "peer 1 answered with numbers that are no posteriors"),
+        (Answer(1, 4, torch.randn(6, 3), "a"), "peer 1 answered with numbers that are no posteriors"),
     ],
 )
 def test_silos_must_speak_of_the_same_samples(other, message):
     with pytest.raises(ValueError, match=message):
-        mixed(W, {0: Answer(0, 4, torch.ones(6, 3), "a"), 1: other})
+        mixed(W, {0: Answer(0, 4, torch.ones(6, 3) / 3, "a"), 1: other})
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def mixed(weights: Tensor, answers: Mapping[int, Answer]) -> dict[int, Tensor]:
     nobody has answered from whom this peer learns.
 
     Raises:
-        ValueError: peers with other samples in common, or other classes.
+        ValueError: peers with other samples in common, or other classes; numbers that are no posteriors.
     """
     if not answers:
         return {}
@@ -167,10 +167,12 @@ def mixed(weights: Tensor, answers: Mapping[int, Answer]) -> dict[int, Tensor]:
 
 
 def check_alike(answers: Mapping[int, Answer]) -> None:
-    """Peers that do not speak of the same samples are an error."""
+    """Peers that do not speak of the same samples, or not of posteriors, are an error."""
     first = min(answers)
     for peer, answer in answers.items():
         one, other = answers[first], answer
+        if not bool((other.posteriors >= 0).all() & (other.posteriors.sum(-1) < 1.01).all()):
+            raise ValueError(f"peer {peer} answered with numbers that are no posteriors: look into its log")
         if one.posteriors.shape != other.posteriors.shape:
             raise ValueError(
                 f"peer {peer} predicts {list(other.posteriors.shape)} samples and classes, peer {first} "
