@@ -21,6 +21,7 @@ from codistill.cohort.passes import Passes
 from codistill.cohort.remote import Remote, spread
 from codistill.cohort.stale import Stale, beside
 from codistill.cohort.stepcache import Forward, StepCache
+from codistill.cohort.told import Told, among
 from codistill.exchange import Blocks, Mesh
 from codistill.losses.posterior import full_precision
 from codistill.randomness import seeded
@@ -63,9 +64,10 @@ class PeerSet(ABC):
 
     @property
     def held(self) -> tuple[int, ...]:
-        """The peers whose weights are in this process, by their numbers within this set: all, unless on a mesh."""
+        """The peers whose weights are in this process, by their numbers within this set: all, unless on a mesh or of
+        other silos."""
         located = self.cohort.located
-        return tuple(i for i, peer in enumerate(self.peers) if not isinstance(located[peer][0], Remote))
+        return tuple(i for i, peer in enumerate(self.peers) if not isinstance(located[peer][0], Remote | Told))
 
     def parts(self) -> list[Group]:
         """The groups that its peers, and maybe others, are executed in."""
@@ -179,6 +181,7 @@ class Cohort(PeerSet, nn.Module):
         mesh: the processes among which peers and samples are dealt out, each of which gives all networks; it keeps its
             own. None: there is this one alone.
         own: the peers that this process trains, where it has copies of the others that nobody trains here. None: all.
+        told: the number of classes, where it has no copies of the others, but is told what they predict (see `Told`).
 
     Raises:
         ValueError: no network, one network given twice, an unknown setting, a mesh that they do not fit.
@@ -195,6 +198,7 @@ class Cohort(PeerSet, nn.Module):
         trunks: Sequence[int] | None = None,
         mesh: Mesh | None = None,
         own: Sequence[int] | None = None,
+        told: int | None = None,
     ) -> None:
         super().__init__()
         one_of("execute", execute, EXECUTORS)
@@ -213,7 +217,9 @@ class Cohort(PeerSet, nn.Module):
         _check_processes(mesh, branch_at, own)
         if mesh.shards is not None:
             synchronise(nets, mesh, execute)
-        if own is not None:
+        if own is not None and told is not None:
+            groups = among(nets, execute, turns, own[0], told)
+        elif own is not None:
             groups = beside(nets, execute, turns, own)
         elif branch_at is not None:
             groups = branch(nets, branch_at, trunks, execute)
@@ -320,7 +326,8 @@ class Cohort(PeerSet, nn.Module):
 
     def _run(self, group: Group, x: Any, rows: list[int], taps: list[str], keep_buffers: bool) -> Raw:
         learns = not (self.fixed or isinstance(group, Stale))
-        self.passes.count(len(rows), gradient=torch.is_grad_enabled() and learns)
+        if not isinstance(group, Told):
+            self.passes.count(len(rows), gradient=torch.is_grad_enabled() and learns)
         drawing = self._blocks.drawing(self.device) if self.mesh.size > 1 and self.training else nullcontext()
         autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
         with drawing, autocast:

@@ -1,10 +1,10 @@
 """Open the networks of a run's folder, of a comparison's part, or of a row of a comparison."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from codistill import checkpoint
 from codistill.cohort import Cohort
@@ -148,12 +148,12 @@ def built(
         raise ValueError(f"{len(networks)} networks were given for the {len(cohort.numbers)} peers of {folder}")
     exported = exported_weights(folder)
     delivered, unfinished = exported or _of_checkpoint(folder)
-    nets = []
+    nets, of_silo = [], _only_peer(delivered) if len(about.networks) == 1 else None
     for peer in choice.peers:
         number = cohort.numbers[peer]
         net = about.network(number, folder, trust=trust) if networks is None else networks[peer]
         loaded = Cohort([net], precision="float64" if about.precision == "float64" else "float32")
-        state = checkpoint.under(f"{number}.", delivered)
+        state = checkpoint.under(f"{number if of_silo is None else of_silo}.", delivered)
         if exported:  # a state dict, without the buffers that are no part of one
             saved = net.state_dict()
             state |= {name: tensor for name, tensor in loaded.peer_state(0).items() if name not in saved}
@@ -176,3 +176,9 @@ def _of_checkpoint(folder: Path) -> tuple[checkpoint.Tensors, str]:
     steps = saved.facts["step"], saved.facts.get("steps", saved.facts["step"])
     unfinished = "" if steps[0] >= steps[1] else f"; the run is not finished: step {steps[0]} of {steps[1]}"
     return saved.delivered, unfinished
+
+
+def _only_peer(tensors: Mapping[str, Tensor]) -> int | None:
+    """The number of the only peer in a checkpoint, which is a silo's own among those of all; None of several."""
+    numbers = {int(name.partition(".")[0]) for name in tensors}
+    return numbers.pop() if len(numbers) == 1 else None

@@ -28,6 +28,7 @@ def write_run_report(
     sizes: Sizes | None = None,
     doubts: Sequence[str] = (),
     figures_in: Path | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write the report of a fleet: what was run, how it learned, how well it did.
 
@@ -39,6 +40,7 @@ def write_run_report(
         sizes: of the data and the training, where they are known.
         doubts: what speaks against it.
         figures_in: as of `write_page`.
+        notes: sentences that the page says besides.
 
     Returns: `path`.
     """
@@ -65,6 +67,7 @@ def write_run_report(
         f"This is a report on {count(len(runs), 'run')} of {listed(methods)}, "
         f"{count(len({run.seed for run in runs}), 'seed')}.",
         *(sentence for _, sentence in per_method),
+        *notes,
         "There is no baseline in it, so it cannot tell what mutual learning bought: for that, “codistill "
         "compare” trains the same networks alone.",
     ]

@@ -1,5 +1,8 @@
 """What crosses between peers, in words."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from codistill.report.numbers import count, listed
 from codistill.study.summary import Summary
 from codistill.training.traffic import BYTES, Traffic
@@ -13,6 +16,18 @@ def traffic_notes(summary: Summary) -> list[str]:
     for row in summary.traffic:
         groups.setdefault(row.traffic, []).append(row.label)
     return [f"Communication in {listed(labels)}: {_said(traffic)}" for traffic, labels in groups.items()]
+
+
+def rounds_notes(log: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence on what has crossed between a silo and the others, of the lines of its log; none of other logs."""
+    of_rounds = {line["until"]: line for line in log if line["kind"] == "exchange" and "received" in line}
+    if not of_rounds:
+        return []
+    sent, received = (size(sum(line[name] for line in of_rounds.values())) for name in ("sent", "received"))
+    return [
+        f"What crossed in {count(len(of_rounds), 'round')}: this silo sent {sent} of predictions for samples without a "
+        f"label and received {received}; no weights, and none of its own samples."
+    ]
 
 
 def _said(traffic: Traffic) -> str:
@@ -48,4 +63,4 @@ def size(number: float) -> str:
     return f"{number:.0f} {UNITS[unit]}" if unit == 0 or number >= 99.5 else f"{number:.1f} {UNITS[unit]}"
 
 
-__all__ = ["size", "traffic_notes"]
+__all__ = ["rounds_notes", "size", "traffic_notes"]

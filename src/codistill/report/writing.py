@@ -13,6 +13,7 @@ from codistill.report.lessons import Lesson
 from codistill.report.markdown import markdown
 from codistill.report.run_page import write_run_report
 from codistill.report.study_page import write_report
+from codistill.report.traffic import rounds_notes
 from codistill.study.chapters import is_chapters, names_of
 from codistill.study.results import Result, read_results
 from codistill.study.summary import Summary
@@ -55,9 +56,10 @@ def write_folder(folder: Path, figures: bool = False) -> Written:
     path, results = folder / "report.html", read_results(folder)
     figures_in = folder / FIGURES if figures else None
     if not (folder / "study.json").exists():
-        log: Sequence[Mapping[str, Any]] = thinned([r for r in read_log(folder) if r["kind"] == "epoch"])
-        doubts = list(map(str, read_doubts(folder)))
-        write_run_report(read_runs(folder), log, results, path, sizes_of(folder), doubts, figures_in)
+        lines = read_log(folder)
+        log: Sequence[Mapping[str, Any]] = thinned([r for r in lines if r["kind"] == "epoch"])
+        doubts, notes = list(map(str, read_doubts(folder))), rounds_notes(lines)
+        write_run_report(read_runs(folder), log, results, path, sizes_of(folder), doubts, figures_in, notes)
         return Written(path, log, results, doubts=doubts)
     summary, log = summary_of(folder, folder), thinned(studies.log_of(folder))
     write_report(summary, log, results, path, evidence_of(folder, results), figures_in)

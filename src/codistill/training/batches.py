@@ -16,6 +16,7 @@ from codistill.training.streams import Streams, Where
 def draw(streams: Streams, members: Sequence[Member], where: Where) -> list[Batch]:
     """Every member's batch; `Inputs.whole` of its x is what all of the cohort's peers see."""
     _, y, index = streams.draw(where)
+    counted = streams.counted(index)
     paired = [member for member in members if member.method.needs.partners]
     partners = _shared_inputs(streams.partners(where), paired) if paired else {}
     views: dict[Member, tuple[Inputs, ...]] = dict.fromkeys(members, ())
@@ -30,6 +31,7 @@ def draw(streams: Streams, members: Sequence[Member], where: Where) -> list[Batc
             views=views[member],
             index=_rows(index, member),
             partner=partners.get(member),
+            mask=None if counted is None else _rows(counted, member),
             task=streams.task,
             smoothing=member.run.smoothing,
             private=member.run.private,

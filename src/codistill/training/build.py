@@ -21,6 +21,7 @@ from codistill.data.split import limited
 from codistill.description import PYTHON
 from codistill.devices import device_named
 from codistill.exchange import Mesh
+from codistill.exchange.rounds import Silo
 from codistill.exchange.shared_folder import SharedFolder
 from codistill.graph import Graph
 from codistill.methods import Method
@@ -48,23 +49,23 @@ def build_fleet(
     teachers: Folders | None = None,
     factories: Factories | None = None,
     mesh: Mesh | None = None,
-    shared: SharedFolder | None = None,
+    shared: SharedFolder | Silo | None = None,
 ) -> Fleet:
     """The fleet of some runs, which may differ in their method, peers, networks and seed; settings as of `train`.
 
     ``execute`` and ``threads`` None are as the runs say; ``load`` is False where saved weights replace what networks
     start from. Raises a ValueError for runs that cannot be one fleet, or settings that do not fit the data.
     """
-    check_runs(runs)
-    run, table, folders, factories = runs[0], slots(runs), teachers or {}, factories or {}
-    device = device_of(run)
-    dataset = limited(dataset_of(run, dataset), run.limit)
-    streams = Streams(run, seeds_of(runs), dataset, device, shards_of(run))
+    silo = shared.peer if isinstance(shared, Silo) else None
+    check_runs(runs, silo)
+    run, table, folders, factories = runs[0], slots(runs, silo), teachers or {}, factories or {}
+    device, dataset = device_of(run), limited(dataset_of(run, dataset), run.limit)
+    streams = Streams(run, seeds_of(runs), dataset, device, shards_of(run), silo)
     nets = [_network(slot, dataset, folders, factories, load) for slot in table] if networks is None else list(networks)
     x, _, _ = streams.draw((0, 0, 0))
-    nets = _tried(table, nets, x, named=networks is None)
-    whole = batches.inputs_of(x, table)
-    cohort, execution = _cohort(table, nets, whole, execute or run.execute, threads or run.threads, mesh, shared)
+    nets, whole = _tried(table, nets, x, named=networks is None), batches.inputs_of(x, table)
+    how = execute or run.execute, threads or run.threads
+    cohort, execution = _cohort(table, nets, whole, how, mesh, shared, dataset.classes)
     normalised = _check_outputs(cohort, run, dataset, whole, x.shape[1])
     members = _prepared(members_of(table, cohort, dataset, execution.execute, folders, factories), streams, device)
     return Fleet(
@@ -154,15 +155,17 @@ def _cohort(
     table: Sequence[PeerSlot],
     nets: Sequence[nn.Module],
     x: Tensor | PerPeer,
-    execute: str,
-    threads: int | Literal["auto"],
+    how: tuple[str, int | Literal["auto"]],
     mesh: Mesh | None,
-    shared: SharedFolder | None,
+    shared: SharedFolder | Silo | None,
+    classes: int,
 ) -> tuple[Cohort, Execution]:
-    """All peers behind one call, and how they run; ``auto`` is decided by timing each way."""
+    """All peers behind one call, and how they run (executor and threads); ``auto`` is decided by timing each way."""
+    execute, threads = how
     run, turns, trunks = table[0].run, [slot.turn for slot in table], [slot.trunk for slot in table]
     build = partial(Cohort, precision=run.precision, branch_at=run.branch_at)
-    trials = Trials(nets, x, build, turns, trunks, run.seed)
+    peer = shared.peer if isinstance(shared, Silo) else None
+    trials = Trials(nets if peer is None else nets[peer : peer + 1], x, build, turns, trunks, run.seed)
     timing: dict[str, float] = {}
     thread_timing: dict[str, float] = {}
     mesh = mesh or Mesh()
@@ -173,8 +176,8 @@ def _cohort(
             execute, timing = mesh.agreed(trials.executors())
         if threads == "auto":
             threads, thread_timing = mesh.agreed(trials.threads(execute))
-    own = shared.own if shared is not None else None
-    cohort = build(nets, execute=execute, turns=turns, trunks=trunks, mesh=mesh, own=own)
+    own, told = shared.own if shared is not None else None, None if peer is None else classes
+    cohort = build(nets, execute=execute, turns=turns, trunks=trunks, mesh=mesh, own=own, told=told)
     return cohort, Execution(execute, timing, threads, thread_timing)
 
 

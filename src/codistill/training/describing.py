@@ -38,6 +38,8 @@ def _networks(fleet: Fleet, folder: Path) -> tuple[Network, ...]:
     configs: dict[Spec, str] = {}
     networks = []
     for peer, slot in enumerate(fleet.slots):
+        if slot.number not in fleet.here(slot.run):
+            continue
         spec = slot.run.networks()[slot.number].without("start", "start_peer")
         if spec.name.lower() == "hf" and spec not in configs and peer in fleet.cohort.held:
             configs[spec] = _save_config(fleet, peer, folder, f"{CONFIGS}/{len(configs)}")

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from codistill.batch import Batch
 from codistill.cohort.stepcache import StepCache
+from codistill.cohort.told import Told
 from codistill.losses.posterior import log_posterior
 from codistill.methods import Imitation
 from codistill.metrics.pairs import agreement, kl_matrix
@@ -62,7 +63,7 @@ def _kept(member: Member) -> Edges:
 
 def _of(member: Member, batch: Batch) -> Edges:
     peers = member.run.peers
-    if peers < 2:
+    if peers < 2 or any(isinstance(group, Told) for group in member.view.parts()):
         return {}
     logits = member.view(batch.x).logits
     if batch.private:

@@ -9,6 +9,7 @@ from torch import Tensor
 from codistill.batch import PerPeer
 from codistill.cohort import Cohort
 from codistill.cohort.collection import collect, collect_embeddings
+from codistill.cohort.groups import rows_of
 from codistill.data.examples import Examples
 from codistill.data.loader import plain
 from codistill.metrics.churn import churn
@@ -74,11 +75,17 @@ def _inputs(fleet: Fleet, every: Sequence[Examples]) -> Iterator[Tensor | PerPee
 
 
 def predictions(fleet: Fleet, part: str, networks: Cohort | None = None) -> list[Predictions]:
-    """Every run's logits on a part of the data, and the labels; those of what is delivered, or of other networks."""
+    """Every run's logits on a part of the data, and the labels; those of what is delivered, or of other networks.
+
+    Where this is a silo, those of its own network.
+    """
     every = examples_of(fleet, part)
     logits = collect(networks or fleet.delivered, _inputs(fleet, every))
     labels = {seed: every[number if len(every) > 1 else 0].y for number, seed in enumerate(fleet.streams.seeds)}
-    return [(run, logits[peers.start : peers.stop], labels[run.seed]) for run, peers in fleet.peers_by_run.items()]
+    return [
+        (run, rows_of(logits[peers.start : peers.stop], list(fleet.here(run))), labels[run.seed])
+        for run, peers in fleet.peers_by_run.items()
+    ]
 
 
 def embeddings_of(fleet: Fleet) -> list[tuple[Run, list[Tensor]]]:

@@ -15,8 +15,10 @@ from torch import Tensor
 from codistill import optim
 from codistill.cohort import Cohort, Group, View
 from codistill.cohort.groups import Leaf, on_device
+from codistill.cohort.told import Told
 from codistill.data.examples import DataSet
 from codistill.exchange import Mesh
+from codistill.exchange.rounds import Silo
 from codistill.exchange.shared_folder import SharedFolder
 from codistill.methods import Method
 from codistill.run import Run
@@ -159,7 +161,8 @@ class Fleet:
         schedule: the factor of the learning rate at a part of the training.
         execution: how all this is computed.
         names: of every peer's network: its spec, or the class of one that was given.
-        shared: where other processes leave the peers that they train, and this one its own.
+        shared: where other processes leave the peers that they train, and this one its own; or this silo's part in
+            rounds.
         normalised: the peers whose outputs sum to 1 before anything is trained, so that they seem to be no logits.
     """
 
@@ -175,7 +178,7 @@ class Fleet:
     schedule: Callable[[float], float]
     execution: Execution
     names: tuple[str, ...]
-    shared: SharedFolder | None
+    shared: SharedFolder | Silo | None
     normalised: tuple[int, ...] = ()
 
     @property
@@ -192,6 +195,12 @@ class Fleet:
     def runs(self) -> list[Run]:
         """In the order of their peers."""
         return list(self.peers_by_run)
+
+    def here(self, run: Run) -> tuple[int, ...]:
+        """The peers of a run, by their numbers in it, whose predictions are not told by other silos: that is all,
+        unless this is a silo."""
+        located = self.cohort.located
+        return tuple(i for i, peer in enumerate(self.peers_by_run[run]) if not isinstance(located[peer][0], Told))
 
     def names_of(self, run: Run) -> tuple[str, ...]:
         """What the networks of a run are."""
@@ -241,14 +250,17 @@ class Fleet:
         return [module for member in self.members for module in member.method.modules() if isinstance(module, Cohort)]
 
 
-def slots(runs: Iterable[Run]) -> tuple[PeerSlot, ...]:
-    """The peers of some runs: those of one run after the other, runs that differ only in their seed together."""
+def slots(runs: Iterable[Run], silo: int | None = None) -> tuple[PeerSlot, ...]:
+    """The peers of some runs: those of one run after the other, runs that differ only in their seed together.
+
+    ``silo``: the peer whose shard is the only one here.
+    """
     runs = list(runs)
     kinds = list(dict.fromkeys(run.replace(seed=0) for run in runs))
     seeds = seeds_of(runs)
     table = []
     for trunk, run in enumerate(sorted(runs, key=lambda run: kinds.index(run.replace(seed=0)))):
-        shards = shards_of(run)
+        shards = shards_of(run) if silo is None else 1
         for number in range(run.peers):
             row = seeds.index(run.seed) * shards + number % shards
             table.append(PeerSlot(run, number, row, number if run.update != "together" else 0, trunk))

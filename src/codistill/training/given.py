@@ -9,6 +9,7 @@ from torch import nn
 from codistill.data.examples import DataSet
 from codistill.description import PYTHON
 from codistill.exchange import Mesh
+from codistill.exchange.rounds import Silo
 from codistill.exchange.shared_folder import SharedFolder
 from codistill.run import Run
 from codistill.spec import Spec
@@ -27,7 +28,7 @@ class Given(TypedDict, total=False):
     teachers: Folders | None
     factories: Factories | None
     mesh: Mesh | None
-    shared: SharedFolder | None
+    shared: SharedFolder | Silo | None
 
 
 def named_after(runs: Sequence[Run], given: Given) -> list[Run]:

@@ -12,6 +12,7 @@ from codistill.cohort.timing import computing_with
 from codistill.data.split import CLEAN
 from codistill.description import FILE
 from codistill.exchange import Mesh
+from codistill.exchange.rounds import Silo
 from codistill.exchange.shared_folder import SharedFolder
 from codistill.files import read_json, remove_drafts, write_json
 from codistill.jsonable import to_json
@@ -29,7 +30,7 @@ from codistill.training.sizes import Sizes
 from codistill.training.state import Training
 from codistill.training.traffic import traffic_of
 
-SHARED = "shared.json"
+SHARED, SILO = "shared.json", "silo.json"
 
 
 def train(
@@ -53,7 +54,7 @@ def train(
             when this has ended; ``teachers``, folders by the names that methods give to their teacher. And ``mesh``,
             the processes that train together: every one of them makes the same calls, the first writes the files, and
             of ``networks`` each trains its own. Or ``shared``, where this process leaves the peers that it trains and
-            finds the others.
+            finds the others; or a silo's part in rounds.
 
     Raises:
         FileExistsError: the folder holds a run already.
@@ -125,20 +126,30 @@ def _begun(runs: Sequence[Run], folder: Path | None, resume: bool, given: Given)
     if saved:
         training.restore(saved)
     elif home is not None and not resume:
-        if fleet.shared is not None:
+        if isinstance(fleet.shared, SharedFolder):
             write_json(home / SHARED, fleet.shared.to_json())
+        elif fleet.shared is not None:
+            write_json(home / SILO, fleet.shared.to_json())
         checkpoint.write_runs(home, runs)
     if home is not None and not (home / FILE).exists():
         describe(fleet, home)
     return training
 
 
-def _shared_again(folder: Path, given: SharedFolder | None) -> SharedFolder | None:
+def _shared_again(folder: Path, given: SharedFolder | Silo | None) -> SharedFolder | Silo | None:
     """The part in a shared folder that a run has had; the folder itself is said again, since it is written to.
+
+    A silo's part in rounds is as it is given.
 
     Raises:
         ValueError: it is not said, or the run has never had a part in one.
     """
+    if isinstance(given, Silo):
+        return given
+    if (folder / SILO).exists():
+        raise ValueError(
+            f"{folder} is of one peer of several silos: it goes on when it is asked to, see docs/flower.md"
+        )
     if not (folder / SHARED).exists():
         if given is not None:
             raise ValueError(f"shared: {folder} trains all peers of its run: leave it out")
@@ -223,6 +234,8 @@ def restored(folder: str | Path, **given: Unpack[Given]) -> Fleet:
     if newest is None:
         raise FileNotFoundError(f"{folder} has no checkpoint yet: codistill resume {folder}")
     _, saved = newest
+    if (folder / SILO).exists():
+        given = {**given, "shared": Silo.from_json(read_json(folder / SILO))}
     fleet = build_fleet(runs, **how(saved), load=False, **given)
     checkpoint.restore_peers(fleet.cohort, saved.peers)
     if fleet.delivered is not fleet.cohort:
@@ -236,11 +249,12 @@ def how(saved: Checkpoint) -> Mapping[str, Any]:
 
 
 def _start_facts(fleet: Fleet) -> dict[str, Any]:
+    networks = sum(len(fleet.here(run)) for run in fleet.runs)
     return {
         **vars(fleet.execution),
         "groups": [len(group.peers) for group in fleet.cohort.parts()],
-        "networks": len(fleet.cohort),
-        "parameters": [fleet.cohort.parameter_count // len(fleet.cohort)],
+        "networks": networks,
+        "parameters": [fleet.cohort.parameter_count // networks],
         "device": str(fleet.device),
         "steps_per_epoch": fleet.steps,
         "settings": fleet.run.as_dict(),

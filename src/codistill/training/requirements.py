@@ -8,6 +8,7 @@ from codistill import discovery, methods
 from codistill.description import PYTHON
 from codistill.methods import Imitation, Method
 from codistill.run import Run
+from codistill.spec import Spec
 
 OWN = ("method", "peers", "models", "seed")
 
@@ -57,14 +58,41 @@ def check_shards(method: Method, run: Run) -> None:
     raise ValueError(f"{what}; use method 'dml', 'alone' or another for private labels, or shards=none")
 
 
-def check_runs(runs: Sequence[Run]) -> None:
-    """What keeps runs from being one fleet is an error.
+def check_silo(runs: Sequence[Run], peer: int) -> None:
+    """Settings with which a run is no silo's are an error.
+
+    Raises:
+        ValueError: names the setting, the value and the fix.
+    """
+    run = runs[0]
+    if len(runs) > 1:
+        raise ValueError(f"{len(runs)} runs are trained as one: train one run in each silo")
+    if peer >= run.peers:
+        raise ValueError(f"peer={peer}: there are peers 0 to {run.peers - 1}: give one of them, or raise peers")
+    if not run.private:
+        raise ValueError("shards='none': silos have labels of their own: set shards, e.g. equal")
+    if run.steps is None:
+        raise ValueError("steps=none: silos with unlike numbers of examples have no epochs in common: set steps")
+    if not run.unlabelled:
+        raise ValueError("unlabelled=0: silos tell each other what they predict for samples without a label: set it")
+    unset = {"labels": None, "noise": Spec("none"), "branch_at": None, "limit": None}
+    fixed = {"update": "together", "on_divergence": "stop"}
+    for name, value in (unset | fixed).items():
+        if getattr(run, name) != value:
+            fix = "leave it out" if name in unset else f"use {value!r}"
+            raise ValueError(f"{name}={str(getattr(run, name))!r}: a silo learns from what it has, by itself: {fix}")
+
+
+def check_runs(runs: Sequence[Run], silo: int | None = None) -> None:
+    """What keeps runs from being one fleet, or the peer of a silo, is an error.
 
     Raises:
         ValueError: names the setting.
     """
     if not runs:
         raise ValueError("there is no run to train")
+    if silo is not None:
+        check_silo(runs, silo)
     if len(set(runs)) != len(runs):
         raise ValueError("the same run is there twice: give each a seed or a method of its own")
     for run in runs:

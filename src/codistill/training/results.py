@@ -134,9 +134,17 @@ def evaluate(
             if run in without:
                 continue
             origin = _origin(fleet, run, part, logits, len(labels))
-            rows += named(rows_of(logits, labels, origin, task), fleet.names_of(run))
+            rows += named(numbered(rows_of(logits, labels, origin, task), fleet.here(run)), fleet.names_of(run))
             decisions[origin.number] = Decisions.of(logits, labels, task)
     return rows, decisions
+
+
+def numbered(rows: Sequence[Row], peers: Sequence[int]) -> list[Row]:
+    """The rows of some of a run's networks with the networks' numbers in the run."""
+    return [
+        replace(row, peer=peers[row.peer]) if isinstance(row, NetworkResult) and row.peer is not None else row
+        for row in rows
+    ]
 
 
 def named(rows: Sequence[Row], models: Sequence[str]) -> list[Row]:

@@ -12,6 +12,7 @@ import torch
 from codistill import checkpoint
 from codistill.checkpoint import AVERAGE, BEST, BrokenCheckpoint, Checkpoint, Tensors, under
 from codistill.cohort.groups import Leaf
+from codistill.exchange.shared_folder import SharedFolder
 from codistill.methods import Terms
 from codistill.randomness import seeded
 from codistill.run import Run
@@ -19,6 +20,7 @@ from codistill.training.edges import Edges, is_measured
 from codistill.training.evaluate import predictions
 from codistill.training.finite import Watch, diverged, lost_terms, lost_weights
 from codistill.training.fleet import Fleet, Member
+from codistill.training.listening import Listening
 from codistill.training.records import Diverged
 from codistill.training.results import measure_networks
 from codistill.training.sharing import Sharing
@@ -73,7 +75,7 @@ class Training:
 
     def __init__(self, fleet: Fleet, folder: Path | None) -> None:
         self.fleet, self.folder = fleet, folder
-        self.sharing = Sharing(fleet.shared, fleet) if fleet.shared is not None else None
+        self.sharing = _sharing(fleet)
         self.step, self.seconds = 0, 0.0
         self.terms = Sums(len(fleet.members), fleet.device)
         self.edges = Sums(len(fleet.members), fleet.device)
@@ -88,7 +90,7 @@ class Training:
     # Stepping ------------------------------------------------------------------------------------------------------
 
     def renew(self) -> Mapping[str, Any] | None:
-        """Before a step: what other processes have left, see `Sharing.renew`; None where there is nothing to do."""
+        """Before a step: what other processes have left, see `Sharing.renew`, or told; None where there is nothing."""
         return None if self.sharing is None else self.sharing.renew(self.step)
 
     def advance(self) -> list[Terms]:
@@ -212,7 +214,9 @@ class Training:
                 line = self._line(member, number, terms)
                 line |= {name: mean[number].tolist() for name, mean in edges.items()}
                 if valid is not None:
-                    line["valid_accuracy"] = [valid[member.peers[i]] for i in member.block(number)]
+                    line["valid_accuracy"] = [
+                        valid[member.peers[member.block(number)[i]]] for i in self.fleet.here(run)
+                    ]
                 lines.append(line)
         self.terms.clear()
         self.edges.clear()
@@ -224,7 +228,8 @@ class Training:
 
     def _line(self, member: Member, number: int, means: Mapping[str, list[float]]) -> dict[str, Any]:
         """What the log says of one run's epoch, but for what was measured besides the terms."""
-        run, block = member.runs[number], member.block(number)
+        run = member.runs[number]
+        block = [member.block(number)[i] for i in self.fleet.here(run)]
         terms = {
             name: [values[i] for i in block] if len(values) == len(member.peers) else [values[number]]
             for name, values in means.items()
@@ -253,11 +258,11 @@ class Training:
         is_last = self.step == fleet.total and bool(fleet.run.valid)
         if not is_last and (not every or epoch % every):
             return None
-        accuracy = [
-            values["accuracy"]
-            for _, logits, labels in predictions(fleet, "valid", fleet.current)
-            for values in measure_networks(logits, labels, fleet.dataset.task)
-        ]
+        accuracy = [-1.0] * len(fleet.cohort)  # of those that other silos have
+        for run, logits, labels in predictions(fleet, "valid", fleet.current):
+            measured = measure_networks(logits, labels, fleet.dataset.task)
+            for number, values in zip(fleet.here(run), measured, strict=True):
+                accuracy[fleet.peers_by_run[run][number]] = values["accuracy"]
         if fleet.best is not None:
             fleet.best.update(fleet.current, accuracy)
         return accuracy
@@ -274,6 +279,8 @@ class Training:
             leaves = [Leaf((0,), name, p, stacked=False) for name, p in trained]
             yield _part(f"own.{number}.", *moments, fleet.turns[0].optimizer, leaves)
             yield _part(f"method.{number}.", checkpoint.method_state, checkpoint.restore_method, member.method)
+        if isinstance(self.sharing, Listening):
+            yield "silo.", self.sharing.state, self.sharing.restore
         if (average := fleet.average) is not None:
             yield _part(AVERAGE, checkpoint.peers_of, checkpoint.restore_peers, average)
         if (best := fleet.best) is not None:
@@ -371,6 +378,13 @@ class Training:
             for turn in self.fleet.turns:
                 checkpoint.check_remembered(turn.optimizer, turn.leaves)
         self.terms.count, self.edges.count = (saved.facts[name] for name in ("counted", "looked"))
+
+
+def _sharing(fleet: Fleet) -> Sharing | Listening | None:
+    """How a fleet meets peers of other processes; None where it is on its own."""
+    if fleet.shared is None:
+        return None
+    return Sharing(fleet.shared, fleet) if isinstance(fleet.shared, SharedFolder) else Listening(fleet.shared, fleet)
 
 
 def _part(prefix: str, save: Callable[..., Tensors], restore: Callable[..., None], *what: Any) -> Part:

@@ -30,10 +30,22 @@ class Streams:
         total: of the whole training.
         epochs: of the whole training; the last one may be shorter.
         samples: how many numbers samples may have.
+        first: the number of the first sample without a label.
+        told: of each sample without a label, whether it counts, ``[N]`` booleans; None: all do.
     """
 
-    def __init__(self, run: Run, seeds: Sequence[int], dataset: DataSet, device: torch.device, shards: int) -> None:
-        self.seeds, self.shards, self.task = list(seeds), shards, dataset.task
+    def __init__(
+        self,
+        run: Run,
+        seeds: Sequence[int],
+        dataset: DataSet,
+        device: torch.device,
+        shards: int,
+        silo: int | None = None,
+    ) -> None:
+        """``silo``: the peer whose labelled examples the data set has, and nobody else's."""
+        self.seeds, self.shards, self.task = list(seeds), 1 if silo is not None else shards, dataset.task
+        self.told: Tensor | None = None
         self._step: tuple[int, int] | None = None
         self._drawn: dict[tuple[int, int], Drawn] = {}  # of this step, by stream and view
         self.dtype = torch.float64 if run.precision == "float64" else torch.float32
@@ -46,7 +58,7 @@ class Streams:
         pieces = [
             (derive(own, "shard", number) if number else own, piece)  # an order of its own for each
             for seed, own, p in zip(self.seeds, training_seeds, self.parts, strict=True)
-            for number, piece in enumerate(pieces_of(run, dataset, p.train, seed))
+            for number, piece in _numbered(run, dataset, p.train, seed, silo)
         ]
         drop_last = run.drop_last or run.shards.name not in LIKE  # batches of all rows have one size
         readers = len(pieces) + (len(self.seeds) if run.unlabelled else 0)
@@ -57,7 +69,8 @@ class Streams:
         self.total = run.steps or self.steps * run.epochs
         self.epochs = -(-self.total // self.steps)
         self.extra = self._unlabelled(run, device, training_seeds) if run.unlabelled else []
-        self.samples = sum(max((len(row.examples) for row in kind), default=0) for kind in (self.loaders, self.extra))
+        self.first = max(len(loader.examples) for loader in self.loaders)
+        self.samples = self.first + max((len(loader.examples) for loader in self.extra), default=0)
 
     def _epoch(self, run: Run) -> int:
         """The steps of an epoch."""
@@ -107,6 +120,12 @@ class Streams:
             self._drawn[stream, view] = self._draw(where, view)
         return self._drawn[stream, view]
 
+    def counted(self, index: Tensor) -> Tensor | None:
+        """Which of the samples of these numbers count, in the form of the numbers; None where all do."""
+        if self.told is None:
+            return None
+        return self.told[(index - self.first).clamp(min=0)] | (index < self.first)
+
     def partners(self, where: Where) -> Tensor:
         """Inputs ``[rows, B, ...]`` of other samples of the same classes."""
         _, _, stream = where
@@ -117,9 +136,8 @@ class Streams:
         each = [loader.batch(*self._place(loader, where), stream, view) for loader in self.loaders]
         if self.extra:
             common = [loader.batch(*self._place(loader, where), stream, view) for loader in self.extra]
-            first = max(len(loader.examples) for loader in self.loaders)
             each = [
-                (torch.cat([x, u]), torch.cat([y, v]), torch.cat([index, j + first]))
+                (torch.cat([x, u]), torch.cat([y, v]), torch.cat([index, j + self.first]))
                 for row, (x, y, index) in enumerate(each)
                 for u, v, j in [common[row // self.shards]]
             ]
@@ -139,6 +157,11 @@ class Streams:
     def cast(self, x: Tensor) -> Tensor:
         """Inputs in the run's precision; token ids stay what they are."""
         return x.to(self.dtype) if x.is_floating_point() else x
+
+
+def _numbered(run: Run, dataset: DataSet, train: Examples, seed: int, silo: int | None) -> list[tuple[int, Examples]]:
+    """The labelled examples of each shard and its number; a silo has those of its own alone."""
+    return list(enumerate(pieces_of(run, dataset, train, seed))) if silo is None else [(silo, train)]
 
 
 def training_seed(run: Run) -> int:

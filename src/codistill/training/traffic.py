@@ -7,6 +7,7 @@ from math import ceil
 from torch import nn
 
 from codistill.cohort.remote import Remote
+from codistill.exchange.rounds import Silo
 from codistill.methods import Method
 from codistill.methods.parts.exchange import Exchange
 from codistill.run import Run
@@ -90,10 +91,25 @@ def _of_member(fleet: Fleet, member: Member) -> Traffic | None:
         return None
     times = {"together": 1, "in_turn": min(2, run.peers - 1), "fresh_batch": run.peers - 1}[run.update]
     y = fleet.dataset.train.y
+    if isinstance(fleet.shared, Silo):
+        return _in_rounds(fleet, fleet.shared)
     per_sample = times * fleet.dataset.classes * (y.shape[1] if fleet.dataset.task == "tokens" else 1)
     flows = _flows(fleet, member.method, run, exchange)
     parameters = _parameters(fleet, member.peers)
     return count(exchange, flows, per_sample=per_sample, parameters=parameters, steps=fleet.total)
+
+
+def _in_rounds(fleet: Fleet, silo: Silo) -> Traffic:
+    """That of a silo, which answers in every round with all that it predicts for the common samples."""
+    messages, numbers = ceil(fleet.total / silo.every), len(fleet.streams.extra[0].examples) * fleet.dataset.classes
+    return Traffic(
+        what="posteriors",
+        messages=messages,
+        numbers=numbers,
+        total=messages * numbers,
+        parameters=fleet.cohort.parameter_count,
+        steps=fleet.total,
+    )
 
 
 def _flows(fleet: Fleet, method: Method, run: Run, exchange: Exchange) -> list[Flow]:

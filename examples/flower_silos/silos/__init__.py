@@ -1,0 +1,1 @@
+"""Silos that learn from each other's predictions, as a Flower app."""
