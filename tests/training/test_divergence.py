@@ -300,7 +300,7 @@ def test_a_comparison_keeps_and_shows_what_to_doubt(dataset, tmp_path):
     assert f"**Warning:** {said}" in (tmp_path / "report.md").read_text()
     assert f'<p class="doubt"><b>Warning.</b> {said}' in (tmp_path / "report.html").read_text()
     part = next(path.parent for path in (tmp_path / "parts").glob("*/doubts.json"))
-    write_report_of(part, console)
+    write_report_of(part, Console(file=printed))
     assert "dml/peers=2/seed=0, peer 0: the outputs sum to 1 already" in (part / "report.html").read_text()
 
 
