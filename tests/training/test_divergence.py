@@ -293,10 +293,11 @@ def test_a_comparison_keeps_and_shows_what_to_doubt(dataset, tmp_path):
     outputs = kinds["outputs", "dml:peers=2"]
     assert (outputs.networks, outputs.of, outputs.seeds, outputs.peers) == (2, 4, (0, 1), (0,))
     assert kinds["chance", "dml:peers=2"].networks == 4
-    console = Console(file=io.StringIO(), width=200)
+    printed = io.StringIO()
+    console = Console(file=printed, width=200)
     write_report_of(tmp_path, console)
     said = "DML, 2 networks, 2 of 4 networks (seeds 0 1, peer 0): the outputs sum to 1 already"
-    assert f"Warning: {said}" in console.file.getvalue()
+    assert f"Warning: {said}" in printed.getvalue()
     assert f"**Warning:** {said}" in (tmp_path / "report.md").read_text()
     assert f'<p class="doubt"><b>Warning.</b> {said}' in (tmp_path / "report.html").read_text()
     part = next(path.parent for path in (tmp_path / "parts").glob("*/doubts.json"))

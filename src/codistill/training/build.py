@@ -56,8 +56,7 @@ def build_fleet(
     """
     check_runs(runs)
     run, table, folders, factories = runs[0], slots(runs), teachers or {}, factories or {}
-    device = device_of(run)
-    dataset = limited(dataset_of(run, dataset), run.limit)
+    device, dataset = device_of(run), limited(dataset_of(run, dataset), run.limit)
     streams = Streams(run, seeds_of(runs), dataset, device, shards_of(run))
     nets = [_network(slot, dataset, folders, factories, load) for slot in table] if networks is None else list(networks)
     x, _, _ = streams.draw((0, 0, 0))
