@@ -200,7 +200,8 @@ def lessons_of(summary: Summary) -> list[Lessons]:
         except (ValueError, ImportError):  # the user's own method or graph, from a file that is not here
             continue
         if weights.count_nonzero():
-            labels.setdefault(tuple(map(tuple, weights.tolist())), []).append(row.label)
+            label = row.label.partition(" in ")[2] if " [" in row.method else row.label  # of a cohort, not of one kind
+            labels.setdefault(tuple(map(tuple, weights.tolist())), []).append(label or row.label)
     return [Lessons("; ".join(names), weights) for weights, names in labels.items()]
 
 
