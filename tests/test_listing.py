@@ -1,9 +1,10 @@
+import inspect
 import io
 
 import pytest
 from rich.console import Console
 
-from codistill import discovery
+from codistill import DataSet, discovery
 from codistill.cli import inventory, listing as listed
 from codistill.cli.inventory import parameters
 from codistill.cli.listing import listing
@@ -57,6 +58,12 @@ def test_other_lists_say_names_options_and_what_it_is():
 def test_the_file_that_is_printed_is_what_the_package_holds():
     said = "run python -m codistill.cli.docs listing > src/codistill/cli/listing.json"
     assert listed.FILE.read_text(encoding="utf-8") == inventory.as_json(), said
+
+
+@pytest.mark.parametrize("name", discovery.available("codistill.data"))
+def test_what_is_listed_as_data_is_a_data_set(name):
+    make, _ = discovery.find("codistill.data", name)
+    assert inspect.signature(make).return_annotation is DataSet
 
 
 def test_names_that_the_file_does_not_have_are_looked_for(monkeypatch, tmp_path):

@@ -37,6 +37,7 @@ class Network:
         kind: what it is called in tables.
         retraining: of the run.
         config: the folder, within the run's, of the config of a network of transformers.
+        base: the hub's name of the model whose weights it started from; empty: none, or those of a folder.
     """
 
     run: int
@@ -47,6 +48,7 @@ class Network:
     kind: str
     retraining: int = 0
     config: str = ""
+    base: str = ""
 
     @property
     def given(self) -> bool:

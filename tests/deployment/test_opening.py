@@ -15,6 +15,7 @@ import codistill
 from codistill import data
 from codistill.cohort.collection import embed
 from codistill.data.conversion import from_dataset
+from codistill.deployment.exporting import export
 from codistill.files import append_lines
 from codistill.run import Run
 from codistill.spec import UnknownName, WrongKind
@@ -149,6 +150,31 @@ def test_the_best_is_chosen_on_validation_data(folder, tmp_path):
         "network 0 (cnn:width=4)",
         "the first of 2: nothing was measured on validation data",
     )
+
+
+def test_where_a_network_computes_is_said(folder, tmp_path):
+    assert codistill.load(folder).device.type == "cpu"
+    with pytest.raises(ValueError, match="device='gpu' is not there: give auto, cpu, cuda"):
+        codistill.load(folder, device="gpu")
+    with pytest.raises(ValueError, match="device='cuda': only --format torch is bound to a device"):
+        export(folder, tmp_path / "out", device="cuda", format="onnx")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match=r"device='cuda' is not there .*set device=cpu"):
+            codistill.load(folder, device="cuda")
+        assert codistill.load(folder, device="auto").device.type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("network", [0, "ensemble"])
+def test_a_gpu_answers_the_same(folder, tmp_path, network):
+    x = data.load("digits").test.x[:9]
+    here, there = (codistill.load(folder, network, device=device) for device in ("cpu", "auto"))
+    assert there.device.type == "cuda"
+    expected = here.probabilities(here.preprocess(x)).detach()
+    torch.testing.assert_close(there.probabilities(there.preprocess(x)).detach().cpu(), expected, rtol=1e-4, atol=1e-5)
+    path = export(folder, tmp_path / "out", network, format="torch", device="cuda")
+    answers = torch.export.load(path).module()(x.cuda())
+    torch.testing.assert_close(answers.detach().cpu(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_goes_by_its_model(folder):

@@ -56,6 +56,3 @@ def png_address(image: Tensor, side: int | None = None) -> str:
 def shortened(texts: Sequence[str], letters: int) -> list[str]:
     """The beginnings of texts."""
     return [text if len(text) <= letters else text[: letters - 1].rstrip() + "…" for text in texts]
-
-
-__all__ = ["images_of", "png_address", "shortened", "texts_of"]

@@ -7,10 +7,11 @@ from typing import Any
 from codistill import checkpoint, files
 from codistill.deployment.choice import Choice, lines
 from codistill.deployment.config import architecture_of
-from codistill.deployment.naming import base_model, is_hf, on_the_hub, public
+from codistill.deployment.naming import is_hf, public
 from codistill.deployment.opening import Opened
 from codistill.deployment.trained import Trained
 from codistill.deployment.usage import of_transformers, usage
+from codistill.description import Network
 from codistill.run import Run
 from codistill.spec import Spec
 
@@ -47,7 +48,8 @@ def card_of(net: Trained, cohort: Opened, choice: Choice, config: Mapping[str, A
         "Origin": _origin(net, cohort),
     }
     body = "\n".join(f"## {name}\n\n{text.strip()}\n" for name, text in sections.items() if text.strip())
-    return f"---\n{_metadata(net, run, config)}---\n\n# {title}\n\n{body}"
+    metadata = _metadata(net, run, config, [cohort.networks[peer] for peer in choice.peers])
+    return f"---\n{metadata}---\n\n# {title}\n\n{body}"
 
 
 def _title(net: Trained, cohort: Opened, choice: Choice) -> str:
@@ -57,11 +59,11 @@ def _title(net: Trained, cohort: Opened, choice: Choice) -> str:
     return f"{net.name[0].upper()}{net.name[1:]}"
 
 
-def _metadata(net: Trained, run: Run, config: Mapping[str, Any]) -> str:
+def _metadata(net: Trained, run: Run, config: Mapping[str, Any], networks: Iterable[Network]) -> str:
     images = net.preprocess.about.images
     kind = "feature-extraction" if net.embeds else "image-classification" if images else "text-classification"
     tags = ["codistill", "knowledge-distillation", run.method.name]
-    bases = sorted({base_model(model) for model in config["models"] if is_hf(model) and on_the_hub(model)})
+    bases = sorted({network.base for network in networks if network.base})
     head = "library_name: transformers\n" if of_transformers(config) else ""
     head += "".join(["base_model:\n", *(f"- {json.dumps(base)}\n" for base in bases)]) if bases else ""
     return f"{head}pipeline_tag: {kind}\ntags:\n" + "".join(f"- {json.dumps(tag)}\n" for tag in tags)

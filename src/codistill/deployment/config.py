@@ -66,8 +66,7 @@ def _input_of(net: Trained, plain: bool) -> Facts:
 def steps_of(cut: Cut) -> Sequence[Facts]:
     """How an image file comes to its size, step by step, so that any program can do the same.
 
-    Interpolation is pillow's, which averages over all pixels that a new one covers (antialias); a part of a step's
-    name says of what it is done.
+    Interpolation is pillow's, which averages over all pixels that a new one covers (antialias).
     """
     steps: list[Facts] = [
         {
@@ -84,8 +83,10 @@ def steps_of(cut: Cut) -> Sequence[Facts]:
     size = [cut.height, cut.width]
     how = {"interpolation": "bicubic" if cut.how == "fit" else "bilinear", "antialias": True, "rounding": "to bytes"}
     if cut.how != "resize":
-        of = "image" if cut.how == "stretch" else "largest centre"  # of the result's shape, in fractions of a pixel
-        return [*steps, {"do": "resize", "of": of, "size": size, **how}]
+        of: Facts = {"of": "image"}
+        if cut.how != "stretch":
+            of = {"of": "largest centre", "shape": "that of size", "edges": "in fractions of a pixel, none rounded"}
+        return [*steps, {"do": "resize", **of, "size": size, **how}]
     short = {"short_side": cut.short_side, "long_side": "long * short_side // short, at least 1"}
     edges = "left = round((width - new width) / 2), top likewise; halves to the even number"
     crop = {"do": "crop", "size": size, "where": "centre", "edges": edges, "padding": "black (0)"}

@@ -29,12 +29,6 @@ def base_model(spec: str | Spec) -> str:
     return Path(name).name if name.count("/") > 1 else str(_without_folders(name))
 
 
-def on_the_hub(spec: str | Spec) -> bool:
-    """Whether a model of transformers is named as a hub names it, and has its weights."""
-    spec = Spec.of(spec)
-    return base_model(spec) == str(spec.args[0]) and bool(spec.options.get("pretrained", True))
-
-
 def _without_folders(value: Value) -> Value:
     if not isinstance(value, str) or not (LOCAL.match(value) or ("/" in value and Path(value).exists())):
         return value

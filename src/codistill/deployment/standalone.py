@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 
 def read_image(path: str, config: Any) -> Any:
     """An image file as the network's input, [1, C, H, W]."""
-    image: Image.Image = Image.open(path)
+    with Image.open(path) as file:
+        image = file.copy()
     for step in config["input"]["steps"]:
         w, h = image.size
         if step["do"] == "convert":

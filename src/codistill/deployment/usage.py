@@ -74,7 +74,8 @@ def _functions(inputs: Config) -> Iterator[str]:
 
 
 def _input(inputs: Config) -> Iterator[str]:
-    yield 'config = json.load(open("config.json", encoding="utf-8"))'
+    yield 'with open("config.json", encoding="utf-8") as file:'
+    yield "    config = json.load(file)"
     if "steps" in inputs:
         yield 'x = read_image("new.png", config)'
     elif inputs.get("tokenizer"):

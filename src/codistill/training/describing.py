@@ -58,7 +58,15 @@ def _network(fleet: Fleet, slot: PeerSlot, spec: Spec, config: str) -> Network:
         kind=network_name(spec),
         retraining=run.retraining,
         config=config,
+        base=_base(spec),
     )
+
+
+def _base(spec: Spec) -> str:
+    """What the hub calls the model that a network of transformers started from; empty where that was a folder."""
+    if spec.name.lower() != "hf" or not spec.options.get("pretrained", True) or Path(str(spec.args[0])).exists():
+        return ""
+    return str(spec.args[0])
 
 
 def _save_config(fleet: Fleet, peer: int, folder: Path, name: str) -> str:
