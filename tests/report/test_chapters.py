@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import statistics
 import xml.etree.ElementTree as ElementTree
 from statistics import fmean
 
@@ -11,6 +12,7 @@ from codistill.report.chapters_page import write_chapters
 from codistill.report.lessons import Lesson, lead, lessons_table
 from codistill.report.plots.overview import Axis, overview
 from codistill.statistics.interval import paired_interval
+from codistill.statistics.power import detectable_gain
 from codistill.study.summary import Summary
 
 
@@ -70,6 +72,22 @@ def test_fewer_than_five_seeds_leave_it_open(summary):
     assert lesson.verdict == "few"
     assert "It is open whether it paid in “Few”: the largest gain, that of DML, 4 networks" in " ".join(lead([lesson]))
     assert "over 4 seeds, which are too few to rely on" in " ".join(lesson.sentences())
+
+
+def test_a_gain_below_what_the_seeds_detect_reliably_is_open(summary):
+    found = with_gains(summary, {"dml:peers=4": 0.0}, question="Barely")
+    row = next(row for row in found.rows if row.method == "dml:peers=4")
+    spread = statistics.stdev(row.gain.per_seed)
+    limit = detectable_gain(spread, len(row.gain.per_seed))
+    mean, _, high = paired_interval(row.gain.per_seed)
+    half = high - mean
+    assert half < limit
+    for mean, verdict in ((1.01 * limit, "gain"), (0.99 * limit, "small"), (1.01 * half, "small"), (0.9 * half, "unclear")):
+        barely = with_gains(summary, {SMOOTHING: -0.01, "dml:peers=2": -0.01, "dml:peers=4": mean}, question="Barely")
+        lesson = Lesson("barely", barely)
+        assert lesson.verdict == verdict
+        assert ("a repetition may miss it" in " ".join(lead([lesson]))) == (verdict == "small")
+        assert ("a repetition may miss it" in " ".join(lesson.sentences())) == (verdict == "small")
 
 
 def test_where_nothing_paid_the_lead_says_so(lessons):

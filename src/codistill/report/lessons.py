@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import stdev
 
 from codistill.report.measures import Measure, measure_of
 from codistill.report.numbers import MISSING, interval, percent, points
@@ -12,6 +13,7 @@ from codistill.report.table import Cell, Column, Row, Table
 from codistill.report.verdict import GAIN, LOSS, NONE, UNCLEAR, is_mutual, is_reliable, judge
 from codistill.spec import Spec
 from codistill.statistics.interval import Gain, paired_gain
+from codistill.statistics.power import detectable_gain
 from codistill.study.summary import Summary, SummaryRow
 
 
@@ -69,14 +71,22 @@ class Lesson:
     @property
     def verdict(self) -> str:
         """``gain``: peers are reliably ahead of training alone and of the control; ``matched``: of training alone only;
-        ``few``: they have too few seeds for that; or what the interval of their gain says.
+        ``few``: they have too few seeds for that; ``small``: the gain is below what so many seeds detect reliably, so
+        that a repetition may well miss it; or what the interval of their gain says.
         """
         kind = judge(self.peers) if self.peers else NONE
         if kind in (GAIN, LOSS) and self.peers and not is_reliable(self.peers):
             return "few"
         if kind == GAIN and self.ahead and not (self.ahead.interval and self.ahead.interval[0] > 0):
             return "matched"
-        return kind
+        return "small" if kind == GAIN and self.peers and _mean(self.peers) < self.detected else kind
+
+    @property
+    def detected(self) -> float:
+        """The true gain of peers that so many seeds, with this spread, see in four repetitions of five."""
+        seeds = self.peers.gain.per_seed if self.peers and self.peers.gain else []
+        spread = stdev(seeds) if len(seeds) > 1 else 0.0
+        return detectable_gain(spread, len(seeds)) if spread else 0.0
 
     def is_pooled(self, row: SummaryRow) -> bool:
         """Whether a row has all labels in an experiment with private ones."""
