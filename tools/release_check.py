@@ -108,9 +108,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the quick start with --quick, whose figures mean nothing")
     quick = parser.parse_args().quick
-    tags = subprocess.run(
-        ["git", "tag", "--points-at", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    )
+    tags = subprocess.run(["git", "tag", "--points-at", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    if tags.returncode:
+        raise SystemExit(f"{ROOT} is no git checkout with a commit: releases are made from one")
     version = versions(ROOT, [tag for tag in tags.stdout.split() if tag.startswith("v")])
     print(f"version {version}: pyproject.toml, CITATION.cff and CHANGELOG.md agree")
     with tempfile.TemporaryDirectory() as place:
