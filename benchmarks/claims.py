@@ -259,6 +259,7 @@ SILOS = {
     "silos": "digits",
     "mnist_silos": "MNIST, 5 of 10 classes each",
     "nsmc_silos": "Naver reviews",
+    "cifar20_silos": "CIFAR-100, 10 of 20 coarse classes each, 400 steps",
 }
 FEW = {"few_labels": "digits, 50 labels", "mnist_few_labels": "MNIST, 100 labels"}
 NOISE = {
