@@ -93,7 +93,7 @@ class Sharpened(Target):
 
 
 class Top(Soft):
-    """The probabilities of its k most probable classes, and the sum of all others: what crosses is small, see `Grouped`.
+    """The probabilities of its k most probable classes, and the sum of all others, see `Grouped`.
 
     With several variables (``multilabel``, ``binary``) each has two classes, and nothing is left out.
 
