@@ -13,8 +13,8 @@ from codistill.training.records import Diverged, logged, read_log
 from jobs import job_of, noisy_squares
 
 RUN = Run(
-    labels=30, batch=10, epochs=4, execute="loop", checkpoint_steps=2, precision="float64", method="dml", optimizer="adam",
-    learning_rate=0.01,
+    labels=30, batch=10, epochs=4, execute="loop", checkpoint_steps=2, precision="float64", method="dml",
+    optimizer="adam", learning_rate=0.01,
 )  # fmt: skip
 CASES = list(itertools.product(("stop", "skip", "rewind"), ("the loss", "the gradient")))
 BAD = 5  # the step, counted from 1, in which peer 1 gives no numbers
@@ -52,7 +52,7 @@ def case(mesh, do, what, folder):
     seen, error = [], ""
     try:
         for record in logged(records, folder) if mesh.is_first else records:
-            seen.append((record.kind, record.step, bool(record.terms and record.terms[0])))
+            seen += [(record.kind, record.step, bool(record.terms and record.terms[0]))]
     except Diverged as diverged:
         error = str(diverged)
     held = [0, 1] if mesh.peer == 1 else [mesh.place]

@@ -37,7 +37,7 @@ class Grouped(Divergence):
     def between(self, source: Tensor, student: Tensor) -> Tensor:
         if self.largest >= source.shape[-1] - 1:
             return self.divergence.between(source, student)
-        source, student = torch.broadcast_tensors(source, student)
+        source, student = torch.broadcast_tensors(source, student)  # type: ignore[no-untyped-call]
         top = source.topk(self.largest, -1).indices
         return self.divergence.between(_grouped(source, top), _grouped(student, top))
 

@@ -101,6 +101,8 @@ class Top(Soft):
         largest: k, at least 1.
     """
 
+    largest: int
+
     def __init__(self, largest: int) -> None:
         self.largest = whole("largest", largest)
 
