@@ -54,6 +54,8 @@ class Resume:
         form = form_of(self.quiet, self.json)
         with joined(self.mesh) as mesh:
             if mesh.size > 1 or not (is_chapters(self.run) or (self.run / "study.json").exists()):
+                if self.on is not None:
+                    raise ValueError(f"on={self.on!r} is for comparisons; {self.run} is one run: leave it out")
                 shared = SharedFolder(self.shared, ()) if self.shared is not None else None
                 records = resume(self.run, teachers=studies.teachers_of(self.run), mesh=mesh, shared=shared)
                 follow_together(mesh, records, self.run, console, form, self.track)
