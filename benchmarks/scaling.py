@@ -1,6 +1,7 @@
 """What a step costs on meshes of 1 to 4 processes of this machine, beside the model of `codistill.exchange.cost`.
 
 python benchmarks/scaling.py [STEPS]
+python benchmarks/scaling.py plan        # what the model plans for 64 GPUs; nothing is measured
 
 Steps of all meshes are timed in turns of their own jobs; the median of a job counts, so on a busy machine only ratios
 say something, and processes that share a core cannot be faster than one. Bytes are exact.
@@ -12,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import torch
 
@@ -23,6 +25,28 @@ from codistill.training.state import Training
 
 RUN = Run(models=("cnn:width=16",), peers=4, labels=500, batch=64, epochs=1000, execute="loop")
 MESHES = ("peer=1,data=1", "peer=2,data=1", "peer=1,data=2", "peer=2,data=2", "peer=4,data=1")
+BANDWIDTH, LATENCY, LARGEST = 10e9, 20e-6, 20  # bytes a second into a GPU, seconds of a message, k of top:k
+IMAGES = Cost(peer=4, data=16, peers=4, batch=4096, classes=1000, parameters=25_600_000)
+TEXTS = Cost(peer=4, data=16, peers=4, batch=64, classes=250_000, positions=512, parameters=300_000_000)
+PLANS = (  # of 64 GPUs, with numbers of 4 bytes
+    ("4 of 25.6 million parameters, 1,000 classes, batch 4,096", IMAGES),
+    ("the same", replace(IMAGES, peer=1, data=64)),
+    ("64 of them, batch 256", replace(IMAGES, peer=64, data=1, peers=64, batch=256)),
+    ("4 language models of 300 million, 64 texts of 512 tokens, 250,000 tokens to predict", TEXTS),
+)
+
+
+def plan() -> None:
+    """Print what would cross in a step, and in how many seconds."""
+    print(
+        f"| networks | mesh | outputs received | targets alone | of these top:{LARGEST} | gradients added | seconds |"
+    )
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    for networks, cost in PLANS:
+        crossing = (cost.gathered, cost.targets, replace(cost, largest=LARGEST).targets, cost.added)
+        shown = " | ".join(f"{number / 1e6:,.1f} MB" for number in crossing)
+        seconds = cost.seconds(network=0.0, bandwidth=BANDWIDTH, latency=LATENCY)
+        print(f"| {networks} | {cost.peer} x {cost.data} | {shown} | {seconds:.3f} |")
 
 
 def measure(mesh: str, steps: int) -> None:
@@ -64,7 +88,9 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if "RANK" in os.environ:
+    if sys.argv[1:] == ["plan"]:
+        plan()
+    elif "RANK" in os.environ:
         measure(sys.argv[1], int(sys.argv[2]))
     else:
         main()

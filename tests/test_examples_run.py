@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,27 @@ def test_the_notebook_trains_compares_and_plots():
     alone, mutual, pooled = accuracies(said)
     assert mutual > alone + 5.0
     assert pooled > alone + 5.0
+
+
+@pytest.mark.parametrize(("told", "code", "queued"), [(True, 143, "requeue 7_2\n"), (False, 0, ""), (False, 1, "")])
+def test_an_interrupted_task_of_a_slurm_array_is_queued_again(told, code, queued, tmp_path):
+    """SLURM and the command are stand-ins: tried is who gets the signal, and which exit code is answered how."""
+    codistill = f'#!/bin/bash\ntrap "exit 143" TERM\necho "$@" > {tmp_path}/begun\n'
+    codistill += "while :; do sleep 0.02; done" if told else f"exit {code}"
+    scontrol = f'#!/bin/bash\necho "$@" >> {tmp_path}/queued'
+    for name, text in (("codistill", codistill), ("scontrol", scontrol)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "queued").touch()
+    about = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2", "SLURM_SUBMIT_DIR": "/there"}
+    environment = {**os.environ, **about, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    job = subprocess.Popen(["bash", str(EXAMPLES / "slurm_array.sbatch"), "--quick"], env=environment)
+    if told:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        job.terminate()  # the shell alone
+    assert job.wait(60) == code
+    assert (tmp_path / "queued").read_text() == queued
+    assert "--runs /there/runs" in (tmp_path / "begun").read_text()
+    assert (tmp_path / "begun").read_text().endswith("--quick\n")

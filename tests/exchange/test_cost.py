@@ -1,5 +1,7 @@
 """What crosses in a step: the model, and the bytes that were counted."""
 
+from dataclasses import replace
+
 import pytest
 
 from codistill.exchange.cost import Cost
@@ -38,3 +40,13 @@ def test_the_seconds_are_those_of_a_plain_count():
     gradients = 3 * 1000 * 4
     expected = 3 * 0.5 / 4 + outputs / 1e9 + 7 * 1e-5 + 2 * 3 / 4 * gradients / 1e9 + 6 * 1e-5
     assert cost.seconds(network=0.5, bandwidth=1e9, latency=1e-5) == pytest.approx(expected)
+
+
+def test_what_a_shard_needs_of_others_targets():
+    cost = Cost(peer=2, data=4, peers=5, batch=64, classes=100, positions=3, parameters=1000)
+    samples, others = 16, 3  # a place has two peers, the other three
+    assert cost.targets == others * samples * 3 * 100 * 4
+    few = replace(cost, largest=20)
+    assert few.targets == others * samples * 3 * (20 + 20 + 1) * 4
+    assert few.gathered == cost.gathered  # which is sent whole
+    assert replace(cost, largest=90).targets == cost.targets

@@ -94,6 +94,27 @@ def test_where(z: Tensor, batch: Batch, on: str) -> None:
     assert ours(z, batch, on=on).tolist() == pytest.approx(naive(z, which, same, kept))
 
 
+def two_and_the_rest(z: Tensor) -> list[float]:
+    """Of each peer, the mean over samples and others of the KL between (q_a, q_b, rest), a and b the largest of q."""
+    p = [[softmax(z[i, b].tolist()) for b in range(B)] for i in range(P)]
+    losses = []
+    for i in range(P):
+        total = 0.0
+        for b in range(B):
+            for q in (p[j][b] for j in range(P) if j != i):
+                chosen = sorted(range(C), key=lambda c, q=q: -q[c])[:2]
+                pairs = [(q[c], p[i][b][c]) for c in chosen]
+                pairs.append((1 - sum(u for u, _ in pairs), 1 - sum(v for _, v in pairs)))
+                total += sum(u * math.log(u / v) for u, v in pairs) / (P - 1)
+        losses.append(total / B)
+    return losses
+
+
+def test_the_two_largest_and_the_rest(z: Tensor, batch: Batch) -> None:
+    assert ours(z, batch, target="top:2").tolist() == pytest.approx(two_and_the_rest(z))
+    assert ours(z, batch, target="top:4").tolist() == pytest.approx(ours(z, batch).tolist())
+
+
 @pytest.mark.parametrize(("target", "reference"), [("soft", same), ("hard", one_hot), ("sharpened:0.5", squared)])
 def test_what(z: Tensor, batch: Batch, target: str, reference: Callable[[list[float]], list[float]]) -> None:
     assert ours(z, batch, target=target).tolist() == pytest.approx(naive(z, every, reference, kept))
@@ -231,6 +252,11 @@ def test_private_labels_leave_the_unlabelled_samples(z: Tensor, batch: Batch) ->
         ({"target": "hard", "divergence": "reverse_kl"}, "target=hard: ReverseKL from one class.*set target to soft"),
         ({"target": "hard", "divergence": "symmetric_kl"}, "target=hard: SymmetricKL from one class alone is infinite"),
         ({"target": "hard", "divergence": "squared_logits"}, "target=hard: SquaredLogits from one class alone is inf"),
+        ({"target": "top:0"}, "largest=0: give a whole number of at least 1"),
+        (
+            {"target": "top:3", "divergence": "squared_logits"},
+            "target=top:3: SquaredLogits compares logits",
+        ),
         ({"burn_in": 2}, "burn_in=2: give a number from 0 to 1"),
     ],
 )

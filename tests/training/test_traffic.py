@@ -53,6 +53,13 @@ def test_posteriors_of_the_samples_that_are_compared(run, on, begins):
     assert traffic.messages == sum(number > 0 for number in numbers)
 
 
+def test_the_largest_and_where_they_are_and_the_rest():
+    every, few, most = (only(RUN.replace(method=f"dml:target={target}")) for target in ("soft", "top:2", "top:7"))
+    assert few.total * CLASSES == every.total * 5  # two of each, and one number
+    assert most.total == every.total  # more than there are classes would be no saving
+    assert only(RUN.replace(method="dml:target=top:2,select=agree")).total == every.total
+
+
 def test_parameters_are_those_of_one_network():
     for run in (SILOS, SILOS.replace(execute="loop"), SILOS.replace(models=("mlp:hidden=8", "mlp:hidden=9", "cnn"))):
         fleet = build_fleet([run])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from codistill.cli.finish import dry_run, end, follow, form_of
 from codistill.cli.settings import modules_of_study
+from codistill.cli.spread import check_one_recipe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,7 @@ class CompareSeveral:
         from codistill.study.chapters import Chapters
 
         first = self.each[0]
+        check_one_recipe(first.on)
         names = list(map(folder_name, first.recipe))
         if twice := next(
             (recipe for recipe, name in zip(first.recipe, names, strict=True) if names.count(name) > 1), ""

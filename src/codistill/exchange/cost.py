@@ -14,10 +14,12 @@ class Cost:
         data: its axis of samples.
         peers: of the cohort.
         batch: samples of a step.
-        classes: numbers that a peer predicts for a sample; for tokens, times the positions.
+        classes: numbers that a peer predicts at each position of a sample.
+        positions: of a sample: those of its tokens.
         parameters: of a network.
         features: numbers of a sample that the method compares besides.
         size: bytes of a number.
+        largest: of how many classes a target tells the probability (``target=top:k``); 0: of all.
     """
 
     peer: int
@@ -26,8 +28,10 @@ class Cost:
     batch: int
     classes: int
     parameters: int
+    positions: int = 1
     features: int = 0
     size: int = 4
+    largest: int = 0
 
     @property
     def gathered(self) -> int:
@@ -39,9 +43,23 @@ class Cost:
         most_peers = max(len(mesh.peers_at(place, self.peers)) for place in range(self.peer))
         shards = [mesh.samples_at(shard, self.batch) for shard in range(self.data)]
         samples = max(shard.stop - shard.start for shard in shards)
-        tensors = [-(-samples * numbers * self.size // 8) * 8 for numbers in (self.classes, self.features)]
+        tensors = [
+            -(-samples * numbers * self.size // 8) * 8 for numbers in (self.classes * self.positions, self.features)
+        ]
         sent: int = HEADER + most_peers * sum(tensors)
         return (mesh.size - 1) * sent
+
+    @property
+    def targets(self) -> int:
+        """Bytes of what a process must know of the others' peers to teach its own on its shard, and no more.
+
+        Their posteriors on these samples, or the ``largest``, where they are, and the sum of the others. What is sent
+        is `gathered`: the outputs whole, on all shards, so that every process knows every term.
+        """
+        mesh = Mesh(self.peer, self.data)
+        fewest = min(len(mesh.peers_at(place, self.peers)) for place in range(self.peer))
+        told = min(2 * self.largest + 1, self.classes) if self.largest else self.classes
+        return (self.peers - fewest) * -(-self.batch // self.data) * self.positions * told * self.size
 
     @property
     def added(self) -> int:

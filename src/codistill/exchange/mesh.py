@@ -16,7 +16,7 @@ HEADER = 8  # bytes before what a process sends: the first says whether it was a
 
 
 class Lost(ConnectionError):
-    """Another process of the job ended, or did not answer in time."""
+    """Another process of a job ended, or did not answer in time."""
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""What of a source is imitated: its posterior, the class that it chooses, or a sharper posterior.
+"""What of a source is imitated: its posterior, the class that it chooses, a sharper posterior, its largest parts.
 
 Each is a `Target`: from logits to logits, or from probabilities to probabilities.
 """
@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from codistill.checks import number
+from codistill.checks import number, whole
+from codistill.losses.divergence import Divergence
+from codistill.losses.grouped import Grouped
 
 
 class Target(ABC):
@@ -18,9 +20,11 @@ class Target(ABC):
 
     Attributes:
         one_hot: it leaves all classes but one without probability.
+        largest: of how many classes it tells the probability; None: of all.
     """
 
     one_hot: ClassVar[bool] = False
+    largest: int | None = None
 
     @abstractmethod
     def log_probabilities(self, log_p: Tensor) -> Tensor:
@@ -36,6 +40,19 @@ class Target(ABC):
     def posteriors(self, p: Tensor) -> Tensor:
         """Probabilities of what is imitated."""
         return self.log_probabilities(p.log()).softmax(-1)
+
+    def compared_by(self, divergence: Divergence) -> Divergence:
+        """What a student is compared with it by, where that should be this divergence.
+
+        Raises:
+            ValueError: they do not go together.
+        """
+        if self.one_hot and not divergence.one_hot:
+            raise ValueError(
+                f"target=hard: {type(divergence).__name__} from one class alone is infinite; set target to soft or "
+                "sharpened:0.5, or compare by another divergence (kl, js, renyi)"
+            )
+        return divergence
 
 
 class Soft(Target):
@@ -75,6 +92,24 @@ class Sharpened(Target):
         return log_p / self.temperature
 
 
-soft, hard, sharpened = Soft, Hard, Sharpened
+class Top(Soft):
+    """The probabilities of its k most probable classes, and the sum of all others, see `Grouped`.
 
-__all__ = ["hard", "sharpened", "soft"]
+    With several variables (``multilabel``, ``binary``) each has two classes, and nothing is left out.
+
+    Args:
+        largest: k, at least 1.
+    """
+
+    largest: int
+
+    def __init__(self, largest: int) -> None:
+        self.largest = whole("largest", largest)
+
+    def compared_by(self, divergence: Divergence) -> Divergence:
+        return Grouped(divergence, self.largest)
+
+
+soft, hard, sharpened, top = Soft, Hard, Sharpened, Top
+
+__all__ = ["hard", "sharpened", "soft", "top"]

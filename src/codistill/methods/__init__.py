@@ -238,7 +238,8 @@ class Imitation(Method):
 
     Args:
         on: ON: ``all``, ``labelled`` or ``unlabelled`` samples.
-        target: ``soft``, q itself; ``hard``, its argmax; ``sharpened:T``, a temperature for q alone.
+        target: ``soft``, q itself; ``hard``, its argmax; ``sharpened:T``, a temperature for q alone; ``top:k``, its k
+            largest probabilities and the sum of the others.
         select: s(x) = 1, else 0: ``all``; ``confident:THRESHOLD``, where q is; ``agree``, where q chooses the student's
             class; ``small_loss:rate=0.2;ramp=0.05``, the labelled samples on which q's own cross-entropy is least.
         burn_in: fraction of the training before which r = 0.
@@ -262,11 +263,8 @@ class Imitation(Method):
         if self.on == "unlabelled" and self.select is not None and self.select.labels:
             raise ValueError("select=small_loss judges by labels, and on='unlabelled' has none: set on=labelled")
         divergence = getattr(self, "divergence", None)
-        if self.target.one_hot and divergence is not None and not divergence.one_hot:
-            raise ValueError(
-                f"target=hard: {type(divergence).__name__} from one class alone is infinite; set target to soft or "
-                "sharpened:0.5, or compare by another divergence (kl, js, renyi)"
-            )
+        if divergence is not None:
+            self.target.compared_by(divergence)
 
     @property
     def tells(self) -> Exchange | None:
@@ -294,7 +292,8 @@ class Imitation(Method):
 
         of = self.compared(of)
         selected, sources = self.selected(others, students, of, progress), self.target.logits(sources, of.task)
-        values = along(divergence=divergence, students=students, sources=sources, of=of, selected=selected, **own)
+        compare = self.target.compared_by(divergence)
+        values = along(divergence=compare, students=students, sources=sources, of=of, selected=selected, **own)
         return self.strength(progress) * values
 
     def imitate(
@@ -313,7 +312,8 @@ class Imitation(Method):
             own["sources"] = self.target.logits(own["sources"], of.task)
         else:
             own["posteriors"] = self.target.posteriors(own["posteriors"])
-        return self.strength(progress) * imitate(divergence, students=students, of=of, selected=selected, **own)
+        compare = self.target.compared_by(divergence)
+        return self.strength(progress) * imitate(compare, students=students, of=of, selected=selected, **own)
 
     def compared(self, batch: Batch) -> Batch:
         """The batch with those of ON in its mask.

@@ -6,6 +6,7 @@ import torch
 
 from codistill.graph import complete
 from codistill.methods import Batch, Graph, Imitation, Needs, Peers, Terms, label_loss
+from codistill.methods.parts.exchange import Exchange
 from codistill.methods.parts.options import DivergenceOption, EdgeTemperature, GraphOption, Number
 
 
@@ -46,6 +47,12 @@ class DML(Imitation):
 
     def default_graph(self) -> Graph:
         return complete(self.total)
+
+    @property
+    def tells(self) -> Exchange | None:
+        """Each source is imitated by itself; a selection judges by the mean of them all, of which all classes count."""
+        told = super().tells
+        return told and replace(told, largest=None if self.select is not None else self.target.largest)
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]

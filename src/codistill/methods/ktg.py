@@ -69,7 +69,7 @@ class KTG(Imitation):
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z, s = self.logits(cohort, batch)  # [P, B, C]
         nodes = s if self.teacher is None else torch.cat([cohort.share(z), s])  # [P + Q, B, C]
-        imitated = self.target.logits(nodes, batch.task)
+        imitated, compare = self.target.logits(nodes, batch.task), self.target.compared_by(kl)
         y = batch.y.expand(z.shape if batch.task == "multilabel" else z.shape[:-1])
         has = gates_by_name(self.gates, len(z), len(nodes), z.device)
         rate = torch.where(has["linear"], 1.0 if progress is None else progress, 1.0).to(z.dtype)  # [P, P + Q]
@@ -78,7 +78,7 @@ class KTG(Imitation):
             return mean_posterior(self.graph, nodes, len(z), batch.task)
 
         def gated(i: Tensor, j: Tensor) -> Tensor:  # [E, B]
-            values = kl(students=z[i], sources=imitated[j], task=batch.task, temperature=self.temperature)
+            values = compare(students=z[i], sources=imitated[j], task=batch.task, temperature=self.temperature)
             each = (-1, *[1] * (values.dim() - 1))
             passes = classified(nodes[j], y[i], batch.task) | ~has["correct"][i, j].view(each)
             return values.where(passes, 0.0) * rate[i, j].view(each)

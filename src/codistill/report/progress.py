@@ -120,6 +120,8 @@ class Display:
             self._epoch(record)
         elif record.kind == "rewind":
             console.print(f"  back to step {record.step}: {facts['why']}", markup=False)
+        elif record.kind == "part":
+            console.print(f"Part {facts['part']} of {facts['parts']} is trained: {', '.join(facts['methods'])}")
         elif record.kind == "timing":
             console.print("Timing each method separately ...")
         elif record.kind == "end" and "parts" in facts and facts["part"] == facts["parts"]:

@@ -14,7 +14,6 @@ from codistill.data.examples import DataSet
 from codistill.description import versions as versions
 from codistill.locks import Held, locked
 from codistill.run import Run
-from codistill.spec import Spec
 from codistill.study.beforehand import check_rows
 from codistill.study.costs import declared_cost, measure_costs, networks_trained
 from codistill.study.differences import Key
@@ -113,7 +112,7 @@ def compare(
     names, work = _names(study), [sum(map(declared_cost, part.runs)) for part in todo]
     teachers = _teacher_folders(study, todo)
     for number, part, record in _all_trained(study, todo, teachers, given):
-        _begin(study, folder, command)  # only now: invalid settings leave no folder behind
+        begin(study, folder, command)  # only now: invalid settings leave no folder behind
         methods = list(dict.fromkeys(names[_like(run)] for run in part.runs))
         facts = {**record.facts, "part": number, "parts": len(todo), "methods": methods}
         facts |= {
@@ -144,10 +143,10 @@ def _all_trained(
         held: Held | None = None
         for number, part in list(left.items()):
             folders = teachers[_first(part)]
-            if not all(finished(folders[str(name)]) for name in _waits(study, part)):
+            if not is_ready(study, part, folders):
                 continue
             try:
-                for record in _trained(study, part, {**given, "teachers": folders}):
+                for record in trained(study, part, {**given, "teachers": folders}):
                     yield number, part, record
                 del left[number]
             except Held as error:
@@ -163,14 +162,15 @@ def _waiting(held: Held | None) -> Record:
     return Record("waiting", 0, 0, facts={"for": str(held or "another process")})
 
 
-def _waits(study: Study, part: Part) -> set[Spec]:
-    """The networks trained alone that a part needs."""
+def is_ready(study: Study, part: Part, teachers: Mapping[str, Path]) -> bool:
+    """Whether the networks trained alone that a part needs are there, in the folders of its `teachers_for`."""
     likes = {_like(run) for run in part.runs}
-    return {name for entry in study.entries if _like(entry.run) in likes for name in entry.waits}
+    waits = {name for entry in study.entries if _like(entry.run) in likes for name in entry.waits}
+    return all(finished(teachers[str(name)]) for name in waits)
 
 
-def _begin(study: Study, folder: Path, command: str) -> None:
-    """``study.json``, where it is not there yet.
+def begin(study: Study, folder: Path, command: str) -> None:
+    """Write ``study.json``, where it is not there yet.
 
     Raises:
         FileExistsError: another process has begun another study there.
@@ -191,7 +191,7 @@ def _finish(
     command: str,
 ) -> Generator[Record, None, None]:
     """The files of the whole study."""
-    _begin(study, folder, command)
+    begin(study, folder, command)
     rows = list(_results(study, todo))
     lost, doubted = dict(_diverged(study, todo)), dict(_doubts(study, todo))
     if not rows:
@@ -221,8 +221,12 @@ def _finish(
     yield Record("summary", 0, 0, facts=dict(table.as_dict()))
 
 
-def _trained(study: Study, part: Part, given: Given) -> Iterator[Record]:
-    """Train or resume a part; nothing where it is finished. Where all of its runs diverge, that is its result."""
+def trained(study: Study, part: Part, given: Given) -> Generator[Record, None, None]:
+    """Train or resume a part; nothing where it is finished. Where all of its runs diverge, that is its result.
+
+    Raises:
+        Held: another process does.
+    """
     if finished(part.folder):
         return
     if (part.folder / "runs.json").exists():
@@ -317,7 +321,12 @@ def _teacher_folders(study: Study, todo: Sequence[Part]) -> dict[tuple[int, int]
     }
 
 
-def teachers_of(folder: Path) -> dict[str, Path]:
+def teachers_for(study: Study, todo: Sequence[Part], part: Part) -> Mapping[str, Path]:
+    """The folders of a part's teachers, by name."""
+    return _teacher_folders(study, todo)[_first(part)]
+
+
+def teachers_of(folder: Path) -> Mapping[str, Path]:
     """The folders of the teachers of a comparison's part, by name; empty for a run outside a comparison."""
     home = folder.parent.parent
     if not (home / "study.json").exists():
@@ -325,7 +334,7 @@ def teachers_of(folder: Path) -> dict[str, Path]:
     study = load(home)
     todo = parts(study, home)
     part = next((part for part in todo if part.folder.name == folder.name), None)
-    return {} if part is None else _teacher_folders(study, todo)[_first(part)]
+    return {} if part is None else teachers_for(study, todo, part)
 
 
 def _written(folder: Path) -> Iterator[tuple[Path, list[Run], dict[int, str]]]:

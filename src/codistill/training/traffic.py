@@ -90,10 +90,11 @@ def _of_member(fleet: Fleet, member: Member) -> Traffic | None:
     if exchange is None or run.peers < 2 or run.branch_at is not None:
         return None
     times = {"together": 1, "in_turn": min(2, run.peers - 1), "fresh_batch": run.peers - 1}[run.update]
-    y = fleet.dataset.train.y
     if isinstance(fleet.shared, Silo):
         return _in_rounds(fleet, fleet.shared)
-    per_sample = times * fleet.dataset.classes * (y.shape[1] if fleet.dataset.task == "tokens" else 1)
+    task, classes = fleet.dataset.task, fleet.dataset.classes
+    told = exchange.numbers(classes) if task in ("classes", "tokens") else classes  # of a variable nothing is left out
+    per_sample = times * told * (fleet.dataset.train.y.shape[1] if task == "tokens" else 1)
     flows = _flows(fleet, member.method, run, exchange)
     parameters = _parameters(fleet, member.peers)
     return count(exchange, flows, per_sample=per_sample, parameters=parameters, steps=fleet.total)

@@ -10,6 +10,7 @@ from codistill.cli.chapters import folder_name
 from codistill.cli.commands.options import Track
 from codistill.cli.finish import dry_run, end, follow, form_of
 from codistill.cli.settings import Settings, modules_of_study, recipe_of, start_of, study_of
+from codistill.cli.spread import compared
 from codistill.run import Run
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Compare:
     """Check in a minute that everything works: few examples, small networks, one epoch. Its figures mean nothing."""
     dry_run: bool = False
     """Say what it would need (time, memory, disk) from a few timed steps, and leave nothing behind."""
+    on: str | None = None
+    """Train the parts as tasks of Ray: ray, or ray:cpus=2,gpus=0.5,retries=3 for each. none: one after the other,
+    in this process."""
     quiet: bool = False
     """Print nothing but warnings and errors."""
     json: bool = False
@@ -83,7 +87,7 @@ class Compare:
             )
         if form == "lines" and (said := before(study)):
             console.print(said)
-        records = studies.compare(study, folder, go_on=there, command=command)
+        records = compared(study, folder, self.on, go_on=there, command=command, trusted=modules_of_study(study))
         end(follow(records, folder, console, form, track=self.track))
 
     def study(self, recipe: str | None = None) -> "Study":

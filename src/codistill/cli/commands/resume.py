@@ -9,6 +9,7 @@ from tyro.conf import Positional
 from codistill.cli.chapters import run_chapters
 from codistill.cli.commands.options import Mesh, RunFolder, Track, trusting
 from codistill.cli.finish import end, follow, form_of
+from codistill.cli.spread import check_one_recipe, compared
 from codistill.cli.together import follow_together
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Resume:
     """Write the records for these tools too (docs/tracking.md), into the folder."""
     mesh: Mesh = None
     """Of a run, as of train; it need not be the one that the run was started on."""
+    on: str | None = None
+    """Of a comparison, as of compare."""
     shared: Path | None = None
     """Shared folder of a run that trains some peers only."""
 
@@ -51,12 +54,16 @@ class Resume:
         form = form_of(self.quiet, self.json)
         with joined(self.mesh) as mesh:
             if mesh.size > 1 or not (is_chapters(self.run) or (self.run / "study.json").exists()):
+                if self.on is not None:
+                    raise ValueError(f"on={self.on!r} is for comparisons; {self.run} is one run: leave it out")
                 shared = SharedFolder(self.shared, ()) if self.shared is not None else None
                 records = resume(self.run, teachers=studies.teachers_of(self.run), mesh=mesh, shared=shared)
                 follow_together(mesh, records, self.run, console, form, self.track)
                 return
         if is_chapters(self.run):
+            check_one_recipe(self.on)
             run_chapters(load_chapters(self.run), self.run, console, form, self.track)
             return
-        records = studies.compare(studies.load(self.run), self.run, go_on=True)
+        trusted = None if self.trust else ()
+        records = compared(studies.load(self.run), self.run, self.on, go_on=True, trusted=trusted)
         end(follow(records, self.run, console, form, track=self.track))

@@ -14,12 +14,18 @@ class Exchange:
         on: of which samples, ``all``, ``labelled`` or ``unlabelled``.
         every: steps between two messages.
         begins: the fraction of the training before which nobody needs to be told anything.
+        largest: of how many classes the probability is told, beside the sum of the others; None: of all.
     """
 
     what: Literal["posteriors", "choices", "weights", "features"]
     on: str = "all"
     every: int = 1
     begins: float = 0.0
+    largest: int | None = None
+
+    def numbers(self, classes: int) -> int:
+        """Of a posterior over so many classes: all, or the k largest, where they are, and the sum of the others."""
+        return classes if self.largest is None else min(classes, 2 * self.largest + 1)
 
 
 __all__ = ["Exchange"]
