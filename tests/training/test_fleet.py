@@ -106,7 +106,7 @@ def test_runs_of_one_seed_see_the_same_batches_and_seeds_their_own(digits):
 GRID = [
     BASE.replace(models=("mlp:hidden=4",), precision="float32", peers=2, method=method, seed=seed, **rates)
     for rates in ({"learning_rate": 0.1}, {"learning_rate": 0.3}, {"weight_decay": 0.1})
-    for method in ("dml", "alone", "pcl")
+    for method in ("dml", "alone", "ktg")
     for seed in (0, 1)
 ]
 
@@ -114,7 +114,7 @@ GRID = [
 @pytest.mark.parametrize("execute", ["loop", "stack"])
 @pytest.mark.parametrize("changes", [{"clip": 0.5}, {"optimizer": "adamw"}, {"average": 0.9}])
 def test_runs_of_several_rates_and_decays_end_bit_for_bit_where_each_ends_by_itself(changes, execute, digits):
-    runs = [run.replace(execute=execute, threads=1, **changes) for run in GRID if run.method.name != "pcl"]
+    runs = [run.replace(execute=execute, threads=1, **changes) for run in GRID if run.method.name != "ktg"]
     together, _ = end(runs, digits)
     for run in runs[:1] + runs[5:8]:
         alone, _ = end([run], digits)
@@ -128,7 +128,7 @@ def test_a_grid_has_one_method_where_peers_meet_along_edges_and_one_for_each_run
     fleet = build_fleet([run.replace(execute="stack") for run in GRID], dataset=digits)
     assert [(str(member.run.method), len(member.runs)) for member in fleet.members] == [
         *[("dml", 6), ("alone", 6)],
-        *[("pcl", 1)] * 6,
+        *[("ktg", 1)] * 6,
     ]
     groups = fleet.turns[0].optimizer.param_groups
     assert [(group["lr"], group["weight_decay"]) for group in groups] == [(0.1, 5e-4), (0.3, 5e-4), (0.1, 0.1)]
