@@ -216,10 +216,10 @@ class Stack(Group):
         given = x.inputs if own else x
         try:
             if self._chain is not None and not taps and isinstance(given, Tensor):
-                logits, features = self._chain(weights | written, given, own), {}
+                output: Raw = self._chain(weights | written, given, own), {}
             else:
                 stacked = torch.vmap(one, in_dims=(0, 0, 0 if own else None), randomness="different")
-                logits, features = stacked(weights, written, given)
+                output = stacked(weights, written, given)
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -234,7 +234,7 @@ class Stack(Group):
             for name, b in buffers.items():
                 # data: an earlier pass of all peers has these statistics saved, though its backward does not read them
                 b.data[index] = written[name]
-        return logits, features
+        return output
 
     def leaves(self) -> Iterator[Leaf]:
         names = (*self._names, *self._buffer_names)

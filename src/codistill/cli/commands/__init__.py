@@ -21,7 +21,7 @@ from codistill.cli.commands.verify import Verify
 COMMANDS: dict[str, Any] = {
     c.__name__.lower(): c
     for c in (
-        *(Compare, Tune, Train, Resume, Evaluate, Predict, Export, Analyze, Suspects),
+        *(Compare, Train, Resume, Evaluate, Predict, Export, Analyze, Suspects, Tune),
         *(Report, Verify, List, Show, Copy, Doctor),
     )
 }
