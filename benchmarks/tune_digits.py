@@ -6,14 +6,13 @@ The best setting by mean validation accuracy of single networks is what `recipes
 it over. Writes `benchmarks/results/tune_digits.json`.
 """
 
-import itertools
 import json
 import time
 from pathlib import Path
 
 from codistill.recipes.digits import digits
-from codistill.study import versions
-from tuning import SEEDS, score
+from codistill.study import Row, versions
+from tuning import SEEDS, tuned
 
 NETWORKS = 4
 GRID = {
@@ -25,20 +24,13 @@ OUT = Path(__file__).parent / "results" / "tune_digits.json"
 
 
 def main() -> None:
-    base = digits().base.replace(method="alone", peers=NETWORKS, evaluate_every=0)
-    rows = []
     started = time.perf_counter()
-    for values in itertools.product(*GRID.values()):
-        settings = dict(zip(GRID, values, strict=True))
-        mean, error = score(base.replace(**settings))
-        rows.append({**settings, "valid_accuracy": mean, "standard_error": error})
-        print(f"{settings}: {mean * 100:.2f} +- {error * 100:.2f}", flush=True)
-    rows.sort(key=lambda row: -row["valid_accuracy"])
+    rows = tuned(digits(), GRID, Row("alone", peers=NETWORKS))
     found = {
         "command": "python benchmarks/tune_digits.py",
         "seeds": SEEDS,
         "networks_per_seed": NETWORKS,
-        "base": base.as_dict(),
+        "base": digits().base.replace(method="alone", peers=NETWORKS).as_dict(),
         "best": rows[0],
         "rows": rows,
         "seconds": round(time.perf_counter() - started),

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from codistill import recipes
-from codistill.run import Run
-from codistill.study import versions
-from tuning import SEEDS, score
+from codistill.study import Row, versions
+from tuning import SEEDS, tuned
 
 NETWORKS = 2
 DECAYS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -30,27 +29,18 @@ STUDIES = {
 OUT = Path(__file__).parent / "results" / "tune_noise.json"
 
 
-def candidates(base: Run, option: str) -> dict[float, Run]:
-    """The runs that an option's values come to: alone with a weight decay, or JoCoR with an agreement a."""
-    if option == "weight_decay":
-        return {decay: base.replace(method="alone", weight_decay=decay) for decay in DECAYS}
-    rate = base.noise.args[0]
-    return {a: base.replace(method=f"jocor:rate={rate},agreement={a}") for a in AGREEMENTS}
-
-
 def tune(name: str, option: str) -> None:
     """All values of an option in one study, the best first."""
-    base = recipes.get(STUDIES[name]).base.replace(method="alone", peers=NETWORKS)
+    recipe = recipes.get(STUDIES[name])
+    base = recipe.base.replace(method="alone", peers=NETWORKS)
     settings = {k: v for k, v in base.as_dict().items() if k not in ("data_root", "weight_decay")}
     key = name if option == "weight_decay" else f"{name}_{option}"
-    known = read().get(key, {"base": None})
-    rows = known["rows"] if known["base"] == settings else []
-    runs = candidates(base, option)
-    for value in sorted(runs.keys() - {row[option] for row in rows}):
-        mean, error = score(runs[value])
-        rows.append({option: value, "valid_accuracy": mean, "standard_error": error})
-        print(f"{name}: {option} {value}: {100 * mean:.2f} +- {100 * error:.2f}", flush=True)
-    rows.sort(key=lambda row: -row["valid_accuracy"])
+    if read().get(key, {}).get("base") == settings:
+        return
+    if option == "weight_decay":
+        rows = tuned(recipe, {option: DECAYS}, Row("alone", peers=NETWORKS))
+    else:
+        rows = tuned(recipe, {option: AGREEMENTS}, Row("jocor", rate=base.noise.args[0], peers=NETWORKS))
     found = {
         "command": f"python benchmarks/tune_noise.py {name} --option {option}",
         "seeds": SEEDS,

@@ -8,48 +8,29 @@ and is not tuned. The best by mean validation accuracy of single networks is wha
 `benchmarks/results/tune_silos.json`.
 """
 
-import itertools
 import json
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from codistill import recipes
-from codistill.run import Run
-from codistill.study import versions
-from tuning import SEEDS, score
+from codistill.study import Row, versions
+from tuning import SEEDS, tuned
 
 RECIPES = ("silos", "silos_skewed", "few_labels", "views")
-VALID = 300
+EVERYBODYS = {"valid": (300,), "execute": ("stack",)}
 RATES = {"learning_rate": (1e-3, 3e-3, 1e-2, 3e-2), "weight_decay": (0.01, 0.1, 1.0)}
 PSEUDO = {"select": ("all", "confident:0.7", "confident:0.95"), "weight": (0.1, 0.3, 1.0, 3.0)}
 OUT = Path(__file__).parent / "results" / "tune_silos.json"
 
 
-def scores(grid: Mapping[str, tuple[Any, ...]], run: Run) -> Iterator[dict[str, Any]]:
-    """Every setting of a grid with its score: settings of the run, or options of its method."""
-    for values in itertools.product(*grid.values()):
-        settings = dict(zip(grid, values, strict=True))
-        of_run = {name: value for name, value in settings.items() if name in RATES}
-        of_method = {name: value for name, value in settings.items() if name in PSEUDO}
-        mean, error = score(run.replace(**of_run, method=run.method.replace(**of_method)))
-        print(f"{run.method.name} {settings}: {mean * 100:.2f} +- {error * 100:.2f}", flush=True)
-        yield {**settings, "valid_accuracy": mean, "standard_error": error}
-
-
 def tune(name: str) -> dict[str, Any]:
     """What was found for one recipe, the best first."""
-    base = recipes.get(name).base.replace(valid=VALID, execute="stack")
-    alone = base.replace(method="alone", unlabelled=0)
-    found = {"base": base.as_dict(), "alone": _sorted(scores(RATES, alone))}
-    best = {setting: found["alone"][0][setting] for setting in RATES}
-    pseudo = base.replace(method="pseudo:ramp=0.3", **best)
-    return {**found, "pseudo": _sorted(scores(PSEUDO, pseudo))}
-
-
-def _sorted(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(rows, key=lambda row: -row["valid_accuracy"])
+    recipe = recipes.get(name)
+    alone = tuned(recipe, EVERYBODYS | RATES, Row("alone"))
+    best = {setting: (alone[0][setting],) for setting in RATES}
+    pseudo = tuned(recipe, EVERYBODYS | best | PSEUDO, Row("pseudo", ramp=0.3))
+    return {"base": recipe.base.as_dict(), "alone": alone, "pseudo": pseudo}
 
 
 def main() -> None:

@@ -1,21 +1,30 @@
-"""What the scripts that tune recipes share: a score on validation data of seeds that no comparison uses."""
+"""What the scripts that tune recipes share: `codistill tune`, in a folder that does not stay."""
 
-import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
 
-from codistill.run import Run
-from codistill.study.results import networks_of
-from codistill.training.build import build_fleet
-from codistill.training.results import results
-from codistill.training.state import Training
+from codistill.study import Row, Study
+from codistill.study.tuning import Tuning, tried, tune
 
-SEEDS = tuple(range(100, 105))
+SEEDS = tuple(range(100, 105))  # which no comparison uses
 
 
-def score(run: Run) -> tuple[float, float]:
-    """Mean validation accuracy of a run's single networks over `SEEDS`, and its standard error."""
-    training = Training(build_fleet([run.replace(seed=seed) for seed in SEEDS]), None)
-    while training.step < training.fleet.total:
-        training.advance()
-    rows = networks_of(results(training.fleet, "valid"))
-    per_seed = [statistics.fmean(r.values["accuracy"] for r in rows if r.seed == seed) for seed in SEEDS]
-    return statistics.fmean(per_seed), statistics.stdev(per_seed) / len(SEEDS) ** 0.5
+def tuned(recipe: Study, grid: Mapping[str, Sequence[Any]], method: Row) -> list[dict[str, Any]]:
+    """Every setting of a grid with its mean validation accuracy over `SEEDS`, the best first."""
+    tuning = Tuning.of(recipe, grid, (method,), len(SEEDS))
+    assert tuning.study.seeds == SEEDS
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "tuning"
+        for record in tune(tuning, folder):
+            if record.kind == "end":
+                print(f"{method}: part {record.facts['part']} of {record.facts['parts']}", flush=True)
+        rows = [row for row in tried(tuning, folder) if not row.diverged]
+    scored = [
+        {**row.settings, "valid_accuracy": fmean(each), "standard_error": stdev(each) / len(each) ** 0.5}
+        for row in rows
+        for each in [row.per_seed]
+    ]
+    return sorted(scored, key=lambda row: -row["valid_accuracy"])

@@ -103,7 +103,7 @@ CASES = (
         "initial weights; 300 common labels, nothing unlabelled",
         "dml:peers=4",
         None,
-        "Expect tenths of a point at most, whose sign is not sure (another machine had +0.2 [-0.1, +0.4]); an ensemble of "
+        "Expect tenths of a point at most, whose sign is not sure (another machine: +0.2 [-0.1, +0.4]); an ensemble of "
         "networks trained alone gains more.",
     ),
 )

@@ -117,9 +117,10 @@ def run_of(name, settings):
 
 
 def reference(name, parameters, settings):
+    settings = {"lr": 0.05, **settings}
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=0.05, nesterov=settings["momentum"] > 0, **settings)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](parameters, lr=0.05, **settings)
+        return torch.optim.SGD(parameters, nesterov=settings["momentum"] > 0, **settings)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](parameters, **settings)
 
 
 def one_step(cohort, optimizer, seed):
@@ -141,6 +142,36 @@ def test_a_cohorts_steps_are_each_networks_own(name, settings, execute):
     own = [reference(name, net.parameters(), settings) for net in nets]
     for step in range(4):
         one_step(cohort, optimizer, step)
+        for net, each in zip(nets, own, strict=True):
+            each.zero_grad()
+            net(small_nets.images(6, seed=step)).square().mean().backward()
+            each.step()
+    for i, net in enumerate(nets):
+        state = cohort.peer_state(i)
+        for key, parameter in net.named_parameters():
+            torch.testing.assert_close(state[key], parameter.detach(), **ROUNDING[name])
+
+
+@pytest.mark.parametrize("execute", EXECUTORS)
+@pytest.mark.parametrize(("name", "settings"), SETTINGS)
+def test_peers_learn_at_rates_and_with_decays_of_their_own(name, settings, execute):
+    rates = [optim.Rates(*each) for each in ((0.05, 0.0), (0.05, 0.0), (0.2, 0.0), (0.05, 0.3))]
+    nets = small_nets.several("cccc")
+    cohort = Cohort(copy.deepcopy(nets), execute=execute)
+    leaves, divided = optim.divide(parameters_of(cohort), rates)
+    parameters = {leaf.tensor: rates[leaf.peers[0]] for leaf in leaves}
+    optimizer = optim.build(parameters, run_of(name, settings), parameters.values())
+    own = [
+        reference(name, net.parameters(), settings | {"lr": rate, "weight_decay": decay})
+        for net, (rate, decay) in zip(nets, rates, strict=True)
+    ]
+    for step in range(4):
+        cohort.zero_grad()
+        cohort(small_nets.images(6, seed=step)).logits.square().mean((1, 2)).sum().backward()
+        for each in divided:
+            each.hand_out()
+        optimizer.step()
+        optimizer.zero_grad()
         for net, each in zip(nets, own, strict=True):
             each.zero_grad()
             net(small_nets.images(6, seed=step)).square().mean().backward()

@@ -310,8 +310,8 @@ def mix(graph: Graph, values: Tensor, students: int) -> Tensor:
     Block by block and not with the whole matrix: 0 * nan is nan, and a peer that diverges is nobody else's affair.
     """
     w = block_weights(graph, students, len(values), values.dtype, values.device)
-    mixed = torch.einsum("pq,nq...->np...", w, values.reshape(graph.blocks, -1, *values.shape[1:]))
-    return mixed.flatten(0, 1)
+    mixed = w @ values.reshape(graph.blocks, len(values) // graph.blocks, -1)
+    return mixed.reshape(-1, *values.shape[1:])
 
 
 def blend(

@@ -1,6 +1,8 @@
-"""Optimizers are torch's; learning rates are functions of progress; clipping is per peer."""
+"""Optimizers are torch's; learning rates are functions of progress; rates, decays and clipping are per peer."""
 
+import itertools
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,20 +31,80 @@ def schedule(spec: str | Spec, warmup: float = 0.0) -> Schedule:
     return lambda progress: factor(progress) * (min(progress / warmup, 1.0) if warmup else 1.0)
 
 
-def build(parameters: Iterable[Tensor], run: Run) -> torch.optim.Optimizer:
-    """The optimizer that a run names, one of torch's. Every update is elementwise, so like peers may be stacked.
+class Rates(NamedTuple):
+    """The peak learning rate and the weight decay of a peer."""
 
-    In its foreach form, which does the same sums for all parameters at once; the fused form rounds differently.
+    learning_rate: float
+    weight_decay: float
+
+
+def rates_of(run: Run) -> Rates:
+    """Those of a run's peers."""
+    return Rates(run.learning_rate, run.weight_decay)
+
+
+def build(parameters: Iterable[Tensor], run: Run, rates: Iterable[Rates] | None = None) -> torch.optim.Optimizer:
+    """The optimizer that a run names, one of torch's, with a parameter group for each rate and decay.
+
+    Every update is elementwise, so like peers may be stacked. In its foreach form, which does the same sums for all
+    parameters at once; the fused form rounds differently.
+
+    Args:
+        parameters: those that need no gradient are left out.
+        run: names it.
+        rates: of each parameter; None: the run's.
     """
-    trained = [p for p in parameters if p.requires_grad]
-    rate, decay = run.learning_rate, run.weight_decay
+    by_rates: dict[Rates, list[Tensor]] = {}
+    for parameter, own in zip(parameters, rates or itertools.repeat(rates_of(run)), strict=False):
+        if parameter.requires_grad:
+            by_rates.setdefault(own, []).append(parameter)
+    trained = [
+        {"params": tensors, "lr": rate, "initial_lr": rate, "weight_decay": decay}
+        for (rate, decay), tensors in by_rates.items()
+    ]
     if run.optimizer == "sgd":
         nesterov = run.nesterov and run.momentum > 0
-        return torch.optim.SGD(
-            trained, lr=rate, momentum=run.momentum, nesterov=nesterov, weight_decay=decay, foreach=True
-        )
+        return torch.optim.SGD(trained, momentum=run.momentum, nesterov=nesterov, foreach=True)
     kind = torch.optim.Adam if run.optimizer == "adam" else torch.optim.AdamW
-    return kind(trained, lr=rate, betas=run.betas, weight_decay=decay, foreach=True)
+    return kind(trained, betas=run.betas, foreach=True)
+
+
+class Divided(NamedTuple):
+    """A stacked parameter in pieces that share its memory, one for each run of peers with the same rate and decay."""
+
+    whole: Tensor
+    pieces: tuple[Leaf, ...]
+
+    def hand_out(self) -> None:
+        """Give each piece its part of the gradient."""
+        if self.whole.grad is None:
+            return
+        grads = self.whole.grad.split_with_sizes([len(piece.peers) for piece in self.pieces])
+        for piece, grad in zip(self.pieces, grads, strict=True):
+            piece.tensor.grad = grad
+
+
+def divide(leaves: Iterable[Leaf], rates: Sequence[Rates]) -> tuple[tuple[Leaf, ...], tuple[Divided, ...]]:
+    """Leaves of which each has one rate and decay, and which of them are pieces of what.
+
+    torch's optimizers know a rate for each group of tensors and none for rows of one. A piece is updated by the same
+    operations as a stack of its peers alone, so it ends bit for bit where that does.
+
+    Args:
+        leaves: of any peers.
+        rates: of every peer.
+    """
+    single: list[Leaf] = []
+    divided: list[Divided] = []
+    for leaf in leaves:
+        spans = [tuple(span) for _, span in itertools.groupby(leaf.peers, key=rates.__getitem__)]
+        if not leaf.stacked or len(spans) == 1:
+            single.append(leaf)
+            continue
+        rows = leaf.tensor.detach().split_with_sizes([len(span) for span in spans])
+        pieces = (Leaf(span, leaf.name, row.requires_grad_(), True) for span, row in zip(spans, rows, strict=True))
+        divided.append(Divided(leaf.tensor, tuple(pieces)))
+    return (*single, *(piece for d in divided for piece in d.pieces)), tuple(divided)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ Precision = Literal["float32", "bfloat16", "float64"]
 Threads = int | Literal["auto"]
 Keep = Literal["last", "best_valid"]
 OnDivergence = Literal["stop", "skip", "rewind"]
+RATES = ("learning_rate", "weight_decay")  # what networks that are trained as one may each have of their own
 LEAST = {"seed": None} | dict.fromkeys(
     ("retraining", "unlabelled", "evaluate_every", "checkpoint_every", "checkpoint_steps"), 0
 )
@@ -178,6 +179,18 @@ class Run:
     def from_json(cls, text: str) -> Self:
         """From `to_json`'s text."""
         return cls.from_dict(json.loads(text))
+
+
+def told_apart(runs: Iterable[Run]) -> dict[Run, str]:
+    """The name of each run; of those that share one, with the rates in which they differ."""
+    alike: dict[str, list[Run]] = {}
+    for run in runs:
+        alike.setdefault(run.name, []).append(run)
+    names: dict[Run, str] = {}
+    for name, group in alike.items():
+        differ = [rate for rate in RATES if len({getattr(run, rate) for run in group}) > 1]
+        names |= {run: name + "".join(f"/{rate}={getattr(run, rate):g}" for rate in differ) for run in group}
+    return names
 
 
 def _check_names(kind: type[Run], names: Iterable[str]) -> None:

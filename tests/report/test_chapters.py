@@ -82,7 +82,8 @@ def test_a_gain_below_what_the_seeds_detect_reliably_is_open(summary):
     mean, _, high = paired_interval(row.gain.per_seed)
     half = high - mean
     assert half < limit
-    for mean, verdict in ((1.01 * limit, "gain"), (0.99 * limit, "small"), (1.01 * half, "small"), (0.9 * half, "unclear")):
+    expected = ((1.01 * limit, "gain"), (0.99 * limit, "small"), (1.01 * half, "small"), (0.9 * half, "unclear"))
+    for mean, verdict in expected:
         barely = with_gains(summary, {SMOOTHING: -0.01, "dml:peers=2": -0.01, "dml:peers=4": mean}, question="Barely")
         lesson = Lesson("barely", barely)
         assert lesson.verdict == verdict

@@ -103,11 +103,56 @@ def test_runs_of_one_seed_see_the_same_batches_and_seeds_their_own(digits):
     assert [len(batch.y) for batch in batches] == [6, 20]  # of two seeds side by side, and of one
 
 
+GRID = [
+    BASE.replace(models=("mlp:hidden=4",), precision="float32", peers=2, method=method, seed=seed, **rates)
+    for rates in ({"learning_rate": 0.1}, {"learning_rate": 0.3}, {"weight_decay": 0.1})
+    for method in ("dml", "alone", "ktg")
+    for seed in (0, 1)
+]
+
+
+@pytest.mark.parametrize("execute", ["loop", "stack"])
+@pytest.mark.parametrize("changes", [{"clip": 0.5}, {"optimizer": "adamw"}, {"average": 0.9}])
+def test_runs_of_several_rates_and_decays_end_bit_for_bit_where_each_ends_by_itself(changes, execute, digits):
+    runs = [run.replace(execute=execute, threads=1, **changes) for run in GRID if run.method.name != "ktg"]
+    together, _ = end(runs, digits)
+    for run in runs[:1] + runs[5:8]:
+        alone, _ = end([run], digits)
+        for mine, theirs in zip(together[run], alone[run], strict=True):
+            assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    ends = {run: next(iter(state[0].values())) for run, state in together.items() if run.method.name == "alone"}
+    assert not any(torch.equal(ends[a], ends[b]) for a in ends for b in ends if a != b)
+
+
+def test_a_grid_has_one_method_where_peers_meet_along_edges_and_one_for_each_run_else(digits):
+    fleet = build_fleet([run.replace(execute="stack") for run in GRID], dataset=digits)
+    assert [(str(member.run.method), len(member.runs)) for member in fleet.members] == [
+        *[("dml", 6), ("alone", 6)],
+        *[("ktg", 1)] * 6,
+    ]
+    groups = fleet.turns[0].optimizer.param_groups
+    assert [(group["lr"], group["weight_decay"]) for group in groups] == [(0.1, 5e-4), (0.3, 5e-4), (0.1, 0.1)]
+    fleet.turns[0].set_rates(0.5)
+    assert [group["lr"] for group in groups] == [0.05, 0.15, 0.05]
+
+
+def test_the_log_tells_runs_of_several_rates_apart(digits, tmp_path):
+    runs = [run.replace(execute="stack", epochs=1, update="in_turn") for run in GRID if run.method.name == "dml"]
+    records = list(train([*runs, runs[0].replace(method="alone")], tmp_path, dataset=digits, part=None))
+    (lines,) = (record.lines for record in records if record.kind == "epoch")
+    assert [line["run"] for line in lines[:2]] == [
+        f"dml/peers=2/update=in_turn/seed={seed}/learning_rate=0.1/weight_decay=0.0005" for seed in (0, 1)
+    ]
+    assert lines[-1]["run"] == "alone/peers=2/update=in_turn/seed=0"
+    assert len({line["run"] for line in lines}) == 7
+    assert len({line["learning_rate"] for line in lines}) == 2  # of the last step: the peaks of this schedule differ
+
+
 @pytest.mark.parametrize(
-    ("setting", "value"), [("epochs", 3), ("learning_rate", 0.2), ("labels", 70), ("augment", ("crop:pad=1",))]
+    ("setting", "value"), [("epochs", 3), ("momentum", 0.5), ("labels", 70), ("augment", ("crop:pad=1",))]
 )
 def test_runs_that_differ_in_a_shared_setting_are_refused(setting, value, digits):
-    with pytest.raises(ValueError, match=f"differ in {setting} .* they may differ in method, peers, models, seed only"):
+    with pytest.raises(ValueError, match=f"differ in {setting} .* they may differ in method, peers, models, seed, "):
         build_fleet([BASE, BASE.replace(method="dml", **{setting: value})], dataset=digits)
 
 

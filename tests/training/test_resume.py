@@ -65,6 +65,17 @@ def killed_at(run, folder, step):
     assert process.wait() == -signal.SIGKILL
 
 
+def test_runs_of_several_rates_are_resumed_bit_for_bit(tmp_path):
+    run = BASE.replace(models=("mlp:hidden=8",), epochs=2, peers=2, optimizer="adamw", evaluate_every=0, threads=1)
+    runs = [run.replace(learning_rate=rate, seed=seed) for rate in (0.01, 0.1) for seed in (0, 1)]
+    list(logged(train(runs, tmp_path / "whole"), tmp_path / "whole"))
+    records = logged(train(runs, tmp_path / "broken"), tmp_path / "broken")
+    assert next(record for record in records if record.step == 4)
+    records.close()
+    list(logged(resume(tmp_path / "broken"), tmp_path / "broken"))
+    assert_same_end(tmp_path / "whole", tmp_path / "broken")
+
+
 def assert_same_end(folder, other):
     one, two = checkpoint.latest(folder), checkpoint.latest(other)
     assert one.name == two.name

@@ -48,8 +48,8 @@ def test_epochs_are_equal_stretches_of_the_steps(tmp_path, steps, epochs, ends):
 
 def test_the_schedule_ends_with_the_steps():
     fleet = build_fleet([Run(models=("mlp:hidden=4",), labels=60, batch=20, steps=10, epochs=4, execute="loop")])
-    rates = [fleet.learning_rate(step) for step in range(10)]
-    cosine = torch.tensor([0.1 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / 10))) for step in range(10)])
+    rates = [fleet.rate_factor(step) for step in range(10)]
+    cosine = torch.tensor([0.5 * (1 + torch.cos(torch.tensor(torch.pi * step / 10))) for step in range(10)])
     torch.testing.assert_close(torch.tensor(rates), cosine)
 
 

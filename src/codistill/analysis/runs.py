@@ -14,7 +14,7 @@ from codistill.checkpoint import read_runs
 from codistill.data.examples import Examples
 from codistill.data.loader import plain
 from codistill.randomness import generator
-from codistill.run import Run
+from codistill.run import Run, told_apart
 from codistill.spec import Spec
 from codistill.study.rows import BASELINE
 from codistill.training.fleet import Fleet
@@ -116,8 +116,10 @@ def _of_runs(folders: Sequence[Path]) -> RunFolders:
 
 def log_lines(folders: RunFolders) -> list[dict[str, object]]:
     """The lines of all runs' epochs, each with its row's name as its method."""
-    names = {folder: {run.name: row.method for run, row in rows.items()} for folder, rows in folders.items()}
-    return [line for folder, methods in names.items() for line in epochs_of(folder, methods)]
+    lines: list[dict[str, object]] = []
+    for folder, rows in folders.items():
+        lines += epochs_of(folder, {name: rows[run].method for run, name in told_apart(rows).items()})
+    return lines
 
 
 def trained_networks(

@@ -13,9 +13,19 @@ from codistill.spec import ALIASES
 FIELDS = [field.name for field in dataclasses.fields(Run)]
 WORDS = {"gpu": "cuda", "amp": "bfloat16"}  # the value of an alias that is given without one
 RUNS = Path("runs")  # where folders of runs are, unless --runs says otherwise
-MARKS = ("runs.json", "study.json", "chapters.json")  # one of these is in each
+MARKS = ("runs.json", "study.json", "chapters.json", "tune.json")  # one of these is in each
 MOST = 5  # folders that are named
-LISTS = ("--models", "--methods", "--augment", "--seeds", "--recipe", "--skip")
+LISTS = (
+    "--models",
+    "--methods",
+    "--augment",
+    "--seeds",
+    "--recipe",
+    "--skip",
+    "--learning-rate",
+    "--weight-decay",
+    "--grid",
+)
 
 
 def spelled_here(argv: Sequence[str]) -> list[str]:

@@ -70,6 +70,7 @@ def _runs(folders: Sequence[Path], page: Path, console: "Console", figures_in: P
     from codistill.report.results import results_table
     from codistill.report.run_page import write_run_report
     from codistill.report.titles import distinct
+    from codistill.run import told_apart
     from codistill.study.results import Result, read_results
     from codistill.training.fleet import peers_by_run
     from codistill.training.learnt import named_peers, read_doubts
@@ -89,7 +90,7 @@ def _runs(folders: Sequence[Path], page: Path, console: "Console", figures_in: P
             raise FileNotFoundError(f"{folder} is not finished: codistill resume {folder}")
         numbered = list(peers_by_run(own))
         results += [replace(result, method=own[numbered[result.number]]) for result in found]
-        log += epochs_of(folder, {run.name: title for run, title in own.items()})
+        log += epochs_of(folder, {name: own[run] for run, name in told_apart(own).items()})
         for doubt in read_doubts(folder):
             run = numbered[doubt.number]
             doubts.append(f"{own[run]}, seed {run.seed}, {named_peers(doubt.peers)}: {doubt.text}")

@@ -15,6 +15,7 @@ from torch.func import functional_call, stack_module_state
 from torch.utils import _pytree as pytree
 
 from codistill.batch import PerPeer
+from codistill.cohort.chain import Chain
 from codistill.cohort.taps import tapped
 from codistill.models.parts.padding import arguments
 from codistill.spec import WrongKind
@@ -172,7 +173,7 @@ def images_last(inputs: Any) -> Any:
 
 
 class Stack(Group):
-    """Like networks as one: parameters with a leading peer dim, `torch.func.vmap` over them.
+    """Like networks as one: parameters with a leading peer dim, and a `Chain` or `torch.func.vmap` over them.
 
     Dropout draws a mask of its own for every peer, so where there is dropout the numbers differ from a loop's.
     """
@@ -188,6 +189,7 @@ class Stack(Group):
         parameters, buffers = stack_module_state(list(nets))
         self._names, self._buffer_names = tuple(parameters), tuple(buffers)
         self._tied = _tied_names(nets[0])
+        self._chain = None if self._tied else Chain.of(self._skeleton[0])
         self.weights = nn.ParameterList(nn.Parameter(p.detach(), p.requires_grad) for p in parameters.values())
         for number, buffer in enumerate(buffers.values()):
             self.register_buffer(f"buffer{number}", buffer)
@@ -213,8 +215,11 @@ class Stack(Group):
         own = isinstance(x, PerPeer)
         given = x.inputs if own else x
         try:
-            stacked = torch.vmap(one, in_dims=(0, 0, 0 if own else None), randomness="different")
-            logits, features = stacked(weights, written, given)
+            if self._chain is not None and not taps and isinstance(given, Tensor):
+                output: Raw = self._chain(weights | written, given, own), {}
+            else:
+                stacked = torch.vmap(one, in_dims=(0, 0, 0 if own else None), randomness="different")
+                output = stacked(weights, written, given)
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -229,7 +234,7 @@ class Stack(Group):
             for name, b in buffers.items():
                 # data: an earlier pass of all peers has these statistics saved, though its backward does not read them
                 b.data[index] = written[name]
-        return logits, features
+        return output
 
     def leaves(self) -> Iterator[Leaf]:
         names = (*self._names, *self._buffer_names)

@@ -1,5 +1,6 @@
 """How values per sample become one value per peer."""
 
+import torch
 from torch import Tensor
 
 
@@ -18,6 +19,9 @@ def average(values: Tensor, mask: Tensor | None = None, selected: Tensor | None 
         values = values.where(selected, values.new_zeros(()))  # where, not a product: 0 * inf is nan
     if mask is None:
         return values.flatten(1).mean(1)
+    if mask.dtype == torch.bool:  # the same sums with fewer operations
+        mask = mask.expand_as(values)
+        return values.where(mask, values.new_zeros(())).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp(min=1)
     weights = mask.to(values.dtype).expand_as(values)
     total = values.where(weights != 0, values.new_zeros(())).mul(weights).flatten(1).sum(1)
     count = weights.flatten(1).sum(1)

@@ -10,7 +10,7 @@ def opening(settings: Mapping[str, Any], sizes: Sizes) -> list[str]:
     """Two sentences: the data with the size of each part, and the training.
 
     Args:
-        settings: of a run, as JSON has them.
+        settings: of a run, as JSON has them; a list of rates or decays where runs that are trained as one have several.
         sizes: of its data and its training.
     """
     return [_data(settings, sizes), _training(settings, sizes)]
@@ -40,8 +40,13 @@ def _training(settings: Mapping[str, Any], sizes: Sizes) -> str:
     if settings.get("unlabelled"):
         batch += f" and {settings['unlabelled']} unlabelled"
     epochs = f"{sizes.steps_per_epoch:,} steps per epoch, {settings['epochs']} epochs"
-    rate = f"learning rate {settings['learning_rate']:g}, weight decay {settings['weight_decay']:g}"
+    rate = f"learning rate {_number(settings['learning_rate'])}, weight decay {_number(settings['weight_decay'])}"
     return f"Training: {sizes.steps:,} steps ({epochs}), {batch}, {settings['optimizer']}, {rate}."
+
+
+def _number(value: float | list[float]) -> str:
+    """A number, or from where to where several reach."""
+    return f"{min(value):g} to {max(value):g}" if isinstance(value, list) else f"{value:g}"
 
 
 __all__ = ["opening"]

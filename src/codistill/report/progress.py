@@ -130,7 +130,7 @@ class Display:
     def _start(self, record: Record) -> None:
         facts, console = record.facts, self.bar.console
         part = f"Part {facts['part']} of {facts['parts']}" if "parts" in facts else ""
-        said = opening(facts["settings"], from_json(Sizes, facts["sizes"]))
+        said = opening({**facts["settings"], **facts.get("several", {})}, from_json(Sizes, facts["sizes"]))
         if said != self.opened:
             console.print("\n".join(said), markup=False)
             self.opened = said

@@ -13,7 +13,8 @@ from codistill.checkpoint import read_runs
 from codistill.data.examples import DataSet
 from codistill.description import versions as versions
 from codistill.locks import Held, locked
-from codistill.run import Run
+from codistill.run import RATES, Run, told_apart
+from codistill.spec import Spec
 from codistill.study.beforehand import check_rows
 from codistill.study.costs import declared_cost, measure_costs, networks_trained
 from codistill.study.differences import Key
@@ -49,12 +50,19 @@ class Part:
     runs: tuple[Run, ...]
 
 
-def parts(study: Study, folder: Path) -> list[Part]:
-    """The parts of a study, those that need a teacher from it last."""
+def parts(study: Study, folder: Path, apart: Sequence[str] = RATES) -> list[Part]:
+    """The parts of a study, those that need a teacher from it last.
+
+    Args:
+        study: all of it.
+        folder: its.
+        apart: settings whose values are kept apart, though a fleet may have several: comparisons that are on disk have
+            parts by rate and decay.
+    """
     fleets: dict[tuple[bool, object], list[Run]] = {}
     for entry, (seed, again) in itertools.product(study.entries, study.trainings):
         run = entry.run.replace(seed=seed, retraining=again)
-        shared = tuple(str(v) for k, v in run.as_dict().items() if k not in OWN)
+        shared = tuple(str(v) for k, v in run.as_dict().items() if k in apart or k not in OWN)
         fleets.setdefault((bool(entry.waits), shared if study.stacked else run), []).append(run)
     ordered = sorted(fleets.items(), key=lambda item: item[0][0])
     chunks = (chunk for _, runs in ordered for chunk in _chunks(runs))
@@ -109,26 +117,27 @@ def compare(
     todo = parts(study, folder)
     if files.read_if_whole(folder / "study.json") is None:
         check_rows(study, given)
-    names, work = _names(study), [sum(map(declared_cost, part.runs)) for part in todo]
-    teachers = _teacher_folders(study, todo)
-    for number, part, record in _all_trained(study, todo, teachers, given):
+    for record in train_parts(study, todo, given):
         begin(study, folder, command)  # only now: invalid settings leave no folder behind
-        methods = list(dict.fromkeys(names[_like(run)] for run in part.runs))
-        facts = {**record.facts, "part": number, "parts": len(todo), "methods": methods}
-        facts |= {
-            "work": work[number - 1] / sum(work),
-            "all_networks": networks_trained(study),
-            "timed": not study.quick,
-        }
-        yield dataclasses.replace(record, facts=facts)
+        yield dataclasses.replace(record, facts={**record.facts, "timed": not study.quick})
     while True:
         try:
             with locked(folder):
                 files.remove_drafts(folder)
-                yield from _finish(study, folder, todo, teachers, given, command)
+                yield from _finish(study, folder, todo, given, command)
             return
         except Held as held:
             yield _waiting(held)
+
+
+def train_parts(study: Study, todo: Sequence[Part], given: Given) -> Iterator[Record]:
+    """Train every part that is not finished; each record's facts say which part of how many it is of."""
+    names, work = _names(study), [sum(map(declared_cost, part.runs)) for part in todo]
+    for number, part, record in _all_trained(study, todo, _teacher_folders(study, todo), given):
+        methods = list(dict.fromkeys(names[_like(run)] for run in part.runs))
+        facts = {**record.facts, "part": number, "parts": len(todo), "methods": methods}
+        facts |= {"work": work[number - 1] / sum(work), "all_networks": networks_trained(study)}
+        yield dataclasses.replace(record, facts=facts)
 
 
 def _all_trained(
@@ -186,14 +195,13 @@ def _finish(
     study: Study,
     folder: Path,
     todo: Sequence[Part],
-    teachers: Teachers,
     given: Given,
     command: str,
 ) -> Generator[Record, None, None]:
     """The files of the whole study."""
     begin(study, folder, command)
-    rows = list(_results(study, todo))
-    lost, doubted = dict(_diverged(study, todo)), dict(_doubts(study, todo))
+    rows = list(results_of_parts(study, todo))
+    lost, doubted = dict(diverged_in(study, todo)), dict(_doubts(study, todo))
     if not rows:
         raise Diverged(f"{folder}: all runs have diverged: {next(iter(lost.values()), '')}")
     files.write_lines(folder / "results.jsonl", rows)
@@ -201,7 +209,7 @@ def _finish(
     if costs is None or not costs.keys() >= {entry.name for entry in study.entries}:
         if not study.quick:
             yield Record("timing", 0, 0)
-        costs = measure_costs(study, teachers, given)
+        costs = measure_costs(study, _teacher_folders(study, todo), given)
         files.write_json(folder / "costs.json", costs)
     decisions = dict(_decisions(study, todo))
     ended = [(row["entry"], row["seed"], row.get("retraining") or 0) for row in rows]
@@ -255,7 +263,7 @@ def is_free(folder: Path) -> bool:
     return not folder.exists() or all(path.name == "parts" or path.name[0] == "." for path in folder.iterdir())
 
 
-def _results(study: Study, todo: Sequence[Part]) -> Iterator[dict[str, Any]]:
+def results_of_parts(study: Study, todo: Sequence[Part]) -> Iterator[dict[str, Any]]:
     """The rows of all parts, each with its entry."""
     names = _names(study)
     for part in todo:
@@ -264,7 +272,7 @@ def _results(study: Study, todo: Sequence[Part]) -> Iterator[dict[str, Any]]:
             yield {"entry": names[_like(runs[row["number"]])], **row}
 
 
-def _diverged(study: Study, todo: Sequence[Part]) -> Iterator[tuple[Key, str]]:
+def diverged_in(study: Study, todo: Sequence[Part]) -> Iterator[tuple[Key, str]]:
     """The runs that have diverged, and why."""
     return _by_training(study, todo, read_diverged)
 
@@ -356,7 +364,8 @@ def log_of(folder: Path) -> list[Mapping[str, Any]]:
     """All epochs' lines of a study, each with the name of its entry as its method."""
     lines: list[Mapping[str, Any]] = []
     for part, runs, entries in _written(folder):
-        lines += epochs_of(part, {runs[number].name: entry for number, entry in entries.items()})
+        names = told_apart(runs)
+        lines += epochs_of(part, {names[runs[number]]: entry for number, entry in entries.items()})
     return lines
 
 

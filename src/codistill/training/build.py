@@ -31,7 +31,7 @@ from codistill.run import Run
 from codistill.spec import WrongKind
 from codistill.training import batches, initial_weights
 from codistill.training.best import Best
-from codistill.training.fleet import Execution, Fleet, Member, PeerSlot, Turn, seeds_of, shards_of, slots
+from codistill.training.fleet import Execution, Fleet, Member, PeerSlot, Turn, kind_of, seeds_of, shards_of, slots
 from codistill.training.given import Factories, Folders, ask_for
 from codistill.training.initial_weights import networks_of, teacher_networks
 from codistill.training.requirements import check_needs, check_runs
@@ -249,11 +249,11 @@ def members_of(
     teachers: Folders,
     factories: Factories,
 ) -> Iterator[Member]:
-    """Every method with its peers; runs that differ in their seed alone share one where `Needs.couples` lets them."""
+    """Every method with its peers; runs of one kind share one where `Needs.couples` lets them."""
     peers: dict[Run, list[int]] = {}
     for peer, slot in enumerate(table):
         side_by_side = methods.find(slot.run.method).needs.couples == "edges"
-        peers.setdefault(slot.run.replace(seed=0) if side_by_side else slot.run, []).append(peer)
+        peers.setdefault(kind_of(slot.run) if side_by_side else slot.run, []).append(peer)
     for numbers in peers.values():
         span = range(numbers[0], numbers[-1] + 1)
         own = tuple(table[span.start : span.stop])
@@ -306,14 +306,16 @@ def _prepared(every: Iterable[Member], streams: Streams, device: torch.device) -
 
 def turns_of(table: Sequence[PeerSlot], cohort: Cohort, members: Sequence[Member]) -> Iterator[Turn]:
     """Who is updated when, each turn with an optimizer of its own."""
-    run = table[0].run
-    extra = [p for member in members for p in member.method.parameters() if p.requires_grad]
+    run, rates = table[0].run, [optim.rates_of(slot.run) for slot in table]
+    extra = {p: optim.rates_of(m.run) for m in members for p in m.method.parameters() if p.requires_grad}
     if extra and run.update != "together":
         raise ValueError(f"update={run.update!r}: this method has parameters of its own; use update='together'")
     for number in range(max(slot.turn for slot in table) + 1):
         groups = tuple(group for group in cohort.every_group if group.turn == number)
-        leaves = tuple(leaf for group in groups for leaf in group.leaves() if leaf.tensor.requires_grad)
-        trained = [*(leaf.tensor for leaf in leaves), *extra]
+        whole = (leaf for group in groups for leaf in group.leaves() if leaf.tensor.requires_grad)
+        leaves, divided = optim.divide(whole, rates)
+        trained = {leaf.tensor: rates[leaf.peers[0]] for leaf in leaves} | extra
         # an optimizer must have a parameter, and another process may have all peers of a turn
-        optimizer = optim.build(trained or [torch.zeros((), requires_grad=True)], run)
-        yield Turn(number, groups, leaves, optimizer, run.clip, len(table), cohort.mesh, tuple(extra))
+        trained = trained or {torch.zeros((), requires_grad=True): rates[0]}
+        optimizer = optim.build(trained, run, trained.values())
+        yield Turn(number, groups, leaves, optimizer, run.clip, len(table), cohort.mesh, tuple(extra), divided)

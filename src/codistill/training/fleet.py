@@ -1,8 +1,8 @@
 """A fleet: runs that are trained as one cohort, each method on its own view.
 
-Runs that differ in their method, their number of peers and their seed share every step, and where their networks are
-alike one stacked computation. A single run is a fleet of one. `build_fleet` makes one; nothing of it changes then but
-tensors.
+Runs that differ in their method, their peers, their seed, their learning rate and their weight decay share every step,
+and where their networks are alike one stacked computation. A single run is a fleet of one. `build_fleet` makes one;
+nothing of it changes then but tensors.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ from codistill.exchange import Mesh
 from codistill.exchange.rounds import Silo
 from codistill.exchange.shared_folder import SharedFolder
 from codistill.methods import Method
-from codistill.run import Run
+from codistill.run import Run, told_apart
 from codistill.training.best import Best
 from codistill.training.streams import Streams
 
@@ -47,7 +47,7 @@ class PeerSlot:
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One method over the peers of a run, or of runs that differ in nothing but their seed, side by side.
+    """One method over the peers of a run, or of runs that differ in seed, rate and decay alone, side by side.
 
     Attributes:
         runs: in the order of their peers.
@@ -65,7 +65,7 @@ class Member:
 
     @property
     def run(self) -> Run:
-        """The first run: they share all settings but the seed."""
+        """The first run: they share all settings but seed, rate and decay."""
         return self.runs[0]
 
     @property
@@ -95,12 +95,13 @@ class Turn:
     Attributes:
         number: the first turn of a step is 0.
         groups: that execute these peers.
-        leaves: their parameters.
+        leaves: their parameters, as the optimizer has them.
         optimizer: of these and, where all peers are updated together, of the methods' own parameters.
         clip: the largest norm of a peer's gradient.
         peers: the number of all peers of the cohort.
         mesh: of the processes that train them.
         shared: the methods' own parameters, which every process has.
+        divided: the stacked parameters whose peers learn at several rates; ``leaves`` has pieces of them.
     """
 
     number: int
@@ -111,14 +112,25 @@ class Turn:
     peers: int
     mesh: Mesh
     shared: tuple[Tensor, ...] = ()
+    divided: tuple[optim.Divided, ...] = ()
+
+    def set_rates(self, factor: float) -> None:
+        """Set every learning rate to so many times its peak."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
 
     def update(self, loss: Tensor) -> None:
         """One optimizer step; none where another process has all peers of this turn."""
         if not self.leaves:
             return
-        for parameter in self.optimizer.param_groups[0]["params"]:
-            parameter.grad = None
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+        for divided in self.divided:
+            divided.whole.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
+        for divided in self.divided:
+            divided.hand_out()
         if self.mesh.size > 1:
             self.mesh.add([grad for leaf in self.leaves if (grad := leaf.tensor.grad) is not None])
             self.mesh.unify([grad for p in self.shared if (grad := p.grad) is not None])
@@ -196,6 +208,11 @@ class Fleet:
         """In the order of their peers."""
         return list(self.peers_by_run)
 
+    @cached_property
+    def run_names(self) -> dict[Run, str]:
+        """What each run is called in the log."""
+        return told_apart(self.runs)
+
     def here(self, run: Run) -> tuple[int, ...]:
         """The peers of a run, by their numbers in it, whose predictions are not told by other silos: that is all,
         unless this is a silo."""
@@ -209,7 +226,7 @@ class Fleet:
 
     @property
     def run(self) -> Run:
-        """The first run: they share all settings but method, peers, models and seed."""
+        """The first run: they share all settings but method, peers, models, seed, rate and decay."""
         return self.slots[0].run
 
     @property
@@ -241,9 +258,9 @@ class Fleet:
         """The networks that are evaluated in the end: the best ones, where the run asks for them."""
         return self.current if self.best is None else self.best.networks
 
-    def learning_rate(self, step: int) -> float:
-        """That of a step, counted over all epochs."""
-        return self.run.learning_rate * self.schedule(step / self.total)
+    def rate_factor(self, step: int) -> float:
+        """What the peak learning rate of each run is multiplied by in a step, counted over all epochs."""
+        return self.schedule(step / self.total)
 
     def method_cohorts(self) -> list[Cohort]:
         """The cohorts inside methods: teachers, copies."""
@@ -251,20 +268,26 @@ class Fleet:
 
 
 def slots(runs: Iterable[Run], silo: int | None = None) -> tuple[PeerSlot, ...]:
-    """The peers of some runs: those of one run after the other, runs that differ only in their seed together.
+    """The peers of some runs: those of one run after the other; runs that differ only in their seed together, and so
+    those of one kind.
 
     ``silo``: the peer whose shard is the only one here.
     """
     runs = list(runs)
-    kinds = list(dict.fromkeys(run.replace(seed=0) for run in runs))
-    seeds = seeds_of(runs)
+    seeds, kinds, forms = seeds_of(runs), [kind_of(run) for run in runs], [run.replace(seed=0) for run in runs]
+    order = sorted(range(len(runs)), key=lambda i: (kinds.index(kinds[i]), forms.index(forms[i])))
     table = []
-    for trunk, run in enumerate(sorted(runs, key=lambda run: kinds.index(run.replace(seed=0)))):
+    for trunk, run in enumerate(runs[i] for i in order):
         shards = shards_of(run) if silo is None else 1
         for number in range(run.peers):
             row = seeds.index(run.seed) * shards + number % shards
             table.append(PeerSlot(run, number, row, number if run.update != "together" else 0, trunk))
     return tuple(table)
+
+
+def kind_of(run: Run) -> Run:
+    """What all runs have in common that one method may serve: everything but seed, rate and decay."""
+    return run.replace(seed=0, learning_rate=1.0, weight_decay=0.0)
 
 
 def peers_by_run(runs: Iterable[Run]) -> dict[Run, range]:

@@ -17,7 +17,7 @@ from codistill.exchange.shared_folder import SharedFolder
 from codistill.files import read_json, remove_drafts, write_json
 from codistill.jsonable import to_json
 from codistill.locks import locked
-from codistill.run import Run
+from codistill.run import RATES, Run
 from codistill.training.build import build_fleet
 from codistill.training.decisions import Decisions
 from codistill.training.describing import describe
@@ -261,4 +261,5 @@ def _start_facts(fleet: Fleet) -> dict[str, Any]:
         "sizes": to_json(Sizes.of(fleet)),
         "seeds": list(fleet.streams.seeds),
         "traffic": to_json(traffic_of(fleet)),
+        "several": {name: each for name in RATES if len(each := sorted({getattr(r, name) for r in fleet.runs})) > 1},
     } | ({"noisy_labels": [parts.noisy for parts in fleet.streams.parts]} if fleet.run.noise != CLEAN else {})

@@ -7,10 +7,10 @@ from pathlib import Path
 from codistill import discovery, methods
 from codistill.description import PYTHON
 from codistill.methods import Imitation, Method
-from codistill.run import Run
+from codistill.run import RATES, Run
 from codistill.spec import Spec
 
-OWN = ("method", "peers", "models", "seed")
+OWN = ("method", "peers", "models", "seed", *RATES)
 
 
 def check_needs(method: Method, run: Run) -> None:

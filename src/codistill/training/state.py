@@ -236,7 +236,7 @@ class Training:
         }
         return {
             "kind": "epoch",
-            "run": run.name,
+            "run": self.fleet.run_names[run],
             "method": str(run.method),
             "update": run.update,
             "peers": run.peers,
@@ -244,7 +244,7 @@ class Training:
             "epoch": self.fleet.epochs_after(self.step),
             "step": self.step,
             "progress": self.step / self.fleet.total,
-            "learning_rate": self.fleet.learning_rate(self.step - 1),
+            "learning_rate": run.learning_rate * self.fleet.rate_factor(self.step - 1),
             "seconds": round(self.seconds, 3),
             "terms": terms,
         } | ({"passed_over": len(self.passed_over), "rewinds": self.rewinds} if self.passed_over else {})

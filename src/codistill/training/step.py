@@ -26,8 +26,7 @@ def take(fleet: Fleet, epoch: int, step: int, edges: list[Edges] | None = None) 
     """
     number = epoch * fleet.steps + step
     for turn in fleet.turns:
-        for group in turn.optimizer.param_groups:
-            group["lr"] = fleet.learning_rate(number)
+        turn.set_rates(fleet.rate_factor(number))
     progress = number / fleet.total
     terms: list[Terms] = [{} for _ in fleet.members]
     fleet.cohort.made.clear()

@@ -15,12 +15,13 @@ from codistill.cli.commands.resume import Resume
 from codistill.cli.commands.show import Show
 from codistill.cli.commands.suspects import Suspects
 from codistill.cli.commands.train import Train
+from codistill.cli.commands.tune import Tune
 from codistill.cli.commands.verify import Verify
 
 COMMANDS: dict[str, Any] = {
     c.__name__.lower(): c
     for c in (
-        *(Compare, Train, Resume, Evaluate, Predict, Export, Analyze, Suspects),
+        *(Compare, Train, Resume, Evaluate, Predict, Export, Analyze, Suspects, Tune),
         *(Report, Verify, List, Show, Copy, Doctor),
     )
 }

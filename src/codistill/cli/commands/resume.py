@@ -8,6 +8,7 @@ from tyro.conf import Positional
 
 from codistill.cli.chapters import run_chapters
 from codistill.cli.commands.options import Mesh, RunFolder, Track, trusting
+from codistill.cli.commands.tune import follow_tuning
 from codistill.cli.finish import end, follow, form_of
 from codistill.cli.spread import check_one_recipe, compared
 from codistill.cli.together import follow_together
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Resume:
-    """Resume an interrupted run or comparison; it ends exactly where an uninterrupted one would have.
+    """Resume an interrupted run, comparison or tuning; it ends exactly where an uninterrupted one would have.
 
     Exit code 3 where nothing was learnt (docs/running.md).
     """
@@ -49,17 +50,22 @@ class Resume:
         from codistill.exchange import joined
         from codistill.exchange.shared_folder import SharedFolder
         from codistill.study.chapters import is_chapters, load_chapters
+        from codistill.study.tuning import FILE, load
         from codistill.training.loop import resume
 
         form = form_of(self.quiet, self.json)
         with joined(self.mesh) as mesh:
-            if mesh.size > 1 or not (is_chapters(self.run) or (self.run / "study.json").exists()):
+            whole = is_chapters(self.run) or any((self.run / name).exists() for name in ("study.json", FILE))
+            if mesh.size > 1 or not whole:
                 if self.on is not None:
                     raise ValueError(f"on={self.on!r} is for comparisons; {self.run} is one run: leave it out")
                 shared = SharedFolder(self.shared, ()) if self.shared is not None else None
                 records = resume(self.run, teachers=studies.teachers_of(self.run), mesh=mesh, shared=shared)
                 follow_together(mesh, records, self.run, console, form, self.track)
                 return
+        if (self.run / FILE).exists():
+            follow_tuning(load(self.run), self.run, console, form)
+            return
         if is_chapters(self.run):
             check_one_recipe(self.on)
             run_chapters(load_chapters(self.run), self.run, console, form, self.track)
