@@ -102,8 +102,8 @@ def remove_drafts(folder: Path) -> None:
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
-def read_text(path: Path) -> str:
-    """The text of a file.
+def read_text(path: Path, errors: str = "strict") -> str:
+    """The text of a file; ``errors`` is as of `open`.
 
     Raises:
         Damaged: it is no text, or far too long to be one of ours.
@@ -113,7 +113,7 @@ def read_text(path: Path) -> str:
     if (size := path.stat().st_size) > LARGEST:
         raise Damaged(f"{path} has {size:,} bytes, and files of this kind at most {LARGEST:,}: it is not read")
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors=errors)
     except UnicodeDecodeError as error:
         raise Damaged(f"{path} is damaged ({error.reason} at byte {error.start})") from None
 
