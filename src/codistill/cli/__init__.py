@@ -20,6 +20,8 @@ from codistill.cli.hints import as_options, check_lists, missing_run, spelled_he
 from codistill.cli.settings import REGISTRY, defaults, values_of
 from codistill.files import without_controls
 
+LONGEST = 2000  # characters of an error
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The program ``codistill``."""
@@ -58,8 +60,9 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _line(text: object) -> str:
-    """In one line, and without what a terminal would obey: names in it may be a stranger's."""
-    return " ".join(str(without_controls(str(text))).split())
+    """In one line of no great length, and without what a terminal would obey: names in it may be a stranger's."""
+    line = " ".join(str(without_controls(str(text))).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 def _obey(argv: Sequence[str]) -> None:
