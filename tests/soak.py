@@ -2,8 +2,8 @@
 
     python tests/soak.py --minutes 60 --out soak
 
-Small runs of several methods follow one another: each is broken off in its middle by closing its generator, gone on with
-from its checkpoint, logged and evaluated, and its folder removed. Every few seconds a line says what the process
+Small runs of several methods follow one another: each is broken off in its middle by closing its generator, gone on
+with from its checkpoint, logged and evaluated, and its folder removed. Every few seconds a line says what the process
 holds. Prints JSON: the change per hour of each quantity with its standard error, and whether that is flat; draws
 ``soak.svg``. Exit code 1 where something is not flat.
 """
