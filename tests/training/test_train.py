@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 
 import pytest
@@ -16,6 +17,7 @@ from codistill.files import Damaged, append_lines, read_lines, write_lines
 from codistill.run import Run
 from codistill.spec import UnknownName
 from codistill.study.results import networks_of
+from codistill.training import records as log_files
 from codistill.training.build import build_fleet
 from codistill.training.loop import restored, resume, train
 from codistill.training.records import Diverged, Record, cut_log, logged, read_log, thinned
@@ -347,6 +349,18 @@ def test_a_log_is_cut_from_its_end(tmp_path, length):
             file.write('{"kind": "start", "st')
         cut_log(log, step)
         assert read_log(tmp_path) == lines[:step]
+
+
+def test_resuming_after_twelve_thousand_epochs_reads_the_end_of_the_log(tmp_path, monkeypatch):
+    read, lines = [], [{**line(step, text="x" * 200), "line": step + 1} for step in range(12_000)]
+    append_lines(tmp_path / "log.jsonl", lines)
+    backwards = log_files._lines_backwards
+    monkeypatch.setattr(log_files, "_log_line", lambda text: read.append(text) or json.loads(text))
+    assert cut_log(tmp_path / "log.jsonl", 11_989) == 11_990
+    assert len(read) == 11
+    with (tmp_path / "log.jsonl").open("rb") as file:
+        next(backwards(file))
+        assert file.seek(0, os.SEEK_END) - file.tell() <= log_files.CHUNK
 
 
 @pytest.mark.parametrize(("epochs", "kept"), [(1, 1), (7, 7), (10, 10), (11, 6), (95, 10)])
