@@ -147,12 +147,12 @@ def members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     Raises:
         Damaged: they are; what would be too large has not been unpacked.
     """
-    size = 0
+    name, size = os.fsdecode(tar.name or ""), 0
     for count, member in enumerate(tar, 1):
         size += member.size
-        check_bytes(f"{tar.name}: {member.name!r} and what comes before it", size)
+        check_bytes(f"{name}: {member.name!r} and what comes before it", size)
         if count > MEMBERS:
-            raise Damaged(f"{tar.name} holds more than {MEMBERS:,} files: it is not unpacked")
+            raise Damaged(f"{name} holds more than {MEMBERS:,} files: it is not unpacked")
         yield member
 
 
