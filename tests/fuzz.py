@@ -372,19 +372,19 @@ def of_texts(home):
     from codistill.graph import named
     from codistill.methods import get
     from codistill.run import Run
-    from codistill.spec import Spec
+    from codistill.spec import Spec, parse_value
 
     specs = (b"dml:weight=2,graph=ring", b"cnn:width=4", b"module:Name,a=1e3,b=none", b"symmetric:0.2")
     yield Reader("spec", specs, lambda path: str(Spec.of(path.read_text())), is_text=True)
     graphs = (b"ring", b"complete:total=sum", b"star", b"none")
     yield Reader("graph", graphs, lambda path: named(path.read_text()).matrix(3), is_text=True)
-    methods = (b"dml:weight=2,graph=ring", b"kdcl:temperature=2", b"alone", b"pskd:weight=0.8", b"okddip:weight=1")
+    methods = (b"dml:weight=2,graph=ring", b"kdcl:temperature=2", b"alone", b"pskd:alpha=0.8", b"okddip:weight=1")
     yield Reader("method", methods, lambda path: get(path.read_text()), is_text=True)
     runs = (b"digits labels=40 models=cnn:width=4 schedule=cosine noise=symmetric:0.2 shards=dirichlet:0.5",)
 
     def run(path):
         data, *others = path.read_text().split() or [""]
-        settings = {key: value for key, _, value in (other.partition("=") for other in others)}
+        settings = {key: parse_value(value) for key, _, value in (other.partition("=") for other in others)}
         models = {"models": [settings.pop("models")]} if "models" in settings else {}
         Run.from_dict({"data": data, **models, **settings})
 

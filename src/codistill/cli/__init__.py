@@ -1,6 +1,8 @@
 """The command line. Torch is imported only by what needs it, so that help is instant."""
 
+import atexit
 import dataclasses
+import gc
 import os
 import signal
 import sys
@@ -26,6 +28,8 @@ LONGEST = 2000  # characters of an error
 def main(argv: Sequence[str] | None = None) -> None:
     """The program ``codistill``."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)  # Python's last collection goes through all that torch has imported: half a second
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # module:Name may be a file in the current folder
     with warnings.catch_warnings(), _ended_by_signals():
