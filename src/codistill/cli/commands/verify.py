@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -110,20 +111,20 @@ def _log_end(folder: Path) -> None:
 
     Of a run that was broken off, whose last steps may not be in it, to the last epoch that ended before it.
     """
-    from codistill.checkpoint import facts_of, latest
+    from codistill.checkpoint import facts_of, latest, step_of
     from codistill.training.records import read_log
 
     newest, path = latest(folder), folder / "log.jsonl"
-    if newest is None or not (newest / "state.json").exists():
+    if newest is None:
         return
-    facts = facts_of(newest)
-    ended = (folder / "results.jsonl").exists()
-    log = read_log(folder)
-    each = next((line.get("steps_per_epoch", 0) for line in log if line["kind"] == "start"), 0)
-    last = facts["step"] if ended else (facts["step"] - 1) // each * each if each > 0 else 0
+    log, last, ended = read_log(folder), step_of(newest), (folder / "results.jsonl").exists()
+    if not ended:
+        with suppress(ValueError, OSError):  # of the checkpoint, which is told of it
+            if facts_of(newest).get("passed_over"):
+                return  # an epoch of which no step was taken has no line
+        each = next((line.get("steps_per_epoch") for line in log if line["kind"] == "start"), 0)
+        last = (last - 1) // each * each if isinstance(each, int) and each > 0 else 0
     steps = [line["step"] for line in log if line["kind"] == "epoch"]
-    if facts.get("passed_over") and not ended:
-        return  # an epoch of which no step was taken has no line
     if max(steps, default=0) < last or (ended and not path.read_bytes().endswith(b"\n")):
         raise files.Damaged(
             f"{path} is damaged: it does not come to step {last}, where the {'run' if ended else 'epoch'} ended"
