@@ -61,7 +61,7 @@ class Counter:
 
 def run_of(method):
     """A small run of a method."""
-    return BASE.replace(method=method, peers=1 if method in ("pskd", "byot") else 2)
+    return BASE.replace(method=method, peers={"pskd": 1, "byot": 1, "okddip": 3}.get(method, 2))
 
 
 def trains(run):
@@ -75,13 +75,24 @@ def trains(run):
     return go
 
 
-def compares(methods):
+def compares(methods, report=True):
     """Compare methods, or go on with that, and write the report."""
     study = Study("crash", BASE, tuple(Row(method) for method in methods), seeds=(0, 1), quick=True)
 
     def go(folder):
         for _ in studies.compare(study, folder, go_on=(folder / "study.json").exists()):
             pass
+        if report:
+            write_report_of(folder, Console(quiet=True))
+
+    return go
+
+
+def reports(study):
+    """Write the report of a copy of a finished comparison."""
+
+    def go(folder):
+        shutil.copytree(study, folder, dirs_exist_ok=True)
         write_report_of(folder, Console(quiet=True))
 
     return go

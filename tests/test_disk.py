@@ -61,6 +61,24 @@ def test_a_folder_that_is_removed_is_an_error_of_the_system(begun):
         list(records)
 
 
+def test_a_file_is_on_the_disk_before_its_name_is_and_then_the_name(tmp_path, monkeypatch):
+    done, fsync, replace = [], os.fsync, type(tmp_path).replace
+
+    def flushed(number):
+        done.append(os.path.basename(os.readlink(f"/proc/self/fd/{number}")))
+        fsync(number)
+
+    def renamed(path, to):
+        done.append(f"{path.name} -> {to.name}")
+        return replace(path, to)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(type(tmp_path), "replace", renamed)
+    write(tmp_path / "file", "x")
+    beside = f".file.{os.getpid()}.part"
+    assert done == [beside, f"{beside} -> file", tmp_path.name]
+
+
 def test_what_fails_half_way_leaves_what_was_there(tmp_path):
     path = write(tmp_path / "file", "before")
 

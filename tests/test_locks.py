@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from codistill import locks, study as studies
+from codistill.cli.commands.train import default_name
 from codistill.files import read_lines
 from codistill.locks import Held, holder, locked
 from codistill.run import Run
@@ -94,6 +95,15 @@ def test_a_run_that_is_being_resumed_is_not_resumed_again(tmp_path):
     list(first)
     list(logged(resume(tmp_path), tmp_path))
     assert [line["epoch"] for line in read_log(tmp_path) if line["kind"] == "epoch"] == [1, 2]
+
+
+def test_runs_that_differ_in_a_setting_have_folders_of_their_own():
+    names = {default_name(RUN.replace(learning_rate=rate)) for rate in (0.1, 0.2)}
+    assert len(names) == 2
+    assert any("learning_rate=0.2" in name for name in names)
+    long = RUN.replace(models=("cnn:width=4,depth=3", "mlp:hidden=8"), smoothing=0.1, warmup=0.1, weight_decay=0.01)
+    hashed = {default_name(long.replace(learning_rate=rate)) for rate in (0.1, 0.2)}
+    assert len(hashed) == 2
 
 
 SHARED = Study(

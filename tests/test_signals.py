@@ -5,10 +5,12 @@ import re
 import signal
 import subprocess
 import sys
+import traceback
+import warnings
 
 import pytest
-import torch
 
+import grace
 from codistill import checkpoint, cli
 from codistill.report.interruption import Interrupted, signals
 from codistill.training.records import Record
@@ -18,23 +20,44 @@ WORDS += ["--epochs", "2000", "--learning-rate", "0.01", "--name", "it"]
 GRACE = 120  # seconds, of which a machine that is not busy needs few
 
 
-def started(words, folder):
-    """A process that has made its first steps."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "codistill", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if re.search(r"step \d+ of 6000", line):
-            break
-    return process
+class Forked:
+    """A command in a process that is forked from this one, so that nothing need be imported again."""
+
+    def __init__(self, words, folder):
+        self.out, out = os.pipe()
+        self.pid = os.fork()
+        if not self.pid:
+            os.chdir(folder)
+            for number in (1, 2):
+                os.dup2(out, number)
+            sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))  # noqa: SIM115
+            warnings.simplefilter("default")
+            try:
+                cli.main(words)
+            except SystemExit as stop:
+                os._exit(stop.code if isinstance(stop.code, int) else 1)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(70)
+            os._exit(0)
+        os.close(out)
+        self.said = os.fdopen(self.out)
+
+    def until(self, pattern):
+        """Wait for a line of what it says."""
+        for line in self.said:
+            if re.search(pattern, line):
+                return
+        raise AssertionError("it has ended")
+
+    def ended(self):
+        """The rest of what it says, and its exit code."""
+        rest = self.said.read()
+        self.said.close()
+        return rest, os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 @pytest.mark.parametrize(
     ("sent", "codes"),
     [
@@ -45,16 +68,25 @@ def started(words, folder):
     ],
 )
 def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(sent, codes, tmp_path):
-    process = started(WORDS, tmp_path)
+    process = Forked(WORDS, tmp_path)
+    process.until(r"step \d+ of 6000")
     for number in sent:
-        process.send_signal(number)
-    out, err = process.communicate(timeout=GRACE)
-    assert process.returncode in codes, err
-    assert "Traceback" not in err
+        os.kill(process.pid, number)
+    out, code = process.ended()
+    assert code in codes, out
+    assert "Traceback" not in out
     assert "Nothing is lost. Resume with:\n  codistill resume runs/it" in out
     step = int(re.search(r"Stopped after step (\d+) of 6000", out)[1])
     newest, saved = checkpoint.newest_whole(tmp_path / "runs" / "it")
     assert saved.facts["step"] == step == checkpoint.step_of(newest)
+
+
+def test_a_command_under_timeout_ends_in_order_and_is_gone_on_with(tmp_path):
+    code, _ = grace.broken_off("timeout", tmp_path, GRACE, epochs=2000)
+    assert code == 143  # 137: it was killed
+    newest, saved = checkpoint.newest_whole(tmp_path / "it")
+    assert 0 < saved.facts["step"] == checkpoint.step_of(newest) < 6000
+    assert not (tmp_path / "it" / "results.jsonl").exists()
 
 
 def test_signals_are_counted_and_the_third_ends_at_once():

@@ -177,12 +177,30 @@ def test_a_summary_of_wrong_types_is_one_line(value, stranger):
         where[key] = before
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"alone": 3}', '{"alone": {"forward": "1"}, "dml": {}}', None])
+def test_costs_that_are_damaged_are_measured_again(text, stranger):
+    path, summary = stranger / "study" / "costs.json", stranger / "study" / "summary.json"
+    whole, before = path.read_text(), read_json(summary)["rows"]
+    path.write_text(whole.replace(": 1.0", ": 7.0", 1) if text is None else text)
+    assert path.read_text() != whole
+    cli.main(["resume", "study"])
+    assert path.read_text() == whole
+    assert read_json(summary)["rows"] == before
+
+
 def test_a_file_that_is_far_too_long_is_not_read(tmp_path):
     path = tmp_path / "summary.json"
     with path.open("wb") as file:
         os.truncate(file.fileno(), 2**30)
     with pytest.raises(Damaged, match="has 1,073,741,824 bytes, and files of this kind at most"):
         read_json(path)
+
+
+def test_a_long_value_is_shortened_in_the_line_that_says_what_is_wrong(stranger):
+    change(stranger / "run" / "runs.json", method="x" * 100_000)
+    said = refused("report", "run")
+    assert len(said) < 3000
+    assert "xxx ... xxx" in said or "..." in said
 
 
 def test_trust_ends_with_its_block():

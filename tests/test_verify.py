@@ -42,3 +42,18 @@ def test_nothing_that_a_folder_names_is_imported(tmp_path, monkeypatch):
 def test_a_folder_without_a_run_is_no_mistake_of_the_disk(tmp_path):
     with pytest.raises(SystemExit, match="holds no run and no comparison"):
         cli.main(["verify", str(tmp_path)])
+
+
+def test_a_log_that_ends_before_the_checkpoint_or_lacks_a_line_is_damaged(tmp_path, capsys):
+    trains(BASE)(tmp_path)
+    log, results = tmp_path / "log.jsonl", tmp_path / "results.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    for left, said in (
+        ([0, 2], "1 lines are missing, the first before line 2"),
+        ([0], "does not come to step 2, where"),
+    ):
+        log.write_text("".join(lines[n] for n in left))
+        with pytest.raises(SystemExit, match="1 of .* things checked in .* are damaged"):
+            cli.main(["verify", str(tmp_path)])
+        assert said in " ".join(capsys.readouterr().out.split())
+        results.unlink(missing_ok=True)  # a run that was broken off

@@ -193,7 +193,7 @@ def load(path: Path) -> Checkpoint:
 
 def _tensors(path: Path, hashes: Mapping[str, str] | None) -> Tensors:
     """The tensors of a file, copied into memory."""
-    content = path.read_bytes()
+    content = files.read_bytes(path)
     if hashes is not None and hashlib.sha256(content).hexdigest() != hashes.get(path.name):
         raise ValueError(f"{path.name} is damaged: its SHA-256 is not that in state.json")
     found: Tensors = tensors_of(content)

@@ -2,7 +2,8 @@
 
 A file is written beside its place, flushed to the disk and renamed: whoever reads it finds what was there before or all
 of what is new. A symbolic link in its place is replaced, never followed. JSON carries a checksum of its own (``crc32``,
-over the values), so that a byte that has changed since is not taken for a result.
+over the values), so that a byte that has changed since is not taken for a result. What would take all memory is refused
+by its size, before it is read.
 """
 
 import contextlib
@@ -18,6 +19,11 @@ from typing import Any
 
 SEAL = "crc32"
 LARGEST = 2**29  # bytes of a text file that is read whole
+LONGEST = 2**26  # characters of JSON: its values take some thirty times as many bytes
+DEEPEST = 100  # lists in lists
+MOST = "CODISTILL_MAX_BYTES"  # the environment variable for what a file may take in memory, or unpack to
+UNPACKED = 2**31  # bytes that a packed file may unpack to, unless that says otherwise
+DEEP = "nested too deeply"
 DRAFT = ".part"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 CONTROL_IN_JSON = re.compile(r"\\u00[01789]|[\x7f-\x9f]")
@@ -102,8 +108,8 @@ def remove_drafts(folder: Path) -> None:
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
-def read_text(path: Path) -> str:
-    """The text of a file.
+def read_text(path: Path, errors: str = "strict") -> str:
+    """The text of a file; ``errors`` is as of `open`.
 
     Raises:
         Damaged: it is no text, or far too long to be one of ours.
@@ -113,9 +119,34 @@ def read_text(path: Path) -> str:
     if (size := path.stat().st_size) > LARGEST:
         raise Damaged(f"{path} has {size:,} bytes, and files of this kind at most {LARGEST:,}: it is not read")
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors=errors)
     except UnicodeDecodeError as error:
         raise Damaged(f"{path} is damaged ({error.reason} at byte {error.start})") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        Damaged: it is larger than this machine's memory, or than CODISTILL_MAX_BYTES.
+    """
+    check_bytes(str(path), path.stat().st_size, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return path.read_bytes()
+
+
+def check_bytes(what: str, size: int, most: int = UNPACKED) -> None:
+    """See that something is not too large to be read, before it is.
+
+    Args:
+        what: a file's name, for messages.
+        size: what it takes, in bytes.
+        most: what it may take, unless CODISTILL_MAX_BYTES says otherwise.
+
+    Raises:
+        Damaged: it is too large.
+    """
+    if size > (most := int(os.environ.get(MOST, most))):
+        raise Damaged(f"{what} would take {size:,} bytes, at most {most:,}: where that is meant, set {MOST}={size}")
 
 
 def read_json(path: Path, kind: type = dict, *, must: str = "") -> Any:
@@ -156,11 +187,25 @@ def without_controls(value: Any, text: str | None = None) -> Any:
 
 def parse(text: str, where: str) -> Any:
     """Values from JSON; whatever is wrong with it is one line that says where."""
+    if len(text) > LONGEST:
+        raise Damaged(f"{where} has {len(text):,} characters, and JSON of ours at most {LONGEST:,}: it is not read")
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
+        reason = DEEP if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise Damaged(f"{where} is damaged ({reason})") from None
+    if text.count("[") + text.count("{") > DEEPEST and _is_deep(value):
+        raise Damaged(f"{where} is damaged ({DEEP})")
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether values lie in so many lists and objects that functions which call themselves would not come to an end."""
+    level = [value]
+    for _ in range(DEEPEST):
+        inside = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [each for values in inside for each in values]
+    return bool(level)
 
 
 def read_if_whole(path: Path, kind: type = dict) -> Any | None:

@@ -4,12 +4,13 @@ import multiprocessing
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from codistill.data.images import workers
-from codistill.data.images.cut import PIXELS, Cut, Unreadable, open_image
+from codistill.data.images.cut import PIXELS, Cut, Unreadable, check_pixels, open_image
 from codistill.data.images.lazy import FileNames, LazyImages
 
 
@@ -37,17 +38,24 @@ def test_images_of_very_many_pixels_are_refused_unless_asked_for(tmp_path, monke
     assert open_image(tmp_path / "large.png").size == (2000, 1000)
 
 
+def test_an_image_of_169_megapixels_is_refused_as_it_is_delivered(monkeypatch):
+    monkeypatch.delenv(PIXELS, raising=False)
+    check_pixels(SimpleNamespace(width=9000, height=9000))
+    with pytest.raises(ValueError, match=r"169,000,000 pixels, at most 89,478,485; .* CODISTILL_MAX_PIXELS=169000000"):
+        check_pixels(SimpleNamespace(width=13_000, height=13_000))
+
+
 def test_a_process_that_hangs_ends_in_an_error_and_is_left_nowhere(images, monkeypatch):
-    monkeypatch.setenv(workers.PATIENCE, "3")
     batches = workers.feed(images, ((number[None], None) for number in endless()))
     next(batches)
     children = multiprocessing.active_children()
     for child in children:
         os.kill(child.pid, signal.SIGSTOP)
+    monkeypatch.setenv(workers.PATIENCE, "0.5")  # only now: until they have started may take longer
     guard = threading.Timer(60, lambda: [child.kill() for child in children])
     guard.start()
     with pytest.raises(
-        ChildProcessError, match=r"pictures: no images for 3 s, of .*\d.png ...: the disk, or a process"
+        ChildProcessError, match=r"pictures: no images for 0.5 s, of .*\d.png ...: the disk, or a process"
     ):
         for _ in batches:
             pass

@@ -4,10 +4,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from codistill.checkpoint import write_runs
+from codistill.files import append_lines
+from codistill.report import writing
 from codistill.report.palette import styles
 from codistill.report.plots.curves import Legend, Panel, Point, figure_of
 from codistill.report.plots.study import cohort_size_figure, cost_figure, gain_figure
 from codistill.report.plots.terms import learning_figure, ratio_figure, validation_figure
+from codistill.run import Run
 from report.conftest import lines_of, typed
 
 
@@ -191,3 +195,13 @@ def test_ratio_figure_leaves_out_what_a_logarithmic_axis_cannot_show(log):
 def test_names_in_any_script_are_measured_without_a_warning(summary):
     summary["rows"][2]["label"] = "상호 학습 互学习"
     assert "상호 학습 互学习" in cost_figure(typed(summary)).svg
+
+
+def test_of_twelve_thousand_epochs_a_thousand_are_drawn(tmp_path, monkeypatch):
+    told = {"kind": "epoch", "run": "dml", "method": "dml", "terms": {"task": [0.5, 0.5]}, "seconds": 1.0}
+    append_lines(tmp_path / "log.jsonl", [{**told, "step": 3 * epoch, "epoch": epoch} for epoch in range(1, 12_001)])
+    write_runs(tmp_path, [Run()])
+    drawn = []
+    monkeypatch.setattr(writing, "write_run_report", lambda runs, log, *rest: drawn.extend(log))
+    writing.write_folder(tmp_path)
+    assert [line["epoch"] for line in drawn] == list(range(12, 12_001, 12))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 
 import pytest
@@ -16,6 +17,7 @@ from codistill.files import Damaged, append_lines, read_lines, write_lines
 from codistill.run import Run
 from codistill.spec import UnknownName
 from codistill.study.results import networks_of
+from codistill.training import records as log_files
 from codistill.training.build import build_fleet
 from codistill.training.loop import restored, resume, train
 from codistill.training.records import Diverged, Record, cut_log, logged, read_log, thinned
@@ -287,6 +289,56 @@ def test_a_line_that_was_cut_short_is_left_out_and_a_damaged_one_is_said(tmp_pat
     assert read_lines(tmp_path / "none.jsonl") == []
 
 
+@pytest.fixture
+def numbered(tmp_path):
+    """A log of ten epochs, with numbered lines, and these."""
+    epochs = [{"kind": "epoch", "step": s, "run": "a", "method": "dml", "epoch": s} for s in range(1, 11)]
+    epochs = [{**each, "terms": {}, "seconds": 0.5} for each in epochs]
+    records = [Record("start", 0, 10), *(Record("epoch", each["step"], 10, lines=[each]) for each in epochs)]
+    list(logged((record for record in records), tmp_path))
+    assert read_log(tmp_path) == [{"kind": "start", "step": 0}, *epochs]
+    return tmp_path / "log.jsonl", log_lines(tmp_path)
+
+
+def log_lines(folder):
+    return (folder / "log.jsonl").read_text().splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ([0, 1, 2, 4, 5, 6, 7, 8, 9, 10], "1 lines are missing, the first before line 4"),
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], "1 lines are missing, the first before line 1"),
+        ([0, 1, 5, 6, 8, 9, 10], "4 lines are missing, the first before line 3"),
+        ([0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9, 10], "1 of 12 lines are damaged and left out, the first is line 4"),
+    ],
+)
+def test_a_missing_or_repeated_line_of_a_log_is_said(left, said, numbered, tmp_path):
+    path, lines = numbered
+    path.write_text("".join(lines[n] for n in left))
+    with pytest.warns(UserWarning, match=said):
+        assert [line["step"] for line in read_log(tmp_path)] == sorted({*left})
+
+
+def test_numbers_go_on_over_a_resumption_and_a_lost_end_stays_missing(numbered, tmp_path):
+    path, lines = numbered
+    again = [Record("start", 8, 10), Record("rewind", 8, 10)]
+    list(logged((record for record in again), tmp_path))
+    assert [line["step"] for line in read_log(tmp_path)] == [*range(9), 8, 8]
+    path.write_text("".join([*lines[:-1], lines[-1].replace("0.5", "0.6")]))
+    list(logged((record for record in [Record("start", 10, 10)]), tmp_path))
+    with pytest.warns(UserWarning, match="1 lines are missing, the first before line 11"):
+        read_log(tmp_path)
+
+
+def test_a_log_of_an_earlier_version_is_gone_on_with(tmp_path):
+    append_lines(tmp_path / "log.jsonl", [line(1), line(2)])  # without numbers
+    list(logged((record for record in [Record("start", 2, 10)]), tmp_path))
+    assert [each["step"] for each in read_log(tmp_path)] == [1, 2, 2]
+    path = tmp_path / "log.jsonl"
+    assert [("line" in text) for text in path.read_text().splitlines()] == [False, False, True]
+
+
 @pytest.mark.parametrize("length", [0, 10, 100_000])
 def test_a_log_is_cut_from_its_end(tmp_path, length):
     log, lines = tmp_path / "log.jsonl", [line(step, text="x" * length) for step in range(1, 6)]
@@ -297,6 +349,18 @@ def test_a_log_is_cut_from_its_end(tmp_path, length):
             file.write('{"kind": "start", "st')
         cut_log(log, step)
         assert read_log(tmp_path) == lines[:step]
+
+
+def test_resuming_after_twelve_thousand_epochs_reads_the_end_of_the_log(tmp_path, monkeypatch):
+    read, lines = [], [{**line(step, text="x" * 200), "line": step + 1} for step in range(12_000)]
+    append_lines(tmp_path / "log.jsonl", lines)
+    backwards = log_files._lines_backwards
+    monkeypatch.setattr(log_files, "_log_line", lambda text: read.append(text) or json.loads(text))
+    assert cut_log(tmp_path / "log.jsonl", 11_989) == 11_990
+    assert len(read) == 11
+    with (tmp_path / "log.jsonl").open("rb") as file:
+        next(backwards(file))
+        assert file.seek(0, os.SEEK_END) - file.tell() <= log_files.CHUNK
 
 
 @pytest.mark.parametrize(("epochs", "kept"), [(1, 1), (7, 7), (10, 10), (11, 6), (95, 10)])

@@ -1,6 +1,8 @@
 """The command line. Torch is imported only by what needs it, so that help is instant."""
 
+import atexit
 import dataclasses
+import gc
 import os
 import signal
 import sys
@@ -20,10 +22,14 @@ from codistill.cli.hints import as_options, check_lists, missing_run, spelled_he
 from codistill.cli.settings import REGISTRY, defaults, values_of
 from codistill.files import without_controls
 
+LONGEST = 2000  # characters of an error
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The program ``codistill``."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)  # Python's last collection goes through all that torch has imported: half a second
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # module:Name may be a file in the current folder
     with warnings.catch_warnings(), _ended_by_signals():
@@ -58,8 +64,9 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _line(text: object) -> str:
-    """In one line, and without what a terminal would obey: names in it may be a stranger's."""
-    return " ".join(str(without_controls(str(text))).split())
+    """In one line of no great length, and without what a terminal would obey: names in it may be a stranger's."""
+    line = " ".join(str(without_controls(str(text))).split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
 
 
 def _obey(argv: Sequence[str]) -> None:

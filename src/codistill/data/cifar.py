@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from codistill.checks import one_of
-from codistill.data.download import extract, fetch, located, opened
+from codistill.data.download import extract, fetch, located, members, opened
 from codistill.data.examples import DataSet, Examples, check_range
+from codistill.files import read_bytes
 
 __all__ = ["cifar10", "cifar100"]
 
@@ -150,18 +151,18 @@ def _present(root: Path, forms: Iterable[Form]) -> Iterator[tuple[Form, Raw]]:
     for form in forms:
         for folder in (root / form.folder, root):
             if all((folder / file).is_file() for file in form.files):
-                yield form, {str(folder / file): (folder / file).read_bytes() for file in form.files}
+                yield form, {str(folder / file): read_bytes(folder / file) for file in form.files}
         if (root / form.archive).is_file():
             yield form, _unpacked(root / form.archive, form)
 
 
 def _unpacked(archive: Path, form: Form) -> Raw:
     with opened(archive) as tar:
-        members = {member.name.removeprefix("./"): member for member in tar if member.isfile()}
+        found = {member.name.removeprefix("./"): member for member in members(tar) if member.isfile()}
         names = [f"{form.folder}/{file}" for file in form.files]
-        if lacking := [name for name in names if name not in members]:
+        if lacking := [name for name in names if name not in found]:
             raise ValueError(f"{archive}: lacks {', '.join(lacking)}: fetch it again")
-        return {f"{archive}:{name}": tar.extractfile(members[name]).read() for name in names}  # type: ignore[union-attr]
+        return {f"{archive}:{name}": tar.extractfile(found[name]).read() for name in names}  # type: ignore[union-attr]
 
 
 def _examples(form: Form, files: Sequence[tuple[str, bytes]], classes: int) -> Examples:

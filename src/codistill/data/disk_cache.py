@@ -37,7 +37,10 @@ def cached(
 
     path = _file(kind, root, options)
     if path is not None:
-        with suppress(SafetensorError, OSError), safe_open(path, framework="pt") as file:  # absent or damaged
+        with (
+            suppress(SafetensorError, OSError, ValueError, TypeError),
+            safe_open(path, framework="pt") as file,
+        ):  # absent or damaged
             note = (file.metadata() or {}).get("note")
             if note is not None and fresh(note):
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -14,9 +14,21 @@ from contextlib import contextmanager
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path, PureWindowsPath
+from typing import Self
 
+from codistill.files import Damaged, check_bytes
+
+SAID = (  # kinds of members that say something of the next
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 PIECE = 1 << 16  # bytes read at a time
 PATIENCE = 30  # seconds without an answer
+MEMBERS = 1_000_000  # of an archive; the list of them is kept in memory
+TOLD = 2**20  # bytes of a name, or of what else a tar file says of a member, which are read at once
 
 
 def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = None, progress: bool = True) -> Path:
@@ -60,10 +72,11 @@ def fetch(url: str, dest: Path, *, md5: str | None = None, sha256: str | None = 
 def extract(archive: Path, dest: Path) -> None:
     """Unpack a tar or zip file, all of it or nothing; its members cannot land outside ``dest`` or be a device.
 
-    The leading slash of a tar file's member is dropped, and a link in it may lead to a target inside.
+    The leading slash of a tar file's member is dropped, and a link in it may lead to a target inside. What would
+    unpack to more than 2 GiB, or CODISTILL_MAX_BYTES, is refused before that is unpacked.
 
     Raises:
-        ValueError: it is neither, it is damaged, or a member is unsafe; names the member.
+        ValueError: it is neither, it is damaged, too large, or a member is unsafe; names the member.
         FileExistsError: a member exists in ``dest`` already; names it.
     """
     dest.mkdir(parents=True, exist_ok=True)
@@ -72,7 +85,7 @@ def extract(archive: Path, dest: Path) -> None:
             _unzip(archive, Path(fresh))
         else:
             with opened(archive) as tar:
-                tar.extractall(fresh, filter="data")
+                tar.extractall(fresh, list(members(tar)), filter="data")
         items = sorted(Path(fresh).iterdir())
         check_free(*(dest / item.name for item in items))
         for item in items:
@@ -94,6 +107,7 @@ def check_free(*paths: Path) -> None:
 def _unzip(archive: Path, dest: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as file:
+            check_bytes(str(archive), sum(member.file_size for member in file.infolist()))
             for member in file.infolist():
                 path, kind = PureWindowsPath(member.orig_filename), stat.S_IFMT(member.external_attr >> 16)
                 if path.anchor or ".." in path.parts or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -108,12 +122,38 @@ def _unzip(archive: Path, dest: Path) -> None:
 def opened(archive: Path) -> Iterator[tarfile.TarFile]:
     """A tar file to read from; whatever is wrong with it is a ValueError that names it."""
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, tarinfo=_Member) as tar:
             yield tar
     except tarfile.FilterError as error:
         raise ValueError(f"{archive}: unsafe member, not unpacked: {error}") from error
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise ValueError(f"{archive}: not a tar file, or a damaged one ({error}): fetch it again") from error
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose own description is not too long to be read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in SAID and found.size > TOLD:
+            raise Damaged(f"a tar file with a name of {found.size:,} bytes, at most {TOLD:,}: it is not unpacked")
+        return found
+
+
+def members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar file, one after the other, as long as they are not too many or too large.
+
+    Raises:
+        Damaged: they are; what would be too large has not been unpacked.
+    """
+    name, size = os.fsdecode(tar.name or ""), 0
+    for count, member in enumerate(tar, 1):
+        size += member.size
+        check_bytes(f"{name}: {member.name!r} and what comes before it", size)
+        if count > MEMBERS:
+            raise Damaged(f"{name} holds more than {MEMBERS:,} files: it is not unpacked")
+        yield member
 
 
 def located(

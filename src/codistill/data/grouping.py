@@ -45,10 +45,13 @@ def groups_of_files(name: str, images: FileNames, group: str) -> tuple[Tensor, t
         raise FileNotFoundError(f"{name}: group={group}: give {FOLDER}, or a CSV file with the columns path and group")
     with Path(group).open(encoding="utf-8-sig", newline="") as lines:
         rows = csv.DictReader(lines)
-        for column in ("path", "group"):
-            if column not in (rows.fieldnames or ()):
-                raise UnknownName(f"column of {group}", column, rows.fieldnames or ())
-        told = {row["path"]: row["group"] for row in rows if row["group"]}
+        try:
+            for column in ("path", "group"):
+                if column not in (rows.fieldnames or ()):
+                    raise UnknownName(f"column of {group}", column, rows.fieldnames or ())
+            told = {row["path"]: row["group"] for row in rows if row["group"]}
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{name}: {group}, line {rows.line_num + 1}: {error}: write it as UTF-8") from error
     if lost := next((file for file in files if file not in told), None):
         raise ValueError(f"{name}: {group} does not tell the group of {lost}: add a line path,group for it")
     return numbered([told[file] for file in files])

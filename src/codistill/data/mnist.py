@@ -1,6 +1,7 @@
 """MNIST and Fashion-MNIST, from their original idx files."""
 
 import gzip
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from codistill.data.download import fetch, located
 from codistill.data.examples import DataSet, Examples, check_range
+from codistill.files import check_bytes
 
 __all__ = ["fashion_mnist", "mnist"]
 
@@ -90,19 +92,23 @@ def read_idx(path: Path, axes: int) -> Tensor:
     Raises:
         ValueError: a wrong magic number, number of axes or length; names the file.
     """
+    magic = bytes((0, 0, BYTES, axes))
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(4 + 4 * axes)
+            if head[:4] != magic or len(head) < 4 + 4 * axes:
+                expected = f"{magic.hex()} (an idx file of {axes} axes)"
+                raise ValueError(f"{path}: begins with {head[:4].hex()}, not {expected}: fetch it again")
+            shape = struct.unpack(f">{axes}I", head[4:])
+            count = math.prod(shape)
+            check_bytes(str(path), count)
+            body = bytearray(file.read(count + 1))
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: damaged ({error}): fetch it again") from error
-    magic, head = bytes((0, 0, BYTES, axes)), 4 + 4 * axes
-    if raw[:4] != magic or len(raw) < head:
-        expected = f"{magic.hex()} (an idx file of {axes} axes)"
-        raise ValueError(f"{path}: begins with {raw[:4].hex()}, not {expected}: fetch it again")
-    shape = torch.Size(struct.unpack(f">{axes}I", raw[4:head]))
-    body = torch.frombuffer(bytearray(raw), dtype=torch.uint8)[head:]
-    if len(body) != shape.numel():
-        raise ValueError(f"{path}: holds {len(body)} values, its header says {shape.numel()}: fetch it again")
-    return body.view(shape)
+    if len(body) != count:
+        holds = "more" if len(body) > count else f"{len(body)}"
+        raise ValueError(f"{path}: holds {holds} values, its header says {count}: fetch it again")
+    return torch.frombuffer(body or bytearray(1), dtype=torch.uint8)[:count].view(shape)
 
 
 def _load(source: Source, root: Path, download: bool) -> DataSet:

@@ -113,7 +113,7 @@ def _inputs(net: Trained, files: Sequence[Path], column: str, unreadable: Callab
                 yield _Input(str(path), None, net.preprocess.raw(path))
             else:
                 yield from (_Input(str(path), n, net.preprocess.raw(text)) for n, text in _texts(path, column))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, csv.Error) as error:
             said = str(error).partition(", or set skip_bad")[0]
             unreadable(said if str(path) in said else f"{path}: {said}")
 

@@ -16,7 +16,7 @@ from codistill.locks import Held, locked
 from codistill.run import RATES, Run, told_apart
 from codistill.spec import Spec
 from codistill.study.beforehand import check_rows
-from codistill.study.costs import declared_cost, measure_costs, networks_trained
+from codistill.study.costs import are_whole, declared_cost, measure_costs, networks_trained
 from codistill.study.differences import Key
 from codistill.study.disputed import keep_examples
 from codistill.study.doubts import nothing_learnt_in, row_doubts
@@ -206,7 +206,7 @@ def _finish(
         raise Diverged(f"{folder}: all runs have diverged: {next(iter(lost.values()), '')}")
     files.write_lines(folder / "results.jsonl", rows)
     costs = files.read_if_whole(folder / "costs.json")
-    if costs is None or not costs.keys() >= {entry.name for entry in study.entries}:
+    if costs is None or not are_whole(costs, study):
         if not study.quick:
             yield Record("timing", 0, 0)
         costs = measure_costs(study, _teacher_folders(study, todo), given)

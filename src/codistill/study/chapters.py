@@ -53,7 +53,9 @@ def names_of(folder: Path) -> tuple[list[str], str]:
         Damaged: the file is damaged, or a name leads out of the folder.
     """
     values = files.read_json(folder / FILE)
-    names = list(values.get("studies") or ())
+    if not isinstance(studies := values.get("studies") or {}, dict):
+        raise files.Damaged(f"{folder / FILE} is damaged: studies is a {type(studies).__name__}")
+    names = list(studies)
     if strange := [name for name in names if name in ("", ".", "..") or Path(name).name != name]:
         raise files.Damaged(f"{folder / FILE} is damaged: {strange[0]!r} is no name of a folder")
     return names, str(values.get("command", ""))

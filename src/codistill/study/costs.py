@@ -55,6 +55,14 @@ def measure_costs(
     return costs
 
 
+def are_whole(costs: Costs, study: Study) -> bool:
+    """Whether what was read are the costs of a study: a number for all that `measure_costs` measures."""
+    names = {entry.name for entry in study.entries} | (set() if study.quick else dict(_kinds(study)).keys())
+    ways = ("forward", "backward") if study.quick else ("forward", "backward", "seconds")
+    each = [costs.get(name) for name in names]
+    return all(isinstance(one, dict) and all(isinstance(one.get(way), int | float) for way in ways) for one in each)
+
+
 def alone_costs(study: Study, costs: Costs, network: Spec, peer: int = 0) -> Mapping[str, float]:
     """Those of a network of this number trained alone; of `ALONE`, the mean of the baseline's networks."""
     entry = study.alone(network, peer)
@@ -121,4 +129,4 @@ def declared_cost(run: Run) -> float:
     return run.peers * (forward + 2 * backward) / 3 * _examples(run) * steps
 
 
-__all__ = ["Costs", "alone_costs", "declared_cost", "measure_costs", "networks_trained"]
+__all__ = ["Costs", "alone_costs", "are_whole", "declared_cost", "measure_costs", "networks_trained"]

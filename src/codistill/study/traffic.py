@@ -31,6 +31,7 @@ def traffic_of_rows(study: "Study", parts: Sequence["Part"]) -> tuple[RowTraffic
     for part in parts:
         starts = [line for line in read_log(part.folder) if line["kind"] == "start"]
         lines = starts[-1].get("traffic", ()) if starts else ()
+        lines = lines if isinstance(lines, list) else ()
         of_runs |= {run: line for run, line in zip(peers_by_run(part.runs), lines, strict=False) if line}
     first = {run: of_runs.get(run.replace(seed=study.seeds[0])) for run in entries}
     return tuple(

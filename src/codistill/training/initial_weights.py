@@ -4,6 +4,9 @@
 finished run, of one of its checkpoints, or any module of your own.
 """
 
+import struct
+import zipfile
+import zlib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from codistill import checkpoint, models
+from codistill import checkpoint, files, models
 from codistill.checkpoint import Tensors
 from codistill.cohort import Cohort
 from codistill.data.examples import DataSet
@@ -138,12 +141,17 @@ def weights_of(path: Path, peer: Value = None) -> Mapping[str, Tensor]:
         raise ValueError(f"start={path}: give a file that ends in .safetensors or {', '.join(PICKLED)}")
     try:
         weights: Mapping[str, Tensor] = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
-    except (SafetensorError, RuntimeError, EOFError) as error:
+    except (SafetensorError, RuntimeError, EOFError, MemoryError) as error:
         raise ValueError(f"start={path} cannot be read ({str(error).partition(chr(10))[0]}): save it again") from error
     return weights
 
 
+# What a damaged pickle ends in besides errors of its own and of the file.
+LOADING = (struct.error, LookupError, AttributeError, TypeError, AssertionError)
+
+
 def _unpickled(path: Path) -> Mapping[str, Tensor]:
+    _check_announced(path)
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
@@ -151,6 +159,8 @@ def _unpickled(path: Path) -> Mapping[str, Tensor]:
             f"start={path} holds more than tensors, which could run code, or is damaged: "
             "save net.state_dict() alone, as .safetensors"
         ) from error
+    except LOADING as error:
+        raise ValueError(f"start={path} is damaged ({type(error).__name__}: {error}): save it again") from error
     for key in ("state_dict", "model"):  # as training programs save it
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
@@ -158,6 +168,30 @@ def _unpickled(path: Path) -> Mapping[str, Tensor]:
         raise ValueError(f"start={path} is no state dict: save net.state_dict()")
     whole = all(name.startswith("module.") for name in found)  # saved from torch's DataParallel
     return {name.removeprefix("module.") if whole else name: tensor for name, tensor in found.items()}
+
+
+def _check_announced(path: Path) -> None:
+    """Refuse, before it is loaded, a pickle that asks for more memory than the file has bytes.
+
+    Tensors are stored as they are, so packed ones are none of `torch.save`; ``bytearray(4_000_000_000)`` is allowed to
+    a pickle of tensors and is part of no network.
+
+    Raises:
+        ValueError: it does.
+    """
+    size = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as file:
+            announced = sum(member.file_size for member in file.infolist())
+            pickles = [m for m in file.infolist() if m.filename.endswith("data.pkl")] if announced <= size else []
+            content = b"".join(file.read(member) for member in pickles)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):  # the form before, or damaged
+        announced, content = size, files.read_bytes(path)
+    if announced > size or b"bytearray" in content:
+        asked = f"{announced:,} bytes" if announced > size else "memory for more than tensors"
+        raise ValueError(
+            f"start={path} asks for {asked}, and has {size:,}: save net.state_dict() alone, as .safetensors"
+        )
 
 
 def networks_of(

@@ -15,6 +15,7 @@ from codistill.training.learnt import write_doubts
 EPOCH = {"run": str, "method": str, "epoch": int, "terms": dict, "seconds": int | float}  # what a line has
 PLOTTED = 1000  # epochs of a run that a report takes from a longer log
 CHUNK = 2**16  # bytes of a log that are read at a time, from its end
+NUMBER = "line"  # the key of a line's number in its log, from 1
 
 
 class Diverged(ArithmeticError):
@@ -58,21 +59,18 @@ def logged(records: Generator[Record, None, None], folder: str | Path) -> Genera
     Lines of steps that a resumed run does again are dropped first.
     """
     folder = Path(folder)
-    path = folder / "log.jsonl"
+    path, count = folder / "log.jsonl", 0
     try:
         for record in records:
-            if record.kind == "start":
-                cut_log(path, record.step)
-                files.append_lines(path, [{"kind": "start", "step": record.step, **record.facts}])
-            elif record.kind == "epoch":
-                files.append_lines(path, record.lines)
+            if record.kind in ("start", "rewind"):
+                count = cut_log(path, record.step)
+            if record.kind in ("start", "rewind", "exchange", "epoch"):
+                told = {"kind": record.kind, "step": record.step, **record.facts}
+                lines = record.lines if record.kind == "epoch" else [told]
+                files.append_lines(path, [{**line, NUMBER: count + n} for n, line in enumerate(lines, 1)])
+                count += len(lines)
             elif record.kind == "checkpoint":
                 files.flush(path)
-            elif record.kind == "exchange":
-                files.append_lines(path, [{"kind": "exchange", "step": record.step, **record.facts}])
-            elif record.kind == "rewind":
-                cut_log(path, record.step)
-                files.append_lines(path, [{"kind": "rewind", "step": record.step, **record.facts}])
             elif record.kind == "end":
                 if record.facts.get("diverged"):
                     write_diverged(folder, record.facts["diverged"])
@@ -96,19 +94,27 @@ def read_diverged(folder: Path) -> dict[int, str]:
     return {int(number): str(what) for number, what in files.read_json(path).items()} if path.exists() else {}
 
 
-def cut_log(path: Path, step: int) -> None:
-    """Drop the lines of later steps from the end of a log; what comes before them is not read."""
+def cut_log(path: Path, step: int) -> int:
+    """Drop the lines of later steps from the end of a log; what comes before them is not read.
+
+    Returns:
+        The number of the last line that stays, and of those that were damaged and are dropped with the others: their
+        numbers are not given again, so that they are missed.
+    """
     if not path.exists():
-        return
+        return 0
     if path.is_symlink():
         raise OSError(f"{path} is a symbolic link, through which nothing is written: remove it")
+    damaged = 0
     with path.open("r+b") as file:
         for start, text in _lines_backwards(file):
             line = _log_line(text)
             if line is not None and line["step"] <= step:
                 file.truncate(start + len(text))
-                return
+                return line[NUMBER] + damaged if NUMBER in line else 0  # earlier versions gave no numbers
+            damaged += line is None and text.endswith(b"\n")
         file.truncate(0)
+    return damaged
 
 
 def _lines_backwards(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -135,26 +141,37 @@ def _log_line(text: bytes | str) -> dict[str, Any] | None:
     except files.Damaged:
         return None
     kinds = {"kind": str, "step": int} | (EPOCH if line.get("kind") == "epoch" else {})
+    kinds |= {NUMBER: int} if NUMBER in line else {}
     return line if all(isinstance(line.get(k), t) for k, t in kinds.items()) else None
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The lines of a folder's log; none where there is none.
 
-    A last line that was cut short is left out, damaged ones too, with a warning that counts them.
+    A last line that was cut short is left out, damaged and repeated ones too, with a warning that counts them; another
+    counts those that are missing, by the numbers that lines have (those of earlier versions have none).
     """
     path = folder / "log.jsonl"
     if not path.exists():
         return []
-    texts = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    texts = files.read_text(path, errors="replace").splitlines(keepends=True)
     first = next((number for number, text in enumerate(texts) if files.SEAL in text), len(texts))
     lines = [_log_line(text) if n < first or files.SEAL in text else None for n, text in enumerate(texts)]
-    if damaged := [
-        n for n, (line, text) in enumerate(zip(lines, texts, strict=True)) if not line and text[-1:] == "\n"
-    ]:
-        said = (
-            f"{path}: {len(damaged)} of {len(lines)} lines are damaged and left out, the first is line {damaged[0] + 1}"
-        )
+    missing, before = [], 0  # before which lines some are missing; the number of the last line before a line
+    for n, line in enumerate(lines):
+        number = before + 1 if line is None else line.pop(NUMBER, 0)
+        if number > before + 1:
+            missing += [n] * (number - before - 1)
+        elif line is not None and 0 < number <= before and lines[n - 1] is not None:
+            lines[n] = None
+        before = max(number, before)
+    damaged = [n for n, line in enumerate(lines) if line is None and texts[n].endswith("\n")]
+    many = f"{path}: {{}} of {len(lines)} lines are"
+    if damaged:
+        said = f"{many.format(len(damaged))} damaged and left out, the first is line {damaged[0] + 1}"
+        warnings.warn(said, stacklevel=2)
+    if missing:
+        said = f"{path}: {len(missing)} lines are missing, the first before line {missing[0] + 1}"
         warnings.warn(said, stacklevel=2)
     return [line for line in lines if line is not None]
 

@@ -1,5 +1,6 @@
 """How many examples a training has, and how many steps it takes."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -47,9 +48,11 @@ class Sizes:
 
 
 def sizes_of(folder: Path) -> Sizes | None:
-    """Those that the log of a folder says; older logs do not."""
+    """Those that the log of a folder says; None where it does not: older ones, and what others wrote into it."""
     starts = [line for line in read_log(folder) if line["kind"] == "start" and "sizes" in line]
-    return from_json(Sizes, starts[-1]["sizes"]) if starts else None
+    with suppress(TypeError):
+        return from_json(Sizes, starts[-1]["sizes"]) if starts else None
+    return None
 
 
 __all__ = ["Sizes", "sizes_of"]

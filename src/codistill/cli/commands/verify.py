@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,7 +87,7 @@ def _run(folder: Path) -> Iterator[list[Problem]]:
     yield _problems(read)
     for path in all_of(folder):
         yield _problems(partial(load, path))
-    yield _problems(lambda: read_log(folder), damage=("lines are damaged",))
+    yield _problems(lambda: read_log(folder), damage=("are damaged", "are missing"))
     yield _problems(lambda: _log_end(folder))
     yield _problems(lambda: _results(folder, runs))
     yield _problems(lambda: read_decisions(folder))
@@ -106,16 +107,28 @@ def _problems(read: Callable[[], object], damage: tuple[str, ...] = ()) -> list[
 
 
 def _log_end(folder: Path) -> None:
-    """The log of a run that came to its end has that too: what is cut from the end of a file leaves no other trace."""
-    from codistill.checkpoint import latest, step_of
+    """The log comes to the newest checkpoint: what is cut from the end of a file leaves no other trace.
+
+    Of a run that was broken off, whose last steps may not be in it, to the last epoch that ended before it.
+    """
+    from codistill.checkpoint import facts_of, latest, step_of
     from codistill.training.records import read_log
 
     newest, path = latest(folder), folder / "log.jsonl"
-    if newest is None or not (folder / "results.jsonl").exists():
+    if newest is None:
         return
-    steps = [line["step"] for line in read_log(folder) if line["kind"] == "epoch"]
-    if not steps or steps[-1] < step_of(newest) or not path.read_bytes().endswith(b"\n"):
-        raise files.Damaged(f"{path} is damaged: it does not come to step {step_of(newest)}, where the run ended")
+    log, last, ended = read_log(folder), step_of(newest), (folder / "results.jsonl").exists()
+    if not ended:
+        with suppress(ValueError, OSError):  # of the checkpoint, which is told of it
+            if facts_of(newest).get("passed_over"):
+                return  # an epoch of which no step was taken has no line
+        each = next((line.get("steps_per_epoch") for line in log if line["kind"] == "start"), 0)
+        last = (last - 1) // each * each if isinstance(each, int) and each > 0 else 0
+    steps = [line["step"] for line in log if line["kind"] == "epoch"]
+    if max(steps, default=0) < last or (ended and not path.read_bytes().endswith(b"\n")):
+        raise files.Damaged(
+            f"{path} is damaged: it does not come to step {last}, where the {'run' if ended else 'epoch'} ended"
+        )
 
 
 def _sealed(path: Path) -> None:

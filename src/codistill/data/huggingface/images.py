@@ -1,6 +1,7 @@
 """Images of a Hugging Face data set as bytes, cached on disk so that a second start is fast."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,12 @@ def _read(split: Split, column: str, cut: Cut, skip_bad: bool) -> tuple[Tensor, 
 
 def _image(rows: Any, row: int, column: str) -> Any:
     """A decoded image, or what is wrong with it."""
+    from PIL.Image import DecompressionBombWarning
+
     try:
-        image = rows[row][column]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DecompressionBombWarning)  # before it is decoded
+            image = rows[row][column]
         if image is not None:
             check_depth(image)
     except Exception as error:  # whatever a damaged image ends in

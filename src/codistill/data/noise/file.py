@@ -9,6 +9,7 @@ from torch import Tensor
 from codistill.data.noise import Noise
 
 HEAD = ["index", "label"]
+DIGITS = 19  # fewer, and a number fits into 64 bits
 
 
 def file(path: str) -> Noise:
@@ -54,9 +55,12 @@ def _read(path: str) -> tuple[list[int], Tensor]:
     with Path(path).open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         rows: dict[int, list[str]] = {}
-        for row in reader:
-            if row:
-                rows[reader.line_num] = row
+        try:
+            for row in reader:
+                if row:
+                    rows[reader.line_num] = row
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"noise: {path}, line {reader.line_num + 1}: {error}: write it as UTF-8") from error
     width = 1
     if rows and [field.strip() for field in next(iter(rows.values()))] == HEAD:
         width = 2
@@ -64,11 +68,12 @@ def _read(path: str) -> tuple[list[int], Tensor]:
     form = "index,label" if width == 2 else "one class number (or begin with the line index,label)"
     numbers = []
     for line, row in rows.items():
-        if len(row) != width or not all(field.strip().isdecimal() for field in row):
+        if len(row) != width or not all(field.strip().isdecimal() and len(field) < DIGITS for field in row):
             raise ValueError(f"noise: {path}, line {line}: {','.join(row)!r}: write {form}")
         numbers.append([int(field) for field in row])
     found = torch.tensor(numbers, dtype=torch.int64).reshape(-1, width)
-    if width == 2 and len(twice := found[:, 0][(found[:, 0].bincount() > 1)[found[:, 0]]]):
+    index, counts = found[:, 0].unique(return_counts=True)
+    if width == 2 and len(twice := index[counts > 1]):
         raise ValueError(f"noise: {path} names example {int(twice[0])} twice: leave one out")
     return list(rows), found
 

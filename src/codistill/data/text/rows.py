@@ -11,6 +11,7 @@ from typing import Literal
 
 from codistill.checks import flag
 from codistill.data.skipping import left_out
+from codistill.files import check_bytes, read_bytes
 from codistill.libraries import needed
 from codistill.spec import UnknownName
 
@@ -21,6 +22,7 @@ TAB = "tab"  # how it is written in a spec
 OTHERS = (";", "\t", "|", ",")  # separators to propose where the suffix misleads
 LONGEST = 2**31 - 1  # characters in a field; the csv module's own limit is 131,072
 UNDECODED = re.compile("[\udc80-\udcff]")  # bytes of another encoding
+VALUE = 64  # bytes that a value takes at least
 SHOWN = 80  # characters of what a message quotes
 
 
@@ -109,7 +111,7 @@ class Columns:
     def _fields(self, path: Path, separator: str) -> Iterator[tuple[str, list[str], str]]:
         """Where each row is, its fields, and what is wrong with it; empty lines are passed over."""
         try:
-            content = path.read_bytes().decode(self.encoding, errors="surrogateescape").removeprefix("\ufeff")
+            content = read_bytes(path).decode(self.encoding, errors="surrogateescape").removeprefix("\ufeff")
         except UnicodeError as error:  # of codecs without surrogates
             raise ValueError(f"{path}: not {self.encoding} ({error}): set encoding (utf-8, cp949, ...)") from error
         if "\0" in content:
@@ -163,6 +165,11 @@ class Columns:
         arrow, parquet = (needed(module, "text", "Parquet") for module in ("pyarrow", "pyarrow.parquet"))
         try:
             file = parquet.ParquetFile(path)
+            about = file.metadata
+            sizes = (about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+            check_bytes(
+                str(path), max(sum(sizes), VALUE * about.num_rows)
+            )  # a value that is repeated takes no room there
             names = [file.schema_arrow.names[place] for place in self._places(path, file.schema_arrow.names)]
             table = file.read(columns=list(dict.fromkeys(names)))
         except (arrow.ArrowException, OSError) as error:

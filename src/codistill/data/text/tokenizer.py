@@ -13,7 +13,7 @@ from torch import Tensor
 
 from codistill.checks import whole
 from codistill.data.disk_cache import stamp
-from codistill.libraries import needed
+from codistill.libraries import needed, said_by
 from codistill.spec import UnknownName
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ MODELS = ("bpe", "wordpiece", "words")
 PAD, UNKNOWN = "[PAD]", "[UNK]"  # ids 0 and 1 of a tokenizer that is trained here
 PADDINGS = (PAD, "<pad>", "<PAD>", "<|padding|>")  # what others call it
 SPACE = "▁"  # before every word, in the pieces of bpe
+GAPS = 10  # ids to each token at most; an embedding has a row for every id
+SHOWN = 200  # characters of what the library says
 PIECE = 4096  # texts encoded at a time
 
 
@@ -89,11 +91,15 @@ def read_tokenizer(path: Path) -> "Tokenizer":
     try:
         tokenizer: Tokenizer = reader.from_file(str(file))
     except Exception as error:  # the library raises nothing narrower
-        raise ValueError(f"{file}: not a file of the tokenizers library ({error}): save it again") from error
+        raise ValueError(
+            f"{file}: not a file of the tokenizers library ({said_by(error)[:SHOWN]}): save it again"
+        ) from error
     if (name := _padding(tokenizer, config)) is None or (number := tokenizer.token_to_id(name)) != 0:
         has = "has no token for padding" if name is None else f"pads with {name!r} of id {number}"
         ways = "name a tokenizer that pads with 0, or train one (tokenizer=bpe)"
         raise ValueError(f"{file}: {has}, and id 0 is padding here: {ways}")
+    if (rows := size(tokenizer)) > GAPS * (count := tokenizer.get_vocab_size()):
+        raise ValueError(f"{file}: the largest id is {rows - 1:,} of {count:,} tokens: number them from 0 without gaps")
     return tokenizer
 
 

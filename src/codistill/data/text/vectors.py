@@ -4,6 +4,7 @@ import gzip
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from codistill.data.text.tokenizer import size
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+LONGEST = 2**20  # characters of a line
 STARTS = ("▁", "Ġ")  # before the first piece of a word, as tokenizers mark it
 
 
@@ -71,6 +73,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
-            yield from enumerate(file, 1)
+            for number, line in enumerate(iter(partial(file.readline, LONGEST), ""), 1):
+                if len(line) == LONGEST:
+                    raise ValueError(
+                        f"{path}, line {number}: {LONGEST:,} characters or more: give a word and its numbers"
+                    )
+                yield number, line
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path}: damaged ({error}): fetch it again") from error
