@@ -14,7 +14,6 @@ from codistill.data.examples import DataSet
 from codistill.description import versions as versions
 from codistill.locks import Held, locked
 from codistill.run import RATES, Run, told_apart
-from codistill.spec import Spec
 from codistill.study.beforehand import check_rows
 from codistill.study.costs import are_whole, declared_cost, measure_costs, networks_trained
 from codistill.study.differences import Key
