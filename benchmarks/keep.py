@@ -26,7 +26,9 @@ from codistill import study
 from codistill.files import read_json
 from codistill.report.markdown import markdown
 from codistill.run import Run
+from codistill.spec import Spec
 from codistill.study.chapters import is_chapters, load_chapters
+from codistill.study.summary import label_of
 
 RESULTS = Path(__file__).parent / "results"
 Course = dict[str, list[float]]
@@ -105,10 +107,10 @@ def relabel(path: Path) -> None:
     models = kept["settings"]["models"]
     base = Run.from_dict({**kept["settings"], **({"peers": len(models)} if len(models) > 1 else {})})
     again = study.Study(kept["recipe"], base, tuple(methods), tuple(kept["seeds"]))
-    labels = {entry.name: entry.label for entry in again.entries}
+    entries = {entry.name: entry for entry in again.entries}
     for row in kept["rows"]:
         name, _, network = row["method"].removesuffix("]").partition(" [")
-        row["label"] = f"{labels[name]}: its {network}" if network else labels[name]
+        row["label"] = label_of(entries[name], Spec.of(network)) if network else entries[name].label
     notes = [note for note in kept["notes"] if note not in again.footnotes]
     published = [note for note in notes if note.startswith("Published: ")]
     kept["notes"] = [*(note for note in notes if note not in published), *again.footnotes, *published]

@@ -144,8 +144,8 @@ REAL = (
         "initial weights; all 50,000 labels of CIFAR-100 in common, ResNet-8 at half resolution, 5 epochs",
         "dml:peers=4",
         None,
-        "It loses here: in so short a training, networks that still underfit are held back. Churn falls. The paper trains "
-        "for 200 epochs, which needs a GPU.",
+        "It loses here: in so short a training, networks that still underfit are held back. Churn falls. The paper "
+        "trains for 200 epochs, which needs a GPU.",
     ),
 )
 

@@ -288,7 +288,7 @@ def _row(table: Measured, measure: str, entry: Entry, network: Spec, costs: Cost
     churn = table.churn(networks)
     return SummaryRow(
         method=f"{entry.name} [{network}]" if mixed else entry.name,
-        label=_label(entry, network) if mixed else entry.label,
+        label=label_of(entry, network) if mixed else entry.label,
         alone=baseline,
         peers=entry.cohort,
         seeds=len(study.seeds),
@@ -340,7 +340,7 @@ def same_gradient(study: Study, entry: Entry) -> str | None:
     return next((candidate.name for candidate in study.entries if candidate.run == twin), None)
 
 
-def _label(entry: Entry, network: Spec) -> str:
+def label_of(entry: Entry, network: Spec) -> str:
     """For tables, of one kind of network where a row has several: ``cnn, alone``, ``cnn in DML, 2 networks``."""
     name = models.network_name(network)
     return f"{name}, {entry.label[0].lower()}{entry.label[1:]}" if entry.alone else f"{name} in {entry.label}"

@@ -72,7 +72,7 @@ def _read(path: str) -> tuple[list[int], Tensor]:
             raise ValueError(f"noise: {path}, line {line}: {','.join(row)!r}: write {form}")
         numbers.append([int(field) for field in row])
     found = torch.tensor(numbers, dtype=torch.int64).reshape(-1, width)
-    index, counts = found[:, 0].unique(return_counts=True)
+    index, counts = torch.unique(found[:, 0], return_counts=True)
     if width == 2 and len(twice := index[counts > 1]):
         raise ValueError(f"noise: {path} names example {int(twice[0])} twice: leave one out")
     return list(rows), found
