@@ -207,7 +207,7 @@ def test_the_files_that_a_page_names_are_there(page):
     written += re.findall(r"^ +(\w+\.py|\w+/) ", text, re.M)  # the tree in architecture.md
     made = {"study.json", "costs.json", "summary.json", "runs.json", "state.json", "results.jsonl", "log.jsonl"}
     made |= {"tokenizer.json", "analysis.json", "chapters.json", "networks.json", "config.json"}
-    made |= {"doubts.json", "examples.json", "report.md"}
+    made |= {"doubts.json", "examples.json", "report.md", "tune.json"}
     homes = (page.parent, ROOT, ROOT / "src", SOURCE, ROOT / "benchmarks" / "results")
     missing = [
         name

@@ -64,8 +64,7 @@ def build_fleet(
     nets = [_network(slot, dataset, folders, factories, load) for slot in table] if networks is None else list(networks)
     x, _, _ = streams.draw((0, 0, 0))
     nets, whole = _tried(table, nets, x, named=networks is None), batches.inputs_of(x, table)
-    how = execute or run.execute, threads or run.threads
-    cohort, execution = _cohort(table, nets, whole, how, mesh, shared, dataset.classes)
+    cohort, execution = _cohort(table, nets, whole, (execute, threads), mesh, shared, dataset.classes)
     normalised = _check_outputs(cohort, run, dataset, whole, x.shape[1])
     members = _prepared(members_of(table, cohort, dataset, execution.execute, folders, factories), streams, device)
     return Fleet(
@@ -155,13 +154,13 @@ def _cohort(
     table: Sequence[PeerSlot],
     nets: Sequence[nn.Module],
     x: Tensor | PerPeer,
-    how: tuple[str, int | Literal["auto"]],
+    how: tuple[str | None, int | Literal["auto"] | None],
     mesh: Mesh | None,
     shared: SharedFolder | Silo | None,
     classes: int,
 ) -> tuple[Cohort, Execution]:
     """All peers behind one call, and how they run (executor and threads); ``auto`` is decided by timing each way."""
-    execute, threads = how
+    execute, threads = how[0] or table[0].run.execute, how[1] or table[0].run.threads
     run, turns, trunks = table[0].run, [slot.turn for slot in table], [slot.trunk for slot in table]
     build = partial(Cohort, precision=run.precision, branch_at=run.branch_at)
     peer = shared.peer if isinstance(shared, Silo) else None
