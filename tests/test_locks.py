@@ -98,7 +98,7 @@ def test_a_run_that_is_being_resumed_is_not_resumed_again(tmp_path):
 
 
 def test_runs_that_differ_in_a_setting_have_folders_of_their_own():
-    names = {default_name(RUN.replace(learning_rate=rate)) for rate in (0.1, 0.2)}
+    names = {default_name(Run(learning_rate=rate)) for rate in (0.1, 0.2)}
     assert len(names) == 2
     assert any("learning_rate=0.2" in name for name in names)
     long = RUN.replace(models=("cnn:width=4,depth=3", "mlp:hidden=8"), smoothing=0.1, warmup=0.1, weight_decay=0.01)

@@ -266,3 +266,10 @@ def test_every_kind_that_a_spec_names_is_listed_by_itself():
     assert {"complete", "everyone", "none", "own", "ring", "star"} <= set(discovery.available("codistill.graph"))
     assert {"crop", "flip"} <= set(discovery.available("codistill.data.augmentations"))
     assert {"js", "kl", "renyi"} <= set(discovery.available("codistill.losses.divergences"))
+
+
+def test_an_unknown_name_crosses_to_another_process():
+    error = UnknownName("data set", "digit", ["digits", "mnist"])
+    other = pickle.loads(pickle.dumps(error))
+    assert type(other) is UnknownName
+    assert str(other) == str(error) == "no data set is called 'digit': did you mean 'digits'?"

@@ -198,7 +198,7 @@ def test_a_file_that_is_far_too_long_is_not_read(tmp_path):
 
 def test_a_long_value_is_shortened_in_the_line_that_says_what_is_wrong(stranger):
     change(stranger / "run" / "runs.json", method="x" * 100_000)
-    said = refused("report", "run")
+    said = refused("evaluate", "run")
     assert len(said) < 3000
     assert "xxx ... xxx" in said or "..." in said
 

@@ -1,7 +1,7 @@
 """Specs: a name with options in one string, ``dml:weight=2``, ``resnet32:shortcut=a``, ``my_nets:Small,width=32``."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -49,6 +49,15 @@ class UnknownName(ValueError):
             near = [here]
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are: {', '.join(valid) or 'none'}"
         super().__init__(f"no {what} is called {name!r}{besides + ';' if besides else ':'} {hint}")
+
+    def __reduce__(self) -> tuple[Callable[[str], "UnknownName"], tuple[str]]:
+        return _said, (str(self),)  # a message is all that crosses to another process
+
+
+def _said(message: str) -> UnknownName:
+    error = UnknownName.__new__(UnknownName)
+    error.args = (message,)
+    return error
 
 
 class WrongKind(TypeError, ValueError):
