@@ -360,6 +360,7 @@ def test_comparing_leaves_a_folder_with_everything(compared):
         "results.jsonl",
         "costs.json",
         "summary.json",
+        "examples.json",
         "report.html",
         "report.md",
     }
@@ -376,7 +377,7 @@ def asked(monkeypatch):
     """The comparisons that the command line asks for, with their folders."""
     seen = []
     monkeypatch.setattr("codistill.study.compare", lambda study, folder, **_: seen.append((study, folder)))
-    monkeypatch.setattr("codistill.cli.commands.compare.follow", lambda *_, **__: None)
+    monkeypatch.setattr("codistill.cli.commands.compare.follow", lambda *_, **__: True)
     return seen
 
 

@@ -17,6 +17,8 @@ from codistill.study.in_python import in_python
 from codistill.training.build import build_fleet
 from codistill.training.loop import restored
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*no better than chance")  # trainings of a few steps
+
 RUN = Run(labels=60, batch=20, epochs=2)
 
 

@@ -49,8 +49,8 @@ def test_classes():
     for n in range(4):
         posteriors = [softmax(logits[p, n].tolist()) for p in range(3)]
         expected = [mean([posterior[c] for posterior in posteriors]) for c in range(5)]
-        assert net.probabilities(None)[n].tolist() == pytest.approx(expected)
-        assert net(None)[n].tolist() == pytest.approx([math.log(p) for p in expected])
+        assert net.probabilities(torch.zeros(1))[n].tolist() == pytest.approx(expected)
+        assert net(torch.zeros(1))[n].tolist() == pytest.approx([math.log(p) for p in expected])
 
 
 def test_tokens():
@@ -60,14 +60,14 @@ def test_tokens():
         for t in range(4):
             posteriors = [softmax(logits[p, n, t].tolist()) for p in range(2)]
             expected = [mean([posterior[c] for posterior in posteriors]) for c in range(5)]
-            assert net.probabilities(None)[n, t].tolist() == pytest.approx(expected)
+            assert net.probabilities(torch.zeros(1))[n, t].tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("task", "classes"), [("binary", 1), ("multilabel", 3)])
 def test_yes_and_no(task, classes):
     logits = 2 * torch.randn(3, 4, classes, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     net = ensemble(task, classes, logits)
-    answers, probabilities = net(None), net.probabilities(None)
+    answers, probabilities = net(torch.zeros(1)), net.probabilities(torch.zeros(1))
     assert answers.shape == (4, classes)
     assert probabilities.shape == (4, 2 if task == "binary" else classes)
     for n in range(4):
@@ -88,6 +88,6 @@ def test_one_network_is_what_it_answers():
         "network 0",
         "",
     )
-    assert torch.equal(net(None), logits)
-    assert net.probabilities(None)[2].tolist() == pytest.approx(softmax(logits[2].tolist()), rel=1e-5)
+    assert torch.equal(net(torch.zeros(1)), logits)
+    assert net.probabilities(torch.zeros(1))[2].tolist() == pytest.approx(softmax(logits[2].tolist()), rel=1e-5)
     assert net.classes == ("0", "1", "2", "3", "4")

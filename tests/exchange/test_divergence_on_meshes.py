@@ -69,7 +69,7 @@ def test_one_process_does_what_it_was_told(alone):
     _, found = alone
     for (do, what), (error, seen, states) in found.items():
         seen_in = BAD + (what == "the gradient")  # a weight is seen by what is computed with it
-        assert (f"the task term of peer 1 is nan in step {seen_in} " in error) == (do == "stop")
+        assert (f"the task loss of peer 1 is nan in step {seen_in} " in error) == (do == "stop")
         assert any(kind == "rewind" for kind, _, _ in seen) == (do == "rewind")
         assert ("step", BAD, False) in seen or do == "stop"
         assert all(t.isfinite().all() for state in states.values() for t in state.values()) or do == "stop"

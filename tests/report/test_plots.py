@@ -76,7 +76,7 @@ def test_learning_figure_takes_scalars_leaves_out_nan_and_other_kinds():
     plot = learning_figure(log)
     assert plot.rows == (
         ("Task loss, nats", "one", 0, 1.0, 1.0, 1.0),
-        ("trunk loss", "one", 0, 2.0, 2.0, 2.0),
+        ("Trunk loss", "one", 0, 2.0, 2.0, 2.0),
     )
     assert plot.canvas().legends == []  # one line needs none
     assert learning_figure([{"kind": "start"}]) is None

@@ -1,8 +1,6 @@
 """What runs, methods and settings need of each other, said before the first step."""
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from codistill import discovery, methods
 from codistill.description import PYTHON
@@ -122,13 +120,8 @@ def check_runs(runs: Sequence[Run], silo: int | None = None) -> None:
 
 
 def _check_names(run: Run) -> None:
-    """The method, the networks and the data are there by name, or are the user's own, before anything is made.
-
-    `codistill.data.load` answers paths in the place of a data set's name.
-    """
+    """The method and the networks are there by name, or are the user's own, before anything is made."""
     for kind, specs in (("methods", [run.method]), ("models", run.networks())):
         for spec in specs:
             if spec.name != PYTHON:
                 discovery.check_name(f"codistill.{kind}", spec)
-    if run.data.name != PYTHON and re.fullmatch(r"\w+", run.data.name) and not Path(run.data.name).exists():
-        discovery.check_name("codistill.data", run.data)
