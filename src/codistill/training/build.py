@@ -1,5 +1,6 @@
 """From runs to a fleet: networks -> cohort -> members -> turns, each a function of what came before."""
 
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from codistill import data, methods, optim
+from codistill import data, discovery, methods, optim
 from codistill.batch import PerPeer
 from codistill.cohort import PRECISIONS, Cohort
 from codistill.cohort.batch_norm import has_batch_norm
@@ -105,6 +106,8 @@ def dataset_of(run: Run, given: DataSet | None) -> DataSet:
     if given is None:
         if run.data.name == PYTHON:
             raise ask_for(run, "data set")
+        if re.fullmatch(r"\w+", run.data.name) and not Path(run.data.name).exists():  # loading answers paths
+            discovery.check_name("codistill.data", run.data)
         return data.load(run.data, Path(run.data_root) if run.data_root else None, run.download)
     if not isinstance(given, DataSet):
         raise WrongKind(
