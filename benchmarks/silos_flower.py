@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
@@ -199,14 +199,14 @@ def _listens(port: int) -> bool:
         return one.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until(holds: object, what: str, limit: float = LIMIT) -> None:
+def until(holds: Callable[[], object], what: str, limit: float = LIMIT) -> None:
     """Wait until something holds.
 
     Raises:
         TimeoutError: it does not in time.
     """
     begun = time.monotonic()
-    while not holds():  # type: ignore[operator]
+    while not holds():
         if time.monotonic() - begun > limit:
             raise TimeoutError(f"not within {limit:g} seconds: {what}")
         time.sleep(0.2)
@@ -271,11 +271,18 @@ def plain(nice: int, kept: Path | None) -> None:
         content(here, bytes(here.relay.up), bytes(here.relay.down))
 
 
+def newest(folder: Path) -> Path:
+    """The newest checkpoint of a run that has one."""
+    found = checkpoint.latest(folder)
+    assert found is not None, f"{folder} has no checkpoint"
+    return found
+
+
 def same(folder: Path, one: Path) -> None:
     """The networks of the silos are those of one process."""
-    expected = load_file(checkpoint.latest(one) / "peers.safetensors")  # type: ignore[operator]
+    expected = load_file(newest(one) / "peers.safetensors")
     for peer in range(RUN.peers):
-        found = load_file(checkpoint.latest(folder / f"site{peer}") / "peers.safetensors")  # type: ignore[operator]
+        found = load_file(newest(folder / f"site{peer}") / "peers.safetensors")
         far = max(float((t - expected[name]).abs().max()) for name, t in found.items())
         size = max(float(expected[name].abs().max()) for name in found)
         rows = [
@@ -345,7 +352,7 @@ def away(nice: int, kept: Path | None) -> None:
             told = [(line["step"], line["of"]) for line in lines]
             print(f"peer {peer}: at these steps it was told of these peers: {told}")
             assert told[-1][1] == [0, 1, 2], "the silo that returned is not heard, or does not hear"
-            facts = checkpoint.facts_of(checkpoint.latest(home))  # type: ignore[arg-type]
+            facts = checkpoint.facts_of(newest(home))
             assert facts["step"] == RUN.steps
             states = [load_file(path / "state.safetensors")["silo.own"] for path in checkpoint.all_of(home)]
             here.relay.server.close()

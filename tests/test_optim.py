@@ -133,6 +133,22 @@ def parameters_of(cohort):
     return [leaf for leaf in cohort.leaves() if isinstance(leaf.tensor, nn.Parameter)]
 
 
+def steps_of_each(nets, optimizers, step):
+    """A step of each network by itself, with an optimizer of its own."""
+    for net, each in zip(nets, optimizers, strict=True):
+        each.zero_grad()
+        net(small_nets.images(6, seed=step)).square().mean().backward()
+        each.step()
+
+
+def assert_alike(cohort, nets, name):
+    """The cohort's networks are those that learned by themselves."""
+    for i, net in enumerate(nets):
+        state = cohort.peer_state(i)
+        for key, parameter in net.named_parameters():
+            torch.testing.assert_close(state[key], parameter.detach(), **ROUNDING[name])
+
+
 @pytest.mark.parametrize("execute", EXECUTORS)
 @pytest.mark.parametrize(("name", "settings"), SETTINGS)
 def test_a_cohorts_steps_are_each_networks_own(name, settings, execute):
@@ -142,14 +158,8 @@ def test_a_cohorts_steps_are_each_networks_own(name, settings, execute):
     own = [reference(name, net.parameters(), settings) for net in nets]
     for step in range(4):
         one_step(cohort, optimizer, step)
-        for net, each in zip(nets, own, strict=True):
-            each.zero_grad()
-            net(small_nets.images(6, seed=step)).square().mean().backward()
-            each.step()
-    for i, net in enumerate(nets):
-        state = cohort.peer_state(i)
-        for key, parameter in net.named_parameters():
-            torch.testing.assert_close(state[key], parameter.detach(), **ROUNDING[name])
+        steps_of_each(nets, own, step)
+    assert_alike(cohort, nets, name)
 
 
 @pytest.mark.parametrize("execute", EXECUTORS)
@@ -172,14 +182,8 @@ def test_peers_learn_at_rates_and_with_decays_of_their_own(name, settings, execu
             each.hand_out()
         optimizer.step()
         optimizer.zero_grad()
-        for net, each in zip(nets, own, strict=True):
-            each.zero_grad()
-            net(small_nets.images(6, seed=step)).square().mean().backward()
-            each.step()
-    for i, net in enumerate(nets):
-        state = cohort.peer_state(i)
-        for key, parameter in net.named_parameters():
-            torch.testing.assert_close(state[key], parameter.detach(), **ROUNDING[name])
+        steps_of_each(nets, own, step)
+    assert_alike(cohort, nets, name)
 
 
 def test_parameters_that_are_not_trained_are_left_out():
