@@ -61,7 +61,17 @@ def nsmc_silos() -> Study:
         batch=50,
         steps=600,
     )
-    return Study("nsmc_silos", run, SILOS, SEEDS, stacked=False, notes=(SILO_NOTE,), published=FEDMD)
+    return Study(
+        "nsmc_silos",
+        run,
+        SILOS,
+        SEEDS,
+        stacked=False,
+        notes=(SILO_NOTE,),
+        published=FEDMD,
+        retrainings=2,
+        retrained=3,
+    )
 
 
 def cifar20_silos() -> Study:
@@ -79,7 +89,16 @@ def cifar20_silos() -> Study:
         checkpoint_every=1,
         execute="channels_last",
     )
-    return Study("cifar20_silos", run, SILOS, SEEDS[:3], stacked=False, notes=(SILO_NOTE,), published=FEDMD)
+    return Study(
+        "cifar20_silos",
+        run,
+        SILOS,
+        SEEDS[:3],
+        stacked=False,
+        notes=(SILO_NOTE,),
+        published=FEDMD,
+        retrainings=2,
+    )
 
 
 def cifar100_small() -> Study:

@@ -6,6 +6,7 @@ from codistill.run import Run
 from codistill.study import Row, Study
 
 DECAY = {"digits": 3.0, "symmetric:0.5": 10.0, "symmetric:0.2": 10.0, "pair:0.45": 3.0}  # benchmarks/tune_noise.py
+AGAIN = 3  # seeds with two trainings, for the churn
 
 
 def _study(recipe: str, base: Run, decay: float, seeds: int) -> Study:
@@ -27,7 +28,7 @@ def _study(recipe: str, base: Run, decay: float, seeds: int) -> Study:
         "Weight decay was tuned for networks trained alone on validation data, wrong labels among them, of other seeds "
         "(benchmarks/tune_noise.py).",
     )
-    return Study(recipe, base, rows, tuple(range(seeds)), notes=notes)
+    return Study(recipe, base, rows, tuple(range(seeds)), notes=notes, retrainings=2, retrained=AGAIN)
 
 
 def wrong_labels() -> Study:
