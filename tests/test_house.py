@@ -24,7 +24,7 @@ SOURCE = ROOT / "src" / "codistill"
 FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = (
-    "spec checks randomness batch devices libraries files locks",
+    "spec checks randomness batch devices libraries files locks caching",
     "discovery exchange jsonable statistics",
     "data losses models run schedules",
     "cohort graph metrics tuned",

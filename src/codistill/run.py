@@ -1,8 +1,9 @@
 """A run: the whole experiment as data, JSON out and in."""
 
 import dataclasses
+import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
@@ -128,7 +129,7 @@ class Run:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shards", _shards(self.shards))
-        for field, kind in get_type_hints(type(self)).items():
+        for field, kind in _kinds(type(self)).items():  # type: ignore[arg-type]
             object.__setattr__(self, field, _checked(field, getattr(self, field), kind))
         for field in ("smoothing", "average"):
             fraction(field, getattr(self, field))
@@ -191,6 +192,12 @@ def told_apart(runs: Iterable[Run]) -> dict[Run, str]:
         differ = [rate for rate in RATES if len({getattr(run, rate) for run in group}) > 1]
         names |= {run: name + "".join(f"/{rate}={getattr(run, rate):g}" for rate in differ) for run in group}
     return names
+
+
+@functools.cache
+def _kinds(of: type[Run]) -> Mapping[str, Any]:
+    """The declared type of every setting."""
+    return get_type_hints(of)
 
 
 def _check_names(kind: type[Run], names: Iterable[str]) -> None:

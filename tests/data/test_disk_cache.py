@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from codistill.data.disk_cache import CACHE, cached, digest, stamp
+from codistill.caching import CACHE, digest
+from codistill.data.disk_cache import cached, stamp
 
 
 @pytest.fixture(autouse=True)

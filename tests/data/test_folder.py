@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from codistill.data.disk_cache import CACHE
+from codistill.caching import CACHE
 from codistill.data.folder import folder
 from codistill.data.images import cut, lazy
 

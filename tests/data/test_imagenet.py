@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from codistill.caching import CACHE
 from codistill.data import imagenet as module, load
-from codistill.data.disk_cache import CACHE
 from codistill.data.imagenet import imagenet
 from codistill.data.images import class_folders, lazy
 from codistill.data.images.cut import Unreadable

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codistill.data.disk_cache import CACHE
+from codistill.caching import CACHE
 from codistill.data.images import cut as module, lazy
 from codistill.data.images.cut import Cut, Unreadable
 from codistill.data.images.lazy import FileNames, LazyImages, readable

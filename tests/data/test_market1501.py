@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from codistill.caching import CACHE
 from codistill.data import load
-from codistill.data.disk_cache import CACHE
 from codistill.data.images import lazy
 from codistill.data.images.cut import Unreadable, open_image
 from codistill.data.market1501 import market1501

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from codistill.caching import CACHE
 from codistill.data import omniglot as module
-from codistill.data.disk_cache import CACHE
 from codistill.data.examples import channel_statistics
 from codistill.data.images import cut, lazy
 from codistill.data.images.cut import Unreadable

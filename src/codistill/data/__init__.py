@@ -6,6 +6,8 @@ own, ``module:function``.
 
 import inspect
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from codistill.data.conversion import from_dataset as from_dataset
@@ -35,12 +37,33 @@ def load(spec: str | Spec, root: Path | None = None, download: bool = False) -> 
     """
     _check_no_path(Spec.of(spec).name)
     _check_no_path_within(Spec.of(spec))
-    usual = os.environ.get(ROOT) or Path.home() / ".cache" / "codistill"
+    where = root or Path(os.environ.get(ROOT) or Path.home() / ".cache" / "codistill")
+    asked = (str(spec), where, download)
+    if asked in _KEPT:
+        return _KEPT[asked]
     _check_returns(spec)
-    dataset = construct(__name__, spec, root=root or Path(usual), download=download)
+    dataset = construct(__name__, spec, root=where, download=download)
     if not isinstance(dataset, DataSet):
         raise WrongKind(f"data '{spec}' returned a {type(dataset).__name__}: return a codistill.data.DataSet")
+    if _KEEPING:
+        _KEPT[asked] = dataset
     return dataset
+
+
+_KEPT: dict[tuple[str, Path, bool], DataSet] = {}
+_KEEPING: list[None] = []  # an element for each `read_once` that has not ended
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Until its end, `load` reads each data set once and gives it again to all that ask for the same."""
+    _KEEPING.append(None)
+    try:
+        yield
+    finally:
+        _KEEPING.pop()
+        if not _KEEPING:
+            _KEPT.clear()
 
 
 def _check_no_path(name: str) -> None:

@@ -1,6 +1,5 @@
 """A disk cache of tensors: what is slow to compute is stored, and computed again where its sources have changed."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -8,7 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-CACHE = "CODISTILL_CACHE"  # the environment variable for the folder; empty: no cache
+from codistill.caching import cache_folder, digest
+
 VERSION = "3"  # of the format: raise it where that changes
 MANY = 1000  # images from which on they are cached decoded
 
@@ -23,8 +23,8 @@ def cached(
 ) -> dict[str, Tensor]:
     """Tensors from the cache, else computed and stored.
 
-    They lie in the folder that CODISTILL_CACHE names, else in ``~/.cache/codistill/kept``: one file for each
-    root and each choice of options, replaced when it is stale. Where the folder cannot be written, nothing is stored.
+    They lie in the `cache_folder`: one file for each root and each choice of options, replaced when it is stale. Where
+    the folder cannot be written, nothing is stored.
 
     Args:
         kind: Of content, for the file's name.
@@ -65,14 +65,6 @@ def _store(path: Path, tensors: Mapping[str, Tensor], note: str) -> None:
             draft.unlink()
 
 
-def digest(lines: Iterable[object]) -> str:
-    """A short text that differs where any line differs."""
-    summary = hashlib.blake2b(digest_size=16)
-    for line in lines:  # a million of them need not be in memory at once
-        summary.update(f"{line}\n".encode(errors="surrogatepass"))
-    return summary.hexdigest()
-
-
 def stamp(path: Path) -> str:
     """A file's name, size and time of last change, which tell whether it is still the same."""
     try:
@@ -83,5 +75,6 @@ def stamp(path: Path) -> str:
 
 
 def _file(kind: str, root: Path, options: Iterable[object]) -> Path | None:
-    folder = os.environ.get(CACHE, Path.home() / ".cache" / "codistill" / "kept")
-    return Path(folder) / f"{kind}-{digest((VERSION, root.resolve(), *options))}.safetensors" if folder else None
+    folder = cache_folder()
+    name = f"{kind}-{digest((VERSION, root.resolve(), *options))}.safetensors"
+    return None if folder is None else folder / name

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from codistill import files
 from codistill.checkpoint import read_runs
+from codistill.data import read_once
 from codistill.data.examples import DataSet
 from codistill.description import versions as versions
 from codistill.locks import Held, locked
@@ -112,39 +113,47 @@ def compare(
     folder = Path(folder)
     if not go_on and not is_free(folder):
         raise FileExistsError(f"{folder} already exists: resume it, or choose another name")
-    study, given = in_python(study, dataset, networks)
-    todo = parts(study, folder)
-    if files.read_if_whole(folder / "study.json") is None:
-        check_rows(study, given)
-    for record in train_parts(study, todo, given):
-        begin(study, folder, command)  # only now: invalid settings leave no folder behind
-        yield dataclasses.replace(record, facts={**record.facts, "timed": not study.quick})
-    while True:
-        try:
-            with locked(folder):
-                files.remove_drafts(folder)
-                yield from _finish(study, folder, todo, given, command)
-            return
-        except Held as held:
-            yield _waiting(held)
+    with read_once():
+        study, given = in_python(study, dataset, networks)
+        todo = parts(study, folder)
+        if files.read_if_whole(folder / "study.json") is None:
+            check_rows(study, given)
+        for number, record in enumerate(train_parts(study, todo, given)):
+            if number == 0:  # only now: invalid settings leave no folder behind
+                begin(study, folder, command)
+            yield dataclasses.replace(record, facts={**record.facts, "timed": not study.quick})
+        while True:
+            try:
+                with locked(folder):
+                    files.remove_drafts(folder)
+                    yield from _finish(study, folder, todo, given, command)
+                return
+            except Held as held:
+                yield _waiting(held)
 
 
 def train_parts(study: Study, todo: Sequence[Part], given: Given) -> Iterator[Record]:
     """Train every part that is not finished; each record's facts say which part of how many it is of."""
     names, work = _names(study), [sum(map(declared_cost, part.runs)) for part in todo]
-    for number, part, record in _all_trained(study, todo, _teacher_folders(study, todo), given):
-        methods = list(dict.fromkeys(names[_like(run)] for run in part.runs))
-        facts = {**record.facts, "part": number, "parts": len(todo), "methods": methods}
-        facts |= {"work": work[number - 1] / sum(work), "all_networks": networks_trained(study)}
-        yield dataclasses.replace(record, facts=facts)
+    of_all = {"parts": len(todo), "all_networks": networks_trained(study)}
+    of_parts = [
+        {
+            **of_all,
+            "part": number,
+            "methods": list(dict.fromkeys(names[_like(run)] for run in part.runs)),
+            "work": work[number - 1] / sum(work),
+        }
+        for number, part in enumerate(todo, start=1)
+    ]
+    for number, record in _all_trained(study, todo, _teacher_folders(study, todo), given):
+        yield dataclasses.replace(record, facts={**record.facts, **of_parts[number - 1]})
 
 
-def _all_trained(
-    study: Study, todo: Sequence[Part], teachers: Teachers, given: Given
-) -> Iterator[tuple[int, Part, Record]]:
+def _all_trained(study: Study, todo: Sequence[Part], teachers: Teachers, given: Given) -> Iterator[tuple[int, Record]]:
     """Train every part that is not finished, but for those that other processes train: these are waited for.
 
-    Where such a process ends before its part does, the part is trained here.
+    Each record comes with the number of its part, from 1. Where such a process ends before its part does, the part is
+    trained here.
     """
     left = dict(enumerate(todo, start=1))
     while left:
@@ -155,13 +164,12 @@ def _all_trained(
                 continue
             try:
                 for record in trained(study, part, {**given, "teachers": folders}):
-                    yield number, part, record
+                    yield number, record
                 del left[number]
             except Held as error:
                 held = error
         if left:
-            number = next(iter(left))
-            yield number, left[number], _waiting(held)
+            yield next(iter(left)), _waiting(held)
 
 
 def _waiting(held: Held | None) -> Record:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from codistill import methods
+from codistill.cohort.timing import computing_with
 from codistill.randomness import seeded
 from codistill.run import Run
 from codistill.spec import Spec
@@ -96,7 +97,7 @@ def _examples(run: Run) -> int:
 def _timed_step(fleet: Fleet, turn: int, rounds: int) -> float:
     """The seconds of a step."""
     started = time.perf_counter()
-    with seeded(fleet.device, fleet.run.seed, "timing", turn):
+    with computing_with(fleet.execution.threads), seeded(fleet.device, fleet.run.seed, "timing", turn):
         # spread over training: methods may begin late, or end early
         take(fleet, turn * fleet.epochs // rounds, turn % fleet.steps)
     if fleet.device.type == "cuda":

@@ -175,7 +175,7 @@ def _cohort(
         execute = "loop"  # a stack cannot take statistics over several processes
     with computing_with(torch.get_num_threads() if threads == "auto" else threads):
         if execute == "auto":
-            execute, timing = mesh.agreed(trials.executors())
+            execute, timing = mesh.agreed(trials.executors(None if threads == "auto" else threads))
         if threads == "auto":
             threads, thread_timing = mesh.agreed(trials.threads(execute))
     own, told = shared.own if shared is not None else None, None if peer is None else classes

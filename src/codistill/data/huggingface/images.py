@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from codistill.data.disk_cache import MANY, cached, digest, stamp
+from codistill.caching import digest
+from codistill.data.disk_cache import MANY, cached, stamp
 from codistill.data.huggingface.columns import Split
 from codistill.data.images.cut import Cut, check_depth
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codistill.data.disk_cache import MANY, cached, digest, stamp
+from codistill.caching import digest
+from codistill.data.disk_cache import MANY, cached, stamp
 from codistill.data.images.cut import Cut, Unreadable, open_image
 from codistill.data.skipping import left_out
 

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from codistill.caching import digest
 from codistill.checks import flag, whole
-from codistill.data.disk_cache import cached, digest, stamp
+from codistill.data.disk_cache import cached, stamp
 from codistill.data.examples import DataSet, Examples, Text
 from codistill.data.text.tokenizer import MODELS, encode, fit_length, read_tokenizer, size, sources, train_tokenizer
 from codistill.data.text.vectors import read_vectors
