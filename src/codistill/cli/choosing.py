@@ -105,7 +105,7 @@ def _doubtful(results: Results) -> list[Situation]:
 
 def _alike(results: Results) -> list[Situation]:
     """Peers that know the same."""
-    same, family = "same_labels", results.row(FAMILY, "dml:peers=4")
+    same, family = "digits", results.row(FAMILY, "dml:peers=4")
     together, alone = results.row(same, "dml:peers=4"), results.row(same, "alone")
     assert family.ensemble is not None
     return [
