@@ -271,6 +271,7 @@ NOISE = {
     "wrong_labels_mnist_symmetric_50": "MNIST, 50 % symmetric",
     "wrong_labels_mnist_pair_45": "MNIST, 45 % pairs",
 }
+MORE_SEEDS = {"wrong_labels_mnist_symmetric_20": ("wrong_labels_mnist_symmetric_20_seeds20",)}
 FEW_PERCENT = 0.05  # what we take "a few percent" for
 
 
@@ -285,6 +286,11 @@ def method_of(study: dict[str, Any], start: str) -> str:
     return str(next(r["method"].partition(" [")[0] for r in study["rows"] if r["method"].startswith(start)))
 
 
+def of_all(each: Iterable[dict[str, list[float]]]) -> dict[str, list[float]]:
+    """The gains of several comparisons, whose seeds differ, as those of one."""
+    return {"gain_per_seed": [gain for gains in each for gain in gains["gain_per_seed"]]}
+
+
 def listed(names: dict[str, str], one: str, other: str | None = None, above: float = 0.0) -> tuple[str, str]:
     """The verdict that a row gains more than another (None: than networks trained alone), and every difference.
 
@@ -295,12 +301,14 @@ def listed(names: dict[str, str], one: str, other: str | None = None, above: flo
     """
     parts, intervals = [], []
     for name, title in names.items():
-        study = kept(name)
-        pairs = gains_of(study, method_of(study, one))
+        studies = [kept(each) for each in (name, *MORE_SEEDS.get(name, ()))]
+        pairs = of_all(gains_of(study, method_of(study, one)) for study in studies)
         zero = {"gain_per_seed": [0.0] * len(pairs["gain_per_seed"])}
-        text, (low, high) = against(pairs, gains_of(study, method_of(study, other)) if other else zero)
+        others = of_all(gains_of(study, method_of(study, other)) for study in studies) if other else zero
+        text, (low, high) = against(pairs, others)
         intervals.append((low - above, high - above))
-        parts.append(f"{title} ({source(name)}, {len(study['seeds'])} seeds): {text}")
+        sources = " and ".join(map(source, (name, *MORE_SEEDS.get(name, ()))))
+        parts.append(f"{title} ({sources}, {sum(len(study['seeds']) for study in studies)} seeds): {text}")
     return judge(intervals), ". ".join(parts)
 
 
