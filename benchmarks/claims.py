@@ -7,7 +7,7 @@ Every figure and every verdict is computed from the files in benchmarks/results;
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

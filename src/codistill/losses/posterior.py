@@ -1,6 +1,8 @@
 """From logits to posteriors, for every task, in one place."""
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -29,21 +31,65 @@ def log_posterior(z: Tensor, task: str = "classes", temperature: float = 1.0) ->
         ValueError: unknown task; one logit with ``classes`` (a softmax over one class is always 1); several
             with ``binary``.
     """
-    z = full_precision(z)
-    if temperature != 1.0:
-        z = z / temperature
     if task in ("classes", "tokens"):
         if z.shape[-1] == 1:
             raise ValueError(f"task={task!r} with one logit per sample: say task='binary'")
-        return _log_softmax(z)
+        return _KNOWN[-1].recall(z, temperature) if _KNOWN and _has_address(z) else _of_classes(z, temperature)
     if task == "binary" and z.shape[-1] != 1:
         raise ValueError(
             f"task='binary' with {z.shape[-1]} logits per sample: build the network with one output (classes=1), "
             "or say task='classes'"
         )
     if task in ("binary", "multilabel"):
+        z = full_precision(z)
+        if temperature != 1.0:
+            z = z / temperature
         return torch.stack([F.logsigmoid(-z), F.logsigmoid(z)], dim=-1)
     raise ValueError(f"task={task!r}: choose one of {', '.join(TASKS)}")
+
+
+def _of_classes(z: Tensor, temperature: float) -> Tensor:
+    z = full_precision(z)
+    return _log_softmax(z if temperature == 1.0 else z / temperature)
+
+
+@contextmanager
+def one_pass() -> Iterator[None]:
+    """Inside, the log-posterior of the same logits at the same temperature is computed once, and so is its gradient:
+    for a loss of several terms, up to its backward pass."""
+    _KNOWN.append(_Known())
+    try:
+        yield
+    finally:
+        _KNOWN.pop()
+
+
+class _Known:
+    """Log-posteriors by the address of their logits, which are held so that nothing else takes it."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[object, ...], tuple[Tensor, Tensor]] = {}
+
+    def recall(self, z: Tensor, temperature: float) -> Tensor:
+        key = (z.data_ptr(), z._version, z.shape, z.stride(), z.dtype, temperature)
+        logits, log_p = self.found.get(key, (None, None))
+        learns = z.requires_grad and torch.is_grad_enabled()
+        if log_p is not None and not learns:
+            return log_p.detach()
+        if log_p is None or logits is not z or not log_p.requires_grad:
+            log_p = _of_classes(z, temperature)
+            self.found[key] = z, log_p
+        return log_p
+
+
+_KNOWN: list[_Known] = []
+
+
+def _has_address(z: Tensor) -> bool:
+    """Whether its address says which tensor it is: not so inside torch.vmap and torch.compile."""
+    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(z):
+        return False
+    return type(z) in (Tensor, torch.nn.Parameter) and z.data_ptr() != 0 and not z.is_inference()
 
 
 def _log_softmax(z: Tensor) -> Tensor:

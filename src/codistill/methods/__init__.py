@@ -23,7 +23,7 @@ from codistill.graph import Graph as Graph, along as along, blend as blend, comp
 from codistill.losses.divergence import Divergence, imitate as imitate
 from codistill.losses.divergences.kl import kl as kl
 from codistill.losses.labels import joint_loss as joint_loss, label_loss as label_loss
-from codistill.losses.posterior import log_posterior
+from codistill.losses.posterior import log_posterior, one_pass
 from codistill.methods.parts.exchange import Exchange
 from codistill.methods.parts.needs import Needs as Needs
 from codistill.methods.parts.options import (
@@ -213,7 +213,8 @@ class Method(nn.Module, ABC):
         if not self._checked:
             self._checked = True
             warn_of_identical(cohort, self.peer_graph)
-        terms: Terms = super().__call__(cohort, batch, progress)
+        with one_pass():
+            terms: Terms = super().__call__(cohort, batch, progress)
         return terms
 
 
