@@ -104,7 +104,7 @@ def write_page_of(folder: Path, console: "Console", figures: bool = False) -> No
     Args:
         folder: of all of them.
         console: to print to.
-        figures: whether the figures of each comparison are written as files too, in its folder.
+        figures: whether its figure is written as files too, and those of each comparison in its folder.
 
     Raises:
         FileNotFoundError: one of them is not finished.
@@ -119,6 +119,9 @@ def write_page_of(folder: Path, console: "Console", figures: bool = False) -> No
     for sentence in lead(lessons):
         console.print(sentence, markup=False)
     console.print(f"\nReport: {page}", soft_wrap=True)
+    if figures:
+        homes = folder, *(folder / lesson.name for lesson in lessons)
+        console.print(f"Figures: {', '.join(str(home / 'figures') for home in homes)}", soft_wrap=True)
 
 
 __all__ = ["CompareSeveral", "check_single", "folder_name", "run_chapters", "write_page_of"]
