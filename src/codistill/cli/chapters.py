@@ -115,7 +115,7 @@ def write_page_of(folder: Path, console: "Console", figures: bool = False) -> No
 
     page, lessons = write_several(folder, figures)
     console.rule("All of them", align="left")
-    console.print(terminal(lessons_table(lessons), narrow=True))
+    console.print(terminal(lessons_table(lessons)))
     for sentence in lead(lessons):
         console.print(sentence, markup=False)
     console.print(f"\nReport: {page}", soft_wrap=True)

@@ -63,7 +63,7 @@ def _comparisons(
         for folder, summary, title in zip(folders, summaries, titles, strict=True)
     ]
     write_chapters(lessons, page, command, figures_in)
-    console.print(terminal(lessons_table(lessons), narrow=True))
+    console.print(terminal(lessons_table(lessons)))
     for sentence in lead(lessons):
         console.print(sentence, markup=False)
 
