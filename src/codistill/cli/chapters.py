@@ -87,11 +87,15 @@ def run_chapters(
     """
     from rich.console import Console
 
+    from codistill.report.titles import title_of
+
     if form != "lines":
         console = Console(quiet=True)
     learnt = []
     for number, (name, study) in enumerate(chapters.studies.items(), start=1):
-        console.rule(f"{number} of {len(chapters.studies)}: {study.question or name}", align="left")
+        rows = [(str(entry.method), entry.label) for entry in study.entries]
+        title = title_of(study.question, rows, study.base.data)
+        console.rule(f"{number} of {len(chapters.studies)}: {title}", align="left")
         records = chapters.begin(name, folder)
         learnt.append(follow(records, folder / name, console, form, chapter_of=folder, track=track))
     write_page_of(folder, console)
