@@ -170,7 +170,7 @@ def test_the_overview_is_written_as_files_with_the_numbers_of_every_row_where_it
     ]
     drawing, gains = ((folder / where).read_text(encoding="utf-8") for where in (f"figures/{name}.svg", "gains.svg"))
     texts = [
-        [each.text for each in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+        [each.text or "" for each in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
         for svg in (drawing, gains)
     ]
     assert sorted(texts[0]) == sorted(texts[1])  # both drawings of it say the same
