@@ -69,6 +69,10 @@ def test_each_has_a_folder_and_all_have_a_page(tmp_path, capsys):
     assert (folder / "report.html").exists()
     assert (folder / names[0] / "parts" / "000" / "log.jsonl").stat().st_mtime_ns == trained
 
+    cli.main(["report", "runs/both", "--figures"])
+    for figure in ("figures/gains-and-their-intervals", *(f"{name}/figures/gain-per-seed" for name in names)):
+        assert all((folder / f"{figure}.{ending}").exists() for ending in ("svg", "png", "csv"))
+
     for words in (["evaluate"], ["analyze"], ["evaluate", f"runs/both/{names[0]}/parts/000", "--against"]):
         assert "runs/both holds several comparisons: give one of them, such as runs/both/own_" in refusal(
             *words, "runs/both"

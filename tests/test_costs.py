@@ -3,7 +3,7 @@
 import pytest
 
 from codistill.study import Row, Study, costs
-from codistill.study.costs import alone_costs, declared_cost, measure_costs
+from codistill.study.costs import alone_costs, declared_cost, measure_costs, timing_steps
 from codistill.study.summary import _cost
 from codistill.tuned import DIGITS
 
@@ -63,3 +63,21 @@ def test_what_is_declared_counts_passes_examples_and_steps():
     assert declared_cost(run.replace(batch=40)) == pytest.approx(one)  # half as many steps
     assert declared_cost(run.replace(method="ddgsd")) == pytest.approx(2 * one)  # 2 / 2
     assert declared_cost(run.replace(method="cskd")) == pytest.approx(4 / 3 * one)  # 2 / 1
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_steps_of_timing_are_known_before_it(quick, monkeypatch):
+    """In networks' steps of a forward and a backward pass, beside those that timing takes."""
+    rows = (Row("alone"), Row("dml", unlabelled=40), Row("ddgsd"))
+    study = Study("s", BASE.replace(models=tuple(SECONDS), augment=("crop:pad=1",)), rows, (0, 1, 2), quick=quick)
+    taken, timed = [], costs._timed_step
+
+    def counted(fleet, turn, rounds):
+        taken.append(sum((slot.run.batch + slot.run.unlabelled) / 20 for slot in fleet.slots))
+        taken[-1] *= 2 if fleet.run.method.name == "ddgsd" else 1
+        return timed(fleet, turn, rounds)
+
+    monkeypatch.setattr(costs, "_timed_step", counted)
+    measured(study)
+    three = [BASE.replace(method="alone", peers=3, seed=seed) for seed in (0, 1)]
+    assert timing_steps(study, three) == (0 if quick else pytest.approx(sum(taken) / 6))

@@ -1,6 +1,7 @@
 """What several experiments taught, in words, in a table and in a picture."""
 
 import copy
+import csv
 import dataclasses
 import statistics
 import xml.etree.ElementTree as ElementTree
@@ -158,3 +159,27 @@ def test_the_page_has_a_chapter_for_each_and_links_to_its_report(lessons, tmp_pa
     assert html.count("ECE: expected calibration error") == 1  # the footnotes that all tables have
     assert "codistill compare --recipe a b" in html
     assert (tmp_path / "gains.svg").read_text(encoding="utf-8").strip() in html
+
+
+def test_the_overview_is_written_as_files_with_the_numbers_of_every_row_where_it_is_asked_for(lessons, tmp_path):
+    folder = tmp_path / "new"
+    write_chapters(lessons, folder / "report.html", figures_in=folder / "figures")
+    name = "gains-and-their-intervals"
+    assert sorted(path.name for path in (folder / "figures").iterdir()) == [
+        f"{name}.{e}" for e in ("csv", "png", "svg")
+    ]
+    drawing, gains = ((folder / where).read_text(encoding="utf-8") for where in (f"figures/{name}.svg", "gains.svg"))
+    texts = [
+        [each.text or "" for each in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+        for svg in (drawing, gains)
+    ]
+    assert sorted(texts[0]) == sorted(texts[1])  # both drawings of it say the same
+    assert (folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    with open(folder / "figures" / f"{name}.csv", encoding="utf-8", newline="") as file:
+        written = list(csv.DictReader(file))
+    rows = [(lesson, row) for lesson in lessons for row in lesson.summary.rows if row.gain]
+    assert [(one["experiment"], one["row"]) for one in written] == [(lesson.title, row.label) for lesson, row in rows]
+    for one, (_, row) in zip(written, rows, strict=True):
+        low, high = row.gain.interval
+        shown = [float(one[column]) for column in ("gain, points", "low", "high", "seeds")]
+        assert shown == pytest.approx([100 * row.gain.mean, 100 * low, 100 * high, row.seeds])

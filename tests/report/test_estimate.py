@@ -55,6 +55,16 @@ def test_the_first_steps_are_not_timed_and_the_rest_is_scaled():
     assert said_of(part).startswith("Estimate: 13 min in 4 parts, the first 3 min (from the first steps")
 
 
+def test_a_comparisons_timing_of_each_method_by_itself_is_in_its_time():
+    (one,) = estimates({**FACTS, "work": 0.5, "parts": 2, "timing_steps": 30.0})
+    assert (one.seconds, one.part, one.timing) == (pytest.approx(460.0), pytest.approx(200.0), pytest.approx(60.0))
+    words = (
+        "8 min in 2 parts, the first 3 min, with 60 s of timing each method by itself at the end (from the first steps"
+    )
+    assert words in said_of(one)
+    assert "timing" not in said_of(estimates(FACTS)[0])
+
+
 def test_a_short_training_has_an_estimate_of_what_steps_it_has_and_a_single_step_none():
     (short,) = estimates(FACTS, steps=3)
     assert short.seconds == pytest.approx(6.0)

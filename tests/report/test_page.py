@@ -68,7 +68,7 @@ def of(path):
 
 def test_report_of_a_study(summary, log, results, tmp_path):
     summary |= {
-        "settings": {"model": "small_cnn", "epochs": 40, "widths": [8, 16]},
+        "settings": {"data": "digits", "model": "small_cnn", "epochs": 40, "widths": [8, 16]},
         "versions": {"torch": "2.13.0"},
         "command": "codistill compare digits",
         "notes": ["A note of its own."],
@@ -77,7 +77,7 @@ def test_report_of_a_study(summary, log, results, tmp_path):
     assert write_report(summary, log, results, path) == path
     page = of(path)
     for part in (
-        "What mutual learning bought and what it cost: digits",
+        "DML with 2 and 4 peers, DML_e with 4 peers and KD from a frozen teacher against training alone on digits",
         "The biggest reliable gain here is that of DML, 4 networks",
         "A note of its own.",
         "codistill compare digits",

@@ -7,14 +7,14 @@ from rich.console import Console
 from codistill.report.comparison import comparison
 from codistill.report.markdown import markdown
 from codistill.report.page import Section, write_page
-from codistill.report.table import terminal
+from codistill.report.table import Cell, Column, Row, Table, terminal
 from report.conftest import typed
 
 
 def printed(summary, width):
     written = io.StringIO()
     console = Console(width=width, file=written, force_terminal=False)
-    console.print(terminal(comparison(typed(summary)), narrow=True))
+    console.print(terminal(comparison(typed(summary))))
     return written.getvalue()
 
 
@@ -215,3 +215,25 @@ def test_markdown_keeps_a_row_in_a_line(whole):
     assert "−3.32 [−3.61, −3.04] |" in line
     assert "[−1.10, +1.20] |" in line
     assert line.count("|") == next(line for line in text.splitlines() if line.startswith("| Method")).count("|")
+
+
+@pytest.mark.parametrize("width", [35, 60, 80, 120])
+@pytest.mark.parametrize("many", [1, 2, 3, 4, 7])
+def test_no_value_is_broken_and_columns_without_room_follow_below(width, many):
+    columns = tuple(Column(title) for title in ("Method", *(f"Loss {number}" for number in range(many))))
+    names = ("Alone", "DML, 2 networks, weight 2")
+    details = [[f"−0.0{row}{number}2 ± 0.00{row}{number}8" for number in range(many)] for row in range(2)]
+    rows = tuple(
+        Row((Cell(name), *(Cell("2.29", detail) for detail in each))) for name, each in zip(names, details, strict=True)
+    )
+    written = io.StringIO()
+    Console(width=width, file=written, force_terminal=False).print(terminal(Table("T", columns, rows), width))
+    text = written.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert all(
+        text.count(value) == 1 for value in (*(column.title for column in columns[1:]), *details[0], *details[1])
+    )
+    room = (width - 10 - 1) // (len(details[0][0]) + 2)  # columns beside broken names
+    whole = len(names[1]) + 1 + many * (len(details[0][0]) + 2) <= width
+    assert text.count("Method") == (1 if whole else -(-many // room))
+    assert (names[1] in text) == whole

@@ -87,11 +87,15 @@ def run_chapters(
     """
     from rich.console import Console
 
+    from codistill.report.titles import title_of
+
     if form != "lines":
         console = Console(quiet=True)
     learnt = []
     for number, (name, study) in enumerate(chapters.studies.items(), start=1):
-        console.rule(f"{number} of {len(chapters.studies)}: {study.question or name}", align="left")
+        rows = [(str(entry.method), entry.label) for entry in study.entries]
+        title = title_of(study.question, rows, study.base.data)
+        console.rule(f"{number} of {len(chapters.studies)}: {title}", align="left")
         records = chapters.begin(name, folder)
         learnt.append(follow(records, folder / name, console, form, chapter_of=folder, track=track))
     write_page_of(folder, console)
@@ -104,7 +108,7 @@ def write_page_of(folder: Path, console: "Console", figures: bool = False) -> No
     Args:
         folder: of all of them.
         console: to print to.
-        figures: whether the figures of each comparison are written as files too, in its folder.
+        figures: whether its figure is written as files too, and those of each comparison in its folder.
 
     Raises:
         FileNotFoundError: one of them is not finished.
@@ -115,10 +119,13 @@ def write_page_of(folder: Path, console: "Console", figures: bool = False) -> No
 
     page, lessons = write_several(folder, figures)
     console.rule("All of them", align="left")
-    console.print(terminal(lessons_table(lessons), narrow=True))
+    console.print(terminal(lessons_table(lessons)))
     for sentence in lead(lessons):
         console.print(sentence, markup=False)
     console.print(f"\nReport: {page}", soft_wrap=True)
+    if figures:
+        homes = folder, *(folder / lesson.name for lesson in lessons)
+        console.print(f"Figures: {', '.join(str(home / 'figures') for home in homes)}", soft_wrap=True)
 
 
 __all__ = ["CompareSeveral", "check_single", "folder_name", "run_chapters", "write_page_of"]

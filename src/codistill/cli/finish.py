@@ -138,7 +138,7 @@ def write_report_of(
     written = write_folder(folder, figures)
     if written.summary is not None:
         table = comparison(written.summary)
-        console.print(terminal(table if footnotes else replace(table, notes=()), narrow=True))
+        console.print(terminal(table if footnotes else replace(table, notes=())))
         if footnotes:
             console.print("\n".join(["", *verdict_of(written.summary)]), markup=False)
     else:

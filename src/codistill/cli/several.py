@@ -31,16 +31,19 @@ def report_several(
     comparisons = [(folder / "study.json").exists() for folder in folders]
     if any(comparisons) and not all(comparisons):
         raise ValueError(f"{', '.join(map(str, folders))} are runs and comparisons: give one kind")
+    figures_in = out / "figures" if figures else None
     if all(comparisons):
-        if figures:
-            raise ValueError("--figures: a page of several comparisons has no figures of its own: give it for each")
-        _comparisons(folders, page, console, command)
+        _comparisons(folders, page, console, command, figures_in)
     else:
-        _runs(folders, page, console, out / "figures" if figures else None)
+        _runs(folders, page, console, figures_in)
     console.print(f"Report: {page}", soft_wrap=True)
+    if figures:
+        console.print(f"Figures: {figures_in}", soft_wrap=True)
 
 
-def _comparisons(folders: Sequence[Path], page: Path, console: "Console", command: str) -> None:
+def _comparisons(
+    folders: Sequence[Path], page: Path, console: "Console", command: str, figures_in: Path | None
+) -> None:
     from codistill.report.chapters_page import write_chapters
     from codistill.report.lessons import Lesson, lead, lessons_table
     from codistill.report.table import terminal
@@ -59,8 +62,8 @@ def _comparisons(folders: Sequence[Path], page: Path, console: "Console", comman
         Lesson(os.path.relpath(folder, page.parent), replace(summary, question=title))
         for folder, summary, title in zip(folders, summaries, titles, strict=True)
     ]
-    write_chapters(lessons, page, command)
-    console.print(terminal(lessons_table(lessons), narrow=True))
+    write_chapters(lessons, page, command, figures_in)
+    console.print(terminal(lessons_table(lessons)))
     for sentence in lead(lessons):
         console.print(sentence, markup=False)
 

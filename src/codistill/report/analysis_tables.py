@@ -23,7 +23,7 @@ def print_analysis(analysis: Analysis, console: Console) -> None:
         console.print(Text(sentence))
     for table in tables(analysis):
         console.print()
-        console.print(terminal(table))
+        console.print(terminal(table, console.width))
     if analysis.findings:
         console.print(Text(f"\n{WATCH}", style="bold"))
         for finding in analysis.findings:

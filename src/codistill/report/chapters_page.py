@@ -8,22 +8,24 @@ from urllib.parse import quote
 from codistill import files
 from codistill.report.comparison import comparison
 from codistill.report.lessons import Lesson, lead, lessons_table
-from codistill.report.page import Section, write_page
-from codistill.report.plots.overview import overview
+from codistill.report.page import Section, figures, write_figures, write_page
+from codistill.report.plots.overview import overview, overview_figure
 from codistill.report.table import Table
 
+GAINS = "Gains and their intervals"
 SEVERAL = (
     "Of several rows of one kind the text names the one with the largest gain, which is likely to be overestimated."
 )
 
 
-def write_chapters(lessons: Sequence[Lesson], path: Path, command: str = "") -> Path:
+def write_chapters(lessons: Sequence[Lesson], path: Path, command: str = "", figures_in: Path | None = None) -> Path:
     """Write the page of several experiments, and beside it their gains in one picture, ``gains.svg``.
 
     Args:
         lessons: in order.
-        path: of the html, in the folder that holds those of the experiments.
+        path: of the html; folders that are missing are made.
         command: that made them.
+        figures_in: a folder for that picture as SVG, PNG and CSV too, see `write_figures`; None: none.
 
     Returns: `path`.
     """
@@ -31,13 +33,16 @@ def write_chapters(lessons: Sequence[Lesson], path: Path, command: str = "") -> 
     shared = _shared_notes(tables)
     sections = [
         Section("What was learnt", table=lessons_table(lessons), style="results"),
-        Section("Gains and their intervals", picture=picture),
+        Section(GAINS, picture=picture),
         *(_chapter(lesson, table, shared) for lesson, table in zip(lessons, tables, strict=True)),
         Section("What the columns mean", paragraphs=(*shared, SEVERAL)),
         Section("Settings", command=command, values=_values(lessons)),
     ]
+    path.parent.mkdir(parents=True, exist_ok=True)
     if picture:
         files.write(path.with_name("gains.svg"), picture + "\n")
+    if figures_in is not None:
+        write_figures(figures((GAINS, "", overview_figure(lessons))), figures_in)
     return write_page(path, "Where mutual learning pays, and where it does not", lead(lessons), sections)
 
 

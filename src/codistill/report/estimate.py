@@ -19,12 +19,12 @@ class Estimate:
     """What a training will need.
 
     Attributes:
-        seconds: of all steps; evaluations and a comparison's separate timing are not in it.
+        seconds: of all steps, and of a comparison's timing of each method by itself; evaluations are not in it.
         part: seconds of the part that was timed; the others are scaled by the passes that their methods declare.
         parts: how many there are.
         memory: bytes that were needed at most so far, of the process or on the GPU.
         disk: bytes of all checkpoints that stay.
-        timing: whether it is a comparison, which times its methods one by one at its end.
+        timing: seconds of these in which a comparison times its methods one by one at its end; 0 where it does not.
     """
 
     seconds: float
@@ -32,7 +32,7 @@ class Estimate:
     parts: int
     memory: int
     disk: int
-    timing: bool = False
+    timing: float = 0.0
 
 
 class Estimator:
@@ -83,7 +83,7 @@ def _wait(record: Record) -> None:
 
 def _estimate(start: Record, seconds: float) -> Estimate:
     facts = start.facts
-    part = seconds * start.steps
+    part, timing = seconds * start.steps, seconds * facts.get("timing_steps", 0.0)
     networks = facts.get("all_networks", facts["networks"])
     size = {"float64": 8}.get(facts["settings"]["precision"], 4)
     each = facts["parameters"][0] * size * (1 + MOMENTS[facts["settings"]["optimizer"]])
@@ -91,12 +91,12 @@ def _estimate(start: Record, seconds: float) -> Estimate:
         torch.cuda.max_memory_allocated(facts["device"]) if str(facts["device"]).startswith("cuda") else _resident()
     )
     return Estimate(
-        seconds=part / facts.get("work", 1.0),
+        seconds=part / facts.get("work", 1.0) + timing,
         part=part,
         parts=facts.get("parts", 1),
         memory=memory,
         disk=KEPT * networks * each,
-        timing=facts.get("timed", False),
+        timing=timing,
     )
 
 
@@ -113,13 +113,11 @@ def _resident() -> int:
 def said_of(estimate: Estimate) -> str:
     """An estimate in words."""
     part = f" in {estimate.parts} parts, the first {duration(estimate.part)}" if estimate.parts > 1 else ""
+    timing = f", with {duration(estimate.timing)} of timing each method by itself at the end" if estimate.timing else ""
     memory = f"memory {amount(estimate.memory)}, " if estimate.memory else ""
-    besides = "evaluation comes"
-    if estimate.timing:
-        besides = "evaluation, and at the end timing each method by itself, come"
     return (
-        f"Estimate: {duration(estimate.seconds)}{part} (from the first steps; {besides} on top); {memory}"
-        f"checkpoints {amount(estimate.disk)}."
+        f"Estimate: {duration(estimate.seconds)}{part}{timing} (from the first steps; setting up and evaluation "
+        f"come on top); {memory}checkpoints {amount(estimate.disk)}."
     )
 
 

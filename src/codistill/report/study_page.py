@@ -28,6 +28,7 @@ from codistill.report.run_page import (
 )
 from codistill.report.sheet import sheet
 from codistill.report.table import Cell, Column, Row, Table
+from codistill.report.titles import title_of
 from codistill.report.verdict import headline
 from codistill.study.disputed import Disputed, Shown
 from codistill.study.results import Result
@@ -64,7 +65,7 @@ def write_report(
         settings_section(summary.settings, summary.versions, summary.command),
         results_section(results),
     ]
-    title = f"What mutual learning bought and what it cost: {summary.recipe}"
+    title = title_of(summary.question, [(row.method, row.label) for row in summary.rows], summary.settings.get("data"))
     return write_page(path, title, headline(summary), sections, list(map(str, summary.doubts)), figures_in)
 
 

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich import box
-from rich.console import Group, OverflowMethod
+from rich.cells import cell_len
+from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from codistill.report.numbers import wrapped
 
-WIDTH = 12  # of the first column, where numbers need the room
+WIDTH, LEAST = 12, 10  # of the first column, where numbers need the room, and in any case
 _COLOURS = {"gain": "bold green", "loss": "bold red"}
 
 
@@ -66,36 +67,59 @@ class Table:
     key: str = ""
 
 
-def terminal(table: Table, narrow: bool = False) -> Group:
-    """The table for the terminal, with its verdicts or sentences and its notes below.
+def terminal(table: Table, width: int | None = None) -> Group:
+    """The table for the terminal, with its verdicts or sentences and its notes below. No value is broken.
 
     Args:
         table: it.
-        narrow: break names early so that numbers fit into 80 columns.
+        width: of the terminal; columns for which it has no room are in further tables below, as those that stand aside
+            are. None: enough for all columns once names are broken early.
     """
-    main = [number for number, column in enumerate(table.columns) if not column.aside]
-    aside = [0, *(number for number, column in enumerate(table.columns) if column.aside)]
-    printed = [_printed(table, main, narrow), *([_printed(table, aside, narrow)] if aside[1:] else [])]
+    numbers = range(1, len(table.columns))
+    main, aside = ([n for n in numbers if table.columns[n].aside is there] for there in (False, True))
+    names = [row.cells[0].main for row in table.rows]
+    if width is None or _width(table, main, names) > width:
+        names = ["\n".join(wrapped(name, WIDTH)) for name in names]
+    groups = [group for each in (main, aside) for group in _that_fit(table, each, names, width)] or [[]]
+    printed = [_printed(table, group, names, width) for group in groups]
     printed[0].title = Text(table.title, style="bold")
     below = Text("\n".join([*_below(table), *table.notes]))
     return Group(printed[0], *(part for each in printed[1:] for part in ("", each)), *([below] if below else []))
 
 
-def _printed(table: Table, numbers: Sequence[int], narrow: bool) -> RichTable:
-    """Some of a table's columns; the first is of names."""
+def _that_fit(table: Table, numbers: Sequence[int], names: Sequence[str], width: int | None) -> list[list[int]]:
+    """Columns in groups that the width has room for beside the names, at least one in each."""
+    groups: list[list[int]] = []
+    for number in numbers:
+        if groups and (width is None or _width(table, [*groups[-1], number], names) <= width):
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return groups
+
+
+def _width(table: Table, numbers: Sequence[int], names: Sequence[str]) -> int:
+    """Of these columns beside the names, with a space after each and another between two."""
+    heads = [str(_head(column)) for column in table.columns]
+    texts = [[heads[n], *(str(_text(row.cells[n], row.kind)) for row in table.rows)] for n in numbers]
+    return max(LEAST, _widest([heads[0], *names])) + 1 + sum(_widest(each) + 2 for each in texts)
+
+
+def _widest(texts: Sequence[str]) -> int:
+    return max(cell_len(line) for text in texts for line in text.split("\n"))
+
+
+def _printed(table: Table, numbers: Sequence[int], names: Sequence[str], width: int | None) -> RichTable:
+    """Some of a table's columns, beside the names."""
     printed = RichTable(
         title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
     )
-    names, *heads = (table.columns[number] for number in numbers)
-    overflow: OverflowMethod = "fold" if narrow else "ellipsis"
-    printed.add_column(_head(names), overflow=overflow, min_width=10 if narrow else 14)
-    for column in heads:
-        width = None if narrow else 10
-        printed.add_column(_head(column), justify="right", no_wrap=narrow, overflow=overflow, min_width=width)
-    for row in table.rows:
-        name = row.cells[0].main
-        first = Text("\n".join(wrapped(name, WIDTH)) if narrow else name)
-        printed.add_row(first, *(_text(row.cells[number], row.kind) for number in numbers[1:]))
+    fits = width is None or _width(table, numbers, names) <= width
+    printed.add_column(_head(table.columns[0]), overflow="fold", min_width=LEAST)
+    for number in numbers:
+        printed.add_column(_head(table.columns[number]), justify="right", no_wrap=fits, overflow="fold")
+    for name, row in zip(names, table.rows, strict=True):
+        printed.add_row(Text(name), *(_text(row.cells[number], row.kind) for number in numbers))
     return printed
 
 

@@ -1,11 +1,57 @@
-"""What runs and comparisons are called beside one another: by what was compared, not by their folders."""
+"""What comparisons are called: by what was compared on which data; and what tells apart those beside one another."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from codistill.description import PYTHON
+from codistill.report.numbers import listed
 from codistill.report.prose import plain
+from codistill.spec import Spec
+from codistill.study.rows import BASELINE
 
 MOST = 4  # settings in a title
+METHODS = 3  # in a title; of more, it says how many
+Rows = Sequence[tuple[str, str]]
+
+
+def title_of(question: str, rows: Rows, data: object = None) -> str:
+    """``DML with 2 and 4 peers against training alone on digits``; or the question, with the data where it lacks them.
+
+    Args:
+        question: of the comparison; empty: it is told by its rows.
+        rows: of each its method, as a spec, and its label.
+        data: their spec; None where it is not known. What was given in Python is called the reader's own.
+    """
+    name = "" if data is None else _data_name(Spec.of(str(data)))
+    if not question:
+        return f"{_compared(rows)} on {name}" if name else _compared(rows)
+    there = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", question, re.IGNORECASE)
+    return question if there or not name else f"{question} ({name})"
+
+
+def _data_name(spec: Spec) -> str:
+    if spec.name == PYTHON:
+        return " ".join(["your own data", *map(str, spec.args)])
+    return str(Spec(spec.name, spec.args))
+
+
+def _compared(rows: Rows) -> str:
+    """The methods against training alone, each with the numbers of its peers."""
+    methods: dict[str, set[int]] = {}
+    for method, label in rows:
+        if Spec.of(method).name != BASELINE:
+            name, *options = label.split(" in ")[-1].split(", ")
+            sizes = (re.fullmatch(r"(\d+) networks", option) for option in options)
+            methods.setdefault(name, set()).update(int(size[1]) for size in sizes if size)
+    if not methods:
+        return "Training alone"
+    each = [
+        f"{name} with {listed(list(map(str, sorted(peers))))} peers" if peers else name
+        for name, peers in methods.items()
+    ]
+    said = listed(each) if len(each) <= METHODS else f"{len(each)} methods"
+    return f"{said} against training alone"
 
 
 def distinct(
@@ -40,4 +86,4 @@ def _shown(value: object) -> str:
     return " ".join(map(plain, value)) if isinstance(value, list | tuple) else plain(value)
 
 
-__all__ = ["distinct"]
+__all__ = ["distinct", "title_of"]

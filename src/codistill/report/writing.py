@@ -68,7 +68,13 @@ def write_folder(folder: Path, figures: bool = False) -> Written:
 
 
 def write_several(folder: Path, figures: bool = False) -> tuple[Path, list[Lesson]]:
-    """Write the page of several comparisons in a folder; ``figures``: and each one's own with its figures as files.
+    """Write the page of several comparisons in a folder.
+
+    Args:
+        folder: of all of them.
+        figures: whether its figure is written as files too, into ``figures``, and each one's own page with its figures.
+
+    Returns: the page's path, and what each comparison taught.
 
     Raises:
         FileNotFoundError: one of them is not finished.
@@ -77,7 +83,8 @@ def write_several(folder: Path, figures: bool = False) -> tuple[Path, list[Lesso
     lessons = [Lesson(name, summary_of(folder / name, folder)) for name in names]
     for name in names if figures else ():
         write_folder(folder / name, figures)
-    return write_chapters(lessons, folder / "report.html", command), lessons
+    figures_in = folder / FIGURES if figures else None
+    return write_chapters(lessons, folder / "report.html", command, figures_in), lessons
 
 
 def summary_of(folder: Path, resumed: Path) -> Summary:

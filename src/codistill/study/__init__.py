@@ -16,7 +16,7 @@ from codistill.description import versions as versions
 from codistill.locks import Held, locked
 from codistill.run import RATES, Run, told_apart
 from codistill.study.beforehand import check_rows
-from codistill.study.costs import are_whole, declared_cost, measure_costs, networks_trained
+from codistill.study.costs import are_whole, declared_cost, measure_costs, networks_trained, timing_steps
 from codistill.study.differences import Key
 from codistill.study.disputed import keep_examples
 from codistill.study.doubts import nothing_learnt_in, row_doubts
@@ -92,10 +92,11 @@ def compare(
 ) -> Generator[Record, None, None]:
     """Run a study; write ``results.jsonl``, ``costs.json`` and ``summary.json``.
 
-    Records are those of `train`; their facts also say which part it is of how many, and about which share of all work.
-    What can be known to be wrong with any row is an error before the first is trained. After closing the generator,
-    ``go_on=True`` resumes from the folder. Several processes may share it: each takes parts that no other has, and
-    waits for the rest. A run that diverges has no results, and the others go on.
+    Records are those of `train`; their facts also say which part it is of how many, about which share of all work, and
+    as how many steps of that part timing each method by itself takes at the end (``timing_steps``). What can be known
+    to be wrong with any row is an error before the first is trained. After closing the generator, ``go_on=True``
+    resumes from the folder. Several processes may share it: each takes parts that no other has, and waits for the rest.
+    A run that diverges has no results, and the others go on.
 
     Args:
         study: what is compared.
@@ -118,10 +119,12 @@ def compare(
         todo = parts(study, folder)
         if files.read_if_whole(folder / "study.json") is None:
             check_rows(study, given)
+        timing = [timing_steps(study, part.runs) for part in todo]
         for number, record in enumerate(train_parts(study, todo, given)):
             if number == 0:  # only now: invalid settings leave no folder behind
                 begin(study, folder, command)
-            yield dataclasses.replace(record, facts={**record.facts, "timed": not study.quick})
+            facts = {**record.facts, "timing_steps": timing[record.facts["part"] - 1]}
+            yield dataclasses.replace(record, facts=facts)
         while True:
             try:
                 with locked(folder):

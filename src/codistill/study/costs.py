@@ -3,7 +3,7 @@
 import re
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -35,8 +35,7 @@ def measure_costs(
     examples of its step and for all steps of the training, so that unlabelled examples, larger batches and longer
     trainings are in them; seconds are the median ratio over the rounds, for all steps too. A quick look has no seconds.
     """
-    runs = {entry.name: entry.run for entry in study.entries} | ({} if study.quick else dict(_kinds(study)))
-    fleets = {name: _timed_fleet(study, run, teachers, given) for name, run in runs.items()}
+    fleets = {name: _timed_fleet(study, run, teachers, given) for name, run in _timed_runs(study).items()}
     base, rounds = _unit(study), 1 if study.quick else WARM_UP + TIMED_ROUNDS
     seconds: dict[str, list[float]] = {name: [] for name in fleets}
     for turn in range(rounds):
@@ -58,7 +57,7 @@ def measure_costs(
 
 def are_whole(costs: Costs, study: Study) -> bool:
     """Whether what was read are the costs of a study: a number for all that `measure_costs` measures."""
-    names = {entry.name for entry in study.entries} | (set() if study.quick else dict(_kinds(study)).keys())
+    names = _timed_runs(study).keys()
     ways = ("forward", "backward") if study.quick else ("forward", "backward", "seconds")
     each = [costs.get(name) for name in names]
     return all(isinstance(one, dict) and all(isinstance(one.get(way), int | float) for way in ways) for one in each)
@@ -70,8 +69,24 @@ def alone_costs(study: Study, costs: Costs, network: Spec, peer: int = 0) -> Map
     return costs.get(_kind(entry, network), costs[entry.name])
 
 
+def timing_steps(study: Study, runs: Sequence[Run]) -> float:
+    """About as many steps of these runs, trained as one, take as long as the rounds of `measure_costs`.
+
+    It is by the passes that methods declare; 0 for a quick look, which is not timed.
+    """
+    if study.quick:
+        return 0.0
+    rounds = sum(_declared_step(run) * len(_timed_seeds(study, run)) for run in _timed_runs(study).values())
+    return (WARM_UP + TIMED_ROUNDS) * rounds / sum(map(_declared_step, runs))
+
+
 def _kind(entry: Entry, network: Spec) -> str:
     return f"{entry.name} [{network}]"
+
+
+def _timed_runs(study: Study) -> dict[str, Run]:
+    """What steps by itself, by name."""
+    return {entry.name: entry.run for entry in study.entries} | ({} if study.quick else dict(_kinds(study)))
 
 
 def _kinds(study: Study) -> Iterator[tuple[str, Run]]:
@@ -106,10 +121,15 @@ def _timed_step(fleet: Fleet, turn: int, rounds: int) -> float:
 
 
 def _timed_fleet(study: Study, run: Run, teachers: Mapping[tuple[int, int], Mapping[str, Path]], given: Given) -> Fleet:
-    many = study.stacked and not study.quick
-    seeds = study.seeds[: max(1, TIMED_NETWORKS // run.peers)] if many else study.seeds[:1]
+    seeds = _timed_seeds(study, run)
     given = {**given, "teachers": teachers[seeds[0], 0]}
     return build_fleet([run.replace(seed=seed) for seed in seeds], **given)
+
+
+def _timed_seeds(study: Study, run: Run) -> Sequence[int]:
+    """Of the networks that step at once: about `TIMED_NETWORKS`, or those of a single run."""
+    many = study.stacked and not study.quick
+    return study.seeds[: max(1, TIMED_NETWORKS // run.peers)] if many else study.seeds[:1]
 
 
 def networks_trained(study: Study) -> int:
@@ -123,11 +143,16 @@ def declared_cost(run: Run) -> float:
     A backward pass counts as two forward ones; passes are those that its method declares, so that only ratios of the
     runs of one study mean something.
     """
+    steps = run.steps or run.epochs / run.batch  # of as many examples
+    return _declared_step(run) * steps
+
+
+def _declared_step(run: Run) -> float:
+    """`declared_cost` of one step."""
     method = methods.find(run.method)
     numbers = re.match(r"([\d.]+) / ([\d.]+)", method.cost or ("2 / 1" if method.needs.teacher else "1 / 1"))
     forward, backward = map(float, numbers.groups()) if numbers else (1.0, 1.0)
-    steps = run.steps or run.epochs / run.batch  # of as many examples
-    return run.peers * (forward + 2 * backward) / 3 * _examples(run) * steps
+    return run.peers * (forward + 2 * backward) / 3 * _examples(run)
 
 
-__all__ = ["Costs", "alone_costs", "are_whole", "declared_cost", "measure_costs", "networks_trained"]
+__all__ = ["Costs", "alone_costs", "are_whole", "declared_cost", "measure_costs", "networks_trained", "timing_steps"]

@@ -111,7 +111,7 @@ def follow_tuning(tuning: "Tuning", folder: Path, console: "Console", form: "For
         raise SystemExit(stop.exit_code) from None
     if form == "lines":
         rows = tried(tuning, folder)
-        console.print(terminal(tuning_table(tuning, rows), narrow=True))
+        console.print(terminal(tuning_table(tuning, rows)))
         console.print(f"\nCompare on test data, with other seeds:\n  {compare_command(tuning, rows)}", soft_wrap=True)
         console.print(f"\nEverything that was tried: {folder / FILE}", soft_wrap=True)
 

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from codistill.report.numbers import wrapped
 
-WIDTH = 480.0  # of every figure, in px: it is still read where a phone shrinks it to 328
+WIDTH = 480.0  # of a figure, in px: it is still read where a phone shrinks it to 328
 PAPER, INK, SOFT, GRID = "#ffffff", "#1d2329", "#59636e", "#e4e8ec"
 # what the page puts in their place, so that a figure is dark on a dark page
 _ON_PAGE = {f"fill: {PAPER}": "fill: none", INK: "var(--ink)", SOFT: "var(--soft)", GRID: "var(--grid)"}
@@ -69,6 +69,7 @@ class Plot:
         columns: what the numbers are.
         rows: the numbers; None where one is missing.
         says: what is to be seen, for who cannot see it.
+        width: in px.
     """
 
     height: float
@@ -76,11 +77,12 @@ class Plot:
     columns: tuple[str, ...]
     rows: tuple[tuple[Value, ...], ...]
     says: str
+    width: float = WIDTH
 
     def canvas(self) -> Canvas:
         """The drawn figure."""
         with _styled():
-            canvas = Canvas(figsize=(WIDTH / _DPI, self.height / _DPI), dpi=_DPI, layout="constrained")
+            canvas = Canvas(figsize=(self.width / _DPI, self.height / _DPI), dpi=_DPI, layout="constrained")
             self.paint(canvas)
         return canvas
 
