@@ -214,7 +214,7 @@ class Cohort(PeerSet, nn.Module):
         if branch_at is not None and len(set(turns or [0])) > 1:
             raise ValueError("branches of one trunk have no turns; use update='together'")
         turns, trunks, mesh = turns or [0] * len(nets), trunks or [0] * len(nets), mesh or Mesh()
-        _check_processes(mesh, branch_at, own)
+        _check_processes(mesh, branch_at, own, execute)
         if mesh.shards is not None:
             synchronise(nets, mesh, execute)
         if own is not None and told is not None:
@@ -280,8 +280,8 @@ class Cohort(PeerSet, nn.Module):
                 raise ValueError(
                     f"peer {peer}: {name!r} is {list(state[name].shape)}, this network's is {list(tensor.shape)}"
                 )
-        for name, tensor in tensors.items():
-            tensor.copy_(state[name])
+        group, row = self.located[peer]
+        group.load(row, state)
 
     # Forward passes -------------------------------------------------------------------------------------------------
 
@@ -387,7 +387,8 @@ class Cohort(PeerSet, nn.Module):
         """
         if not self.moving:
             raise ValueError("only a copy that was made by frozen(moving=True) follows its peers")
-        states = {peer: cohort.peer_state(peer) for peer in self.held}
+        located = {peer: cohort.cohort.located[cohort.peers[peer]] for peer in self.held}
+        states = {peer: group.pieces(row) for peer, (group, row) in located.items()}
         for leaf in self.leaves():
             each = [states[peer][leaf.name] for peer in leaf.peers]
             theirs = torch.stack(each) if leaf.stacked else each[0]
@@ -407,8 +408,11 @@ class Cohort(PeerSet, nn.Module):
         return super().train(self.batch_statistics if self.fixed else mode)
 
 
-def _check_processes(mesh: Mesh, branch_at: str | None, own: Sequence[int] | None) -> None:
+def _check_processes(mesh: Mesh, branch_at: str | None, own: Sequence[int] | None, execute: str) -> None:
     """Peers that other processes train, in ways that do not go together, are an error."""
+    if mesh.sharded and (branch_at is not None or execute != "loop"):
+        what = f"execute={execute!r}" if execute != "loop" else "branches of one trunk"
+        raise ValueError(f"mesh: shard=true: {what} cannot be sharded; set execute=loop, or leave out shard")
     if branch_at is not None and mesh.peer > 1:
         raise ValueError(
             f"mesh: peer={mesh.peer}: one process trains the branches of a trunk; set peer=1, and data instead"

@@ -123,19 +123,22 @@ class Turn:
         """One optimizer step; none where another process has all peers of this turn."""
         if not self.leaves:
             return
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
+        for rated in self.optimizer.param_groups:
+            for parameter in rated["params"]:
                 parameter.grad = None
         for divided in self.divided:
             divided.whole.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         for divided in self.divided:
             divided.hand_out()
-        if self.mesh.size > 1:
+        for group in self.groups:
+            group.hand_out()
+        sharded = self.mesh.sharded
+        if self.mesh.size > 1 and not sharded:
             self.mesh.add([grad for leaf in self.leaves if (grad := leaf.tensor.grad) is not None])
-            self.mesh.unify([grad for p in self.shared if (grad := p.grad) is not None])
+        self.mesh.unify([grad for p in self.shared if (grad := p.grad) is not None])
         if self.clip is not None:
-            optim.clip(self.leaves, self.peers, self.clip)
+            optim.clip(self.leaves, self.peers, self.clip, self.mesh.add if sharded else None)
         self.optimizer.step()
 
 
