@@ -345,10 +345,17 @@ class Cohort(PeerSet, nn.Module):
         dim, x = (1, x.inputs) if isinstance(x, PerPeer) else (0, x)
         shapes = [t.shape for t in pytree.tree_leaves(x)]
         names = {g: list(dict.fromkeys(name for p in g.peers for name in wanted.get(p, {}).values())) for g in raws}
-        own = [[] if isinstance(g, Remote) else [z, *map(f.__getitem__, names[g])] for g, (z, f) in raws.items()]
+        told = self._cache.told if self._cache is not None else None
+        own = [
+            [] if isinstance(g, Remote) else [*(told.told(z) if told else [z]), *map(f.__getitem__, names[g])]
+            for g, (z, f) in raws.items()
+        ]
         places = [g.place if isinstance(g, Remote) else self.mesh.place for g in raws]
-        key = (tuple((g.peers, tuple(names[g])) for g in raws), tuple(wanted), tuple(shapes), dim)
+        key = (tuple((g.peers, tuple(names[g])) for g in raws), tuple(wanted), tuple(shapes), dim, told)
         whole = self._blocks.whole(own, places, shapes[0][dim], self.device, key)
+        if told is not None:  # and this process's own logits are of all samples
+            each = zip(raws, whole, strict=True)
+            whole = [[told.filled(w[:3]) if isinstance(g, Remote) else raws[g][0], *w[3:]] for g, w in each]
         return {
             g: (z, dict(zip(names[g], features, strict=True))) for g, (z, *features) in zip(raws, whole, strict=True)
         }
