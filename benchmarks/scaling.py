@@ -1,7 +1,7 @@
 """What a step costs on meshes of 1 to 4 processes of this machine, beside the model of `codistill.exchange.cost`.
 
 python benchmarks/scaling.py [STEPS]
-python benchmarks/scaling.py plan        # what the model plans for 64 GPUs; nothing is measured
+python benchmarks/scaling.py plan        # what the model plans for 64 GPUs, or 4; nothing is measured
 
 Steps of all meshes are timed in turns of their own jobs; the median of a job counts, so on a busy machine only ratios
 say something, and processes that share a core cannot be faster than one. Bytes are exact.
@@ -28,11 +28,13 @@ MESHES = ("peer=1,data=1", "peer=2,data=1", "peer=1,data=2", "peer=2,data=2", "p
 BANDWIDTH, LATENCY, LARGEST = 10e9, 20e-6, 20  # bytes a second into a GPU, seconds of a message, k of top:k
 IMAGES = Cost(peer=4, data=16, peers=4, batch=4096, classes=1000, parameters=25_600_000)
 TEXTS = Cost(peer=4, data=16, peers=4, batch=64, classes=250_000, positions=512, parameters=300_000_000)
-PLANS = (  # of 64 GPUs, with numbers of 4 bytes
+PLANS = (  # of 64 GPUs or 4, with numbers of 4 bytes
     ("4 of 25.6 million parameters, 1,000 classes, batch 4,096", IMAGES),
     ("the same", replace(IMAGES, peer=1, data=64)),
     ("64 of them, batch 256", replace(IMAGES, peer=64, data=1, peers=64, batch=256)),
     ("4 language models of 300 million, 64 texts of 512 tokens, 250,000 tokens to predict", TEXTS),
+    ("the same, on 4 GPUs", replace(TEXTS, data=1)),
+    (f"the same, target=top:{LARGEST}", replace(TEXTS, data=1, largest=LARGEST)),
 )
 
 

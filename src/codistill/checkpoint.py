@@ -261,10 +261,11 @@ def optimizer_state(optimizer: torch.optim.Optimizer, leaves: Iterable[Leaf]) ->
     state: Tensors = {}
     for leaf in leaves:
         for key, value in optimizer.state.get(leaf.tensor, {}).items():
+            whole = value if key == "step" else leaf.gathered(value)
             for row, peer in enumerate(leaf.peers):
                 sliced = leaf.stacked and key != "step"  # the one state that is not per element
                 # clone: safetensors refuses tensors that share memory
-                state[f"peers.{peer}.{leaf.name}.{key}"] = (value[row] if sliced else value).clone()
+                state[f"peers.{peer}.{leaf.name}.{key}"] = (value[row] if sliced else whole).clone()
     return state
 
 
@@ -280,7 +281,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, leaves: Iterable[Leaf], 
         state = {}
         for key, first in each[0].items():
             value = torch.stack([one[key] for one in each]) if leaf.stacked and key != "step" else first
-            state[key] = value if key == "step" else value.to(leaf.tensor.device)
+            state[key] = value if key == "step" else leaf.part(value).to(leaf.tensor.device, copy=True)
         if state:
             optimizer.state[leaf.tensor] = state
         else:
@@ -289,7 +290,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, leaves: Iterable[Leaf], 
 
 def _check_moments(leaf: Leaf, each: Sequence[Tensors]) -> None:
     """The optimizer's state of a leaf, of each of its peers: the same kinds for all, each as large as the weights."""
-    shape = leaf.tensor.shape[1:] if leaf.stacked else leaf.tensor.shape
+    shape = leaf.shape[1:] if leaf.stacked else leaf.shape
     for peer, moments in zip(leaf.peers, each, strict=True):
         if moments.keys() != each[0].keys():
             raise ValueError(f"the optimizer's state of peer {peer}, {leaf.name}, is lost in part")

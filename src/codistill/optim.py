@@ -1,7 +1,7 @@
 """Optimizers are torch's; learning rates are functions of progress; rates, decays and clipping are per peer."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -108,8 +108,16 @@ def divide(leaves: Iterable[Leaf], rates: Sequence[Rates]) -> tuple[tuple[Leaf, 
 
 
 @torch.no_grad()
-def clip(leaves: Sequence[Leaf], peers: int, limit: float) -> Tensor:
+def clip(
+    leaves: Sequence[Leaf], peers: int, limit: float, total: Callable[[Sequence[Tensor]], None] | None = None
+) -> Tensor:
     """Scale each peer's gradient to a norm of at most ``limit``; its step then does not depend on the other peers.
+
+    Args:
+        leaves: with their gradients.
+        peers: of the cohort, P.
+        limit: of a norm.
+        total: adds up in place what several processes have of shards; None: the leaves are whole.
 
     Returns: the norms before, ``[P]``; a peer without a gradient has 0.
     """
@@ -118,7 +126,10 @@ def clip(leaves: Sequence[Leaf], peers: int, limit: float) -> Tensor:
     ]
     squares = graded[0][1].new_zeros(peers)
     for leaf, grad, owner in graded:
-        squares.index_add_(0, owner, grad.reshape(len(leaf.peers), -1).square().sum(1).to(squares.dtype))
+        rows = grad.reshape(len(leaf.peers), grad.numel() // len(leaf.peers))  # -1 fails where a shard is empty
+        squares.index_add_(0, owner, rows.square().sum(1).to(squares.dtype))
+    if total is not None:
+        total([squares])
     norms = squares.sqrt()
     scale = (limit / (norms + 1e-6)).clamp(max=1.0)
     for leaf, grad, owner in graded:

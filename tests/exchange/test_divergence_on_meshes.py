@@ -56,7 +56,10 @@ def case(mesh, do, what, folder):
     except Diverged as diverged:
         error = str(diverged)
     held = [0, 1] if mesh.peer == 1 else [mesh.place]
-    return error, seen, {peer: networks[peer].state_dict() for peer in held}
+    states = {peer: networks[peer].state_dict() for peer in held}
+    if mesh.sharded:
+        states = {peer: {name: t.full_tensor() for name, t in state.items()} for peer, state in states.items()}
+    return error, seen, states
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def test_one_process_does_what_it_was_told(alone):
         assert all(t.isfinite().all() for state in states.values() for t in state.values()) or do == "stop"
 
 
-@pytest.mark.parametrize("mesh", ["peer=2,timeout=60", "data=2,timeout=60"])
+@pytest.mark.parametrize("mesh", ["peer=2,timeout=60", "data=2,timeout=60", "data=2,shard=true,timeout=60"])
 def test_all_processes_do_what_one_does(mesh, alone, tmp_path):
     """And none waits for another in vain: that would be an error after the timeout."""
     home, expected = alone

@@ -41,7 +41,10 @@ def unbroken(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("meshes", [((None, 1), ("peer=2,data=2", 4)), (("peer=2,data=2", 4), (None, 1))], ids=str)
+ONE, FOUR, SHARDED = (None, 1), ("peer=2,data=2", 4), ("data=2,shard=true", 2)
+
+
+@pytest.mark.parametrize("meshes", [(ONE, FOUR), (FOUR, ONE), (ONE, SHARDED), (SHARDED, ONE)], ids=str)
 def test_a_run_goes_on_where_another_mesh_left_it(meshes, unbroken, tmp_path):
     (first, processes), (second, others) = meshes
     folder = tmp_path / "run"
@@ -135,10 +138,11 @@ def test_the_command_of_a_job(tmp_path, capfd):
 
 
 def test_the_axes_of_a_mesh():
-    assert axes_of("peer=2,data=3", 6) == (2, 3, 600)
-    assert axes_of("data=2,timeout=5", 2) == (1, 2, 5)
-    assert axes_of(None, 4) == (4, 1, 600)
-    assert axes_of(None, 1) == (1, 1, 600)
+    assert axes_of("peer=2,data=3", 6) == (2, 3, False, 600)
+    assert axes_of("data=2,timeout=5", 2) == (1, 2, False, 5)
+    assert axes_of(None, 4) == (4, 1, False, 600)
+    assert axes_of(None, 1) == (1, 1, False, 600)
+    assert axes_of("data=2,shard=true", 2) == (1, 2, True, 600)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +151,8 @@ def test_the_axes_of_a_mesh():
         ("peer=3", r"mesh='peer=3' is for 3 processes, and there are 2: start it by torchrun --nproc-per-node 3"),
         ("peers=2", "no axis of a mesh is called 'peers'; did you mean 'peer'"),
         ("peer=0", "mesh: peer=0: give a whole number of at least 1"),
+        ("peer=2,shard=true", "mesh: shard=true deals weights out along data: set data to 2 or more"),
+        ("data=2,shard=2", "mesh: shard=2: use true or false"),
         ("2x1", "mesh='2x1': write peer=2,data=2"),
     ],
 )

@@ -214,7 +214,7 @@ class Cohort(PeerSet, nn.Module):
         if branch_at is not None and len(set(turns or [0])) > 1:
             raise ValueError("branches of one trunk have no turns; use update='together'")
         turns, trunks, mesh = turns or [0] * len(nets), trunks or [0] * len(nets), mesh or Mesh()
-        _check_processes(mesh, branch_at, own)
+        _check_processes(mesh, branch_at, own, execute)
         if mesh.shards is not None:
             synchronise(nets, mesh, execute)
         if own is not None and told is not None:
@@ -280,8 +280,8 @@ class Cohort(PeerSet, nn.Module):
                 raise ValueError(
                     f"peer {peer}: {name!r} is {list(state[name].shape)}, this network's is {list(tensor.shape)}"
                 )
-        for name, tensor in tensors.items():
-            tensor.copy_(state[name])
+        group, row = self.located[peer]
+        group.load(row, state)
 
     # Forward passes -------------------------------------------------------------------------------------------------
 
@@ -345,10 +345,17 @@ class Cohort(PeerSet, nn.Module):
         dim, x = (1, x.inputs) if isinstance(x, PerPeer) else (0, x)
         shapes = [t.shape for t in pytree.tree_leaves(x)]
         names = {g: list(dict.fromkeys(name for p in g.peers for name in wanted.get(p, {}).values())) for g in raws}
-        own = [[] if isinstance(g, Remote) else [z, *map(f.__getitem__, names[g])] for g, (z, f) in raws.items()]
+        told = self._cache.told if self._cache is not None else None
+        own = [
+            [] if isinstance(g, Remote) else [*(told.told(z) if told else [z]), *map(f.__getitem__, names[g])]
+            for g, (z, f) in raws.items()
+        ]
         places = [g.place if isinstance(g, Remote) else self.mesh.place for g in raws]
-        key = (tuple((g.peers, tuple(names[g])) for g in raws), tuple(wanted), tuple(shapes), dim)
+        key = (tuple((g.peers, tuple(names[g])) for g in raws), tuple(wanted), tuple(shapes), dim, told)
         whole = self._blocks.whole(own, places, shapes[0][dim], self.device, key)
+        if told is not None:  # and this process's own logits are of all samples
+            each = zip(raws, whole, strict=True)
+            whole = [[told.filled(w[:3]) if isinstance(g, Remote) else raws[g][0], *w[3:]] for g, w in each]
         return {
             g: (z, dict(zip(names[g], features, strict=True))) for g, (z, *features) in zip(raws, whole, strict=True)
         }
@@ -387,7 +394,8 @@ class Cohort(PeerSet, nn.Module):
         """
         if not self.moving:
             raise ValueError("only a copy that was made by frozen(moving=True) follows its peers")
-        states = {peer: cohort.peer_state(peer) for peer in self.held}
+        located = {peer: cohort.cohort.located[cohort.peers[peer]] for peer in self.held}
+        states = {peer: group.pieces(row) for peer, (group, row) in located.items()}
         for leaf in self.leaves():
             each = [states[peer][leaf.name] for peer in leaf.peers]
             theirs = torch.stack(each) if leaf.stacked else each[0]
@@ -407,8 +415,11 @@ class Cohort(PeerSet, nn.Module):
         return super().train(self.batch_statistics if self.fixed else mode)
 
 
-def _check_processes(mesh: Mesh, branch_at: str | None, own: Sequence[int] | None) -> None:
+def _check_processes(mesh: Mesh, branch_at: str | None, own: Sequence[int] | None, execute: str) -> None:
     """Peers that other processes train, in ways that do not go together, are an error."""
+    if mesh.sharded and (branch_at is not None or execute != "loop"):
+        what = f"execute={execute!r}" if execute != "loop" else "branches of one trunk"
+        raise ValueError(f"mesh: shard=true: {what} cannot be sharded; set execute=loop, or leave out shard")
     if branch_at is not None and mesh.peer > 1:
         raise ValueError(
             f"mesh: peer={mesh.peer}: one process trains the branches of a trunk; set peer=1, and data instead"

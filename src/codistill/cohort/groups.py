@@ -5,7 +5,7 @@ A group holds the parameters of its peers and runs them; which group a peer is i
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -44,12 +44,39 @@ class CannotStack(NotImplementedError, ValueError):
 
 
 class Leaf(NamedTuple):
-    """A tensor that a group holds: of one peer, or of several with a leading peer dim."""
+    """A tensor that a group holds: of one peer, or of several with a leading peer dim.
+
+    Attributes:
+        of: the parameter, a DTensor, of which the tensor is this process's shard; None: it is the whole.
+    """
 
     peers: tuple[int, ...]
     name: str
     tensor: Tensor
     stacked: bool
+    of: Any = None
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the whole."""
+        return self.tensor.shape if self.of is None else torch.Size(self.of.shape)
+
+    def gathered(self, value: Tensor) -> Tensor:
+        """The whole of what each process has a shard of like this one, on the CPU; all of them take part."""
+        if self.of is None:
+            return value
+        from torch.distributed.tensor import DTensor
+
+        along, form = self.of.device_mesh, {"shape": self.of.shape, "stride": self.of.stride(), "run_check": False}
+        return DTensor.from_local(value.detach(), along, self.of.placements, **form).full_tensor().cpu()
+
+    def part(self, value: Tensor) -> Tensor:
+        """This process's shard of a whole."""
+        if self.of is None:
+            return value
+        along = self.of.device_mesh
+        pieces, number = value.chunk(along.size()), along.get_local_rank()
+        return pieces[number] if number < len(pieces) else value[:0]
 
 
 def logits_of(output: Any, net: nn.Module) -> Tensor:
@@ -118,6 +145,18 @@ class Group(nn.Module, ABC):
     def state(self, row: int) -> dict[str, Tensor]:
         """One peer's parameters and buffers by its own names."""
         return {leaf.name: leaf.tensor[row] if leaf.stacked else leaf.tensor for leaf in self.leaves()}
+
+    def pieces(self, row: int) -> dict[str, Tensor]:
+        """As `state`, of what is held in this process: of a sharded peer its shards."""
+        return self.state(row)
+
+    def load(self, row: int, state: Mapping[str, Tensor]) -> None:
+        """Set one peer's parameters and buffers."""
+        for name, tensor in self.state(row).items():
+            tensor.copy_(state[name])
+
+    def hand_out(self) -> None:
+        """After a backward pass, give leaves that are shards their gradients."""
 
     @abstractmethod
     def network(self, row: int) -> nn.Module:
@@ -188,7 +227,7 @@ class Stack(Group):
         self._skeleton = [copy.deepcopy(nets[0], dict(empty))]
         parameters, buffers = stack_module_state(list(nets))
         self._names, self._buffer_names = tuple(parameters), tuple(buffers)
-        self._tied = _tied_names(nets[0])
+        self._tied = tied_names(nets[0])
         self._chain = None if self._tied else Chain.of(self._skeleton[0])
         self.weights = nn.ParameterList(nn.Parameter(p.detach(), p.requires_grad) for p in parameters.values())
         for number, buffer in enumerate(buffers.values()):
@@ -254,7 +293,7 @@ class Stack(Group):
         return Stack([self.network(row) for row in rows], peers, self.turn)
 
 
-def _tied_names(net: nn.Module) -> dict[str, str]:
+def tied_names(net: nn.Module) -> dict[str, str]:
     """The further names of tensors that have several, and the first name of each."""
     first: dict[Tensor, str] = {}
     every = (*net.named_parameters(remove_duplicate=False), *net.named_buffers(remove_duplicate=False))

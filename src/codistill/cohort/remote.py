@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from codistill.cohort.groups import Group, Leaf, Raw, Rows, arrange, bundles
+from codistill.cohort.sharded import Sharded
 from codistill.exchange import Mesh
 
 
@@ -55,7 +56,8 @@ def spread(nets: Sequence[nn.Module], execute: str, turns: Sequence[int], mesh: 
         peers = mesh.peers_at(place, len(nets))
         there, turn = [nets[i] for i in peers], [turns[i] for i in peers]
         if place == mesh.place:
-            groups += arrange(there, execute, turn, peers)
+            own = zip(there, peers, turn, strict=True)
+            groups += [Sharded(*one, mesh) for one in own] if mesh.sharded else arrange(there, execute, turn, peers)
             continue
         for bundle in bundles(there, turn) if execute == "stack" else [[i] for i in range(len(there))]:
             sizes = [sum(p.numel() for p in there[i].parameters()) for i in bundle]

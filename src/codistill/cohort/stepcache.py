@@ -7,6 +7,7 @@ import torch
 
 from codistill.batch import Inputs
 from codistill.cohort.groups import Group, Raw
+from codistill.exchange import Largest
 
 Carries = Callable[[Group], bool]  # whether a group's pass carries gradients
 
@@ -51,11 +52,13 @@ class StepCache:
             their batch statistics alone.
         learning: the groups whose gradients are wanted now (all where None); the others' outputs are given detached,
             so that a backward pass does not walk, and free, what their own turn will need.
+        told: how much of the logits crosses between processes; None: all.
     """
 
     batch: Inputs | None = None
     active: frozenset[Group] | None = None
     learning: frozenset[Group] | None = None
+    told: Largest | None = None
     entries: dict[Inputs, dict[Hashable, Entry]] = field(default_factory=dict)
 
     def source(self, x: Inputs, peers: tuple[int, ...]) -> tuple[Inputs, tuple[int, ...]]:

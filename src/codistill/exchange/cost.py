@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from codistill.exchange.mesh import HEADER, Mesh
 
+CLASS = 4  # bytes of the number of a class
+TERMS = 2  # of a peer: what it learns from labels, and from others
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
@@ -37,24 +40,35 @@ class Cost:
     def gathered(self) -> int:
         """Bytes that a process receives of the others' outputs, where each network is run by itself.
 
-        What all others send, each as much as the one with the most.
+        What all others send, each as much as the one with the most. With the ``largest`` alone, in the steps on which
+        no divergences between peers are measured, of a method with two terms.
         """
         mesh = Mesh(self.peer, self.data)
         most_peers = max(len(mesh.peers_at(place, self.peers)) for place in range(self.peer))
         shards = [mesh.samples_at(shard, self.batch) for shard in range(self.data)]
         samples = max(shard.stop - shard.start for shard in shards)
+        told, size = [(self.classes, self.size)], self.size
+        if self.compressed:
+            told = [(self.largest, size), (self.largest, CLASS), (1, size)]
         tensors = [
-            -(-samples * numbers * self.size // 8) * 8 for numbers in (self.classes * self.positions, self.features)
+            -(-samples * number * size // 8) * 8
+            for number, size in (*((n * self.positions, of) for n, of in told), (self.features, size))
         ]
         sent: int = HEADER + most_peers * sum(tensors)
-        return (mesh.size - 1) * sent
+        terms = HEADER + TERMS * self.peers * self.size if self.compressed else 0
+        return (mesh.size - 1) * (sent + terms)
+
+    @property
+    def compressed(self) -> bool:
+        """Whether a process sends of each posterior the largest alone, and then the terms of its own peers."""
+        return self.data == 1 and self.largest > 0 and 2 * self.largest + 1 < self.classes
 
     @property
     def targets(self) -> int:
         """Bytes of what a process must know of the others' peers to teach its own on its shard, and no more.
 
         Their posteriors on these samples, or the ``largest``, where they are, and the sum of the others. What is sent
-        is `gathered`: the outputs whole, on all shards, so that every process knows every term.
+        is `gathered`: at ``data`` above 1 the outputs whole, on all shards, so that every process knows every term.
         """
         mesh = Mesh(self.peer, self.data)
         fewest = min(len(mesh.peers_at(place, self.peers)) for place in range(self.peer))

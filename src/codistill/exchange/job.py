@@ -11,39 +11,43 @@ import torch
 from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from codistill.checks import whole
+from codistill.checks import flag, whole
 from codistill.exchange.mesh import Mesh
 from codistill.spec import Spec, UnknownName
 
-AXES = ("peer", "data")
+AXES, SETTINGS = ("peer", "data"), ("shard", "timeout")
 TIMEOUT = 600  # seconds
 ENDING = 1.0  # seconds that the process which says what is wrong has before the others end
 
 
-def axes_of(mesh: str | None, processes: int) -> tuple[int, int, int]:
-    """The sizes of the axes ``peer`` and ``data``, and the timeout in seconds.
+def axes_of(mesh: str | None, processes: int) -> tuple[int, int, bool, int]:
+    """The sizes of the axes ``peer`` and ``data``, whether weights are sharded, and the timeout in seconds.
 
     Args:
-        mesh: ``peer=2,data=2,timeout=600``; what is not said of an axis is 1, and None is ``peer=`` all processes.
+        mesh: ``peer=2,data=2,shard=true,timeout=600``; what is not said of an axis is 1, and None is ``peer=`` all
+            processes.
         processes: how many there are.
 
     Raises:
-        ValueError: a mesh of another number of processes, an unknown axis, an invalid size.
+        ValueError: a mesh of another number of processes, an unknown axis, an invalid size, nothing to shard along.
     """
     options = dict(Spec.of(f"mesh:{mesh}").options) if mesh else {"peer": processes}
     for name in options:
-        if name not in (*AXES, "timeout"):
-            raise UnknownName("axis of a mesh", name, (*AXES, "timeout"))
+        if name not in (*AXES, *SETTINGS):
+            raise UnknownName("axis of a mesh", name, (*AXES, *SETTINGS))
     if mesh and not options:
         raise ValueError(f"mesh={mesh!r}: write peer=2,data=2")
     peer, data = (whole(f"mesh: {axis}", options.get(axis, 1)) for axis in AXES)
+    sharded = flag("mesh: shard", options.get("shard", False))
     timeout = whole("mesh: timeout", options.get("timeout", TIMEOUT))
     if peer * data != processes:
         start = f"torchrun --nproc-per-node {peer * data} -m codistill ..."
         raise ValueError(
             f"mesh={mesh!r} is for {peer * data} processes, and there are {processes}: start it by {start}"
         )
-    return peer, data, timeout
+    if sharded and data == 1:
+        raise ValueError("mesh: shard=true deals weights out along data: set data to 2 or more, or leave shard out")
+    return peer, data, sharded, timeout
 
 
 @contextmanager
@@ -61,7 +65,7 @@ def joined(mesh: str | None = None, environment: Mapping[str, str] = os.environ)
     """
     processes = int(environment.get("WORLD_SIZE", 1))
     try:
-        peer, data, timeout = axes_of(mesh, processes)
+        peer, data, sharded, timeout = axes_of(mesh, processes)
     except ValueError:  # all processes find it out by themselves
         if environment.get("RANK", "0") != "0":
             time.sleep(ENDING)
@@ -79,7 +83,7 @@ def joined(mesh: str | None = None, environment: Mapping[str, str] = os.environ)
     rows = [range(place * data, (place + 1) * data) for place in range(peer)]
     groups = [dist.new_group(list(row), wait) for row in rows]  # every process makes all of them
     try:
-        yield Mesh(peer, data, rank, groups[rank // data] if data > 1 else None, staged)
+        yield Mesh(peer, data, rank, groups[rank // data] if data > 1 else None, sharded, staged)
     except SystemExit:  # all of them end, and each has its exit code
         raise
     except BaseException:

@@ -31,6 +31,7 @@ class Mesh:
         data: the size of the axis along which the samples of a batch are.
         rank: the number of this process.
         shards: the processes with the same peers, which add up their gradients; None where nothing is added up.
+        sharded: of a peer's weights, each of the processes that have it holds a part.
         staged: tensors go through the CPU, since the processes' backend takes no others.
         gathered: bytes that this process has received of others' outputs.
         added: bytes of the sums that it has taken part in, of gradients and batch statistics.
@@ -40,6 +41,7 @@ class Mesh:
     data: int = 1
     rank: int = 0
     shards: dist.ProcessGroup | None = None
+    sharded: bool = False
     staged: bool = False
     gathered: int = field(default=0, init=False)
     added: int = field(default=0, init=False)
@@ -68,7 +70,7 @@ class Mesh:
 
     def flat(self) -> "Mesh":
         """Every process holds all peers: for networks that nobody trains, whose samples all processes share."""
-        return replace(self, peer=1, data=self.size, shards=None)
+        return replace(self, peer=1, data=self.size, shards=None, sharded=False)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self

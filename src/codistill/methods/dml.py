@@ -50,9 +50,13 @@ class DML(Imitation):
 
     @property
     def tells(self) -> Exchange | None:
-        """Each source is imitated by itself; a selection judges by the mean of them all, of which all classes count."""
-        told = super().tells
-        return told and replace(told, largest=None if self.select is not None else self.target.largest)
+        """Each source is imitated by itself; a selection judges by the mean of them all, of which all classes count,
+        and the others' sum at one temperature says nothing of another edge's.
+        """
+        told, changed = super().tells, type(self).forward is not DML.forward  # which may use more
+        if told is None or changed or self.select is not None or isinstance(self.temperature, Graph):
+            return told
+        return replace(told, largest=self.target.largest, temperature=float(self.temperature))
 
     def forward(self, cohort: Peers, batch: Batch, progress: float | None = None) -> Terms:
         z = cohort(batch.x).logits  # [P, B, C]

@@ -63,7 +63,7 @@ def build_fleet(
     device, dataset = device_of(run), limited(dataset_of(run, dataset), run.limit)
     streams = Streams(run, seeds_of(runs), dataset, device, shards_of(run), silo)
     nets = [_network(slot, dataset, folders, factories, load) for slot in table] if networks is None else list(networks)
-    x, _, _ = streams.draw((0, 0, 0))
+    names, (x, _, _) = _names(table, networks), streams.draw((0, 0, 0))  # sharding changes the classes of networks
     nets, whole = _tried(table, nets, x, named=networks is None), batches.inputs_of(x, table)
     cohort, execution = _cohort(table, nets, whole, (execute, threads), mesh, shared, dataset.classes)
     normalised = _check_outputs(cohort, run, dataset, whole, x.shape[1])
@@ -80,7 +80,7 @@ def build_fleet(
         best=Best(cohort) if run.keep == "best_valid" else None,
         schedule=optim.schedule(run.schedule, run.warmup),
         execution=execution,
-        names=_names(table, networks),
+        names=names,
         shared=shared,
         normalised=normalised,
     )
@@ -171,6 +171,8 @@ def _cohort(
     timing: dict[str, float] = {}
     thread_timing: dict[str, float] = {}
     mesh = mesh or Mesh()
+    if mesh.sharded and (execute == "auto" or how[0]):
+        execute = "loop"  # a stack cannot be sharded, also where a checkpoint is of one
     if execute == "auto" and mesh.data > 1 and any(map(has_batch_norm, nets)):
         execute = "loop"  # a stack cannot take statistics over several processes
     with computing_with(torch.get_num_threads() if threads == "auto" else threads):

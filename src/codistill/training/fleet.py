@@ -17,13 +17,15 @@ from codistill.cohort import Cohort, Group, View
 from codistill.cohort.groups import Leaf, on_device
 from codistill.cohort.told import Told
 from codistill.data.examples import DataSet
-from codistill.exchange import Mesh
+from codistill.exchange import Largest, Mesh
 from codistill.exchange.rounds import Silo
 from codistill.exchange.shared_folder import SharedFolder
 from codistill.methods import Method
 from codistill.run import Run, told_apart
 from codistill.training.best import Best
 from codistill.training.streams import Streams
+
+ONE_OF = ("classes", "tokens")  # tasks whose classes exclude each other
 
 
 @dataclass(frozen=True)
@@ -123,19 +125,22 @@ class Turn:
         """One optimizer step; none where another process has all peers of this turn."""
         if not self.leaves:
             return
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
+        for rated in self.optimizer.param_groups:
+            for parameter in rated["params"]:
                 parameter.grad = None
         for divided in self.divided:
             divided.whole.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         for divided in self.divided:
             divided.hand_out()
-        if self.mesh.size > 1:
+        for group in self.groups:
+            group.hand_out()
+        sharded = self.mesh.sharded
+        if self.mesh.size > 1 and not sharded:
             self.mesh.add([grad for leaf in self.leaves if (grad := leaf.tensor.grad) is not None])
-            self.mesh.unify([grad for p in self.shared if (grad := p.grad) is not None])
+        self.mesh.unify([grad for p in self.shared if (grad := p.grad) is not None])
         if self.clip is not None:
-            optim.clip(self.leaves, self.peers, self.clip)
+            optim.clip(self.leaves, self.peers, self.clip, self.mesh.add if sharded else None)
         self.optimizer.step()
 
 
@@ -197,6 +202,20 @@ class Fleet:
     def mesh(self) -> Mesh:
         """Of the processes that train it."""
         return self.cohort.mesh
+
+    @cached_property
+    def told(self) -> Largest | None:
+        """How much of a step's logits crosses between processes; None: all.
+
+        Along ``peer`` alone: where a sample's shard is elsewhere, a peer's own term needs its whole logits.
+        """
+        exchange = self.members[0].method.tells
+        if len(self.members) > 1 or exchange is None or exchange.largest is None or self.dataset.task not in ONE_OF:
+            return None
+        saves = exchange.what == "posteriors" and 2 * exchange.largest + 1 < self.dataset.classes
+        if not saves or self.mesh.peer == 1 or self.mesh.data > 1:
+            return None
+        return Largest(exchange.largest, self.dataset.classes, exchange.temperature)
 
     @cached_property
     def peers_by_run(self) -> dict[Run, range]:

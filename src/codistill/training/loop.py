@@ -84,6 +84,9 @@ def _trained(training: Training, part: str | None, given: Given) -> Generator[Re
     lost = {fleet.runs.index(run): what for run, what in training.diverged.items()}
     facts: dict[str, Any] = {"passes": {**vars(fleet.cohort.passes)}} | ({"diverged": lost} if lost else {})
     facts |= _learnt(training, decisions)
+    if fleet.mesh.size > 1:
+        told = fleet.told and fleet.told.count
+        facts["exchanged"] = {"received": fleet.mesh.gathered, "added": fleet.mesh.added, "largest": told}
     yield Record("end", training.step, fleet.total, lines=[r.to_json() for r in rows], facts=facts, decisions=decisions)
 
 

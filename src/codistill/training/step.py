@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from codistill.batch import Batch
+from codistill.exchange import of_owners
 from codistill.methods import Method, Terms
 from codistill.training.batches import draw, merged
 from codistill.training.edges import Edges, measure_edges
@@ -29,6 +30,7 @@ def take(fleet: Fleet, epoch: int, step: int, edges: list[Edges] | None = None) 
         turn.set_rates(fleet.rate_factor(number))
     progress = number / fleet.total
     terms: list[Terms] = [{} for _ in fleet.members]
+    told = fleet.told if edges is None else None  # which are measured between whole posteriors
     fleet.cohort.made.clear()
     fresh = fleet.run.update == "fresh_batch"
     rounds = [(turn,) for turn in fleet.turns] if fresh else [fleet.turns]  # the turns of one batch
@@ -39,6 +41,7 @@ def take(fleet: Fleet, epoch: int, step: int, edges: list[Edges] | None = None) 
                 caches.enter_context(cohort.remember())
             active = frozenset(turns[0].groups) if fresh else None
             cache = caches.enter_context(fleet.cohort.remember(batches[0].x.whole, active=active))
+            cache.told = told
             for turn in turns:
                 cache.learning = frozenset(turn.groups) if len(turns) > 1 else None
                 _learn(fleet, turn, batches, progress, terms)
@@ -46,6 +49,9 @@ def take(fleet: Fleet, epoch: int, step: int, edges: list[Edges] | None = None) 
                     edges += measure_edges(fleet, cache, batches)
                 if turn is not turns[-1]:
                     cache.refresh(turn.groups)
+    if told is not None:  # of others' peers not enough is known for their own terms
+        (own,) = terms
+        terms = [dict(zip(own, of_owners(fleet.mesh, torch.stack(list(own.values()))), strict=True))]
     _after(fleet, drawn, progress)
     return terms
 

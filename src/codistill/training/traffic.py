@@ -125,7 +125,7 @@ def _parameters(fleet: Fleet, peers: range) -> int:
     total = 0
     for leaf in fleet.cohort.leaves():
         mine = len([peer for peer in leaf.peers if peer in peers]) if isinstance(leaf.tensor, nn.Parameter) else 0
-        total += leaf.tensor.numel() // (len(leaf.peers) if leaf.stacked else 1) * mine
+        total += leaf.shape.numel() // (len(leaf.peers) if leaf.stacked else 1) * mine
     remote = [group for group in fleet.cohort.every_group if isinstance(group, Remote)]
     total += sum(size for g in remote for peer, size in zip(g.peers, g.sizes, strict=True) if peer in peers)
     return total // len(peers)

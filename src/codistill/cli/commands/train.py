@@ -43,7 +43,8 @@ class Train:
     track: Track = ()
     """Write the records for these tools too (docs/tracking.md), into the folder."""
     mesh: Mesh = None
-    """Processes of torchrun, by what is dealt out to them: peers and samples (peer=2,data=2). none: peers."""
+    """Processes of torchrun, by what is dealt out to them: peers and samples (peer=2,data=2), and with shard=true the
+    weights of a peer along data. none: peers."""
     shared: Path | None = None
     """Folder where this process leaves the peers that it trains (own) and finds the others; runs of the same settings
     meet there, each with peers of its own and at its own pace. none: this process trains all peers."""

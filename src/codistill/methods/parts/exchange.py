@@ -14,7 +14,9 @@ class Exchange:
         on: of which samples, ``all``, ``labelled`` or ``unlabelled``.
         every: steps between two messages.
         begins: the fraction of the training before which nobody needs to be told anything.
-        largest: of how many classes the probability is told, beside the sum of the others; None: of all.
+        largest: of how many classes the probability is told, beside the sum of the others; None: of all. A process of a
+            mesh may then know no more of the peers of others, see `codistill.exchange.Largest`.
+        temperature: at which it is told.
     """
 
     what: Literal["posteriors", "choices", "weights", "features"]
@@ -22,6 +24,7 @@ class Exchange:
     every: int = 1
     begins: float = 0.0
     largest: int | None = None
+    temperature: float = 1.0
 
     def numbers(self, classes: int) -> int:
         """Of a posterior over so many classes: all, or the k largest, where they are, and the sum of the others."""
