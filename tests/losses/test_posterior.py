@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from codistill.losses import posterior
@@ -85,3 +86,15 @@ def test_the_gradient_of_terms_in_one_pass_is_that_of_each_by_itself():
         together = terms()
     mine, theirs = (torch.autograd.grad(each, z)[0] for each in (together, terms()))
     torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7, 10, 20])
+def test_a_batch_of_any_size_can_be_exported(classes):
+    class Net(nn.Module):
+        def forward(self, z):
+            return log_posterior(z)
+
+    batch = torch.export.Dim("batch")
+    program = torch.export.export(Net(), (torch.zeros(4, classes),), dynamic_shapes=({0: batch},)).module()
+    z = torch.randn(700, classes)
+    torch.testing.assert_close(program(z), log_posterior(z))

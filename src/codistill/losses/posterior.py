@@ -94,6 +94,8 @@ def _has_address(z: Tensor) -> bool:
 
 def _log_softmax(z: Tensor) -> Tensor:
     """Along the last dim; of few classes by columns, where that gives the same bits."""
+    if type(z) is not Tensor or torch.compiler.is_compiling():  # exported or compiled, for batches of any size
+        return F.log_softmax(z, dim=-1)
     few = z.dim() > 1 and z.shape[-1] < FEW and z.numel() >= MANY
     if few and z.dtype == torch.float32 and z.device.type == "cpu" and _columns_are_the_same():
         return _by_columns(z)
