@@ -13,6 +13,7 @@ ALIASES = {
     **{"lr": "learning_rate", "wd": "weight_decay", "batch_size": "batch", "bs": "batch"},
     **{"arch": "models", "model": "models", "network": "models", "networks": "models"},
     **{"dataset": "data", "optim": "optimizer", "scheduler": "schedule", "num_epochs": "epochs", "ema": "average"},
+    **{"num_train_epochs": "epochs", "per_device_train_batch_size": "batch"},
     **{"num_peers": "peers", "gpu": "device", "amp": "precision"},
 }
 NEAR = 0.65  # how close a name must be to the first half of ``module:Name`` to be offered in its place

@@ -291,6 +291,10 @@ def test_nothing_is_downloaded(tmp_path):
         ("", "is called 'text': there are: .none: it is empty"),
         ("text,label\n", "none of 0 rows can be used"),
         ("text,label\na,x\nb,x\n", "every label is 'x': give two or more"),
+        (
+            "text,label\n" + "".join(f"pos,review {i}\n" for i in range(20)),
+            "column 'label' has 20 different labels in 20 rows: .* are they swapped",
+        ),
         ("text,text,label\na,b,x\n", "2 columns are called 'text'"),
     ],
 )

@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Sequence
 
+LETTERS = 60  # of a name in a message
+
 
 def left_out(
     where: str,
@@ -38,5 +40,6 @@ def left_out(
 
 
 def shortened(names: Sequence[str], most: int = 5) -> str:
-    """The first names, as a message lists them."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    """The first names, each at most `LETTERS` long, as a message lists them."""
+    first = (name if len(name) <= LETTERS else f"{name[:LETTERS]}..." for name in names[:most])
+    return ", ".join(first) + (", ..." if len(names) > most else "")

@@ -18,6 +18,7 @@ from codistill.data.text.token_ids import TextOptions, Texts, takes_text_options
 __all__ = ["table"]
 
 FIFTH = 0.2  # held out where there is no test file
+MANY, MOSTLY = 10, 0.9  # rows from which on labels that are nearly all different are no classes
 
 
 @takes_text_options()
@@ -91,6 +92,11 @@ def _labels(path: Path, rows: Sequence[Row], label: str) -> tuple[str, ...]:
     labels = tuple(sorted({row.label for row in rows}, key=sort_key))
     if len(labels) < 2:
         raise ValueError(f"{path}: every label is {labels[0]!r}: give two or more (label={label})")
+    if len(rows) >= MANY and len(labels) > MOSTLY * len(rows):
+        raise ValueError(
+            f"{path}: column {label!r} has {len(labels)} different labels in {len(rows)} rows: give the column of the "
+            "classes (label=COLUMN), and that of the texts (text=COLUMN); are they swapped?"
+        )
     return labels
 
 

@@ -105,7 +105,8 @@ def _inputs(net: Trained, files: Sequence[Path], column: str, unreadable: Callab
     images = net.preprocess.about.images
     for path in _each_file(files, unreadable) if images else files:
         if not path.exists():
-            unreadable(f"{path}: no such file")
+            texts = "" if images else " (texts come in files: .txt, one to a line, or a table with a column of them)"
+            unreadable(f"{path}: no such file{texts}")
             continue
         try:
             _check_kind(path, images)
