@@ -20,7 +20,7 @@ from codistill.training.given import Given
 from codistill.training.step import take
 
 TIMED_NETWORKS = 20
-TIMED_ROUNDS = 15
+TIMED_ROUNDS = 9
 Costs = Mapping[str, Mapping[str, float]]
 WARM_UP = 2  # rounds before, whose seconds do not count
 
