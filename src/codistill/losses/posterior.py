@@ -41,16 +41,18 @@ def log_posterior(z: Tensor, task: str = "classes", temperature: float = 1.0) ->
             "or say task='classes'"
         )
     if task in ("binary", "multilabel"):
-        z = full_precision(z)
-        if temperature != 1.0:
-            z = z / temperature
+        z = _softened(z, temperature)
         return torch.stack([F.logsigmoid(-z), F.logsigmoid(z)], dim=-1)
     raise ValueError(f"task={task!r}: choose one of {', '.join(TASKS)}")
 
 
 def _of_classes(z: Tensor, temperature: float) -> Tensor:
+    return _log_softmax(_softened(z, temperature))
+
+
+def _softened(z: Tensor, temperature: float) -> Tensor:
     z = full_precision(z)
-    return _log_softmax(z if temperature == 1.0 else z / temperature)
+    return z if temperature == 1.0 else z / temperature
 
 
 @contextmanager
@@ -86,19 +88,23 @@ _KNOWN: list[_Known] = []
 
 
 def _has_address(z: Tensor) -> bool:
-    """Whether its address says which tensor it is: not so inside torch.vmap and torch.compile."""
-    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(z):
+    """Whether its address says which tensor it is: not so inside torch.vmap, nor where nothing is computed yet."""
+    if not _is_computed(z) or torch._C._functorch.is_functorch_wrapped_tensor(z):
         return False
-    return type(z) in (Tensor, torch.nn.Parameter) and z.data_ptr() != 0 and not z.is_inference()
+    return z.data_ptr() != 0 and not z.is_inference()
+
+
+def _is_computed(z: Tensor) -> bool:
+    """Whether these are numbers and not a stand-in, of which torch.compile or an export makes a program."""
+    return type(z) in (Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
 
 
 def _log_softmax(z: Tensor) -> Tensor:
     """Along the last dim; of few classes by columns, where that gives the same bits."""
-    if type(z) is not Tensor or torch.compiler.is_compiling():  # exported or compiled, for batches of any size
-        return F.log_softmax(z, dim=-1)
-    few = z.dim() > 1 and z.shape[-1] < FEW and z.numel() >= MANY
-    if few and z.dtype == torch.float32 and z.device.type == "cpu" and _columns_are_the_same():
-        return _by_columns(z)
+    if _is_computed(z) and z.dtype == torch.float32 and z.device.type == "cpu":  # a program is for any batch
+        few = z.dim() > 1 and z.shape[-1] < FEW and z.numel() >= MANY
+        if few and _columns_are_the_same():
+            return _by_columns(z)
     return F.log_softmax(z, dim=-1)
 
 
@@ -117,8 +123,6 @@ def _columns_are_the_same() -> bool:
     z = torch.linspace(-9.0, 9.0, 37 * 10).sin().mul(9.0).view(37, 10).requires_grad_()
     weights = torch.linspace(0.0, 1.0, 37 * 10).view(37, 10)
     with torch.enable_grad():
-        ways = [(values := way(z), torch.autograd.grad((values * weights).sum(), z)[0]) for way in WAYS]
-    return all(torch.equal(mine, theirs) for mine, theirs in zip(*ways, strict=True))
-
-
-WAYS = (_by_columns, functools.partial(F.log_softmax, dim=-1))
+        values = _by_columns(z), F.log_softmax(z, dim=-1)
+        gradients = [torch.autograd.grad((each * weights).sum(), z)[0] for each in values]
+    return torch.equal(*values) and torch.equal(*gradients)
